@@ -1,0 +1,125 @@
+/** What a sandbox is to the layers above: lambda/ and packages/ know these types and nothing of the helper. */
+import type { Dispatcher } from 'undici';
+
+/** Resource limits of one sandbox; 0 means no limit. */
+export interface SandboxLimits {
+  memMb: number;
+  procs: number;
+  cpuPercent: number;
+  /** Bytes of swap, as the original writes `limits.swappiness` to memory.swap.max. */
+  swapBytes: number;
+  /** Size of the sandbox's scratch and /tmp together. */
+  scratchMb: number;
+}
+
+/** What a leaf is told when it starts; see docs/guest-protocol.md. */
+export interface LeafBoot {
+  role: 'leaf';
+  name: string;
+  runtime: 'python' | 'native';
+  /** Python file in the code directory, normally `f.py`. */
+  entry_file: string;
+  /** Directories inside the sandbox, in the order in which they stand on sys.path. */
+  sys_path: string[];
+  env: Record<string, string>;
+}
+
+export interface PackageImport {
+  /** Pinned spec as installed, e.g. `numpy==2.1.0`; names the directory under /packages. */
+  spec: string;
+  /** Top-level modules that the package provides. */
+  modules: string[];
+}
+
+export interface ZygoteBoot {
+  role: 'zygote';
+  sys_path: string[];
+  imports: PackageImport[];
+}
+
+export interface InstallerBoot {
+  role: 'installer';
+  spec: string;
+  /** Arguments to pip. */
+  argv: string[];
+  env: Record<string, string>;
+  target: string;
+}
+
+/** A zygote's answer to its boot frame. */
+export interface ZygoteReady {
+  ok: boolean;
+  imports: { spec: string; ms: number; kb: number; error: string | null }[];
+  threads: number;
+  modules: number;
+}
+
+/** An installer's answer to its boot frame. */
+export interface InstallResult {
+  ok: boolean;
+  code: number;
+  deps: string[];
+  top_level: string[];
+  output: string;
+}
+
+export interface SandboxUsage {
+  memBytes: number;
+  pids: number;
+  oomKills: number;
+  cpuUsec: number;
+  frozen: boolean;
+  pssBytes: number;
+  threads: number;
+  pid: number;
+}
+
+/** How a leaf came to be; statistics and tests tell the ways apart. */
+export type StartKind = 'fresh' | 'fork' | 'spare';
+
+/** Why a sandbox ended by itself. */
+export interface SandboxExit {
+  oomKills: number;
+  /** Wait status when the helper saw it, undefined for a forked process. */
+  status: number | undefined;
+}
+
+/** A leaf that serves one function. One request at a time is the caller's duty. */
+export interface Sandbox {
+  readonly id: string;
+  /** Host pid of the first process, for /debug and tests. */
+  readonly pid: number;
+  /** Host pid of the zygote that it was forked from, undefined for a fresh one. */
+  readonly parentPid: number | undefined;
+  readonly start: StartKind;
+  readonly limits: SandboxLimits;
+  /** Set once the sandbox is gone: why. */
+  readonly dead: string | undefined;
+  /** Sends one HTTP request to the guest; headers as raw pairs, no hop-by-hop ones. */
+  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
+  /** Freezes all processes. Throws ArgyleError when the sandbox is dead. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  usage(pss?: boolean): Promise<SandboxUsage>;
+  /** Kills and frees everything; idempotent, never rejects. */
+  destroy(reason: string): Promise<void>;
+  /** Resolves once when the first process ends without destroy() having been called. */
+  readonly exited: Promise<SandboxExit>;
+  /** The contract's multi-line description. */
+  debugString(): Promise<string>;
+}
+
+/** Asks for a leaf. */
+export interface LeafSpec {
+  boot: LeafBoot;
+  /** Name of the directory below <worker_dir>/code that is bound on /handler. */
+  codeName: string;
+  limits: SandboxLimits;
+  /** Pinned specs that the function asked for; the provider matches zygotes against them. */
+  packages: PackageImport[];
+}
+
+/** Makes leaves, by whichever way is cheapest: a spare, a fork, or a fresh process. */
+export interface SandboxProvider {
+  create(spec: LeafSpec): Promise<Sandbox>;
+}
