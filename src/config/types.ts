@@ -1,0 +1,75 @@
+/** The worker's settings, as config.json names them (docs/config.md describes each). */
+export interface LimitsConfig {
+  procs: number;
+  mem_mb: number;
+  cpu_percent: number;
+  /** Written to memory.swap.max as bytes, as the original does in spite of the name. */
+  swappiness: number;
+  runtime_sec: number;
+  /** Ours: size of a sandbox's scratch and /tmp together. */
+  scratch_mb: number;
+}
+
+export type ImportCache = '' | 'tree' | 'multitree' | 'popularity';
+
+export interface ZygoteNode {
+  packages: string[];
+  children: ZygoteNode[];
+}
+
+export interface Config {
+  worker_dir: string;
+  worker_url: string;
+  worker_port: string;
+  log_output: boolean;
+  sandbox: 'sock' | 'docker';
+  server_mode: 'lambda' | 'sock';
+  registry: string;
+  registry_cache_ms: number;
+  Pkgs_dir: string;
+  pip_mirror: string;
+  mem_pool_mb: number;
+  /** Path, JSON string or object in the file; parsed and validated into a tree when it is loaded. */
+  import_cache_tree: ZygoteNode;
+  sock_base_path: string;
+  docker: { runtime: string; base_image: string };
+  limits: LimitsConfig;
+  installer_limits: LimitsConfig;
+  features: {
+    reuse_cgroups: boolean;
+    import_cache: ImportCache;
+    downsize_paused_mem: boolean;
+    enable_seccomp: boolean;
+  };
+  trace: { cgroups: boolean; memory: boolean; evictor: boolean; package: boolean; latency: boolean };
+  storage: { root: string; scratch: string; code: string };
+  kafka: {
+    cache_enabled: boolean;
+    cache_size: number;
+    session_timeout_sec: number;
+    heartbeat_interval_sec: number;
+    poll_timeout_sec: number;
+    /** Ours: commit a message whose invocation failed, as the original does. Default false. */
+    commit_failed: boolean;
+  };
+  /** Ours, all of it: what the original has no key for. */
+  argyle: {
+    /** `outbound`, `none` or `host`; see SECURITY.md. */
+    network: 'outbound' | 'none' | 'host';
+    /** Path of the setuid helper; '' finds the built or installed one. */
+    helper: string;
+    /** Path of helper.conf; '' is /etc/argyle/helper.conf, or the worker's own when started as root. */
+    helper_conf: string;
+    function_queue: number;
+    instance_queue: number;
+    max_instances: number;
+    /** An instance is frozen after this many idle ms. */
+    pause_after_ms: number;
+    ready_slots: number;
+    spares_per_zygote: number;
+    /** Largest accepted upload to the registry, 0 for no limit. */
+    max_upload_mb: number;
+    /** Bearer token for requests that change the registry; '' asks for none. */
+    admin_token: string;
+  };
+}

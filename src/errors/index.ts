@@ -1,0 +1,61 @@
+/**
+ * The one table of typed errors. docs/errors.md lists exactly these codes (tested).
+ * `status` is the HTTP status that the event layer answers with unless the contract says otherwise.
+ */
+export const ERRORS = {
+  HELPER_START: { status: 500, retryable: false, about: 'the sandbox helper could not be started' },
+  HELPER_GONE: { status: 500, retryable: true, about: 'the sandbox helper ended while a request was in flight' },
+  HELPER_PROTOCOL: { status: 500, retryable: false, about: 'worker and helper do not speak the same protocol' },
+  HELPER_DENIED: { status: 500, retryable: false, about: 'the helper refused a name, root or caller' },
+  SANDBOX_CREATE: { status: 500, retryable: true, about: 'a sandbox could not be made' },
+  SANDBOX_DEAD: { status: 502, retryable: true, about: 'the sandbox ended before it answered' },
+  SANDBOX_STATE: { status: 500, retryable: false, about: 'the sandbox is not in a state that allows this' },
+  MEMORY_EXHAUSTED: { status: 500, retryable: true, about: 'no memory is left in the pool and nothing can be evicted' },
+  ZYGOTE_FAILED: { status: 500, retryable: true, about: 'a zygote could not be made or forked' },
+  CONFIG_INVALID: { status: 500, retryable: false, about: 'a setting is malformed or out of range' },
+  LAMBDA_NAME: { status: 500, retryable: false, about: 'the function name is not allowed' },
+  LAMBDA_NOT_FOUND: { status: 500, retryable: false, about: 'the registry has no such function' },
+  LAMBDA_CODE: { status: 500, retryable: false, about: 'the function archive cannot be used' },
+  LAMBDA_CONFIG: { status: 500, retryable: false, about: "the function's ol.yaml is malformed" },
+  LAMBDA_METHOD: { status: 405, retryable: false, about: 'ol.yaml does not allow this HTTP method' },
+  FUNCTION_QUEUE_FULL: { status: 429, retryable: true, about: 'too many requests wait for this function' },
+  INSTANCE_QUEUE_FULL: { status: 429, retryable: true, about: 'too many requests wait for an instance' },
+  REQUIREMENT_INVALID: { status: 500, retryable: false, about: 'a line of requirements.txt is not an allowed pin' },
+  INSTALL_FAILED: { status: 500, retryable: true, about: 'pip could not install a package' },
+  TIMEOUT: { status: 502, retryable: false, about: 'limits.runtime_sec ran out' },
+  REGISTRY: { status: 500, retryable: true, about: 'the registry could not be read or written' },
+  UPLOAD_TOO_LARGE: { status: 413, retryable: false, about: 'the upload is larger than argyle.max_upload_mb' },
+  UNAUTHORIZED: { status: 401, retryable: false, about: 'argyle.admin_token is set and the request does not carry it' },
+  SHUTTING_DOWN: { status: 503, retryable: true, about: 'the worker is stopping' },
+} as const;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** Every failure that a caller can see. `field` and `value` name the input at fault where there is one. */
+export class ArgyleError extends Error {
+  readonly code: ErrorCode;
+  readonly field: string | undefined;
+  readonly value: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; field?: string; value?: string } = {}) {
+    super(message, { cause: options.cause });
+    this.name = 'ArgyleError';
+    this.code = code;
+    this.field = options.field;
+    this.value = options.value;
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status;
+  }
+
+  get retryable(): boolean {
+    return ERRORS[this.code].retryable;
+  }
+}
+
+/** Makes an ArgyleError out of whatever was thrown; one that already is one passes through. */
+export function asArgyleError(code: ErrorCode, thrown: unknown): ArgyleError {
+  if (thrown instanceof ArgyleError) return thrown;
+  return new ArgyleError(code, thrown instanceof Error ? thrown.message : String(thrown), { cause: thrown });
+}
