@@ -40,7 +40,7 @@ export interface ZygoteBoot {
 export interface InstallerBoot {
   role: 'installer';
   spec: string;
-  /** Arguments to pip. */
+  /** Arguments to pip; empty asks only for the metadata of what `target` holds already. */
   argv: string[];
   env: Record<string, string>;
   target: string;
@@ -61,6 +61,19 @@ export interface InstallResult {
   deps: string[];
   top_level: string[];
   output: string;
+}
+
+/** How the package layer has pip run: one fresh sandbox of the install pool per call. */
+export interface InstallerSandbox {
+  /**
+   * Boots an installer whose /host is the directory `stagingName` below Pkgs_dir (made by the caller, with a
+   * `files` directory that the sandbox may write) and whose /packages is Pkgs_dir, and returns what it answered.
+   * The sandbox is gone when this returns. A pip that fails is an answer with `ok` false; ArgyleError is thrown
+   * when there was no answer: SANDBOX_CREATE, SANDBOX_DEAD (crash, out of memory), TIMEOUT.
+   */
+  run(boot: InstallerBoot, stagingName: string, options?: { signal?: AbortSignal }): Promise<InstallResult>;
+  /** Removes the directory `name` below Pkgs_dir, whoever owns its files. No error when it does not exist. */
+  removeTree(name: string): Promise<void>;
 }
 
 export interface SandboxUsage {
