@@ -1,0 +1,63 @@
+#!/bin/busybox sh
+# First process of the test guest: lays a writable memory layer over the host's root (which stays read-only),
+# mounts a pure cgroup v2 tree, runs /command from the initrd, tells its status on ttyS1 and powers off.
+busybox=/bin/busybox
+root=/root-overlay
+share_options=trans=virtio,version=9p2000.L,msize=512000
+
+give_up() {
+  $busybox echo "guest: $*"
+  $busybox poweroff -f
+}
+
+mount_kernel_trees() {
+  $busybox mount -t proc proc /proc
+  $busybox mount -t sysfs sysfs /sys
+  $busybox mount -t devtmpfs devtmpfs /dev
+}
+
+load_modules() {
+  while read -r module; do
+    $busybox insmod "/modules/$module" || give_up "cannot load $module"
+  done </modules/order
+}
+
+mount_root() {
+  $busybox mount -t 9p -o "$share_options,ro,cache=loose" host_root /host-root || give_up 'cannot mount the host root'
+  $busybox mount -t tmpfs -o size=75% tmpfs /layer || give_up 'cannot mount the memory layer'
+  $busybox mkdir /layer/upper /layer/work
+  $busybox mount -t overlay -o lowerdir=/host-root,upperdir=/layer/upper,workdir=/layer/work overlay "$root" ||
+    give_up 'cannot mount the overlay'
+  for tree in proc sys dev; do $busybox mount --move "/$tree" "$root/$tree"; done
+  $busybox mkdir -p "$root/dev/shm" "$root/dev/pts"
+  $busybox mount -t devpts devpts "$root/dev/pts"
+  for memory in dev/shm run tmp; do $busybox mount -t tmpfs -o mode=1777 tmpfs "$root/$memory"; done
+  $busybox mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup" || give_up 'cannot mount cgroup2'
+  for link in fd:/proc/self/fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do
+    $busybox ln -sf "${link#*:}" "$root/dev/${link%%:*}"
+  done
+}
+
+mount_share() {
+  share=$($busybox cat /share)
+  [ -n "$share" ] || return 0
+  $busybox mkdir -p "$root$share"
+  $busybox mount -t 9p -o "$share_options,rw" host_share "$root$share" || give_up 'cannot mount the share'
+}
+
+mount_kernel_trees
+load_modules
+mount_root
+mount_share
+$busybox ip link set lo up
+$busybox hostname argyle-vm
+$busybox cp /bin/busybox "$root/run/busybox"
+$busybox cp /command "$root/run/command"
+
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb ARGYLE_VM=1
+exec $busybox switch_root "$root" /run/busybox sh -c '
+  cd /
+  /bin/sh /run/command </dev/null
+  echo "$?" >/dev/ttyS1
+  /run/busybox sync
+  exec /run/busybox poweroff -f'
