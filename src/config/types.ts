@@ -71,5 +71,7 @@ export interface Config {
     max_upload_mb: number;
     /** Bearer token for requests that change the registry; '' asks for none. */
     admin_token: string;
+    /** Installed packages are deleted, least recently used first, beyond this disk use; 0 for never. */
+    packages_max_mb: number;
   };
 }

@@ -1,0 +1,208 @@
+/** Installs the packages that functions ask for: each spec once, in a fresh sandbox, shared by all functions. */
+import { ArgyleError, asArgyleError } from '../errors';
+import type { InstallerBoot, InstallerSandbox, InstallResult, PackageImport } from '../sandbox/types';
+import { chooseSpec, parseDependency } from './closure';
+import { selectEvictions } from './eviction';
+import { readPipEnv } from './pip-config';
+import { normalizeLine, parseSpec } from './requirements';
+import { type PackageMeta, PackageStore } from './store';
+
+/** Characters of pip's output that an error carries. */
+const OUTPUT_TAIL = 2000;
+/** Most names taken from one answer: it comes out of a sandbox in which the package's own code may have run. */
+const MAX_NAMES = 1000;
+
+/** One attempt to make a package known; each spec succeeds once per worker process. */
+export interface Pull {
+  spec: string;
+  ms: number;
+  /** Undefined when it failed. */
+  meta: PackageMeta | undefined;
+}
+
+export interface PackageInstallerOptions {
+  /** config.Pkgs_dir: an absolute path, made if missing. */
+  pkgsDir: string;
+  sandbox: InstallerSandbox;
+  /** config.pip_mirror: URL of an index used instead of the host's configuration; '' for none. */
+  pipMirror?: string;
+  /** Environment for pip, asked for once; the default reads the host's pip configuration. */
+  pipEnv?: () => Promise<Record<string, string>>;
+  /** config.argyle.packages_max_mb: packages are deleted beyond this disk use; 0 for never. */
+  maxMb?: number;
+  /** Specs that live functions or zygotes hold; they are never deleted. */
+  inUse?: () => Iterable<string>;
+  /** Called after each attempt, for the statistic `pull-package` and the dependency trace. */
+  onPull?: (pull: Pull) => void;
+}
+
+export class PackageInstaller {
+  private readonly store: PackageStore;
+  private readonly known = new Map<string, PackageMeta>();
+  /** Attempts under way: the mutex of each spec, whose result all that wait share. */
+  private readonly pulls = new Map<string, Promise<PackageMeta>>();
+  private env: Promise<Record<string, string>> | undefined;
+
+  constructor(private readonly options: PackageInstallerOptions) {
+    this.store = new PackageStore(options.pkgsDir, (name) => options.sandbox.removeTree(name));
+  }
+
+  /** Clears what interrupted installs have left behind; to be called once before the first ensure(). */
+  async start(): Promise<void> {
+    await this.store.sweep();
+  }
+
+  /**
+   * Makes sure that all specs are installed, one after the other, and says what each provides, in the order given.
+   * @throws ArgyleError REQUIREMENT_INVALID for a spec that is not allowed; INSTALL_FAILED with the end of pip's
+   *   output; whatever the sandbox throws when it gives no answer. Nothing is left behind, and the next call retries.
+   */
+  async ensure(specs: readonly string[]): Promise<PackageImport[]> {
+    const imports: PackageImport[] = [];
+    for (const spec of new Set(specs.map(normalizeLine))) imports.push(toImport(await this.get(spec)));
+    return imports;
+  }
+
+  /**
+   * The packages that a zygote has to import for `specs`: them and, before them, all that their metadata depends on.
+   * A dependency is taken from `specs` or `pins` when they have that package; see chooseSpec().
+   * @throws as ensure()
+   */
+  async resolveForZygote(specs: readonly string[], pins: readonly string[] = []): Promise<PackageImport[]> {
+    const candidates = [...specs, ...pins].map(normalizeLine);
+    const closed = new Map<string, PackageImport | undefined>();
+    const visit = async (spec: string): Promise<void> => {
+      if (closed.has(spec)) return;
+      closed.set(spec, undefined); // packages may depend on each other in a circle
+      const meta = await this.get(spec);
+      for (const line of meta.deps) {
+        const dependency = parseDependency(line);
+        if (dependency !== undefined) await visit(chooseSpec(dependency, candidates));
+      }
+      closed.delete(spec); // to be placed anew, behind what it needs
+      closed.set(spec, toImport(meta));
+    };
+    for (const spec of specs) await visit(normalizeLine(spec));
+    return [...closed.values()].filter((found) => found !== undefined);
+  }
+
+  /** Deletes the least recently used packages beyond maxMb; returns the specs that went. */
+  async trim(): Promise<string[]> {
+    const maxBytes = (this.options.maxMb ?? 0) * 1024 * 1024;
+    if (maxBytes <= 0) return [];
+    const inUse = new Set([...(this.options.inUse?.() ?? []), ...this.pulls.keys()]);
+    const evicted = selectEvictions(await this.store.list(), maxBytes, inUse, Date.now());
+    for (const spec of evicted) {
+      this.known.delete(spec);
+      await this.store.remove(spec);
+    }
+    return evicted;
+  }
+
+  private async get(spec: string): Promise<PackageMeta> {
+    parseSpec(spec, 'package');
+    const known = this.known.get(spec);
+    if (known !== undefined && (await this.store.has(spec))) {
+      await this.store.touch(spec);
+      return known;
+    }
+    let pull = this.pulls.get(spec);
+    if (pull === undefined) {
+      pull = this.pull(spec).finally(() => this.pulls.delete(spec));
+      this.pulls.set(spec, pull);
+    }
+    return pull;
+  }
+
+  private async pull(spec: string): Promise<PackageMeta> {
+    const startMs = performance.now();
+    let meta: PackageMeta | undefined;
+    try {
+      meta = (await this.store.read(spec)) ?? (await this.adopt(spec)) ?? (await this.install(spec));
+      this.known.set(spec, meta);
+      await this.store.touch(spec);
+      return meta;
+    } finally {
+      this.options.onPull?.({ spec, ms: performance.now() - startMs, meta });
+    }
+  }
+
+  /** Takes over a directory without a marker, once its metadata are known; undefined when it is absent or half done. */
+  private async adopt(spec: string): Promise<PackageMeta | undefined> {
+    const found = await this.store.survey(spec);
+    if (found === undefined) return undefined;
+    const stage = await this.store.stage();
+    try {
+      const result = await this.run(spec, stage, [], `/packages/${spec}/files`);
+      if (!result.ok) return undefined;
+      const meta = toMeta(spec, found, result);
+      await this.store.mark(spec, meta).catch(() => undefined); // root's own: asked again after the next start
+      return meta;
+    } finally {
+      await this.discard(stage);
+    }
+  }
+
+  private async install(spec: string): Promise<PackageMeta> {
+    await this.store.remove(spec);
+    const stage = await this.store.stage();
+    let published = false;
+    try {
+      const target = '/host/files';
+      const argv = ['install', '--no-deps', spec, '--cache-dir', '/tmp/.cache', '-t', target, ...this.indexArgv()];
+      const result = await this.run(spec, stage, argv, target);
+      const found = result.ok ? await this.store.survey(stage) : undefined;
+      if (found === undefined) throw failure(spec, result);
+      const meta = toMeta(spec, found, result);
+      await this.store.publish(stage, meta);
+      published = true;
+      void this.trim().catch(() => undefined); // what cannot be deleted now is tried again after the next install
+      return meta;
+    } catch (error) {
+      throw asArgyleError('INSTALL_FAILED', error);
+    } finally {
+      if (!published) await this.discard(stage);
+    }
+  }
+
+  private async run(spec: string, stage: string, argv: string[], target: string): Promise<InstallResult> {
+    this.env ??= (this.options.pipEnv ?? readPipEnv)();
+    const env = { ...(await this.env), PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_NO_INPUT: '1' };
+    const boot: InstallerBoot = { role: 'installer', spec, argv, env, target };
+    return this.options.sandbox.run(boot, stage);
+  }
+
+  private indexArgv(): string[] {
+    const mirror = this.options.pipMirror ?? '';
+    if (mirror === '') return [];
+    const trusted =
+      mirror.startsWith('http://') && URL.canParse(mirror) ? ['--trusted-host', new URL(mirror).host] : [];
+    return ['--index-url', mirror, ...trusted];
+  }
+
+  /** A staging directory that cannot be deleted now goes with the sweep at the next start. */
+  private async discard(stage: string): Promise<void> {
+    await this.options.sandbox.removeTree(stage).catch(() => undefined);
+  }
+}
+
+function toImport(meta: PackageMeta): PackageImport {
+  return { spec: meta.spec, modules: meta.topLevel };
+}
+
+function toMeta(spec: string, found: { name: string; version: string; bytes: number }, result: InstallResult) {
+  const deps = result.deps.slice(0, MAX_NAMES);
+  const topLevel = result.top_level.filter((name) => /^[\p{L}_][\p{L}\p{N}_]*$/u.test(name)).slice(0, MAX_NAMES);
+  return { spec, ...found, deps, topLevel };
+}
+
+function failure(spec: string, result: InstallResult): ArgyleError {
+  // Credentials of an index stand in URLs.
+  const output = result.output.replace(/\/\/[^\s/@]*@/g, '//****@').trim();
+  const tail = output.length > OUTPUT_TAIL ? `…${output.slice(-OUTPUT_TAIL)}` : output;
+  const why = result.ok ? 'pip left no package behind' : `pip exited with ${result.code}`;
+  return new ArgyleError('INSTALL_FAILED', `could not install ${spec}: ${why}\n${tail}`.trimEnd(), {
+    field: 'requirements.txt',
+    value: spec,
+  });
+}

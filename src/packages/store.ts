@@ -1,0 +1,181 @@
+/**
+ * Packages on disk. `<Pkgs_dir>/<spec>` is in one of three states: absent; marked, which is `files/` and our marker;
+ * unmarked, which the original worker made, or left behind half done. A package comes into being by one rename out of
+ * `<Pkgs_dir>/.stage`, so an interrupted install is never taken for a whole one.
+ *
+ * The files belong to the sandbox's uid while the directories around them are the worker's own. So the worker can
+ * rename a package, but only the helper can delete it, and nothing that a package holds may be followed or trusted.
+ */
+import { randomBytes } from 'node:crypto';
+import { chmod, lstat, mkdir, open, readdir, readFile, rename, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+export const STAGE_DIR = '.stage';
+export const MARKER = 'argyle.json';
+const FILES = 'files';
+
+const MetaSchema = z.object({
+  spec: z.string(),
+  /** Name and version of what pip installed, from its dist-info directory; '' when it has none. */
+  name: z.string(),
+  version: z.string(),
+  /** Requires-Dist lines whose markers hold. */
+  deps: z.array(z.string()),
+  topLevel: z.array(z.string()),
+  /** Disk use of `files/` when it was installed. */
+  bytes: z.number(),
+});
+
+/** What is known of an installed package; the marker holds it as JSON. */
+export type PackageMeta = z.infer<typeof MetaSchema>;
+
+export interface StoredPackage {
+  spec: string;
+  bytes: number;
+  /** When a function last asked for it, in ms since the epoch. */
+  lastUsedMs: number;
+}
+
+export class PackageStore {
+  constructor(
+    private readonly pkgsDir: string,
+    private readonly removeTree: (name: string) => Promise<void>,
+  ) {}
+
+  /** Whether `spec` is there, without reading the marker. */
+  async has(spec: string): Promise<boolean> {
+    return isDirectory(join(this.pkgsDir, spec, FILES));
+  }
+
+  /** Reads the marker; undefined when there is none, or none that makes sense. */
+  async read(spec: string): Promise<PackageMeta | undefined> {
+    const text = await readFile(join(this.pkgsDir, spec, MARKER), 'utf8').catch(() => undefined);
+    if (text === undefined || !(await this.has(spec))) return undefined;
+    try {
+      const meta = MetaSchema.parse(JSON.parse(text));
+      return meta.spec === spec ? meta : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Makes an empty staging directory with a `files` that the sandbox may write; returns its name below Pkgs_dir. */
+  async stage(): Promise<string> {
+    // Only the worker and the helper pass the private parent, so the open mode of `files` invites nobody else.
+    await mkdir(join(this.pkgsDir, STAGE_DIR), { recursive: true });
+    await chmod(join(this.pkgsDir, STAGE_DIR), 0o700);
+    const name = `${STAGE_DIR}/${process.pid}-${randomBytes(16).toString('hex')}`;
+    await mkdir(join(this.pkgsDir, name, FILES), { recursive: true });
+    await chmod(join(this.pkgsDir, name), 0o755);
+    await chmod(join(this.pkgsDir, name, FILES), 0o777);
+    return name;
+  }
+
+  /**
+   * Marks a staged package and moves it to its place. When another worker that shares Pkgs_dir was faster, its copy
+   * stays and ours is removed.
+   */
+  async publish(stage: string, meta: PackageMeta): Promise<void> {
+    const files = join(this.pkgsDir, stage, FILES);
+    await chmod(files, 0o755).catch(async (error: unknown) => {
+      if ((await lstat(files)).mode & 0o022) throw error;
+    });
+    await this.mark(stage, meta);
+    try {
+      await rename(join(this.pkgsDir, stage), join(this.pkgsDir, meta.spec));
+    } catch (error) {
+      if ((await this.read(meta.spec)) === undefined) throw error;
+      await this.removeTree(stage);
+    }
+  }
+
+  /** Writes the marker into a directory that has none. */
+  async mark(name: string, meta: PackageMeta): Promise<void> {
+    // wx never follows or truncates what an installer may have put there.
+    const file = await open(join(this.pkgsDir, name, MARKER), 'wx', 0o644);
+    try {
+      await file.writeFile(JSON.stringify(meta));
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Removes a package for good: it is out of its place before the first file goes. */
+  async remove(spec: string): Promise<void> {
+    await mkdir(join(this.pkgsDir, STAGE_DIR), { recursive: true });
+    const grave = `${STAGE_DIR}/${process.pid}-${randomBytes(16).toString('hex')}`;
+    try {
+      await rename(join(this.pkgsDir, spec), join(this.pkgsDir, grave));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+      await this.removeTree(spec); // the original's directory may be root's: not ours to rename
+      return;
+    }
+    await this.removeTree(grave);
+  }
+
+  /** Removes what interrupted installs of workers that no longer run have left. */
+  async sweep(): Promise<void> {
+    for (const name of await readdir(join(this.pkgsDir, STAGE_DIR)).catch(() => [])) {
+      const pid = Number.parseInt(name, 10);
+      if (pid === process.pid || !isRunning(pid)) await this.removeTree(`${STAGE_DIR}/${name}`);
+    }
+  }
+
+  /** Remembers on disk that a package is in use, for the eviction order after a restart. */
+  async touch(spec: string): Promise<void> {
+    const now = new Date();
+    await utimes(join(this.pkgsDir, spec, MARKER), now, now).catch(() => undefined);
+  }
+
+  /** All marked packages. */
+  async list(): Promise<StoredPackage[]> {
+    const found: StoredPackage[] = [];
+    for (const spec of await readdir(this.pkgsDir).catch(() => [])) {
+      const meta = spec.startsWith('.') ? undefined : await this.read(spec);
+      if (meta === undefined) continue;
+      const { mtimeMs } = await lstat(join(this.pkgsDir, spec, MARKER));
+      found.push({ spec, bytes: meta.bytes, lastUsedMs: mtimeMs });
+    }
+    return found;
+  }
+
+  /** Name and version from the dist-info that pip writes last, and disk use; undefined when nothing whole is there. */
+  async survey(name: string): Promise<{ name: string; version: string; bytes: number } | undefined> {
+    const files = join(this.pkgsDir, name, FILES);
+    if (!(await isDirectory(files))) return undefined;
+    const info = (await readdir(files)).find((entry) => /\.(dist|egg)-info$/.test(entry));
+    if (info === undefined) return undefined;
+    const [, distribution = '', version = ''] = /^(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info$/.exec(info) ?? [];
+    return { name: distribution, version, bytes: await diskUse(files) };
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+}
+
+/** Bytes on disk below `path`, links not followed; what cannot be read counts nothing. */
+async function diskUse(path: string): Promise<number> {
+  let bytes = 0;
+  for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
+    const child = join(path, entry.name);
+    if (entry.isDirectory()) bytes += await diskUse(child);
+    else bytes += await lstat(child).then(({ blocks }) => blocks * 512, () => 0); // prettier-ignore
+  }
+  return bytes;
+}
+
+function isRunning(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
