@@ -18,6 +18,12 @@ const FORBIDDEN = {
   log: ['cli', 'event', 'lambda', 'zygote', 'packages', 'sandbox', 'helper', 'config', 'metrics'],
 };
 
+const NODE_GLOBALS = Object.fromEntries(
+  ['process', 'console', 'module', 'require', 'URL', 'Buffer', 'setTimeout', 'clearTimeout', '__dirname', 'fetch'].map(
+    (name) => [name, 'readonly'],
+  ),
+);
+
 const zones = Object.entries(FORBIDDEN).map(([layer, above]) => ({
   target: `./src/${layer}`,
   from: ['./src/main.ts', ...above.map((folder) => `./src/${folder}`)],
@@ -45,8 +51,6 @@ export default tseslint.config(
   },
   {
     files: ['**/*.js', '**/*.mjs', '**/*.cjs'],
-    languageOptions: {
-      globals: { process: 'readonly', console: 'readonly', module: 'writable', require: 'readonly', URL: 'readonly' },
-    },
+    languageOptions: { globals: NODE_GLOBALS },
   },
 );

@@ -47,7 +47,8 @@ prepare_cache() {
     chmod 755 .
     package=$(apt-cache depends linux-image-amd64 | awk '$1 == "Depends:" { print $2; exit }')
     [ -n "$package" ] || die 'apt knows no linux-image-amd64: run apt-get update'
-    apt-get download -qq "$package" >&2
+    # The sandbox user of apt cannot write below a home directory.
+    apt-get -o APT::Sandbox::User=root download -qq "$package" >&2
     dpkg-deb -x ./*.deb image
     python3 -I "$here/unpack_kernel.py" image/boot/vmlinuz-* kernel
     mkdir -p tree/bin tree/modules tree/proc tree/sys tree/dev tree/host-root tree/layer tree/root-overlay

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Unpacks the ELF kernel from a bzImage, so that a software-emulated guest need not do it at every boot.
+"""Unpacks the ELF kernel from a bzImage: a software-emulated guest need not do it at every boot.
 
-Offsets are those of the x86 boot protocol: setup_sects at 0x1f1, payload_offset and payload_length at 0x248.
+Offsets are those of the x86 boot protocol: setup_sects at 0x1f1, payload_offset and
+payload_length at 0x248.
 """
 
 import gzip

@@ -1,0 +1,119 @@
+# Builds, tests, measures and installs Argyle. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PREFIX ?= /usr/local
+STATE ?= .state/default-ol
+GROUP ?= argyle
+LIBEXEC := $(DESTDIR)$(PREFIX)/libexec/argyle
+CONF := $(DESTDIR)/etc/argyle/helper.conf
+
+# What the project needs of Debian, beside Node 20 and npm.
+APT_BUILD := make gcc g++ clang libc6-dev linux-libc-dev python3 python3-pip python3-wheel python3-setuptools ca-certificates
+APT_TEST := clang-format libclang-rt-14-dev black flake8 bubblewrap runc qemu-system-x86 busybox-static cpio
+
+# node-gyp compiles the FFI module against Node's own headers where the machine has them, and fetches nothing then.
+NODE_HEADERS := $(realpath $(dir $(realpath $(shell command -v node)))..)
+ifneq ($(wildcard $(NODE_HEADERS)/include/node/node.h),)
+export npm_config_nodedir ?= $(NODE_HEADERS)
+endif
+
+PY_SOURCES = $(shell git ls-files '*.py')
+C_SOURCES = $(shell git ls-files 'sandbox-helper/*.c' 'sandbox-helper/*.h')
+
+.PHONY: help deps deps-apt build build-ts build-helper build-mirror lint lint-ts lint-format lint-c lint-py format test \
+	test-unit test-integration test-contract test-e2e test-vm bench paper fuzz up down install uninstall clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: deps-apt node_modules/.package-lock.json ## install what is missing from Debian (as root) and npm
+
+deps-apt:
+	@node -e 'if (+process.versions.node.split(".")[0] < 20) throw 0' 2>/dev/null || \
+		{ echo 'Node 20 or newer is needed, with npm' >&2; exit 1; }
+	@missing=; for package in $(APT_BUILD) $(APT_TEST); do \
+		[ "$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null)" = installed ] || missing+=" $$package"; done; \
+	[ -z "$$missing" ] && exit 0; \
+	[ "$$(id -u)" = 0 ] || { echo "missing Debian packages; as root: apt-get install$$missing" >&2; exit 1; }; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+
+node_modules/.package-lock.json: package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+build: build-ts build-helper build-mirror ## compile the worker, the helper and the package mirror
+
+build-ts: node_modules/.package-lock.json
+	npm run --silent build
+
+build-helper:
+	$(MAKE) -C sandbox-helper
+
+# The small packages of the mirror are built by the mirror itself, from the sources in the tree.
+build-mirror: build-ts
+	@if [ -f packages-mirror/Makefile ]; then $(MAKE) -C packages-mirror; fi
+
+lint: lint-ts lint-format lint-c lint-py ## check style, types and the direction of imports
+
+lint-ts: node_modules/.package-lock.json
+	npm run --silent lint
+
+lint-format: node_modules/.package-lock.json
+	npm run --silent format:check -- --log-level warn
+
+lint-c:
+	@[ -z "$(C_SOURCES)" ] || clang-format --dry-run -Werror $(C_SOURCES)
+
+lint-py:
+	@[ -z "$(PY_SOURCES)" ] || /usr/bin/black --quiet --check --diff $(PY_SOURCES)
+	@[ -z "$(PY_SOURCES)" ] || /usr/bin/python3 -m flake8 $(PY_SOURCES)
+
+format: node_modules/.package-lock.json ## format everything
+	npm run --silent format -- --log-level warn
+	[ -z "$(C_SOURCES)" ] || clang-format -i $(C_SOURCES)
+	[ -z "$(PY_SOURCES)" ] || /usr/bin/black --quiet $(PY_SOURCES)
+
+test: ## install, build, lint and run every test; the last line counts them
+	@node test/run.mjs
+
+test-unit test-integration test-contract test-e2e: test-%: build
+	@node test/run.mjs $*
+
+test-vm: build ## the end-to-end tests in a guest that has cgroup v2 only
+	@node test/run.mjs vm
+
+bench: build ## measure against fork, python3, runc, bwrap and docker: out/bench/
+	npx tsc -p bench/tsconfig.json
+	node build/bench/main.js $(BENCH_ARGS)
+
+fuzz: ## fuzz the helper's parsers for a bounded time
+	$(MAKE) -C sandbox-helper fuzz
+
+up: deps build ## start a worker, deploy the examples and invoke one
+	@scripts/up.sh $(STATE)
+
+down: ## stop the worker of `make up`
+	@[ ! -d $(STATE) ] || bin/ol worker down -p $(STATE)
+
+# Mode 4750: only members of the group may start the helper.
+install: build ## install for everyone (as root): PREFIX=/usr/local GROUP=argyle
+	@[ "$$(id -u)" = 0 ] || { echo 'make install must run as root' >&2; exit 1; }
+	getent group $(GROUP) >/dev/null || groupadd --system $(GROUP)
+	install -d -m 755 $(LIBEXEC) $(dir $(CONF))
+	cp -r --no-preserve=ownership dist node_modules package.json bin $(LIBEXEC)/
+	install -m 644 build/libargyle.so $(LIBEXEC)/
+	rm -rf $(LIBEXEC)/guest && cp -r --no-preserve=ownership build/guest $(LIBEXEC)/guest
+	chmod -R u=rwX,go=rX $(LIBEXEC)
+	install -o root -g $(GROUP) -m 4750 build/sandbox-helper $(LIBEXEC)/sandbox-helper
+	@[ -e $(CONF) ] || { install -m 644 configs/helper.conf $(CONF); echo "wrote $(CONF): edit its roots and ids"; }
+	install -d -m 755 $(DESTDIR)$(PREFIX)/bin
+	ln -sfn $(PREFIX)/libexec/argyle/bin/ol $(DESTDIR)$(PREFIX)/bin/ol
+
+uninstall: ## remove what install made, but for helper.conf
+	rm -rf $(LIBEXEC)
+	rm -f $(DESTDIR)$(PREFIX)/bin/ol
+
+clean: ## remove what was built and measured
+	rm -rf dist build out coverage
