@@ -17,12 +17,17 @@ export interface ZygoteNode {
   children: ZygoteNode[];
 }
 
+/** Where a directory lives: on the disk as it is, private to a sandbox, or in memory. */
+export type StoreMode = '' | 'private' | 'memory';
+
 export interface Config {
   worker_dir: string;
   worker_url: string;
   worker_port: string;
   log_output: boolean;
   sandbox: 'sock' | 'docker';
+  /** Kept from the original, which reads it nowhere. */
+  sandbox_config: Record<string, unknown>;
   server_mode: 'lambda' | 'sock';
   registry: string;
   registry_cache_ms: number;
@@ -42,7 +47,7 @@ export interface Config {
     enable_seccomp: boolean;
   };
   trace: { cgroups: boolean; memory: boolean; evictor: boolean; package: boolean; latency: boolean };
-  storage: { root: string; scratch: string; code: string };
+  storage: { root: StoreMode; scratch: StoreMode; code: StoreMode };
   kafka: {
     cache_enabled: boolean;
     cache_size: number;

@@ -1,0 +1,100 @@
+/** Reads the JSON of config.json the way Go's encoding/json fills a struct. Pure. */
+import { z } from 'zod';
+import { metaOf, schema, show, typeMessage, type FileConfig } from './schema';
+
+/** One thing that is wrong with a setting. */
+export interface Problem {
+  /** Dotted key, e.g. `limits.mem_mb`; '' for the whole file. */
+  field: string;
+  /** The value at fault, as JSON. */
+  value: string;
+  message: string;
+}
+
+export interface Decoded {
+  /** Undefined when there are problems. */
+  file: FileConfig | undefined;
+  problems: Problem[];
+  /** Unknown keys and the like, for the log. */
+  warnings: string[];
+}
+
+/** True for a JSON object. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The key of `keys` that `name` means to Go: the exact one, else the one that differs in case only. */
+export function foldKey(keys: readonly string[], name: string): string | undefined {
+  return keys.includes(name) ? name : keys.find((key) => key.toLowerCase() === name.toLowerCase());
+}
+
+/** What a key is worth that the file lacks: zero in Go's sense, or our default. */
+function missing(type: z.ZodType): unknown {
+  const meta = metaOf(type);
+  if ('ours' in meta) return meta.ours;
+  if (type instanceof z.ZodObject) return fill(type, {}, '', []);
+  if (type instanceof z.ZodNumber) return 0;
+  if (type instanceof z.ZodBoolean) return false;
+  if (type instanceof z.ZodRecord) return {};
+  return '';
+}
+
+/** Gives keys their proper spelling, drops nulls and unknown keys, fills what is missing. */
+function fill(group: z.ZodObject, json: Record<string, unknown>, path: string, warnings: string[]) {
+  const shape: Record<string, z.ZodType> = group.shape;
+  const keys = Object.keys(shape);
+  const found = new Map<string, unknown>();
+  for (const [name, value] of Object.entries(json)) {
+    const key = foldKey(keys, name);
+    if (key === undefined) {
+      warnings.push(`unknown key ${JSON.stringify(path + name)} ignored`);
+      continue;
+    }
+    // Go leaves a field alone that is null, and fills the same struct again when its key comes twice.
+    if (value === null) continue;
+    const earlier = found.get(key);
+    found.set(key, isObject(earlier) && isObject(value) ? { ...earlier, ...value } : value);
+  }
+  const filled: Record<string, unknown> = {};
+  for (const [key, type] of Object.entries(shape)) {
+    const value = found.get(key);
+    if (value === undefined) filled[key] = missing(type);
+    else if (type instanceof z.ZodObject && isObject(value))
+      filled[key] = fill(type, value, `${path}${key}.`, warnings);
+    else filled[key] = value;
+  }
+  return filled;
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((at, key) => (isObject(at) ? at[String(key)] : undefined), root);
+}
+
+function problemOf(issue: z.core.$ZodIssue, root: unknown): Problem {
+  const field = issue.path.join('.');
+  const value = valueAt(root, issue.path);
+  const make = (message: string): Problem => ({ field, value: show(value), message });
+  if (issue.code === 'invalid_type') return make(typeMessage(field, value, issue.expected));
+  if (issue.code === 'invalid_value' && typeof value !== 'string') return make(typeMessage(field, value, 'string'));
+  if (issue.code === 'too_small') return make(`${field} must be at least ${issue.minimum} (current=${show(value)})`);
+  if (issue.code === 'too_big') return make(`${field} must be at most ${issue.maximum} (current=${show(value)})`);
+  return make(issue.message);
+}
+
+/**
+ * Decodes the parsed JSON of a config file.
+ * Keys match in any case at every level; unknown ones become warnings; null and missing ones are zero (our own keys:
+ * their default); a value of another type is a problem that names field and value, never a conversion.
+ */
+export function decode(json: unknown): Decoded {
+  const warnings: string[] = [];
+  if (!isObject(json)) {
+    const message = typeMessage('(the whole file)', json, 'object');
+    return { file: undefined, problems: [{ field: '', value: show(json), message }], warnings };
+  }
+  const filled = fill(schema, json, '', warnings);
+  const parsed = schema.safeParse(filled);
+  if (parsed.success) return { file: parsed.data, problems: [], warnings };
+  return { file: undefined, problems: parsed.error.issues.map((issue) => problemOf(issue, filled)), warnings };
+}

@@ -1,0 +1,56 @@
+/** Writes docs/config.md from the schema: `npm run docs:config`. */
+import { writeFileSync } from 'node:fs';
+import { z } from 'zod';
+import { defaultConfig } from './defaults';
+import { isObject } from './decode';
+import { metaOf, schema } from './schema';
+
+const HEADER = ['Key', 'Type', 'Default', 'When missing', 'What it does'];
+const TYPES: Record<string, string> = { number: 'int', boolean: 'bool', enum: 'string', record: 'object' };
+
+const INTRO = `# Settings
+
+\`ol worker init\` writes \`config.json\` with the defaults below; DIR is the worker's directory. Keys match in any case, at
+every level. A key that is missing or null has the value in "when missing": zero for the keys that the original has, the
+default for those that only this worker has. Unknown keys are ignored with a warning. A value of another type is an
+error that names the key. \`ol worker check-config\` lists everything that is wrong with a file.
+
+What \`installer_limits\` leaves at 0 is taken from \`limits\`. \`ol worker up -o key=value,…\` sets keys for one start; the
+values may not hold commas, equals signs or objects.
+
+This page is generated from \`src/config/schema.ts\` by \`npm run docs:config\`.
+`;
+
+const code = (value: unknown) =>
+  value === '' ? '`""`' : `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``;
+
+function zeroOf(type: string): unknown {
+  return { int: 0, bool: false, object: {} }[type] ?? '';
+}
+
+function rowsOf(group: z.ZodObject, defaults: unknown, path: string): string[][] {
+  return Object.entries(group.shape as Record<string, z.ZodType>).flatMap(([key, type]) => {
+    const name = path + key;
+    const value = isObject(defaults) ? defaults[key] : undefined;
+    if (type instanceof z.ZodObject) return rowsOf(type, value, `${name}.`);
+    const meta = metaOf(type);
+    const kind = name === 'import_cache_tree' ? 'any' : (TYPES[type.def.type] ?? type.def.type);
+    const shown = name === 'mem_pool_mb' ? 'max(total − 500, 500)' : code(value);
+    const missing = 'ours' in meta ? code(meta.ours) : code(zeroOf(kind));
+    return [[`\`${name}\``, kind, shown, missing, meta.about]];
+  });
+}
+
+/** The text of docs/config.md: one table of all settings. */
+export function renderConfigDocs(): string {
+  const rows = [HEADER, ...rowsOf(schema, defaultConfig('DIR', 0), '')];
+  const widths = HEADER.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
+  const line = (cells: string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`;
+  const rule = line(widths.map((width) => '-'.repeat(width)));
+  return [INTRO, line(HEADER), rule, ...rows.slice(1).map(line), ''].join('\n');
+}
+
+/** Writes the page to `path`. */
+export function writeConfigDocs(path: string): void {
+  writeFileSync(path, renderConfigDocs());
+}

@@ -1,0 +1,179 @@
+/**
+ * The one table of settings: what config.json may hold, what each key means, and what a missing key is worth.
+ *
+ * The original decodes the file with Go's encoding/json over a zero struct, so a missing key of its own is the zero
+ * value of its type. Keys that only this worker has carry their default (`ours`), so that files written for the
+ * original run here with sensible values.
+ */
+import { z } from 'zod';
+import type { Config } from './types';
+
+/** What the schema knows about a key besides its type; read by the decoder and by the docs generator. */
+export interface SettingMeta {
+  /** One sentence for docs/config.md. */
+  about: string;
+  /** Present on keys that the original does not have: the value of a missing key. */
+  ours?: unknown;
+}
+
+function setting<T extends z.ZodType>(type: T, about: string, ours?: unknown): T {
+  return type.meta(ours === undefined ? { about } : { about, ours });
+}
+
+const KINDS: Record<string, string> = { number: 'int', int: 'int', boolean: 'bool', record: 'object' };
+
+/** Go's names for the JSON kind of a value, as they stand in the decoder's messages. */
+export function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'array';
+  return typeof value === 'boolean' ? 'bool' : typeof value;
+}
+
+/** A value as an error message shows it: JSON, cut at 100 characters. */
+export function show(value: unknown): string {
+  const text = value === undefined ? 'undefined' : JSON.stringify(value);
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
+}
+
+/** The decoder's message for a value of the wrong type, in the shape of Go's own. */
+export function typeMessage(field: string, value: unknown, expected: string): string {
+  const shown = kindOf(value) === 'number' ? `number ${show(value)}` : kindOf(value);
+  return `json: cannot unmarshal ${shown} into field ${field} of type ${KINDS[expected] ?? expected}`;
+}
+
+const text = (about: string, ours?: string) => setting(z.string(), about, ours);
+const flag = (about: string, ours?: boolean) => setting(z.boolean(), about, ours);
+const count = (about: string, ours?: number) => setting(z.int().min(0), about, ours);
+
+/** An enumeration whose error is the contract's own string; a value of another type gets the decoder's message. */
+function choice<const T extends readonly [string, ...string[]]>(
+  values: T,
+  about: string,
+  complaint: (value: string) => string,
+  ours?: T[number],
+) {
+  const type = z.enum(values, {
+    error: (issue) => (typeof issue.input === 'string' ? complaint(issue.input) : 'invalid_type'),
+  });
+  return setting(type, about, ours);
+}
+
+const oneOf = (field: string, values: readonly string[]) => (value: string) =>
+  `${field} must be one of ${values.map((v) => `"${v}"`).join(', ')} (current=${show(value)})`;
+
+const STORES = ['', 'private', 'memory'] as const;
+const NETWORKS = ['outbound', 'none', 'host'] as const;
+const store = (field: string, about: string) => choice(STORES, about, oneOf(`storage.${field}`, STORES));
+
+const limits = (whose: string) =>
+  z.object({
+    procs: count(`Processes and threads in ${whose}; 0 is no limit.`),
+    mem_mb: count(`Memory of ${whose}, in MB; 0 is no limit.`),
+    cpu_percent: count(`CPU time of ${whose}, in percent of one CPU; 0 is no limit.`),
+    swappiness: count(`Swap of ${whose}, in bytes in spite of the name, as in the original.`),
+    runtime_sec: count(`Time for one ${whose === 'an installer' ? 'install' : 'invocation'}, in s; 0 is no limit.`),
+    scratch_mb: count(
+      `Size of the scratch and /tmp of ${whose} together, in MB.`,
+      whose === 'an installer' ? 1024 : 256,
+    ),
+  });
+
+export const schema = z.object({
+  worker_dir: text('Directory of the running worker: pid file, socket, code, scratch. Absolute.'),
+  worker_url: text('Address that the worker listens on.'),
+  worker_port: setting(
+    z.string().refine((port) => /^\d{1,5}$/.test(port) && Number(port) <= 65535, {
+      error: (issue) => `worker_port must be a port number from 0 to 65535 (current=${show(issue.input)})`,
+    }),
+    'TCP port, as a string.',
+  ),
+  log_output: flag('Log what a sandbox printed when it is killed.'),
+  sandbox: choice(['sock', 'docker'], 'Kind of sandbox: `sock` or `docker`.', (v) => `Unknown Sandbox type '${v}'`),
+  sandbox_config: setting(z.record(z.string(), z.unknown()), 'Accepted and ignored, as by the original.'),
+  server_mode: choice(
+    ['lambda', 'sock'],
+    'API that the worker serves: `lambda` or `sock`.',
+    (v) => `unknown server_mode ${JSON.stringify(v)}`,
+  ),
+  registry: text('Where function archives are: `file://DIR`, an absolute path, `s3://bucket?region=…`, `gs://bucket`.'),
+  registry_cache_ms: count('Time for which pulled code counts as current, in ms.'),
+  Pkgs_dir: text('Directory of installed packages.'),
+  pip_mirror: text("Package index for installs; empty is the host's own pip configuration."),
+  mem_pool_mb: setting(z.int(), 'Memory that all sandboxes share, in MB; at least twice the largest limit.'),
+  import_cache_tree: setting(z.unknown(), 'Tree of zygotes: a path, JSON in a string, or an object.'),
+  sock_base_path: text('Root directory that sandboxes see, read-only. Absolute.'),
+  docker: z.object({
+    runtime: text('Container runtime for docker sandboxes; empty is the default of the engine.'),
+    base_image: text('Image of docker sandboxes.'),
+  }),
+  limits: limits('a sandbox'),
+  installer_limits: limits('an installer'),
+  features: z.object({
+    reuse_cgroups: flag('Accepted; cgroups are always made ahead of time and never reused after a kill.'),
+    import_cache: choice(
+      ['', 'tree', 'multitree', 'popularity'],
+      'Zygotes: none when empty, or `tree`, `multitree`, `popularity`.',
+      (v) => `ZygoteProvider '${v}' is not implemented`,
+    ),
+    downsize_paused_mem: flag('Charge a paused sandbox what it uses, not its limit.'),
+    enable_seccomp: flag('System call filter in sandboxes; only a worker started as root may switch it off.'),
+  }),
+  trace: z.object({
+    cgroups: flag('Log cgroup operations.'),
+    memory: flag('Log the memory pool.'),
+    evictor: flag('Log evictions.'),
+    package: flag('Log package installs.'),
+    latency: flag('Log how long each step takes.'),
+  }),
+  storage: z.object({
+    root: store('root', 'Store of sandbox roots: empty, `private` or `memory`.'),
+    scratch: store('scratch', 'Store of scratch directories: empty, `private` or `memory`.'),
+    code: store('code', 'Store of function code: empty, `private` or `memory`.'),
+  }),
+  kafka: z.object({
+    cache_enabled: flag('Keep messages, so that a lambda can seek back without asking the broker again.'),
+    cache_size: count('Messages kept for each partition.'),
+    session_timeout_sec: count('Session timeout of the consumer group, in s.'),
+    heartbeat_interval_sec: count('Heartbeat of the consumer group, in s.'),
+    poll_timeout_sec: count('Longest wait for messages, in s.'),
+    commit_failed: flag('Commit a message whose invocation failed, as the original does.', false),
+  }),
+  argyle: z.object({
+    network: choice(
+      NETWORKS,
+      'What sandboxes reach: `outbound` (no loopback of the host), `none`, or `host` (as in the original).',
+      oneOf('argyle.network', NETWORKS),
+      'outbound',
+    ),
+    helper: text('Path of the sandbox helper; empty finds the built or the installed one.', ''),
+    helper_conf: text("Path of helper.conf; empty is the system's, or DIR/helper.conf when started as root.", ''),
+    function_queue: count('Requests that may wait for one function.', 1024),
+    instance_queue: count('Requests that may wait for the instances of one function.', 1024),
+    max_instances: count('Instances of one function; 0 leaves it to the memory pool.', 0),
+    pause_after_ms: count('Idle time after which an instance is frozen, in ms.', 20),
+    ready_slots: count('Slots kept made ahead of time.', 8),
+    spares_per_zygote: count('Spare children that a busy zygote keeps parked.', 2),
+    max_upload_mb: count('Largest accepted upload to the registry, in MB; 0 is no limit.', 256),
+    packages_max_mb: count('Disk use beyond which the least recently used packages are deleted, in MB; 0 is never.', 0),
+    admin_token: text('Bearer token for requests that change the registry; empty asks for none.', ''),
+  }),
+});
+
+/** config.json after decoding and before the zygote tree is read. */
+export type FileConfig = z.output<typeof schema>;
+
+/** Fails to compile when schema and Config drift apart. */
+type SameKeys =
+  FileConfig extends Omit<Config, 'import_cache_tree'>
+    ? Omit<Config, 'import_cache_tree'> extends Omit<FileConfig, 'import_cache_tree'>
+      ? true
+      : never
+    : never;
+export const SCHEMA_MATCHES_CONFIG: SameKeys = true;
+
+/** The metadata of one setting; empty for the groups. */
+export function metaOf(type: z.ZodType): SettingMeta {
+  const meta = type.meta();
+  const about = typeof meta?.['about'] === 'string' ? meta['about'] : '';
+  return meta !== undefined && 'ours' in meta ? { about, ours: meta['ours'] } : { about };
+}

@@ -1,0 +1,139 @@
+import { checkConfig } from '../../../src/config/check';
+import { decode } from '../../../src/config/decode';
+import { defaultConfig } from '../../../src/config/defaults';
+import fc from 'fast-check';
+
+const defaults = () => structuredClone(defaultConfig('/srv/ol', 8000)) as unknown as Record<string, unknown>;
+
+describe('decode', () => {
+  test('an object without keys has the zero value of every key of the original and our default of ours', () => {
+    const { problems } = decode({});
+    expect(problems.map((p) => p.message)).toEqual([
+      'worker_port must be a port number from 0 to 65535 (current="")',
+      "Unknown Sandbox type ''",
+      'unknown server_mode ""',
+    ]);
+    const { file } = decode({ worker_port: '1', sandbox: 'sock', server_mode: 'sock' });
+    expect(file?.limits).toEqual({
+      procs: 0,
+      mem_mb: 0,
+      cpu_percent: 0,
+      swappiness: 0,
+      runtime_sec: 0,
+      scratch_mb: 256,
+    });
+    expect(file?.features.import_cache).toBe('');
+    expect(file?.log_output).toBe(false);
+    expect(file?.kafka.cache_size).toBe(0);
+    expect(file?.kafka.commit_failed).toBe(false);
+    expect(file?.argyle.network).toBe('outbound');
+    expect(file?.argyle.function_queue).toBe(1024);
+  });
+
+  test('keys match in any case at every level', () => {
+    const { file, warnings } = decode({
+      ...defaults(),
+      Pkgs_dir: undefined,
+      pkgs_DIR: '/p',
+      limits: undefined,
+      LIMITS: { Mem_MB: 77 },
+      Features: { Import_Cache: 'multitree' },
+      features: undefined,
+    });
+    expect(file?.Pkgs_dir).toBe('/p');
+    expect(file?.limits.mem_mb).toBe(77);
+    expect(file?.features.import_cache).toBe('multitree');
+    expect(warnings).toEqual([]);
+  });
+
+  test('any spelling of any top-level key means the same', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...Object.keys(defaults())), fc.infiniteStream(fc.boolean()), (key, upper) => {
+        const spelled = Array.from(key, (c) => (upper.next().value ? c.toUpperCase() : c.toLowerCase())).join('');
+        const { [key]: value, ...rest } = defaults();
+        return JSON.stringify(decode({ ...rest, [spelled]: value }).file) === JSON.stringify(decode(defaults()).file);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test('a key that comes twice fills the same group again, and null changes nothing', () => {
+    const { file } = decode({ ...defaults(), limits: { procs: 3 }, LIMITS: { mem_mb: 4 }, sandbox_config: null });
+    expect(file?.limits).toMatchObject({ procs: 3, mem_mb: 4 });
+    expect(file?.sandbox_config).toEqual({});
+  });
+
+  test('unknown keys are ignored with a warning that names them', () => {
+    const { file, warnings } = decode({ ...defaults(), foo: 1, kafka: { bar: [2] } });
+    expect(file).toBeDefined();
+    expect(warnings).toEqual(['unknown key "foo" ignored', 'unknown key "kafka.bar" ignored']);
+  });
+
+  test.each([
+    ['worker_port', 5000, 'json: cannot unmarshal number 5000 into field worker_port of type string'],
+    ['limits', { mem_mb: '50' }, 'json: cannot unmarshal string into field limits.mem_mb of type int'],
+    ['limits', { mem_mb: 1.5 }, 'json: cannot unmarshal number 1.5 into field limits.mem_mb of type int'],
+    ['limits', [], 'json: cannot unmarshal array into field limits of type object'],
+    [
+      'features',
+      { enable_seccomp: 'true' },
+      'json: cannot unmarshal string into field features.enable_seccomp of type bool',
+    ],
+    [
+      'features',
+      { import_cache: 3 },
+      'json: cannot unmarshal number 3 into field features.import_cache of type string',
+    ],
+    ['sandbox', true, 'json: cannot unmarshal bool into field sandbox of type string'],
+    ['sandbox_config', 'x', 'json: cannot unmarshal string into field sandbox_config of type object'],
+    ['sandbox', 'foo', "Unknown Sandbox type 'foo'"],
+    ['server_mode', 'foo', 'unknown server_mode "foo"'],
+    ['features', { import_cache: 'foo' }, "ZygoteProvider 'foo' is not implemented"],
+    ['storage', { root: 'foo' }, 'storage.root must be one of "", "private", "memory" (current="foo")'],
+    ['argyle', { network: 'foo' }, 'argyle.network must be one of "outbound", "none", "host" (current="foo")'],
+    ['limits', { procs: -1 }, 'limits.procs must be at least 0 (current=-1)'],
+    ['worker_port', '65536', 'worker_port must be a port number from 0 to 65535 (current="65536")'],
+  ])('%s = %j is an error', (key, value, message) => {
+    const { file, problems } = decode({ ...defaults(), [key]: value });
+    expect(file).toBeUndefined();
+    expect(problems.map((p) => p.message)).toEqual([message]);
+    expect(problems[0]?.field).toContain(key);
+  });
+
+  test.each([[null], [[]], ['x'], [3]])('a file that holds %j is an error', (json) => {
+    expect(decode(json).problems[0]?.message).toMatch(/cannot unmarshal .* of type object/);
+  });
+
+  test('arbitrary JSON never throws, and is either settings or problems', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.constantFrom(...Object.keys(defaults())), (value, key) => {
+        const { file, problems } = decode({ ...defaults(), [key]: value });
+        return (file === undefined) === problems.length > 0;
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe('checkConfig', () => {
+  const base = () => defaultConfig('/srv/ol', 8000);
+
+  test('the defaults pass', () => {
+    expect(checkConfig(base())).toEqual([]);
+  });
+
+  test.each([
+    [{ worker_dir: 'w' }, 'Worker_dir cannot be relative'],
+    [{ sock_base_path: '' }, 'must specify sock_base_path'],
+    [{ sock_base_path: 'b' }, 'sock_base_path cannot be relative'],
+    [{ mem_pool_mb: 499 }, 'memPoolMb must be at least 500 (current=499, user_mem_mb=50, installer_mem_mb=250)'],
+    [{ sandbox: 'docker' as const }, 'features.import_cache must be disabled for docker Sandbox'],
+  ])('%j breaks a rule', (change, message) => {
+    expect(checkConfig({ ...base(), ...change }).map((p) => p.message)).toEqual([message]);
+  });
+
+  test('docker needs neither base nor pool', () => {
+    const docker = { ...base(), sandbox: 'docker' as const, sock_base_path: '', mem_pool_mb: 0 };
+    expect(checkConfig({ ...docker, features: { ...docker.features, import_cache: '' } })).toEqual([]);
+  });
+});
