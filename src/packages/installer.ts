@@ -47,8 +47,9 @@ export class PackageInstaller {
     this.store = new PackageStore(options.pkgsDir, (name) => options.sandbox.removeTree(name));
   }
 
-  /** Clears what interrupted installs have left behind; to be called once before the first ensure(). */
+  /** Makes Pkgs_dir and clears what interrupted installs left there; to be called once before the first ensure(). */
   async start(): Promise<void> {
+    await this.store.open();
     await this.store.sweep();
   }
 

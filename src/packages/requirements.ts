@@ -5,8 +5,8 @@
  */
 import { ArgyleError } from '../errors';
 
-/** Longest accepted spec; `<spec>/files` must fit the helper's 255-byte names with room to spare. */
-export const MAX_SPEC_LENGTH = 200;
+/** Longest accepted spec: it names a directory, and the helper takes names of up to 199 bytes. */
+export const MAX_SPEC_LENGTH = 180;
 /** Most packages of one function: each is one entry on sys.path and one installer run. */
 export const MAX_REQUIREMENTS = 1000;
 

@@ -1,7 +1,7 @@
 /**
  * Packages on disk. `<Pkgs_dir>/<spec>` is in one of three states: absent; marked, which is `files/` and our marker;
  * unmarked, which the original worker made, or left behind half done. A package comes into being by one rename out of
- * `<Pkgs_dir>/.stage`, so an interrupted install is never taken for a whole one.
+ * `<Pkgs_dir>/.stage-…`, so an interrupted install is never taken for a whole one.
  *
  * The files belong to the sandbox's uid while the directories around them are the worker's own. So the worker can
  * rename a package, but only the helper can delete it, and nothing that a package holds may be followed or trusted.
@@ -11,7 +11,7 @@ import { chmod, lstat, mkdir, open, readdir, readFile, rename, utimes } from 'no
 import { join } from 'node:path';
 import { z } from 'zod';
 
-export const STAGE_DIR = '.stage';
+export const STAGE_PREFIX = '.stage-';
 export const MARKER = 'argyle.json';
 const FILES = 'files';
 
@@ -60,12 +60,20 @@ export class PackageStore {
     }
   }
 
+  /**
+   * Makes Pkgs_dir, and forbids others to list it: they may pass, as sandboxes do, but a staging directory's name is
+   * their only way to the one place that the sandbox's uid may write to.
+   */
+  async open(): Promise<void> {
+    await mkdir(this.pkgsDir, { recursive: true });
+    await chmod(this.pkgsDir, 0o711).catch((error: unknown) => {
+      if (!isErrno(error, 'EPERM')) throw error; // not the worker's own: its owner decides
+    });
+  }
+
   /** Makes an empty staging directory with a `files` that the sandbox may write; returns its name below Pkgs_dir. */
   async stage(): Promise<string> {
-    // Only the worker and the helper pass the private parent, so the open mode of `files` invites nobody else.
-    await mkdir(join(this.pkgsDir, STAGE_DIR), { recursive: true });
-    await chmod(join(this.pkgsDir, STAGE_DIR), 0o700);
-    const name = `${STAGE_DIR}/${process.pid}-${randomBytes(16).toString('hex')}`;
+    const name = stageName();
     await mkdir(join(this.pkgsDir, name, FILES), { recursive: true });
     await chmod(join(this.pkgsDir, name), 0o755);
     await chmod(join(this.pkgsDir, name, FILES), 0o777);
@@ -103,13 +111,12 @@ export class PackageStore {
 
   /** Removes a package for good: it is out of its place before the first file goes. */
   async remove(spec: string): Promise<void> {
-    await mkdir(join(this.pkgsDir, STAGE_DIR), { recursive: true });
-    const grave = `${STAGE_DIR}/${process.pid}-${randomBytes(16).toString('hex')}`;
+    const grave = stageName();
     try {
       await rename(join(this.pkgsDir, spec), join(this.pkgsDir, grave));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-      await this.removeTree(spec); // the original's directory may be root's: not ours to rename
+      // What the original made as root is not the worker's to rename.
+      if (!isErrno(error, 'ENOENT')) await this.removeTree(spec);
       return;
     }
     await this.removeTree(grave);
@@ -117,9 +124,10 @@ export class PackageStore {
 
   /** Removes what interrupted installs of workers that no longer run have left. */
   async sweep(): Promise<void> {
-    for (const name of await readdir(join(this.pkgsDir, STAGE_DIR)).catch(() => [])) {
-      const pid = Number.parseInt(name, 10);
-      if (pid === process.pid || !isRunning(pid)) await this.removeTree(`${STAGE_DIR}/${name}`);
+    for (const name of await readdir(this.pkgsDir)) {
+      if (!name.startsWith(STAGE_PREFIX)) continue;
+      const pid = Number.parseInt(name.slice(STAGE_PREFIX.length), 10);
+      if (pid === process.pid || !isRunning(pid)) await this.removeTree(name);
     }
   }
 
@@ -152,6 +160,15 @@ export class PackageStore {
   }
 }
 
+/** One path component, as the helper's names must be; 128 random bits, so that nobody can guess it. */
+function stageName(): string {
+  return `${STAGE_PREFIX}${process.pid}-${randomBytes(16).toString('hex')}`;
+}
+
+function isErrno(error: unknown, code: string): boolean {
+  return (error as NodeJS.ErrnoException).code === code;
+}
+
 async function isDirectory(path: string): Promise<boolean> {
   return lstat(path).then(
     (stats) => stats.isDirectory(),
@@ -164,8 +181,8 @@ async function diskUse(path: string): Promise<number> {
   let bytes = 0;
   for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
     const child = join(path, entry.name);
-    if (entry.isDirectory()) bytes += await diskUse(child);
-    else bytes += await lstat(child).then(({ blocks }) => blocks * 512, () => 0); // prettier-ignore
+    const stats = await lstat(child).catch(() => undefined);
+    bytes += (stats?.blocks ?? 0) * 512 + (entry.isDirectory() ? await diskUse(child) : 0);
   }
   return bytes;
 }
@@ -176,6 +193,6 @@ function isRunning(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    return isErrno(error, 'EPERM');
   }
 }

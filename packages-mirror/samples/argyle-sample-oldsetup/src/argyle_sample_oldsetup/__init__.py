@@ -1,0 +1,3 @@
+"""Built from source where it is installed."""
+
+BUILT = True
