@@ -52,10 +52,10 @@ def build(source, version, hook, output):
         tree = pathlib.Path(scratch, source.name)
         shutil.copytree(source, tree, ignore=shutil.ignore_patterns("__pycache__"))
         if version is not None:
-            project = tree / "pyproject.toml"
-            project.write_text(
-                project.read_text().replace('version = "0"', f'version = "{version}"', 1)
-            )
+            for path in [tree / "pyproject.toml", *tree.rglob("*.py")]:
+                text = path.read_text()
+                pattern, line = r'^(version|__version__) = "0"', rf'\1 = "{version}"'
+                path.write_text(re.sub(pattern, line, text, flags=re.MULTILINE))
         # The legacy backend also takes setup.py scripts without a pyproject.toml.
         call = f"import setuptools.build_meta as b; b.__legacy__.{hook}({str(output)!r})"
         done = subprocess.run(

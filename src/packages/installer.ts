@@ -4,7 +4,7 @@ import type { InstallerBoot, InstallerSandbox, InstallResult, PackageImport } fr
 import { chooseSpec, parseDependency } from './closure';
 import { selectEvictions } from './eviction';
 import { readPipEnv } from './pip-config';
-import { normalizeLine, parseSpec } from './requirements';
+import { normalizeLine, parseRequirements, parseSpec } from './requirements';
 import { type PackageMeta, PackageStore } from './store';
 
 /** Characters of pip's output that an error carries. */
@@ -62,6 +62,16 @@ export class PackageInstaller {
     const imports: PackageImport[] = [];
     for (const spec of new Set(specs.map(normalizeLine))) imports.push(toImport(await this.get(spec)));
     return imports;
+  }
+
+  /** ensure() for the text of a requirements.txt; errors name its lines. */
+  async ensureInstalled(requirementsText: string): Promise<PackageImport[]> {
+    return this.ensure(parseRequirements(requirementsText).map(({ spec }) => spec));
+  }
+
+  /** The version that lies in a spec's directory; undefined when ensure() has not been there, or it has none. */
+  installedVersion(spec: string): string | undefined {
+    return this.known.get(normalizeLine(spec))?.version || undefined;
   }
 
   /**

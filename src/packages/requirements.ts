@@ -76,17 +76,6 @@ export function parseRequirements(text: string): Requirement[] {
   return [...bySpec.values()];
 }
 
-/**
- * What zygotes are matched by: `name==version` in one form, whatever extras and spelling. Two specs with the same key
- * install the same files. Undefined when the spec does not pin one version: such a spec matches no zygote.
- */
-export function packageKey(spec: string): string | undefined {
-  const normalized = normalizeLine(spec);
-  if (refusal(normalized) !== undefined) return undefined;
-  const { name, version } = parseSpec(normalized, 'spec');
-  return version === undefined ? undefined : `${name}==${version}`;
-}
-
 /** Versions that PEP 440 calls equal get one form, as far as plain releases go: no leading v or zeros, no trailing .0 */
 export function normalizeVersion(version: string): string {
   const [, release = '', rest = ''] = /^v?([0-9.!]*)(.*)$/.exec(version.toLowerCase()) ?? [];

@@ -1,0 +1,44 @@
+/** Runs real pip in the worker's own name: what the installer sandbox does, without a sandbox. For unit tests only. */
+import { spawn } from 'node:child_process';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import type { InstallerBoot, InstallerSandbox, InstallResult } from '../../src/sandbox/types';
+
+export class LocalInstaller implements InstallerSandbox {
+  /** What it was asked to do so far. */
+  readonly boots: InstallerBoot[] = [];
+  readonly removed: string[] = [];
+  /** Most calls of run() that were under way at once. */
+  mostAtOnce = 0;
+  private running = 0;
+
+  constructor(private readonly pkgsDir: string) {}
+
+  async run(boot: InstallerBoot, stagingName: string): Promise<InstallResult> {
+    this.boots.push(boot);
+    this.mostAtOnce = Math.max(this.mostAtOnce, ++this.running);
+    try {
+      return await this.python(boot, stagingName);
+    } finally {
+      this.running--;
+    }
+  }
+
+  async removeTree(name: string): Promise<void> {
+    this.removed.push(name);
+    await rm(join(this.pkgsDir, name), { recursive: true, force: true });
+  }
+
+  private async python(boot: InstallerBoot, stagingName: string): Promise<InstallResult> {
+    const here = (path: string): string =>
+      path.replace(/^\/host/, join(this.pkgsDir, stagingName)).replace(/^\/packages/, this.pkgsDir);
+    const child = spawn('/usr/bin/python3', [join(__dirname, 'local_installer.py')], {
+      env: { ...boot.env, PATH: '/usr/bin:/bin', PIP_ROOT_USER_ACTION: 'ignore', PIP_NO_CACHE_DIR: '1' },
+      stdio: ['pipe', 'pipe', 'inherit'],
+      timeout: 60_000,
+    });
+    child.stdin.end(JSON.stringify({ ...boot, argv: boot.argv.map(here), target: here(boot.target) }));
+    return JSON.parse(await text(child.stdout)) as InstallResult;
+  }
+}
