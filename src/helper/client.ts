@@ -1,0 +1,262 @@
+/**
+ * The worker's end of the helper: one child process, one control socket, one completion pipe.
+ *
+ * Order of events of a request: encode into one reused buffer, one non-blocking FFI call, done; the completion is
+ * read from the pipe by Node's event loop and settles the promise. Any number of requests can be in flight and no
+ * thread waits. A full control socket (-EAGAIN) queues; the queue keeps its order.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { Socket } from 'node:net';
+import { ArgyleError } from '../errors';
+import type { Argyle, Channel } from './ffi';
+import { describeExit, helperError } from './errors';
+import {
+  COMPLETION_BYTES,
+  Code,
+  Kind,
+  REQUEST_BYTES,
+  Verb,
+  decodeCompletion,
+  encodeRequest,
+  type Completion,
+  type RequestFields,
+  type VerbName,
+} from './protocol';
+
+export interface HelperOptions {
+  argyle: Argyle;
+  /** Path of the sandbox-helper executable. */
+  helperPath: string;
+  /** Arguments, e.g. `--config PATH` when started as root. */
+  args?: readonly string[];
+  /** Fields of AG_HELLO, already relative to the roots; see session.ts. */
+  hello: RequestFields;
+  /** Fields of AG_NETWORK, one entry for each pool. */
+  network: readonly RequestFields[];
+  /** Longest wait for the helper's first answers. Default 10 000 ms. */
+  startTimeoutMs?: number;
+}
+
+interface Waiting {
+  verb: VerbName;
+  resolve: (completion: Completion) => void;
+  reject: (error: Error) => void;
+}
+
+interface Unsent {
+  seq: number;
+  bytes: Buffer;
+  fds: readonly number[];
+}
+
+/** Wait before a request that met a full socket is tried again, ms. The helper drains it within microseconds. */
+const RETRY_MS = 1;
+/** EAGAIN, as Linux numbers it on every architecture that Node runs on. */
+const EAGAIN = 11;
+/** How long close() waits for the helper to clean up before it is killed, ms; thousands of slots take seconds. */
+const CLOSE_TIMEOUT_MS = 30_000;
+
+export class HelperClient {
+  private readonly waiting = new Map<number, Waiting>();
+  private readonly unsent: Unsent[] = [];
+  private readonly exits = new Map<number, (completion: Completion | undefined) => void>();
+  private readonly goneListeners: ((error: ArgyleError) => void)[] = [];
+  private readonly scratch = Buffer.alloc(REQUEST_BYTES);
+  private readonly exited: Promise<void>;
+  private partial: Buffer = Buffer.alloc(0);
+  private seq = 0;
+  private ending: string | undefined;
+  private failure: ArgyleError | undefined;
+  private controlOpen = true;
+
+  private constructor(
+    private readonly argyle: Argyle,
+    private readonly child: ChildProcess,
+    private readonly channel: Channel,
+  ) {
+    const events = new Socket({ fd: channel.events, readable: true, writable: false });
+    const drained = new Promise<void>((resolve) => events.once('close', () => resolve()));
+    events.on('data', (chunk: Buffer) => this.receive(chunk));
+    events.on('error', () => undefined);
+    this.exited = new Promise<void>((resolve) => {
+      child.once('error', (error) => {
+        this.ending ??= error.message;
+        events.destroy();
+        resolve();
+      });
+      child.once('exit', (code, signal) => {
+        this.ending ??= describeExit(code, signal);
+        resolve();
+      });
+    }).then(() => drained);
+    // The pipe ends a moment before the exit code is known, or after it; both tell that the helper is gone.
+    events.once('end', () => setTimeout(() => this.gone(), 100).unref());
+    void this.exited.then(() => this.gone());
+  }
+
+  /**
+   * Starts the helper, agrees on the session and sets the network up.
+   *
+   * @throws ArgyleError HELPER_START with the stage at which the helper gave up, HELPER_DENIED for a refused root,
+   *   HELPER_PROTOCOL when the versions differ.
+   */
+  static async start(options: HelperOptions): Promise<HelperClient> {
+    const { argyle } = options;
+    const channel = argyle.channel();
+    let child: ChildProcess;
+    try {
+      child = spawn(options.helperPath, [...(options.args ?? [])], {
+        stdio: ['ignore', 'inherit', 'inherit', channel.helperControl, channel.helperEvents],
+        env: {},
+      });
+    } catch (cause) {
+      argyle.close(channel.control);
+      argyle.close(channel.events);
+      throw new ArgyleError('HELPER_START', `cannot start ${options.helperPath}`, { cause });
+    } finally {
+      argyle.close(channel.helperControl);
+      argyle.close(channel.helperEvents);
+    }
+    const client = new HelperClient(argyle, child, channel);
+    const timer = setTimeout(() => child.kill('SIGKILL'), options.startTimeoutMs ?? 10_000);
+    try {
+      await client.request('HELLO', options.hello);
+      for (const fields of options.network) await client.request('NETWORK', fields);
+    } catch (thrown) {
+      client.closeControl();
+      if (thrown instanceof ArgyleError && thrown.code !== 'HELPER_GONE') {
+        await client.exited;
+        throw thrown;
+      }
+      await client.exited;
+      throw new ArgyleError('HELPER_START', `${options.helperPath}: ${client.ending ?? 'ended'}`, { cause: thrown });
+    } finally {
+      clearTimeout(timer);
+    }
+    return client;
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  /** Set once the helper has ended or is being closed. */
+  get isGone(): boolean {
+    return this.failure !== undefined || !this.controlOpen;
+  }
+
+  /**
+   * Sends one request and resolves with its completion.
+   *
+   * @param fds at most MAX_FDS descriptors; the caller keeps them open until this settles.
+   * @throws ArgyleError by the completion's code (errors.ts), or HELPER_GONE.
+   */
+  request(verb: VerbName, fields: RequestFields = {}, fds: readonly number[] = []): Promise<Completion> {
+    return new Promise((resolve, reject) => {
+      if (this.failure !== undefined) return reject(this.failure);
+      if (!this.controlOpen) return reject(new ArgyleError('HELPER_GONE', 'the helper is being closed'));
+      const seq = ++this.seq;
+      encodeRequest(this.scratch, Verb[verb], seq, fields);
+      this.waiting.set(seq, { verb, resolve, reject });
+      if (this.unsent.length > 0 || !this.send(seq, this.scratch, fds)) {
+        this.unsent.push({ seq, bytes: Buffer.from(this.scratch), fds });
+        if (this.unsent.length === 1) setTimeout(() => this.flush(), RETRY_MS);
+      }
+    });
+  }
+
+  /** Calls `listener` once when the slot's first process ends; with undefined when the helper itself ended. */
+  onExit(slot: number, listener: (completion: Completion | undefined) => void): void {
+    this.exits.set(slot, listener);
+  }
+
+  offExit(slot: number): void {
+    this.exits.delete(slot);
+  }
+
+  /** Calls `listener` once when the helper ends without close(). */
+  onGone(listener: (error: ArgyleError) => void): void {
+    if (this.failure !== undefined) listener(this.failure);
+    else this.goneListeners.push(listener);
+  }
+
+  /** Closes the control socket: the helper kills every sandbox, cleans up and exits. Resolves when it has. */
+  async close(): Promise<void> {
+    this.goneListeners.length = 0;
+    this.closeControl();
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), CLOSE_TIMEOUT_MS);
+    await this.exited;
+    clearTimeout(timer);
+  }
+
+  private closeControl(): void {
+    if (!this.controlOpen) return;
+    this.controlOpen = false;
+    this.argyle.close(this.channel.control);
+  }
+
+  /** True when the request is off the queue: sent, or failed and settled. */
+  private send(seq: number, bytes: Buffer, fds: readonly number[]): boolean {
+    const result = this.argyle.submit(this.channel.control, bytes, fds);
+    if (result === -EAGAIN) return false;
+    if (result < 0) {
+      const waiting = this.waiting.get(seq);
+      this.waiting.delete(seq);
+      waiting?.reject(new ArgyleError('HELPER_GONE', `cannot reach the helper: errno ${-result}`));
+    }
+    return true;
+  }
+
+  private flush(): void {
+    if (!this.controlOpen) return;
+    for (let next = this.unsent[0]; next !== undefined; next = this.unsent[0]) {
+      if (!this.send(next.seq, next.bytes, next.fds)) {
+        setTimeout(() => this.flush(), RETRY_MS);
+        return;
+      }
+      this.unsent.shift();
+    }
+  }
+
+  private receive(chunk: Buffer): void {
+    const bytes = this.partial.length === 0 ? chunk : Buffer.concat([this.partial, chunk]);
+    let offset = 0;
+    for (; offset + COMPLETION_BYTES <= bytes.length; offset += COMPLETION_BYTES) {
+      const completion = decodeCompletion(bytes, offset);
+      if (completion === undefined) {
+        this.ending ??= 'it sent a record of another protocol';
+        this.child.kill('SIGKILL');
+        return;
+      }
+      this.settle(completion);
+    }
+    this.partial = bytes.subarray(offset);
+  }
+
+  private settle(completion: Completion): void {
+    if (completion.kind === Kind.EVENT_EXIT) {
+      const listener = this.exits.get(completion.slot);
+      this.exits.delete(completion.slot);
+      listener?.(completion);
+      return;
+    }
+    const waiting = this.waiting.get(completion.seq);
+    if (waiting === undefined) return;
+    this.waiting.delete(completion.seq);
+    if (completion.code === Code.OK) waiting.resolve(completion);
+    else waiting.reject(helperError(waiting.verb, completion));
+  }
+
+  private gone(): void {
+    if (this.failure !== undefined) return;
+    const error = new ArgyleError('HELPER_GONE', `the sandbox helper is gone: ${this.ending ?? 'its pipe closed'}`);
+    this.failure = error;
+    this.closeControl();
+    this.unsent.length = 0;
+    for (const { reject } of this.waiting.values()) reject(error);
+    this.waiting.clear();
+    for (const listener of this.exits.values()) listener(undefined);
+    this.exits.clear();
+    for (const listener of this.goneListeners.splice(0)) listener(error);
+  }
+}

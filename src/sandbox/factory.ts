@@ -1,0 +1,169 @@
+/**
+ * Makes leaves: fresh, forked from a zygote, or out of a parked spare.
+ *
+ * The hot path's order of events, with memory free and a slot ready (both then cost a microtask):
+ *   1. one FFI call submits AG_SPAWN, AG_FORK or AG_GO; the helper and the zygote work from here on, on other CPUs;
+ *   2. meanwhile the slot's socket is connected and the boot frame written;
+ *   3. the completion arrives; create() resolves and the caller's request goes out on the connection, while the guest
+ *      accepts, reads the boot frame and imports the handler.
+ */
+import { join } from 'node:path';
+import { Role } from '../helper/protocol';
+import { asArgyleError } from '../errors';
+import type { Stats } from '../metrics';
+import { GuardedSandbox } from './guarded';
+import type { BootInfo } from './guest-http';
+import { LeafSandbox } from './leaf';
+import type { Charge, MemoryPool } from './pool';
+import type { Slot } from './slot';
+import type { SlotPool } from './slots';
+import type { LeafSpec, Sandbox, SandboxLimits, StartKind } from './types';
+
+export interface FactoryOptions {
+  slots: SlotPool;
+  pool: MemoryPool;
+  stats: Stats;
+  /** `<worker_dir>/code`. */
+  codeDir: string;
+  /** features.downsize_paused_mem. */
+  downsizePaused: boolean;
+  /** limits.mem_mb, which a sandbox without a memory limit is charged. */
+  defaultMemMb: number;
+  /** Told what every leaf reports with its first response. */
+  onBoot?: (spec: LeafSpec, start: StartKind, info: BootInfo) => void;
+  /** Expected cold-start ms of such a leaf, for the evictor; 0 when unknown. */
+  savesMs?: (spec: LeafSpec) => number;
+}
+
+interface Start {
+  kind: StartKind;
+  /** Takes or hands over the slot. */
+  slot: () => Promise<Slot>;
+  /** Submits the order that starts the guest. */
+  submit: (slot: Slot) => Promise<unknown>;
+  parentPid?: number;
+  /** Called once when nothing of the sandbox is left. */
+  onDestroyed?: () => void;
+}
+
+export class SandboxFactory {
+  private readonly live = new Set<GuardedSandbox>();
+  private lastId = 0;
+
+  constructor(private readonly options: FactoryOptions) {}
+
+  /** Every leaf that is not destroyed, oldest first. */
+  list(): readonly Sandbox[] {
+    return [...this.live];
+  }
+
+  /** A leaf in a fresh process. @throws ArgyleError SANDBOX_CREATE, MEMORY_EXHAUSTED, HELPER_*. */
+  fresh(spec: LeafSpec): Promise<Sandbox> {
+    return this.make(spec, {
+      kind: 'fresh',
+      slot: () => this.options.slots.take(spec.limits),
+      submit: (slot) => slot.spawn(Role.LEAF, spec.codeName),
+    });
+  }
+
+  /**
+   * A leaf forked from the zygote in `source`.
+   *
+   * @throws ArgyleError as fresh(), and ZYGOTE_FAILED when the zygote died or refused.
+   */
+  fork(source: Slot, spec: LeafSpec, onDestroyed: () => void): Promise<Sandbox> {
+    return this.make(spec, {
+      kind: 'fork',
+      slot: () => this.options.slots.take(spec.limits),
+      submit: async (slot) => {
+        const startMs = performance.now();
+        await slot.forkFrom(source, Role.LEAF, spec.codeName);
+        this.options.stats.record('fork()', performance.now() - startMs);
+      },
+      parentPid: source.pid,
+      onDestroyed,
+    });
+  }
+
+  /** A parked child of the zygote in `source`, for go(). @throws ArgyleError as fork(). */
+  async park(source: Slot, limits: SandboxLimits): Promise<Slot> {
+    const slot = await this.options.slots.take(limits);
+    try {
+      await slot.forkFrom(source, Role.LEAF, '', true);
+      return slot;
+    } catch (error) {
+      await slot.destroy();
+      throw error;
+    }
+  }
+
+  /**
+   * A leaf out of a parked child, which is used up even when this fails.
+   *
+   * @param charge the spare's share of the memory pool; given back once the leaf has its own.
+   */
+  go(spare: Slot, spec: LeafSpec, parentPid: number, charge: Charge, onDestroyed: () => void): Promise<Sandbox> {
+    return this.make(spec, {
+      kind: 'spare',
+      slot: async () => {
+        charge.release();
+        await spare.setLimits(spec.limits);
+        return spare;
+      },
+      submit: (slot) => slot.go(spec.codeName),
+      parentPid,
+      onDestroyed,
+    });
+  }
+
+  /** Destroys every leaf. */
+  async close(reason: string): Promise<void> {
+    await Promise.all([...this.live].map((sandbox) => sandbox.destroy(reason)));
+  }
+
+  private async make(spec: LeafSpec, start: Start): Promise<Sandbox> {
+    const { pool, stats } = this.options;
+    const startMs = performance.now();
+    const chargeMb = spec.limits.memMb === 0 ? this.options.defaultMemMb : spec.limits.memMb;
+    const charge = await pool.acquire(chargeMb);
+    stats.record('Create()/acquire-mem', performance.now() - startMs);
+    const id = String(++this.lastId);
+    let slot: Slot | undefined;
+    let leaf: LeafSandbox | undefined;
+    try {
+      slot = await start.slot();
+      const started = start.submit(slot);
+      leaf = new LeafSandbox({
+        id,
+        slot,
+        start: start.kind,
+        spec,
+        parentPid: start.parentPid,
+        codeDir: join(this.options.codeDir, spec.codeName),
+        onBoot: (info) => this.options.onBoot?.(spec, start.kind, info),
+      });
+      await started;
+    } catch (thrown) {
+      const error = asArgyleError('SANDBOX_CREATE', thrown);
+      // Nobody waits for the clean-up of what never was; the memory comes back when it is done.
+      const gone = leaf?.destroy(error.message) ?? slot?.destroy() ?? Promise.resolve();
+      void gone.then(() => charge.release());
+      throw error;
+    }
+    const sandbox: GuardedSandbox = new GuardedSandbox(leaf, {
+      pool,
+      charge,
+      chargeMb,
+      downsizePaused: this.options.downsizePaused,
+      stats,
+      savesMs: () => this.options.savesMs?.(spec) ?? 0,
+      onDestroyed: () => {
+        this.live.delete(sandbox);
+        start.onDestroyed?.();
+      },
+    });
+    this.live.add(sandbox);
+    stats.record('Create()', performance.now() - startMs);
+    return sandbox;
+  }
+}

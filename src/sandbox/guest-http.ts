@@ -1,0 +1,120 @@
+/**
+ * HTTP to one guest over its slot's socket, on one keep-alive connection.
+ *
+ * The connection is opened, and the boot frame written, as soon as this is constructed: before the guest runs, so
+ * that it finds both waiting when it accepts. Later connections (a guest may close its own) carry no boot frame.
+ */
+import type { Socket } from 'node:net';
+import { Client, type Dispatcher } from 'undici';
+
+/** What a leaf reports with its first response. */
+export interface BootInfo {
+  /** Time that the handler's import took, ms. */
+  importMs: number;
+  /** Top-level modules of installed packages that the handler has loaded. */
+  modules: string[];
+}
+
+const BOOT_HEADER = 'x-argyle-boot';
+/** An idle connection costs a descriptor and nothing else, so it lives as long as its sandbox, ms. */
+const KEEP_ALIVE_MS = 24 * 3600 * 1000;
+
+export class GuestHttp {
+  private readonly client: Client;
+  private first: Socket | undefined;
+  private booted = false;
+
+  /**
+   * @param connect opens a connection to the slot.
+   * @param onBoot called once, with the first response.
+   */
+  constructor(
+    private readonly connect: () => Socket,
+    frame: Buffer,
+    private readonly onBoot: ((info: BootInfo) => void) | undefined,
+  ) {
+    const first = connect();
+    // Until the client takes the socket over an error must not be uncaught; the client meets it as a destroyed socket.
+    first.on('error', () => undefined);
+    first.write(frame);
+    this.first = first;
+    this.client = new Client('http://root', {
+      connect: (_options, callback) => this.hand(callback),
+      pipelining: 1,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      keepAliveTimeoutThreshold: 0,
+    });
+  }
+
+  /** As Dispatcher.dispatch; the boot report is taken out of the first response. */
+  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+    this.client.dispatch(options, this.booted ? handler : this.watchBoot(handler));
+  }
+
+  /** Closes the connection; requests in flight fail with `error`. */
+  destroy(error: Error): void {
+    this.first?.destroy();
+    this.first = undefined;
+    this.client.destroy(error, () => undefined);
+  }
+
+  private hand(callback: (...args: [null, Socket] | [Error, null]) => void): void {
+    const socket = this.first ?? this.connect();
+    this.first = undefined;
+    if (socket.destroyed) {
+      callback(socket.errored ?? new Error('the connection to the sandbox is closed'), null);
+    } else if (socket.connecting) {
+      const failed = (error: Error): void => callback(error, null);
+      socket.once('error', failed);
+      socket.once('connect', () => {
+        socket.off('error', failed);
+        callback(null, socket);
+      });
+    } else {
+      callback(null, socket);
+    }
+  }
+
+  private watchBoot(inner: Dispatcher.DispatchHandler): Dispatcher.DispatchHandler {
+    return {
+      onRequestStart: (controller, context) => inner.onRequestStart?.(controller, context),
+      onRequestUpgrade: (controller, status, headers, socket) =>
+        inner.onRequestUpgrade?.(controller, status, headers, socket),
+      onResponseStart: (controller, status, headers, message) => {
+        const report = headers[BOOT_HEADER];
+        if (report !== undefined && !this.booted) {
+          this.booted = true;
+          delete headers[BOOT_HEADER];
+          if (Array.isArray(controller.rawHeaders))
+            controller.rawHeaders = withoutBoot<Buffer | string>(controller.rawHeaders) as Buffer[];
+          const info = parseReport(String(report));
+          if (info !== undefined) this.onBoot?.(info);
+        }
+        inner.onResponseStart?.(controller, status, headers, message);
+      },
+      onResponseData: (controller, chunk) => inner.onResponseData?.(controller, chunk),
+      onResponseEnd: (controller, trailers) => inner.onResponseEnd?.(controller, trailers),
+      onResponseError: (controller, error) => inner.onResponseError?.(controller, error),
+    };
+  }
+}
+
+/** Raw headers are name, value, name, value…; the pair is cut out. */
+function withoutBoot<T extends Buffer | string>(raw: T[]): T[] {
+  return raw.filter((_, index) => raw[index - (index % 2)]?.toString().toLowerCase() !== BOOT_HEADER);
+}
+
+/** The report is the guest's word: anything malformed counts as none. */
+function parseReport(text: string): BootInfo | undefined {
+  try {
+    const { import_ms: importMs, modules } = JSON.parse(text) as { import_ms?: unknown; modules?: unknown };
+    if (typeof importMs !== 'number' || !Number.isFinite(importMs) || importMs < 0) return undefined;
+    const names = Array.isArray(modules) ? modules.filter((name): name is string => typeof name === 'string') : [];
+    return { importMs, modules: names };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,63 @@
+/** Runs pip in a sandbox of the install pool: one fresh slot for every run, gone when it returns. */
+import { z } from 'zod';
+import type { HelperClient } from '../helper/client';
+import { HelperError } from '../helper/errors';
+import { Area, Code, Pool, Role } from '../helper/protocol';
+import { ArgyleError } from '../errors';
+import { askGuest } from './boot';
+import type { MemoryPool } from './pool';
+import type { SlotPool } from './slots';
+import type { InstallResult, InstallerBoot, InstallerSandbox, SandboxLimits } from './types';
+
+export interface InstallerOptions {
+  slots: SlotPool;
+  pool: MemoryPool;
+  helper: () => Promise<HelperClient>;
+  /** installer_limits. */
+  limits: SandboxLimits;
+  /** installer_limits.runtime_sec in ms; 0 waits for ever. */
+  timeoutMs: number;
+}
+
+const answerShape = z.object({
+  ok: z.boolean(),
+  code: z.number(),
+  deps: z.array(z.string()),
+  top_level: z.array(z.string()),
+  output: z.string(),
+});
+
+export class InstallerRunner implements InstallerSandbox {
+  constructor(private readonly options: InstallerOptions) {}
+
+  async run(boot: InstallerBoot, stagingName: string, options: { signal?: AbortSignal } = {}): Promise<InstallResult> {
+    const { slots, pool, limits, timeoutMs } = this.options;
+    const charge = await pool.acquire(limits.memMb);
+    try {
+      const slot = await slots.make(Pool.INSTALL, limits);
+      try {
+        slot.log.source = `pip ${boot.spec}`;
+        const what = `installing ${boot.spec}`;
+        const answer = askGuest(slot, boot, { timeoutMs, signal: options.signal, what });
+        // A failed spawn ends the wait for an answer: destroying the slot closes its socket.
+        const [, result] = await Promise.all([slot.spawn(Role.INSTALLER, '', { stagingName }), answer]);
+        const parsed = answerShape.safeParse(result);
+        if (parsed.success) return parsed.data;
+        throw new ArgyleError('SANDBOX_CREATE', `${what}: malformed answer: ${z.prettifyError(parsed.error)}`);
+      } finally {
+        await slot.destroy();
+      }
+    } finally {
+      charge.release();
+    }
+  }
+
+  async removeTree(name: string): Promise<void> {
+    const client = await this.options.helper();
+    try {
+      await client.request('REMOVE', { arg: [Area.PACKAGES], name: [name] });
+    } catch (error) {
+      if (!(error instanceof HelperError && error.agCode === Code.NOENT)) throw error;
+    }
+  }
+}

@@ -1,0 +1,105 @@
+/** A leaf as the helper gives it: a slot with a guest in it, and HTTP to it. GuardedSandbox adds what callers need. */
+import type { Dispatcher } from 'undici';
+import { ArgyleError } from '../errors';
+import { LAST_WORDS_MS, bootFrame, describeDeath } from './boot';
+import { GuestHttp, type BootInfo } from './guest-http';
+import { MEGABYTE, type Slot } from './slot';
+import type { LeafSpec, Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind } from './types';
+
+export interface LeafParts {
+  id: string;
+  slot: Slot;
+  start: StartKind;
+  spec: LeafSpec;
+  parentPid: number | undefined;
+  /** Host path of the code directory, for people. */
+  codeDir: string;
+  onBoot: ((info: BootInfo) => void) | undefined;
+}
+
+export class LeafSandbox implements Sandbox {
+  readonly id: string;
+  readonly start: StartKind;
+  readonly parentPid: number | undefined;
+  readonly exited: Promise<SandboxExit>;
+  readonly limits: SandboxLimits;
+  private readonly http: GuestHttp;
+  private why: string | undefined;
+
+  /** Connects and writes the boot frame at once; the caller has the guest started meanwhile. */
+  constructor(private readonly parts: LeafParts) {
+    const { slot, spec } = parts;
+    this.id = parts.id;
+    this.start = parts.start;
+    this.parentPid = parts.parentPid;
+    this.limits = spec.limits;
+    slot.log.source = `${spec.boot.name}#${parts.id}`;
+    this.http = new GuestHttp(() => slot.connect(), bootFrame(spec.boot), parts.onBoot);
+    this.exited = new Promise((resolve) => {
+      void slot.exited.then((exit) => {
+        if (this.why !== undefined) return;
+        this.why = describeDeath(exit);
+        // What the guest still wrote before it ended is in the socket and is delivered first.
+        setTimeout(() => this.http.destroy(this.death()), LAST_WORDS_MS);
+        resolve(exit);
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.parts.slot.pid;
+  }
+
+  get dead(): string | undefined {
+    return this.why;
+  }
+
+  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+    this.http.dispatch(options, handler);
+  }
+
+  pause(): Promise<void> {
+    return this.parts.slot.pause();
+  }
+
+  resume(): Promise<void> {
+    return this.parts.slot.resume();
+  }
+
+  usage(pss = false): Promise<SandboxUsage> {
+    return this.parts.slot.usage(pss);
+  }
+
+  async destroy(reason: string): Promise<void> {
+    this.why ??= reason;
+    this.http.destroy(this.death());
+    await this.parts.slot.destroy();
+  }
+
+  async debugString(): Promise<string> {
+    const { slot } = this.parts;
+    let usage: SandboxUsage;
+    try {
+      usage = await slot.usage();
+    } catch {
+      return `SANDBOX ${this.id} is DEAD: ${this.why ?? 'the helper does not know it'}\n`;
+    }
+    const limit = this.limits.memMb === 0 ? 'unlimited' : `${this.limits.memMb}`;
+    return [
+      `SOCK ${this.id}`,
+      `ROOT DIR: slot ${slot.id} (private to the helper)`,
+      `HOST DIR: ${this.parts.codeDir}`,
+      `CGROUP PIDS: ${usage.pids} (first ${usage.pid})`,
+      `CGROUPS: slot ${slot.id}`,
+      `FREEZE STATE: ${usage.frozen ? 'FROZEN' : 'THAWED'}`,
+      `MEMORY USED: ${Math.round(usage.memBytes / MEGABYTE)} of ${limit} MB`,
+      `OOM KILLS: ${usage.oomKills}`,
+      ...(this.why === undefined ? [] : [`ENDED: ${this.why}`]),
+      '',
+    ].join('\n');
+  }
+
+  private death(): ArgyleError {
+    return new ArgyleError('SANDBOX_DEAD', `sandbox ${this.id} is dead: ${this.why ?? 'unknown'}`);
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * A slot: a root directory, a cgroup, a listening socket and a log pipe, made ahead and used by one sandbox.
+ * Its listening socket exists from the start, so a client can connect, and write, before any process runs in it.
+ */
+import { unlinkSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import type { HelperClient } from '../helper/client';
+import { Flag, Usage, type Completion } from '../helper/protocol';
+import { ArgyleError } from '../errors';
+import type { LogTap } from './log-tap';
+import type { SandboxExit, SandboxLimits, SandboxUsage } from './types';
+
+export const MEGABYTE = 1024 * 1024;
+
+/** The protocol's limits array. */
+export function limitArgs(limits: SandboxLimits): number[] {
+  const bytes = (mb: number): number => Math.round(mb * MEGABYTE);
+  return [bytes(limits.memMb), limits.procs, limits.cpuPercent, limits.swapBytes, bytes(limits.scratchMb)];
+}
+
+export function sameLimits(a: SandboxLimits, b: SandboxLimits): boolean {
+  return (
+    a.memMb === b.memMb &&
+    a.procs === b.procs &&
+    a.cpuPercent === b.cpuPercent &&
+    a.swapBytes === b.swapBytes &&
+    a.scratchMb === b.scratchMb
+  );
+}
+
+export interface SlotParts {
+  client: HelperClient;
+  id: number;
+  pool: number;
+  limits: SandboxLimits;
+  log: LogTap;
+  /** Socket path short enough for sun_path, below /proc/self/fd. */
+  socketPath: string;
+  /** Gives the id back. */
+  release: () => void;
+}
+
+export class Slot {
+  readonly id: number;
+  readonly pool: number;
+  readonly log: LogTap;
+  /** Resolves when the first process ends or the helper is gone. */
+  readonly exited: Promise<SandboxExit>;
+  /** Set with `exited`. */
+  exit: SandboxExit | undefined;
+  /** Host pid of the first process; 0 before there is one. */
+  pid = 0;
+  private readonly client: HelperClient;
+  private current: SandboxLimits;
+  private destroying: Promise<void> | undefined;
+
+  constructor(private readonly parts: SlotParts) {
+    this.client = parts.client;
+    this.id = parts.id;
+    this.pool = parts.pool;
+    this.log = parts.log;
+    this.current = parts.limits;
+    this.exited = new Promise((resolve) => {
+      this.client.onExit(this.id, (event) => {
+        // An event that is about an earlier user of this slot id; the helper's order should not let it happen.
+        if (event !== undefined && this.pid !== 0 && event.value[2] !== 0 && event.value[2] !== this.pid) return;
+        this.client.offExit(this.id);
+        const status = event?.value[0];
+        this.exit = { oomKills: event?.value[1] ?? 0, status: status === Infinity ? undefined : status };
+        resolve(this.exit);
+      });
+    });
+  }
+
+  get limits(): SandboxLimits {
+    return this.current;
+  }
+
+  /** Set once destroy() was called. */
+  get isDestroyed(): boolean {
+    return this.destroying !== undefined;
+  }
+
+  /** False once its helper has ended: the slot is then worth nothing. */
+  get isUsable(): boolean {
+    return this.destroying === undefined && this.exit === undefined && !this.client.isGone;
+  }
+
+  /** Starts a fresh guest and returns its host pid. */
+  async spawn(role: number, codeName: string, options: { stagingName?: string; park?: boolean } = {}): Promise<number> {
+    const name = [codeName, options.stagingName ?? ''];
+    return this.started(
+      await this.client.request('SPAWN', { slot: this.id, role, name, flags: options.park === true ? Flag.PARK : 0 }),
+    );
+  }
+
+  /** Has the zygote in `source` fork into this slot and returns the child's host pid. */
+  async forkFrom(source: Slot, role: number, codeName: string, park = false): Promise<number> {
+    if (source.client !== this.client) {
+      throw new ArgyleError('ZYGOTE_FAILED', `zygote slot ${source.id} belongs to a helper that has ended`);
+    }
+    const flags = park ? Flag.PARK : 0;
+    const fields = { slot: this.id, source: source.id, role, name: [codeName], flags };
+    return this.started(await this.client.request('FORK', fields));
+  }
+
+  /** Binds the code on a parked guest's /handler and lets it run. */
+  async go(codeName: string): Promise<void> {
+    await this.client.request('GO', { slot: this.id, name: [codeName] });
+  }
+
+  async pause(): Promise<void> {
+    await this.client.request('PAUSE', { slot: this.id });
+  }
+
+  async resume(): Promise<void> {
+    await this.client.request('RESUME', { slot: this.id });
+  }
+
+  /** Writes the limits when they differ from what the slot has. */
+  async setLimits(limits: SandboxLimits): Promise<void> {
+    if (sameLimits(this.current, limits)) return;
+    await this.client.request('LIMITS', { slot: this.id, arg: limitArgs(limits) });
+    this.current = limits;
+  }
+
+  async usage(pss = false): Promise<SandboxUsage> {
+    const { value } = await this.client.request('USAGE', { slot: this.id, flags: pss ? Flag.PSS : 0 });
+    const at = (index: number): number => value[index] ?? 0;
+    return {
+      memBytes: at(Usage.MEM_BYTES),
+      pids: at(Usage.PIDS),
+      oomKills: at(Usage.OOM_KILLS),
+      cpuUsec: at(Usage.CPU_USEC),
+      frozen: at(Usage.FROZEN) !== 0,
+      pssBytes: at(Usage.PSS_BYTES),
+      threads: at(Usage.THREADS),
+      pid: at(Usage.PID),
+    };
+  }
+
+  /** Opens a connection to the slot's listening socket; usable before any process runs. */
+  connect(): Socket {
+    return connect({ path: this.parts.socketPath });
+  }
+
+  /** Kills and frees everything. Idempotent, never rejects: with the helper gone there is nothing left to free. */
+  destroy(): Promise<void> {
+    this.destroying ??= this.free();
+    return this.destroying;
+  }
+
+  /** Frees the worker's side of a slot that the helper never made. */
+  discard(): Promise<void> {
+    this.destroying ??= this.free(false);
+    return this.destroying;
+  }
+
+  private async free(made = true): Promise<void> {
+    let freed = true;
+    if (made && !this.client.isGone) {
+      freed = await this.client.request('DESTROY', { slot: this.id }).then(
+        () => true,
+        (error: unknown) => error instanceof ArgyleError && error.code === 'HELPER_GONE',
+      );
+    }
+    this.client.offExit(this.id);
+    this.log.end();
+    try {
+      unlinkSync(this.parts.socketPath);
+    } catch {
+      // Gone with its directory, or wiped by hand.
+    }
+    // A slot that the helper could not free keeps its id taken, or the next AG_SLOT with it would fail.
+    if (freed) this.parts.release();
+  }
+
+  private started(completion: Completion): number {
+    this.pid = completion.value[0] ?? 0;
+    return this.pid;
+  }
+}

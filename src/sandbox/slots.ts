@@ -1,0 +1,175 @@
+/**
+ * Makes slots, and keeps some made ahead: a request takes a ready one without waiting, and the replacement is made
+ * in the background after it.
+ */
+import type { Argyle } from '../helper/ffi';
+import type { HelperClient } from '../helper/client';
+import { MAX_SLOTS, Pool } from '../helper/protocol';
+import { ArgyleError } from '../errors';
+import type { Stats } from '../metrics';
+import { LogTap, type LogSink } from './log-tap';
+import { Slot, limitArgs } from './slot';
+import type { SandboxLimits } from './types';
+
+export interface SlotPoolOptions {
+  argyle: Argyle;
+  /** The running helper; starts a new one after the last has ended. */
+  helper: () => Promise<HelperClient>;
+  /** `<worker_dir>/scratch`, where the listening sockets live. */
+  scratchDir: string;
+  /** Limits of slots that are made ahead. */
+  limits: SandboxLimits;
+  /** How many to keep ready; 0 makes each on demand. */
+  ready: number;
+  stats: Stats;
+  log?: LogSink;
+}
+
+/** Wait before the pool tries again to make slots ahead after a failure, ms. */
+const RETRY_MS = 1000;
+/** Slots that are made at the same time in the background; more would only delay requests behind them. */
+const CONCURRENT = 4;
+
+export class SlotPool {
+  private readonly readySlots: Slot[] = [];
+  private readonly freeIds: number[] = [];
+  private readonly dirFd: number;
+  private highestId = 0;
+  private making = 0;
+  private serial = 0;
+  private retry: NodeJS.Timeout | undefined;
+  private closed = false;
+
+  constructor(private readonly options: SlotPoolOptions) {
+    this.dirFd = options.argyle.openDir(options.scratchDir);
+  }
+
+  /** How many slots are ready now. */
+  get ready(): number {
+    return this.readySlots.length;
+  }
+
+  /** Starts making slots ahead. */
+  start(): void {
+    this.refill();
+  }
+
+  /**
+   * A slot for the lambda pool with these limits; a ready one if there is one.
+   *
+   * @throws ArgyleError as make() and AG_LIMITS do.
+   */
+  async take(limits: SandboxLimits): Promise<Slot> {
+    for (let slot = this.readySlots.shift(); slot !== undefined; slot = this.readySlots.shift()) {
+      // Off the request path: the request's own FFI calls go first.
+      setImmediate(() => this.refill());
+      if (!slot.isUsable) {
+        void slot.destroy();
+        continue;
+      }
+      try {
+        await slot.setLimits(limits);
+        return slot;
+      } catch (error) {
+        void slot.destroy();
+        throw error;
+      }
+    }
+    this.refill();
+    return this.make(Pool.LAMBDA, limits);
+  }
+
+  /**
+   * Makes one slot.
+   *
+   * @param pool Pool.LAMBDA or Pool.INSTALL.
+   * @throws ArgyleError SANDBOX_CREATE when no id is left or the helper cannot make it, HELPER_* otherwise.
+   */
+  async make(pool: number, limits: SandboxLimits): Promise<Slot> {
+    const startMs = performance.now();
+    const { argyle } = this.options;
+    const client = await this.options.helper();
+    const id = this.takeId();
+    // The serial keeps the name unique, so that a stale file can never be in the way.
+    const name = `${id}-${++this.serial}.sock`;
+    let fds: ReturnType<Argyle['slotFds']>;
+    try {
+      fds = argyle.slotFds(this.dirFd, name);
+    } catch (error) {
+      this.freeIds.push(id);
+      throw error;
+    }
+    const slot = new Slot({
+      client,
+      id,
+      pool,
+      limits,
+      log: new LogTap(fds.logRead, `slot ${id}`, this.options.log),
+      socketPath: `/proc/self/fd/${this.dirFd}/${name}`,
+      release: () => this.freeIds.push(id),
+    });
+    try {
+      await client.request('SLOT', { slot: id, role: pool, arg: limitArgs(limits) }, [fds.listen, fds.logWrite]);
+    } catch (error) {
+      await slot.discard();
+      throw error;
+    } finally {
+      argyle.close(fds.listen);
+      argyle.close(fds.logWrite);
+    }
+    this.options.stats.record('fresh-cgroup', performance.now() - startMs);
+    return slot;
+  }
+
+  /** Destroys the ready slots and makes no more ahead. Slots in use stay with their users. */
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.retry);
+    await Promise.all(this.readySlots.splice(0).map((slot) => slot.destroy()));
+  }
+
+  private takeId(): number {
+    const id = this.freeIds.shift() ?? ++this.highestId;
+    if (id > MAX_SLOTS) {
+      this.highestId = MAX_SLOTS;
+      throw new ArgyleError('SANDBOX_CREATE', `all ${MAX_SLOTS} slots are in use`);
+    }
+    return id;
+  }
+
+  private refill(): void {
+    while (!this.closed && this.retry === undefined && this.making < CONCURRENT) {
+      if (this.readySlots.length + this.making >= this.options.ready) return;
+      this.making++;
+      void this.makeAhead();
+    }
+  }
+
+  private async makeAhead(): Promise<void> {
+    try {
+      const slot = await this.make(Pool.LAMBDA, this.options.limits);
+      if (this.closed) void slot.destroy();
+      else this.keep(slot);
+    } catch {
+      // The next request meets the same error and reports it; here only the pace matters.
+      this.retry ??= setTimeout(() => {
+        this.retry = undefined;
+        this.refill();
+      }, RETRY_MS).unref();
+    } finally {
+      this.making--;
+      this.refill();
+    }
+  }
+
+  private keep(slot: Slot): void {
+    this.readySlots.push(slot);
+    void slot.exited.then(() => {
+      const index = this.readySlots.indexOf(slot);
+      if (index < 0) return;
+      this.readySlots.splice(index, 1);
+      void slot.destroy();
+      if (this.retry === undefined) this.refill();
+    });
+  }
+}
