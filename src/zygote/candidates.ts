@@ -1,0 +1,134 @@
+/**
+ * Which sets of packages are worth a zygote at all. Pure.
+ *
+ * A zygote must be able to import what it names, so a candidate has to be closed under dependencies. Sets that lambdas
+ * asked for are (their requirements pin every dependency). What two closed sets share is closed again, except where
+ * they hold one name in different versions: whatever needs that name has to leave the intersection too, and where
+ * nobody knows who needs it, everything unknown leaves.
+ */
+import { nameOfKey } from './match';
+import type { CostOf, Demand, PinKey, RequiresOf } from './types';
+
+export interface CandidateLimits {
+  /** Heaviest demanded sets that are intersected with each other. */
+  readonly pairs: number;
+  /** Most candidates that are returned. */
+  readonly candidates: number;
+  /** Packages whose own closure is a candidate: the costliest of each set. */
+  readonly heavyPerSet: number;
+}
+
+/** Names the set; equal sets have equal ids. */
+export function setId(pins: readonly PinKey[]): string {
+  return pins.join(',');
+}
+
+/**
+ * Removes a set's forbidden packages and all that needs one of them, transitively.
+ * @param banned true for a package that must not be imported
+ */
+export function without(
+  pins: readonly PinKey[],
+  banned: (key: PinKey) => boolean,
+  requiresOf: RequiresOf,
+): readonly PinKey[] {
+  const gone = new Set<string>(pins.filter(banned).map(nameOfKey));
+  return gone.size === 0
+    ? pins
+    : dropDependants(
+        pins.filter((key) => !banned(key)),
+        gone,
+        requiresOf,
+        false,
+      );
+}
+
+/** What two closed sets share, closed again. Both sorted; so is the result. */
+export function intersect(a: readonly PinKey[], b: readonly PinKey[], requiresOf: RequiresOf): readonly PinKey[] {
+  const inB = new Set(b);
+  const common = a.filter((key) => inB.has(key));
+  if (common.length === 0 || common.length === a.length || common.length === b.length) return common;
+  const rest = new Set(a.filter((key) => !inB.has(key)).map(nameOfKey));
+  const conflicts = new Set(b.map(nameOfKey).filter((name) => rest.has(name)));
+  return conflicts.size === 0 ? common : dropDependants(common, conflicts, requiresOf, true);
+}
+
+function dropDependants(
+  pins: readonly PinKey[],
+  gone: Set<string>,
+  requiresOf: RequiresOf,
+  dropUnknown: boolean,
+): readonly PinKey[] {
+  let kept = pins;
+  for (;;) {
+    const next = kept.filter((key) => {
+      const names = requiresOf(key);
+      return names === undefined ? !dropUnknown : !names.some((name) => gone.has(name));
+    });
+    if (next.length === kept.length) return next;
+    const left = new Set(next);
+    for (const key of kept) if (!left.has(key)) gone.add(nameOfKey(key));
+    kept = next;
+  }
+}
+
+/** A package with everything it needs out of one set; undefined when its needs are unknown or not all there. */
+export function closureIn(pins: readonly PinKey[], key: PinKey, requiresOf: RequiresOf): readonly PinKey[] | undefined {
+  const byName = new Map(pins.map((pin) => [nameOfKey(pin), pin]));
+  const closure = new Set<PinKey>([key]);
+  for (const member of closure) {
+    const names = requiresOf(member);
+    if (names === undefined) return undefined;
+    // An extra or a marker may name packages that this set has no need of; it runs without them.
+    for (const name of names) {
+      const pin = byName.get(name);
+      if (pin !== undefined) closure.add(pin);
+    }
+  }
+  return [...closure].sort();
+}
+
+/**
+ * Lists candidate sets: the demanded sets, closures of their costliest packages, and what the heaviest of both share,
+ * once over and then once more with what came out (three- and fourfold intersections).
+ * Work: O(pairs² × set size), at most `candidates` results, heaviest expected ms first.
+ */
+export function candidateSets(
+  demands: readonly Demand[],
+  costOf: CostOf,
+  requiresOf: RequiresOf,
+  limits: CandidateLimits,
+): (readonly PinKey[])[] {
+  const weights = new Map<string, { pins: readonly PinKey[]; weight: number }>();
+  const add = (pins: readonly PinKey[], weight: number): void => {
+    if (pins.length === 0) return;
+    const id = setId(pins);
+    const known = weights.get(id);
+    if (known === undefined) weights.set(id, { pins, weight });
+    else known.weight += weight;
+  };
+  const msOf = (pins: readonly PinKey[]): number => pins.reduce((sum, key) => sum + costOf(key).ms, 0);
+  for (const { pins, ratePerSec } of demands) {
+    add(pins, ratePerSec * msOf(pins));
+    const heavy = [...pins].sort((a, b) => costOf(b).ms - costOf(a).ms).slice(0, limits.heavyPerSet);
+    for (const key of heavy) {
+      const closure = closureIn(pins, key, requiresOf);
+      if (closure !== undefined && closure.length < pins.length) add(closure, ratePerSec * msOf(closure));
+    }
+  }
+  const heaviest = (count: number): { pins: readonly PinKey[]; weight: number }[] =>
+    [...weights.values()].sort((a, b) => b.weight - a.weight).slice(0, count);
+  for (const count of [limits.pairs, limits.pairs >> 1]) {
+    const sets = heaviest(count);
+    sets.forEach((a, index) => {
+      for (const b of sets.slice(index + 1)) {
+        const common = intersect(a.pins, b.pins, requiresOf);
+        if (common.length === 0 || common.length === a.pins.length || common.length === b.pins.length) continue;
+        // Weighed as a share of both: what it would save for them.
+        const ms = msOf(common);
+        add(common, a.weight * (ms / (msOf(a.pins) || 1)) + b.weight * (ms / (msOf(b.pins) || 1)));
+      }
+    });
+  }
+  return heaviest(limits.candidates).map((entry) => entry.pins);
+}

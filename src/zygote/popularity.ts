@@ -1,0 +1,148 @@
+/**
+ * The popularity policy: from what is asked for and what it costs, to which zygotes, replicas and spares to hold.
+ * Pure; docs/adr/0005-popularity-policy.md tells why it is this way and what it measured.
+ *
+ * 1. Candidates are the demanded sets, closures of their costliest packages, and what the heaviest of them share.
+ * 2. Zygotes are chosen greedily by expected ms saved per MB, over the best zygote already chosen (selection.ts).
+ * 3. Forks are assigned to the best fitting zygote; one that would spend too much of its time forking is replicated.
+ * 4. Spares are added by the same currency, and push out the least worthy zygotes if they bring more.
+ *
+ * Work, with D demands, K candidates and S chosen zygotes: O(D log D + pairs² + K·D̄ + S·K), where D̄ is how many
+ * demands a candidate covers. All are bounded by PolicyParams: thousands of observed sets take tens of ms.
+ */
+import { candidateSets, without } from './candidates';
+import type { PolicyParams } from './params';
+import { Selection, type Chosen } from './selection';
+import type { CostOf, Demand, DesiredTree, DesiredZygote, LiveZygote, PinKey, RequiresOf } from './types';
+
+export interface PolicyInput {
+  readonly demands: readonly Demand[];
+  readonly costOf: CostOf;
+  readonly requiresOf: RequiresOf;
+  /** MB for zygotes, replicas and spares together. */
+  readonly budgetMb: number;
+  /** What lives now, for hysteresis; empty for a fit from nothing. */
+  readonly live: readonly LiveZygote[];
+  /** Packages that must never be in a zygote: they started threads or misbehaved after a fork. */
+  readonly excluded: (key: PinKey) => boolean;
+  readonly params: PolicyParams;
+}
+
+const NOTHING: DesiredTree = { zygotes: [], mb: 0, savedMsPerSec: 0 };
+
+/** Computes the zygotes to hold. Nothing at all when not even the root fits the budget. */
+export function desiredTree(input: PolicyInput): DesiredTree {
+  const { params, costOf, budgetMb } = input;
+  if (budgetMb < params.rootMb) return NOTHING;
+  const demands = eligible(input);
+  const limits = { pairs: params.maxPairs, candidates: params.maxCandidates, heavyPerSet: params.heavyPerSet };
+  const candidates = candidateSets(demands, costOf, input.requiresOf, limits);
+  const live = input.live.filter((zygote) => !zygote.pins.some(input.excluded));
+  const selection = new Selection({ demands, candidates, live, costOf, params });
+  let leftMb = selection.grow(budgetMb - params.rootMb);
+
+  let extras = addExtras(selection, leftMb, params);
+  // POLICY: spares and zygotes compete for the same MB; the last zygotes chosen are the least worthy.
+  for (;;) {
+    const weakest = weakestLeaf(selection);
+    if (weakest === undefined || extras.unaffordedRatio <= weakest.ratio * params.stickiness) break;
+    selection.drop(weakest.choice);
+    leftMb += weakest.mb;
+    extras = addExtras(selection, leftMb, params);
+  }
+  return assemble(selection, extras, demands, params);
+}
+
+/** The heaviest demands, without excluded packages and what needs them. */
+function eligible(input: PolicyInput): Demand[] {
+  const msOf = (demand: Demand): number => demand.pins.reduce((sum, key) => sum + input.costOf(key).ms, 1);
+  return input.demands
+    .filter((demand) => demand.ratePerSec > 0)
+    .map((demand) => ({ demand, weight: demand.ratePerSec * msOf(demand) }))
+    .sort((a, b) => b.weight - a.weight)
+    .slice(0, input.params.maxDemands)
+    .map(({ demand }) => ({ ...demand, pins: without(demand.pins, input.excluded, input.requiresOf) }));
+}
+
+interface Extras {
+  readonly replicas: Map<Chosen, number>;
+  readonly spares: Map<Chosen, number>;
+  readonly mb: number;
+  /** ms per second and MB of the best spare that found no memory; 0 when all worthwhile ones did. */
+  readonly unaffordedRatio: number;
+}
+
+function forkMs(choice: Chosen, params: PolicyParams): number {
+  return params.forkMs + params.forkMsPerMb * choice.option.mb;
+}
+
+function addExtras(selection: Selection, leftMb: number, params: PolicyParams): Extras {
+  const replicas = new Map<Chosen, number>();
+  const spares = new Map<Chosen, number>();
+  let left = leftMb;
+  const offers: { choice: Chosen; nth: number; ratio: number }[] = [];
+  for (const [choice, { forksPerSec }] of selection.worth()) {
+    const busy = (forksPerSec * forkMs(choice, params)) / 1000;
+    const wanted = Math.min(params.maxReplicas, Math.max(1, Math.ceil(busy / params.targetUtilization)));
+    const affordable = 1 + Math.max(0, Math.floor(left / selection.ownMb(choice)));
+    const count = Math.min(wanted, affordable);
+    replicas.set(choice, count);
+    left -= (count - 1) * selection.ownMb(choice);
+    // The n-th spare is of use when n-1 others were taken and not yet replaced: a Poisson tail.
+    const expected = (forksPerSec * params.refillMs) / 1000;
+    let term = Math.exp(-expected);
+    let tail = 1;
+    for (let nth = 1; nth <= params.maxSparesPerZygote; nth++) {
+      const ratio = (forksPerSec * tail * (forkMs(choice, params) - params.spareMs)) / params.spareMb;
+      if (ratio > params.priceMsPerSecPerMb) offers.push({ choice, nth, ratio });
+      tail -= term;
+      term *= expected / nth;
+    }
+  }
+  offers.sort((a, b) => b.ratio - a.ratio || a.nth - b.nth);
+  let unaffordedRatio = 0;
+  for (const { choice, nth, ratio } of offers) {
+    if (left < params.spareMb) {
+      unaffordedRatio = ratio;
+      break;
+    }
+    if (ratio <= 0) break;
+    spares.set(choice, nth);
+    left -= params.spareMb;
+  }
+  return { replicas, spares, mb: leftMb - left, unaffordedRatio };
+}
+
+function weakestLeaf(selection: Selection): { choice: Chosen; ratio: number; mb: number } | undefined {
+  let weakest: { choice: Chosen; ratio: number; mb: number } | undefined;
+  for (const [choice, { lossMsPerSec }] of selection.worth()) {
+    if (choice.parent === undefined || selection.hasChildren(choice)) continue;
+    const mb = selection.ownMb(choice);
+    const ratio = lossMsPerSec / mb;
+    if (weakest === undefined || ratio < weakest.ratio) weakest = { choice, ratio, mb };
+  }
+  return weakest;
+}
+
+function assemble(selection: Selection, extras: Extras, demands: readonly Demand[], params: PolicyParams): DesiredTree {
+  const worth = selection.worth();
+  const rate = demands.reduce((sum, demand) => sum + demand.ratePerSec, 0);
+  let mb = extras.mb;
+  let savedMsPerSec = rate * Math.max(0, params.freshMs - params.forkMs);
+  const zygotes = selection.chosen.map((choice): DesiredZygote => {
+    const { forksPerSec = 0, lossMsPerSec = 0 } = worth.get(choice) ?? {};
+    mb += selection.ownMb(choice);
+    return {
+      id: choice.option.id,
+      parent: choice.parent?.option.id,
+      pins: choice.option.pins,
+      replicas: extras.replicas.get(choice) ?? 1,
+      spares: extras.spares.get(choice) ?? 0,
+      gainMsPerSec: choice.parent === undefined ? rate * Math.max(0, params.freshMs - params.forkMs) : lossMsPerSec,
+      mb: selection.ownMb(choice),
+      forksPerSec,
+    };
+  });
+  savedMsPerSec += selection.totalSaved();
+  return { zygotes, mb, savedMsPerSec };
+}

@@ -1,0 +1,247 @@
+/**
+ * The greedy core of the popularity policy: picks sets of packages by expected ms saved per MB. Pure; the class holds
+ * nothing but the state of one computation.
+ *
+ * The value of a choice of zygotes is the sum over demands of rate × (ms saved by the best zygote that fits), which is
+ * monotone and submodular, so greedy by value per cost is within a constant factor of the best choice. Costs shrink
+ * as ancestors are chosen (a child shares its parent's pages), so ratios are kept up to date instead of lazily bounded.
+ */
+import { setId } from './candidates';
+import { servesKeys } from './match';
+import type { PolicyParams } from './params';
+import type { CostOf, Demand, LiveZygote, PinKey } from './types';
+
+export interface Option {
+  readonly id: string;
+  readonly pins: readonly PinKey[];
+  /** Import ms and MB of all pins together. */
+  readonly ms: number;
+  readonly mb: number;
+  /** Indexes of the demands that this set may serve. */
+  readonly covers: readonly number[];
+  /** Set when such a zygote lives: its parent is then a fact and not a choice. */
+  readonly live: LiveZygote | undefined;
+}
+
+export interface Chosen {
+  readonly option: Option;
+  parent: Chosen | undefined;
+  depth: number;
+}
+
+export interface SelectionInput {
+  readonly demands: readonly Demand[];
+  readonly candidates: readonly (readonly PinKey[])[];
+  readonly live: readonly LiveZygote[];
+  readonly costOf: CostOf;
+  readonly params: PolicyParams;
+}
+
+export class Selection {
+  readonly chosen: Chosen[] = [];
+  private readonly params: PolicyParams;
+  private readonly demands: readonly Demand[];
+  private readonly options = new Map<string, Option>();
+  private readonly byId = new Map<string, Chosen>();
+  /** ms that the best chosen zygote saves each demand, against a fork of the root. */
+  private readonly best: number[];
+  private readonly gains = new Map<string, number>();
+  private readonly coveredBy: string[][];
+
+  constructor(input: SelectionInput) {
+    this.params = input.params;
+    this.demands = input.demands;
+    this.best = input.demands.map(() => 0);
+    this.coveredBy = input.demands.map(() => []);
+    const wanted = input.demands.map((demand) => new Set(demand.pins));
+    const postings = new Map<PinKey, number[]>();
+    input.demands.forEach((demand, index) => {
+      for (const key of demand.pins) postings.set(key, [...(postings.get(key) ?? []), index]);
+    });
+    const live = new Map(input.live.map((zygote) => [setId(zygote.pins), zygote]));
+    for (const pins of [...input.candidates, ...input.live.map((zygote) => zygote.pins)]) {
+      const id = setId(pins);
+      if (this.options.has(id)) continue;
+      const rarest = pins.reduce<number[] | undefined>((least, key) => {
+        const list = postings.get(key) ?? [];
+        return least === undefined || list.length < least.length ? list : least;
+      }, undefined);
+      const covers = (rarest ?? input.demands.map((_, index) => index)).filter((index) =>
+        servesKeys(pins, wanted[index] ?? new Set()),
+      );
+      let ms = 0;
+      let mb = 0;
+      for (const key of pins) {
+        const cost = input.costOf(key);
+        ms += cost.ms;
+        mb += cost.mb;
+      }
+      this.options.set(id, { id, pins, ms, mb, covers, live: live.get(id) });
+      for (const index of covers) this.coveredBy[index]?.push(id);
+    }
+    const root = this.options.get('') ?? { id: '', pins: [], ms: 0, mb: 0, covers: [], live: undefined };
+    this.options.delete('');
+    this.take(root, undefined);
+  }
+
+  /** ms that one cold start of this demand saves when forked from that set instead of from the root. */
+  savedMs(option: Option, demand: Demand): number {
+    return Math.min(option.ms, demand.importMs ?? Infinity) - this.params.forkMsPerMb * option.mb;
+  }
+
+  /**
+   * Chooses until no option is left that fits the budget and is worth its memory.
+   * @returns MB that are left
+   */
+  grow(leftMb: number): number {
+    const { stickiness, paybackSec, priceMsPerSecPerMb, maxZygotes } = this.params;
+    let left = leftMb;
+    while (this.chosen.length < maxZygotes) {
+      let pick: { option: Option; ratio: number; costMb: number } | undefined;
+      for (const option of this.options.values()) {
+        if (this.byId.has(option.id)) continue;
+        const gain = this.gain(option);
+        if (gain <= 0) continue;
+        const costMb = this.costMb(option);
+        if (costMb > left || gain < costMb * priceMsPerSecPerMb) continue;
+        // POLICY: hysteresis. What lives is kept unless something is clearly better; what is made must pay for itself.
+        if (option.live === undefined && gain * paybackSec < option.ms) continue;
+        const ratio = (gain * (option.live === undefined ? 1 : stickiness)) / costMb;
+        if (pick === undefined || ratio > pick.ratio) pick = { option, ratio, costMb };
+      }
+      if (pick === undefined) return left;
+      left -= pick.costMb;
+      this.takeWithAncestors(pick.option);
+    }
+    return left;
+  }
+
+  /** Lets go of a childless choice. The caller accounts for its MB. */
+  drop(choice: Chosen): void {
+    this.chosen.splice(this.chosen.indexOf(choice), 1);
+    this.byId.delete(choice.option.id);
+    for (const index of choice.option.covers) {
+      const demand = this.demands[index];
+      if (demand === undefined) continue;
+      this.best[index] = Math.max(0, ...this.serving(index).map((other) => this.savedMs(other.option, demand)));
+      for (const id of this.coveredBy[index] ?? []) this.gains.delete(id);
+    }
+  }
+
+  /** What each chosen zygote is for: forks per second that it serves, and ms per second lost if it alone went. */
+  worth(): Map<Chosen, { forksPerSec: number; lossMsPerSec: number }> {
+    const worth = new Map(this.chosen.map((choice) => [choice, { forksPerSec: 0, lossMsPerSec: 0 }]));
+    this.demands.forEach((demand, index) => {
+      let first: { choice: Chosen; ms: number } | undefined;
+      let secondMs = 0;
+      for (const choice of this.serving(index)) {
+        const ms = this.savedMs(choice.option, demand);
+        if (first === undefined || ms > first.ms) {
+          secondMs = Math.max(0, first?.ms ?? 0);
+          first = { choice, ms };
+        } else secondMs = Math.max(secondMs, ms);
+      }
+      const root = this.chosen[0];
+      const server = first !== undefined && first.ms > 0 ? first : root && { choice: root, ms: 0 };
+      const entry = server && worth.get(server.choice);
+      if (entry === undefined || server === undefined) return;
+      entry.forksPerSec += demand.ratePerSec;
+      entry.lossMsPerSec += demand.ratePerSec * Math.max(0, server.ms - secondMs);
+    });
+    return worth;
+  }
+
+  /** ms per second that all choices together save against forking everything from the root. */
+  totalSaved(): number {
+    return this.demands.reduce((sum, demand, index) => sum + demand.ratePerSec * (this.best[index] ?? 0), 0);
+  }
+
+  /** MB that a choice adds to its parent's. */
+  ownMb(choice: Chosen): number {
+    if (choice.parent === undefined) return this.params.rootMb;
+    return this.params.nodeMb + choice.option.mb - choice.parent.option.mb;
+  }
+
+  hasChildren(choice: Chosen): boolean {
+    return this.chosen.some((other) => other.parent === choice);
+  }
+
+  private serving(index: number): Chosen[] {
+    const found: Chosen[] = [];
+    for (const id of this.coveredBy[index] ?? []) {
+      const choice = this.byId.get(id);
+      if (choice !== undefined && choice.parent !== undefined) found.push(choice);
+    }
+    return found;
+  }
+
+  private gain(option: Option): number {
+    const known = this.gains.get(option.id);
+    if (known !== undefined) return known;
+    let gain = 0;
+    for (const index of option.covers) {
+      const demand = this.demands[index];
+      if (demand === undefined) continue;
+      const more = this.savedMs(option, demand) - (this.best[index] ?? 0);
+      if (more > 0) gain += demand.ratePerSec * more;
+    }
+    this.gains.set(option.id, gain);
+    return gain;
+  }
+
+  private costMb(option: Option): number {
+    const { nodeMb } = this.params;
+    const missing = this.missingAncestors(option);
+    const top = missing[0] ?? option;
+    const parent = this.parentOf(top);
+    return nodeMb * (missing.length + 1) + option.mb - (parent?.option.mb ?? 0);
+  }
+
+  /** Live ancestors that are not chosen yet, topmost first: a live zygote keeps them alive whether wanted or not. */
+  private missingAncestors(option: Option): Option[] {
+    const missing: Option[] = [];
+    let parentId = option.live?.parent;
+    while (parentId !== undefined && !this.byId.has(parentId)) {
+      const above = this.options.get(parentId);
+      if (above === undefined) break;
+      missing.unshift(above);
+      parentId = above.live?.parent;
+    }
+    return missing;
+  }
+
+  private parentOf(option: Option): Chosen | undefined {
+    if (option.live?.parent !== undefined) {
+      const parent = this.byId.get(option.live.parent);
+      if (parent !== undefined) return parent;
+    }
+    const wanted = new Set(option.pins);
+    let best: Chosen | undefined;
+    for (const choice of this.chosen) {
+      if (choice.depth >= this.params.maxDepth || choice.option.pins.length >= option.pins.length) continue;
+      if (best !== undefined && choice.option.mb <= best.option.mb) continue;
+      if (servesKeys(choice.option.pins, wanted)) best = choice;
+    }
+    return best;
+  }
+
+  private takeWithAncestors(option: Option): void {
+    for (const above of this.missingAncestors(option)) this.take(above, this.parentOf(above));
+    this.take(option, this.parentOf(option));
+  }
+
+  private take(option: Option, parent: Chosen | undefined): void {
+    const choice: Chosen = { option, parent, depth: parent === undefined ? 0 : parent.depth + 1 };
+    this.chosen.push(choice);
+    this.byId.set(option.id, choice);
+    if (parent === undefined) return;
+    for (const index of option.covers) {
+      const demand = this.demands[index];
+      if (demand === undefined) continue;
+      const saved = this.savedMs(option, demand);
+      if (saved <= (this.best[index] ?? 0)) continue;
+      this.best[index] = saved;
+      for (const id of this.coveredBy[index] ?? []) this.gains.delete(id);
+    }
+  }
+}

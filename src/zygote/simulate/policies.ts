@@ -1,0 +1,149 @@
+/** The policies that the simulator compares. Each gets the same worker; only which zygotes it holds differs. */
+import { setId } from '../candidates';
+import { DEFAULT_PARAMS, type PolicyParams } from '../params';
+import { desiredTree } from '../popularity';
+import { PopularityTracker, type TrackerOptions } from '../tracker';
+import type { DesiredTree, LiveZygote, ZygoteAction } from '../types';
+import type { SimPolicy } from './engine';
+import type { PackageData } from './reqbench';
+import type { SimZygote, World } from './world';
+
+/** Share of the memory that zygotes and spares may hold; instances always have the rest. */
+export const ZYGOTE_SHARE = 0.5;
+
+/** Every cold start is a fresh process that imports everything. */
+export function none(): SimPolicy {
+  return { name: 'none' };
+}
+
+/** One zygote that has imported nothing. */
+export function rootOnly(): SimPolicy {
+  return { name: 'root', start: (world) => void world.create('', [], undefined, 0) };
+}
+
+/**
+ * A tree fitted to the cold starts of the warm-up, by the popularity policy's own algorithm and with the true costs of
+ * all packages, and never changed again.
+ */
+export function staticTree(data: PackageData, share = ZYGOTE_SHARE, params: PolicyParams = DEFAULT_PARAMS): SimPolicy {
+  const seen = new Map<string, { pins: readonly string[]; count: number }>();
+  let fitted = false;
+  return {
+    name: 'static',
+    start: (world) => void world.create('', [], undefined, 0),
+    coldStart: (_world, { pins }) => {
+      if (fitted) return;
+      const entry = seen.get(setId(pins)) ?? { pins, count: 0 };
+      entry.count++;
+      seen.set(setId(pins), entry);
+    },
+    warmedUp: (world, nowMs) => {
+      fitted = true;
+      const desired = desiredTree({
+        demands: [...seen.values()].map(({ pins, count }) => ({ pins, ratePerSec: (count * 1000) / nowMs })),
+        costOf: data.costOf,
+        requiresOf: data.requiresOf,
+        budgetMb: world.model.memoryMb * share,
+        live: liveZygotes(world),
+        excluded: () => false,
+        params: { ...params, paybackSec: Infinity },
+      });
+      for (const { id, parent, pins } of desired.zygotes) {
+        if (!world.zygotes.has(id)) world.create(id, pins, parentIn(world, parent), nowMs);
+      }
+      applyExtras(world, desired, nowMs);
+    },
+  };
+}
+
+/** A zygote for every set that misses, forked from the best one there is; the least recently used one goes. */
+export function lru(share = ZYGOTE_SHARE): SimPolicy {
+  const makeRoom = (world: World, mb: number): boolean => {
+    while (world.zygoteMb + mb > world.model.memoryMb * share) {
+      let oldest: SimZygote | undefined;
+      for (const zygote of world.zygotes.values()) {
+        if (zygote.parent === undefined || zygote.children.size > 0 || zygote.state === 'draining') continue;
+        if (oldest === undefined || zygote.usedAtMs < oldest.usedAtMs) oldest = zygote;
+      }
+      if (oldest === undefined) return false;
+      const before = world.zygoteMb;
+      world.retire(oldest);
+      if (world.zygoteMb === before) return false;
+    }
+    return true;
+  };
+  return {
+    name: 'lru',
+    start: (world) => void world.create('', [], undefined, 0),
+    coldStart: (world, { pins, zygote, atMs }) => {
+      const id = setId(pins);
+      if (pins.length === 0 || world.zygotes.has(id) || zygote?.state !== 'ready') return;
+      const mb = pins.reduce((sum, key) => sum + world.data.costOf(key).mb, world.model.nodeMb) - zygote.contentMb;
+      if (makeRoom(world, mb) && zygote.state === 'ready') world.create(id, pins, zygote, atMs);
+    },
+  };
+}
+
+export interface PopularityOptions extends TrackerOptions {
+  readonly share?: number;
+}
+
+/** The popularity policy as the worker runs it: it starts knowing nothing and learns costs from what it sees. */
+export function popularity(data: PackageData, options: PopularityOptions = {}): SimPolicy {
+  const tracker = new PopularityTracker(options);
+  const known = new Set<string>();
+  return {
+    name: 'popularity',
+    start: (world) => void world.create('', [], undefined, 0),
+    coldStart: (_world, { atMs, pins, start, zygote, importMs }) => {
+      for (const key of pins) {
+        const names = known.has(key) ? undefined : data.requiresOf(key);
+        known.add(key);
+        if (names !== undefined) tracker.requires(key, names);
+      }
+      tracker.observe({ atMs, pins, start, preimported: zygote?.pins ?? [], importMs });
+    },
+    tick: (world, nowMs) => {
+      for (const zygote of world.zygotes.values()) {
+        if (zygote.state === 'ready') for (const key of zygote.pins) tracker.imported(key, data.costOf(key));
+      }
+      const budgetMb = world.model.memoryMb * (options.share ?? ZYGOTE_SHARE);
+      for (const action of tracker.tick(nowMs, budgetMb, liveZygotes(world)).actions) apply(world, action, nowMs);
+    },
+  };
+}
+
+function parentIn(world: World, id: string | undefined): SimZygote | undefined {
+  return id === undefined ? undefined : world.zygotes.get(id);
+}
+
+function liveZygotes(world: World): LiveZygote[] {
+  return [...world.zygotes.values()].map((zygote) => ({
+    id: zygote.id,
+    parent: zygote.parent?.id,
+    pins: zygote.pins,
+    replicas: zygote.copies.length,
+    spares: zygote.spares.length,
+    state: zygote.state === 'gone' ? 'draining' : zygote.state,
+  }));
+}
+
+function applyExtras(world: World, desired: DesiredTree, nowMs: number): void {
+  for (const { id, replicas, spares } of desired.zygotes) {
+    const zygote = world.zygotes.get(id);
+    if (zygote === undefined) continue;
+    world.setCopies(zygote, replicas, nowMs);
+    world.setSpares(zygote, spares, nowMs);
+  }
+}
+
+function apply(world: World, action: ZygoteAction, nowMs: number): void {
+  const zygote = world.zygotes.get(action.id);
+  if (action.kind === 'create') {
+    if (zygote === undefined) world.create(action.id, action.pins, parentIn(world, action.parent), nowMs);
+  } else if (zygote === undefined) return;
+  else if (action.kind === 'retire') world.retire(zygote);
+  else if (action.kind === 'revive') zygote.state = 'ready';
+  else if (action.kind === 'replicas') world.setCopies(zygote, action.count, nowMs);
+  else if (zygote.state === 'ready' || zygote.state === 'creating') world.setSpares(zygote, action.count, nowMs);
+}

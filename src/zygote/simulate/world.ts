@@ -1,0 +1,244 @@
+/**
+ * The simulated worker's memory: paused instances, zygotes and spares under one budget. Idle instances go least
+ * recently used first, whatever the policy. A zygote's end is its descendants' end, as in the real worker.
+ */
+import { Heap } from 'heap-js';
+import { servesKeys } from '../match';
+import type { PinKey } from '../types';
+import type { CostModel } from './model';
+import type { PackageData } from './reqbench';
+import type { TracedFunction } from './trace';
+
+export interface SimZygote {
+  readonly id: string;
+  readonly pins: readonly PinKey[];
+  readonly parent: SimZygote | undefined;
+  readonly children: Set<SimZygote>;
+  readonly leaves: Set<SimInstance>;
+  /** Import ms and MB of all pins. */
+  readonly ms: number;
+  readonly contentMb: number;
+  /** MB charged for one copy. */
+  readonly mb: number;
+  state: 'creating' | 'ready' | 'draining' | 'gone';
+  /** When each copy can fork next. */
+  copies: number[];
+  /** When each parked spare is ready. */
+  spares: number[];
+  usedAtMs: number;
+}
+
+export interface SimInstance {
+  readonly fn: number;
+  readonly mb: number;
+  readonly zygote: SimZygote | undefined;
+}
+
+interface Running {
+  readonly instance: SimInstance;
+  readonly endMs: number;
+}
+
+export class World {
+  usedMb = 0;
+  peakMb = 0;
+  zygoteMb = 0;
+  /** Background ms spent on making zygotes. */
+  buildMs = 0;
+  built = 0;
+  readonly zygotes = new Map<string, SimZygote>();
+  private readonly idle = new Set<SimInstance>();
+  private readonly idleOf: SimInstance[][];
+  private readonly running = new Heap<Running>((a, b) => a.endMs - b.endMs);
+  private readonly builds: { zygote: SimZygote; readyMs: number }[] = [];
+  private queue: SimZygote[] = [];
+
+  constructor(
+    readonly model: CostModel,
+    readonly data: PackageData,
+    functions: readonly TracedFunction[],
+  ) {
+    this.idleOf = functions.map(() => []);
+  }
+
+  /** Lets everything happen that is due. */
+  advance(nowMs: number): void {
+    for (let next = this.running.peek(); next !== undefined && next.endMs <= nowMs; next = this.running.peek()) {
+      this.running.pop();
+      this.finish(next.instance);
+    }
+    for (const build of [...this.builds]) {
+      if (build.readyMs > nowMs) continue;
+      this.builds.splice(this.builds.indexOf(build), 1);
+      if (build.zygote.state === 'creating') build.zygote.state = 'ready';
+      this.startBuilds(build.readyMs);
+    }
+  }
+
+  takeIdle(fn: number): SimInstance | undefined {
+    const instance = this.idleOf[fn]?.pop();
+    if (instance !== undefined) this.idle.delete(instance);
+    return instance;
+  }
+
+  run(instance: SimInstance, endMs: number): void {
+    this.running.push({ instance, endMs });
+  }
+
+  /**
+   * Makes a new instance, evicting or waiting for idle ones.
+   * @returns it, and when its memory was there
+   */
+  makeInstance(
+    fn: number,
+    mb: number,
+    zygote: SimZygote | undefined,
+    nowMs: number,
+  ): { instance: SimInstance; atMs: number } {
+    let atMs = nowMs;
+    while (!this.charge(mb)) {
+      const next = this.running.pop();
+      if (next === undefined)
+        throw new RangeError(`the memory budget of ${this.model.memoryMb} MB cannot hold one instance of ${mb} MB`);
+      atMs = next.endMs;
+      this.finish(next.instance);
+    }
+    const instance: SimInstance = { fn, mb, zygote };
+    zygote?.leaves.add(instance);
+    return { instance, atMs };
+  }
+
+  /** Begins to make a zygote; false when there is no memory for it. */
+  create(id: string, pins: readonly PinKey[], parent: SimZygote | undefined, nowMs: number): boolean {
+    let ms = 0;
+    let contentMb = 0;
+    for (const key of pins) {
+      const cost = this.data.costOf(key);
+      ms += cost.ms;
+      contentMb += cost.mb;
+    }
+    const { rootMb, nodeMb } = this.model;
+    const mb = parent === undefined ? rootMb + contentMb : nodeMb + contentMb - parent.contentMb;
+    if (!this.charge(mb)) return false;
+    this.zygoteMb += mb;
+    const zygote: SimZygote = {
+      id,
+      pins,
+      parent,
+      children: new Set(),
+      leaves: new Set(),
+      ms,
+      contentMb,
+      mb,
+      state: 'creating',
+      copies: [0],
+      spares: [],
+      usedAtMs: nowMs,
+    };
+    parent?.children.add(zygote);
+    this.zygotes.set(id, zygote);
+    this.queue.push(zygote);
+    this.startBuilds(nowMs);
+    return true;
+  }
+
+  /** Ends a zygote with all its idle descendants; while one is busy it lives on, serving nobody. */
+  retire(zygote: SimZygote): void {
+    for (const child of [...zygote.children]) this.retire(child);
+    this.setSpares(zygote, 0, 0);
+    zygote.state = 'draining';
+    for (const leaf of [...zygote.leaves]) if (this.idle.has(leaf)) this.evict(leaf);
+    this.reap(zygote);
+  }
+
+  setSpares(zygote: SimZygote, count: number, readyMs: number): void {
+    while (zygote.spares.length > count) {
+      zygote.spares.pop();
+      this.release(this.model.leafMb, true);
+    }
+    while (zygote.spares.length < count && this.charge(this.model.leafMb)) {
+      this.zygoteMb += this.model.leafMb;
+      zygote.spares.push(readyMs);
+    }
+  }
+
+  setCopies(zygote: SimZygote, count: number, readyMs: number): void {
+    while (zygote.copies.length > count) {
+      zygote.copies.pop();
+      this.release(zygote.mb, true);
+    }
+    while (zygote.copies.length < count && this.charge(zygote.mb)) {
+      this.zygoteMb += zygote.mb;
+      zygote.copies.push(readyMs);
+    }
+  }
+
+  /** The ready zygote that saves a function the most import ms. */
+  best(wanted: ReadonlySet<PinKey>): SimZygote | undefined {
+    let best: SimZygote | undefined;
+    for (const zygote of this.zygotes.values()) {
+      if (zygote.state !== 'ready' || (best !== undefined && zygote.ms <= best.ms)) continue;
+      if (servesKeys(zygote.pins, wanted)) best = zygote;
+    }
+    return best;
+  }
+
+  private startBuilds(nowMs: number): void {
+    while (this.builds.length < this.model.builders) {
+      const zygote = this.queue.shift();
+      if (zygote === undefined) return;
+      if (zygote.state !== 'creating') continue;
+      const ms = (this.model.freshMs + zygote.ms - (zygote.parent?.ms ?? 0)) * this.model.buildSlowdown;
+      this.buildMs += ms;
+      this.built++;
+      this.builds.push({ zygote, readyMs: nowMs + ms });
+    }
+  }
+
+  private charge(mb: number): boolean {
+    while (this.usedMb + mb > this.model.memoryMb) {
+      const [oldest] = this.idle;
+      if (oldest === undefined) return false;
+      this.evict(oldest);
+    }
+    this.usedMb += mb;
+    this.peakMb = Math.max(this.peakMb, this.usedMb);
+    return true;
+  }
+
+  private release(mb: number, ofZygotes: boolean): void {
+    this.usedMb -= mb;
+    if (ofZygotes) this.zygoteMb -= mb;
+  }
+
+  private finish(instance: SimInstance): void {
+    if (instance.zygote?.state === 'draining') {
+      this.end(instance);
+      return;
+    }
+    this.idle.add(instance);
+    this.idleOf[instance.fn]?.push(instance);
+  }
+
+  private evict(instance: SimInstance): void {
+    this.idle.delete(instance);
+    const same = this.idleOf[instance.fn] ?? [];
+    same.splice(same.indexOf(instance), 1);
+    this.end(instance);
+  }
+
+  private end(instance: SimInstance): void {
+    this.release(instance.mb, false);
+    instance.zygote?.leaves.delete(instance);
+    if (instance.zygote?.state === 'draining') this.reap(instance.zygote);
+  }
+
+  private reap(zygote: SimZygote): void {
+    if (zygote.state !== 'draining' || zygote.leaves.size > 0 || zygote.children.size > 0) return;
+    zygote.state = 'gone';
+    this.release(zygote.mb * zygote.copies.length, true);
+    if (this.zygotes.get(zygote.id) === zygote) this.zygotes.delete(zygote.id);
+    zygote.parent?.children.delete(zygote);
+    if (zygote.parent !== undefined) this.reap(zygote.parent);
+  }
+}
