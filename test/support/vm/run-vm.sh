@@ -35,6 +35,8 @@ need_tools() {
   [ ${#missing[@]} -eq 0 ] || die "missing ${missing[*]}: apt-get install qemu-system-x86 busybox-static cpio"
 }
 
+kernel_package() { apt-cache depends linux-image-amd64 2>/dev/null | awk '$1 == "Depends:" { print $2; exit }'; }
+
 # Makes $cache/kernel and $cache/initrd from Debian's current kernel package.
 prepare_cache() {
   local work package stamp
@@ -45,8 +47,10 @@ prepare_cache() {
   (
     cd "$work"
     chmod 755 .
-    package=$(apt-cache depends linux-image-amd64 | awk '$1 == "Depends:" { print $2; exit }')
-    [ -n "$package" ] || die 'apt knows no linux-image-amd64: run apt-get update'
+    package=$(kernel_package)
+    # A machine that has just been made has no package lists yet.
+    [ -n "$package" ] || { apt-get update -qq >&2 && package=$(kernel_package); }
+    [ -n "$package" ] || die 'apt knows no linux-image-amd64'
     # The sandbox user of apt cannot write below a home directory.
     apt-get -o APT::Sandbox::User=root download -qq "$package" >&2
     dpkg-deb -x ./*.deb image

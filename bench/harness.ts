@@ -1,0 +1,84 @@
+import { SkipSubject } from './subject';
+import type { Subject } from './subject';
+import { summarize } from './stats';
+import type { Summary } from './stats';
+
+export interface Plan {
+  /** Measurements per subject. */
+  rounds: number;
+  /** Unrecorded runs of each subject before the first round. */
+  warmup: number;
+  /** Pause between two measurements, so that one does not pay for the clean-up of another. */
+  settleMs: number;
+}
+
+/** One row of the report: a summary, or why there is none. */
+export interface Row {
+  name: string;
+  about: string;
+  samplesMs: number[];
+  failures: string[];
+  skipped: string | undefined;
+  summary: Summary | undefined;
+}
+
+/** A subject that failed this often in a row is not tried again. */
+const MAX_FAILURES = 5;
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
+
+/**
+ * Measures all subjects in interleaved rounds: each round runs every subject once, in an order that rotates, so that a
+ * slow spell of the machine falls on all of them alike. Always tears every subject down.
+ */
+export async function measure(subjects: readonly Subject[], plan: Plan, log: (line: string) => void): Promise<Row[]> {
+  const rows = new Map<Subject, Row>();
+  try {
+    for (const subject of subjects) rows.set(subject, await prepare(subject, plan, log));
+    for (let round = 0; round < plan.rounds; round += 1) {
+      const offset = round % Math.max(subjects.length, 1);
+      for (const subject of [...subjects.slice(offset), ...subjects.slice(0, offset)]) {
+        const row = rows.get(subject);
+        if (row === undefined || row.skipped !== undefined) continue;
+        await pause(plan.settleMs);
+        await measureOnce(subject, row);
+      }
+      if ((round + 1) % 50 === 0) log(`round ${round + 1} of ${plan.rounds}`);
+    }
+  } finally {
+    for (const subject of [...subjects].reverse()) {
+      await subject.teardown().catch((thrown: unknown) => {
+        log(`teardown of ${subject.name} failed: ${messageOf(thrown)}`);
+      });
+    }
+  }
+  const all = [...rows.values()];
+  for (const row of all) if (row.samplesMs.length > 0) row.summary = summarize(row.samplesMs);
+  return all;
+}
+
+async function prepare(subject: Subject, plan: Plan, log: (line: string) => void): Promise<Row> {
+  const { name, about } = subject;
+  const row: Row = { name, about, samplesMs: [], failures: [], skipped: undefined, summary: undefined };
+  try {
+    await subject.setup();
+    for (let i = 0; i < plan.warmup; i += 1) {
+      await subject.run();
+      await pause(plan.settleMs);
+    }
+  } catch (thrown) {
+    row.skipped = thrown instanceof SkipSubject ? thrown.message : `set-up failed: ${messageOf(thrown)}`;
+    log(`${name}: ${row.skipped}`);
+  }
+  return row;
+}
+
+async function measureOnce(subject: Subject, row: Row): Promise<void> {
+  try {
+    row.samplesMs.push(await subject.run());
+  } catch (thrown) {
+    row.failures.push(messageOf(thrown));
+    if (row.failures.length >= MAX_FAILURES) row.skipped = `failed ${row.failures.length} times: ${messageOf(thrown)}`;
+  }
+}

@@ -1,0 +1,58 @@
+import type { Subject } from '../subject';
+import type { LiveWorker } from './live-worker';
+
+/** A function to deploy for a measurement. */
+export interface Handler {
+  /** Name of the function; two subjects on one worker may share it. */
+  name: string;
+  files: Record<string, string>;
+}
+
+const ECHO = 'def f(event):\n    return event\n';
+/** A fresh sandbox for every call, so that each call is a cold start. */
+const FRESH_EACH_CALL = 'reuse-sandbox: false\n';
+
+export const COLD_ECHO: Handler = { name: 'cold-echo', files: { 'f.py': ECHO, 'ol.yaml': FRESH_EACH_CALL } };
+export const WARM_ECHO: Handler = { name: 'warm-echo', files: { 'f.py': ECHO } };
+
+/** Pinned with all that they need, as the worker's requirements.txt has to be. */
+export const PANDAS_PINS: readonly string[] = [
+  'numpy==2.1.0',
+  'pandas==2.2.3',
+  'python-dateutil==2.9.0',
+  'pytz==2024.2',
+  'six==1.16.0',
+  'tzdata==2024.2',
+];
+
+export const COLD_PANDAS: Handler = {
+  name: 'cold-pandas',
+  files: {
+    'f.py': 'import numpy\nimport pandas\n\n\ndef f(event):\n    return pandas.__version__\n',
+    'ol.yaml': FRESH_EACH_CALL,
+    'requirements.txt': `${PANDAS_PINS.join('\n')}\n`,
+  },
+};
+
+/** Invocations of one function on a live worker, over HTTP. */
+export class Invocation implements Subject {
+  constructor(
+    readonly name: string,
+    readonly about: string,
+    private readonly worker: LiveWorker,
+    private readonly handler: Handler,
+  ) {}
+
+  async setup(): Promise<void> {
+    await this.worker.start();
+    await this.worker.install(this.handler.name, this.handler.files);
+  }
+
+  run(): Promise<number> {
+    return this.worker.invoke(this.handler.name);
+  }
+
+  teardown(): Promise<void> {
+    return this.worker.stop();
+  }
+}

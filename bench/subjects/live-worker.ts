@@ -1,0 +1,127 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { promisify } from 'node:util';
+import { create } from 'tar';
+import { Client } from 'undici';
+import { SkipSubject } from '../subject';
+
+const execute = promisify(execFile);
+/** A first call may have to install packages. */
+const FIRST_CALL_MS = 300_000;
+const COMMAND_MS = 90_000;
+
+type Json = Record<string, unknown>;
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Settings laid over others, objects key by key. */
+function overlay(below: Json, above: Json): Json {
+  const merged = { ...below };
+  for (const [key, value] of Object.entries(above)) {
+    const old = merged[key];
+    const both = typeof old === 'object' && typeof value === 'object' && old !== null && value !== null;
+    merged[key] = both && !Array.isArray(value) ? overlay(old as Json, value as Json) : value;
+  }
+  return merged;
+}
+
+/** A worker of our own for the time of the bench, with its own directory and port. Shared: start() counts. */
+export class LiveWorker {
+  private users = 0;
+  private starting: Promise<void> | undefined;
+  private folder: string | undefined;
+  private client: Client | undefined;
+
+  /**
+   * @param root the project's directory, built
+   * @param settings laid over the config.json that `ol worker init` writes
+   */
+  constructor(
+    private readonly root: string,
+    private readonly settings: Json,
+  ) {}
+
+  /** @throws SkipSubject when the worker cannot be started here */
+  async start(): Promise<void> {
+    this.users += 1;
+    this.starting ??= this.startOnce();
+    await this.starting;
+  }
+
+  /** Stops with the last of its users. */
+  async stop(): Promise<void> {
+    this.users -= 1;
+    if (this.users > 0 || this.folder === undefined) return;
+    await this.client?.close();
+    await this.ol('worker', 'down', '-p', join(this.folder, 'ol'));
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** Uploads a function to the worker's registry. */
+  async install(name: string, files: Record<string, string>): Promise<void> {
+    const folder = await mkdtemp(join(this.folder ?? '', 'function-'));
+    for (const [file, text] of Object.entries(files)) await writeFile(join(folder, file), text);
+    const archive = join(folder, '..', `${name}.tar.gz`);
+    await create({ gzip: true, file: archive, cwd: folder }, Object.keys(files));
+    const answer = await this.connected().request({
+      method: 'POST',
+      path: `/registry/${name}`,
+      body: await readFile(archive),
+    });
+    const text = await answer.body.text();
+    if (answer.statusCode !== 201) throw new Error(`POST /registry/${name}: ${answer.statusCode} ${text}`);
+  }
+
+  /** Invokes a function; returns the ms from sending the request to the head of the answer. */
+  async invoke(name: string): Promise<number> {
+    const started = performance.now();
+    const answer = await this.connected().request({
+      method: 'POST',
+      path: `/run/${name}`,
+      headers: { 'content-type': 'application/json' },
+      body: '{"n":1}',
+      headersTimeout: FIRST_CALL_MS,
+    });
+    const elapsedMs = performance.now() - started;
+    const text = await answer.body.text();
+    if (answer.statusCode !== 200) throw new Error(`/run/${name}: ${answer.statusCode} ${text}`);
+    return elapsedMs;
+  }
+
+  private connected(): Client {
+    if (this.client === undefined) throw new Error('the worker is not started');
+    return this.client;
+  }
+
+  private async startOnce(): Promise<void> {
+    if (process.getuid?.() !== 0) throw new SkipSubject('needs root, or an installed setuid helper');
+    const out = join(this.root, 'out');
+    await mkdir(out, { recursive: true });
+    this.folder = await mkdtemp(join(out, 'bench-worker-'));
+    // The sandboxes' own user has to pass through.
+    await execute('chmod', ['0755', this.folder]);
+    const home = join(this.folder, 'ol');
+    const port = await freePort();
+    await this.ol('worker', 'init', '-p', home);
+    const configFile = join(home, 'config.json');
+    const config = JSON.parse(await readFile(configFile, 'utf8')) as Json;
+    const settings = { ...this.settings, worker_port: String(port) };
+    await writeFile(configFile, JSON.stringify(overlay(config, settings), null, 2));
+    await this.ol('worker', 'up', '-d', '-p', home);
+    this.client = new Client(`http://127.0.0.1:${port}`);
+  }
+
+  private async ol(...args: string[]): Promise<void> {
+    await execute(join(this.root, 'bin/ol'), args, { timeout: COMMAND_MS, cwd: this.folder });
+  }
+}

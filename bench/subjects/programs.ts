@@ -1,0 +1,102 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { SkipSubject } from '../subject';
+import type { Subject } from '../subject';
+import { Timer } from '../timer';
+
+const execute = promisify(execFile);
+
+/** What every program subject runs: a Python that starts and does nothing. */
+export const PYTHON_PASS: readonly string[] = ['/usr/bin/python3', '-c', 'pass'];
+
+/** Finds a program on PATH, or skips the subject with a clear reason. */
+export async function findProgram(name: string): Promise<string> {
+  try {
+    return (await execute('/bin/sh', ['-c', 'PATH=$PATH:/usr/sbin:/sbin command -v "$0"', name])).stdout.trim();
+  } catch {
+    throw new SkipSubject(`${name} is not installed`);
+  }
+}
+
+/** A subject that starts a program and waits for its end. */
+export abstract class ProgramSubject implements Subject {
+  abstract readonly name: string;
+  abstract readonly about: string;
+  private timer: Timer | undefined;
+  private argv: string[] = [];
+
+  constructor(protected readonly root: string) {}
+
+  /** Makes what the program needs and returns its argument vector; may throw SkipSubject. */
+  protected abstract prepare(): Promise<string[]>;
+
+  async setup(): Promise<void> {
+    this.argv = await this.prepare();
+    this.timer = await Timer.start(this.root);
+  }
+
+  async run(): Promise<number> {
+    if (this.timer === undefined) throw new Error(`${this.name}: not set up`);
+    return this.timer.time({ op: 'spawn', argv: this.argv });
+  }
+
+  teardown(): Promise<void> {
+    this.timer?.stop();
+    return Promise.resolve();
+  }
+}
+
+export class BarePython extends ProgramSubject {
+  readonly name = 'python3 -c pass';
+  readonly about = 'a bare interpreter, no isolation, from start to end';
+
+  protected prepare(): Promise<string[]> {
+    return Promise.resolve([...PYTHON_PASS]);
+  }
+}
+
+export class Bubblewrap extends ProgramSubject {
+  readonly name = 'bwrap';
+  readonly about = 'bubblewrap: user, pid, ipc, uts and mount namespaces, /usr read-only, python3 -c pass';
+
+  protected async prepare(): Promise<string[]> {
+    const program = await findProgram('bwrap');
+    const links = ['bin', 'lib', 'lib64', 'sbin'].flatMap((name) => ['--symlink', `usr/${name}`, `/${name}`]);
+    const namespaces = ['--unshare-user', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--cap-drop', 'ALL'];
+    const mounts = ['--ro-bind', '/usr', '/usr', '--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp'];
+    return [program, ...namespaces, ...mounts, ...links, '--die-with-parent', ...PYTHON_PASS];
+  }
+}
+
+/** Forks an idle Python that has imported what a zygote's guest imports. */
+export class RawFork implements Subject {
+  readonly about: string;
+  private timer: Timer | undefined;
+
+  /**
+   * @param rssMb resident size that the forked process is grown to
+   * @param imports modules it has imported
+   */
+  constructor(
+    private readonly root: string,
+    readonly name: string,
+    private readonly rssMb: number,
+    private readonly imports: readonly string[],
+  ) {
+    this.about = `os.fork() of an idle ${rssMb} MB Python, until the child's first statement, no isolation`;
+  }
+
+  async setup(): Promise<void> {
+    this.timer = await Timer.start(this.root, ['--rss-mb', String(this.rssMb), '--imports', this.imports.join(',')]);
+  }
+
+  async run(): Promise<number> {
+    if (this.timer === undefined) throw new Error(`${this.name}: not set up`);
+    return this.timer.time({ op: 'fork' });
+  }
+
+  teardown(): Promise<void> {
+    this.timer?.stop();
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
+
+const Answer = z.object({ ms: z.number(), status: z.number(), output: z.string() });
+const Ready = z.object({ ready: z.literal(true), mb: z.number() });
+
+export type Order = { op: 'fork' } | { op: 'spawn'; argv: string[] };
+
+/** A running bench/guest/timer.py: starts programs or forks itself, and times both close to the kernel. */
+export class Timer {
+  private readonly lines: AsyncIterator<string>;
+
+  private constructor(
+    private readonly child: ChildProcess,
+    lines: AsyncIterable<string>,
+  ) {
+    this.lines = lines[Symbol.asyncIterator]();
+  }
+
+  /**
+   * @param root the project's directory
+   * @param args arguments of timer.py
+   * @throws Error when Python or a module to import is missing
+   */
+  static async start(root: string, args: readonly string[] = []): Promise<Timer> {
+    const script = join(root, 'bench/guest/timer.py');
+    const child = spawn('/usr/bin/python3', ['-I', script, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const timer = new Timer(child, createInterface({ input: child.stdout }));
+    Ready.parse(JSON.parse(await timer.line()));
+    return timer;
+  }
+
+  /** Carries out an order and returns its ms; throws with the program's output when it did not end with 0. */
+  async time(order: Order): Promise<number> {
+    this.child.stdin?.write(`${JSON.stringify(order)}\n`);
+    const answer = Answer.parse(JSON.parse(await this.line()));
+    if (answer.status === 0) return answer.ms;
+    throw new Error(
+      `${order.op === 'fork' ? 'fork' : basename(order.argv[0] ?? '')} ended with ${answer.status}: ${answer.output}`,
+    );
+  }
+
+  stop(): void {
+    this.child.stdin?.end();
+  }
+
+  private async line(): Promise<string> {
+    const next = await this.lines.next();
+    if (next.done === true) throw new Error('bench/guest/timer.py ended');
+    return next.value;
+  }
+}

@@ -1,0 +1,117 @@
+import fc from 'fast-check';
+import { measure } from '../../../bench/harness';
+import type { Row } from '../../../bench/harness';
+import { figuresTable, judge } from '../../../bench/report';
+import { SkipSubject } from '../../../bench/subject';
+import type { Subject } from '../../../bench/subject';
+import { quantile, summarize } from '../../../bench/stats';
+
+const PLAN = { rounds: 6, warmup: 1, settleMs: 0 };
+const silent = (): void => undefined;
+
+/** A subject that takes what it is told, and writes down the order of its calls. */
+class Told implements Subject {
+  readonly about = 'told';
+  torn = 0;
+  constructor(
+    readonly name: string,
+    private readonly calls: string[],
+    private readonly outcome: (call: number) => number,
+    private readonly skip?: string,
+  ) {}
+  private count = 0;
+  setup(): Promise<void> {
+    if (this.skip !== undefined) return Promise.reject(new SkipSubject(this.skip));
+    return Promise.resolve();
+  }
+  run(): Promise<number> {
+    this.calls.push(this.name);
+    this.count += 1;
+    return Promise.resolve().then(() => this.outcome(this.count));
+  }
+  teardown(): Promise<void> {
+    this.torn += 1;
+    return Promise.resolve();
+  }
+}
+
+function row(name: string, samplesMs: number[]): Row {
+  const summary = samplesMs.length === 0 ? undefined : summarize(samplesMs);
+  return { name, about: name, samplesMs, failures: [], skipped: undefined, summary };
+}
+
+test('quantiles interpolate between ranks', () => {
+  expect(quantile([4, 1, 3, 2], 0.5)).toBe(2.5);
+  expect(quantile([7], 0.99)).toBe(7);
+  expect(() => quantile([], 0.5)).toThrow('empty sample');
+  expect(() => quantile([1], 1.5)).toThrow('got 1.5');
+});
+
+test('quantiles never leave the sample and never fall as q rises', () => {
+  const sample = fc.array(fc.double({ min: 0, max: 1e6, noNaN: true }), { minLength: 1 });
+  fc.assert(
+    fc.property(
+      sample,
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      (xs, a, b) => {
+        const low = quantile(xs, Math.min(a, b));
+        const high = quantile(xs, Math.max(a, b));
+        expect(low).toBeGreaterThanOrEqual(Math.min(...xs));
+        expect(high).toBeLessThanOrEqual(Math.max(...xs));
+        expect(high - low).toBeGreaterThanOrEqual(-1e-9 * Math.max(...xs, 1));
+      },
+    ),
+  );
+});
+
+test('rounds interleave, in an order that rotates, after a warm-up', async () => {
+  const calls: string[] = [];
+  const subjects = ['a', 'b', 'c'].map((name) => new Told(name, calls, (call) => call));
+  const rows = await measure(subjects, { ...PLAN, rounds: 3 }, silent);
+  expect(calls.join('')).toBe('abcabcbcacab');
+  expect(rows.map((each) => each.samplesMs)).toEqual([
+    [2, 3, 4],
+    [2, 3, 4],
+    [2, 3, 4],
+  ]);
+});
+
+test('a missing peer keeps its row and its reason, and everything is torn down', async () => {
+  const subjects = [new Told('here', [], () => 1), new Told('absent', [], () => 1, 'absent is not installed')];
+  const rows = await measure(subjects, PLAN, silent);
+  expect(rows[1]).toMatchObject({ skipped: 'absent is not installed', summary: undefined });
+  expect(subjects.map((subject) => subject.torn)).toEqual([1, 1]);
+  expect(figuresTable(rows, 'here')).toContain('absent is not installed');
+});
+
+test('failed runs are counted beside the figures, and one that always fails is given up', async () => {
+  const calls: string[] = [];
+  const flaky = new Told('flaky', [], (call) => {
+    if (call === 3) throw new Error('boom');
+    return 1;
+  });
+  const broken = new Told('broken', calls, (call) => {
+    if (call > 1) throw new Error('always');
+    return 1;
+  });
+  const rows = await measure([flaky, broken], { ...PLAN, rounds: 20 }, silent);
+  expect(rows[0]).toMatchObject({ failures: ['boom'] });
+  expect(rows[0]?.samplesMs).toHaveLength(19);
+  expect(rows[1]?.skipped).toBe('failed 5 times: always');
+  expect(calls).toHaveLength(6);
+});
+
+test('goals compare medians, and are open where a row has no figures', () => {
+  const rows = [row('ours', [2, 2, 2]), row('fork', [1, 1, 1]), row('docker', [])];
+  const goals = [
+    { about: 'near fork', of: 'ours', to: 'fork', kind: 'atMost' as const, limit: 4 },
+    { about: 'too near', of: 'ours', to: 'fork', kind: 'atMost' as const, limit: 1.5 },
+    { about: 'docker', of: 'docker', to: 'ours', kind: 'atLeast' as const, limit: 18 },
+  ];
+  expect(judge(rows, goals).map((goal) => [goal.reached, goal.medianRatio])).toEqual([
+    [true, 2],
+    [false, 2],
+    [undefined, undefined],
+  ]);
+});
