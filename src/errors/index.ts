@@ -22,6 +22,7 @@ export const ERRORS = {
   INSTANCE_QUEUE_FULL: { status: 429, retryable: true, about: 'too many requests wait for an instance' },
   REQUIREMENT_INVALID: { status: 500, retryable: false, about: 'a line of requirements.txt is not an allowed pin' },
   INSTALL_FAILED: { status: 500, retryable: true, about: 'pip could not install a package' },
+  CLIENT_GONE: { status: 499, retryable: false, about: 'the client went away before the response was complete' },
   TIMEOUT: { status: 502, retryable: false, about: 'limits.runtime_sec ran out' },
   REGISTRY: { status: 500, retryable: true, about: 'the registry could not be read or written' },
   UPLOAD_TOO_LARGE: { status: 413, retryable: false, about: 'the upload is larger than argyle.max_upload_mb' },

@@ -1,0 +1,167 @@
+/**
+ * Unpacks function archives. An archive comes from whoever may upload, so nothing in it may reach outside the
+ * directory it is unpacked to, neither while unpacking nor when the result is read later.
+ */
+import * as fs from 'node:fs/promises';
+import * as path from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import * as tar from 'tar';
+import type { ReadEntry } from 'tar';
+import { ArgyleError } from '../errors';
+
+export interface ArchiveLimits {
+  /** Sum of the sizes of all files, bytes. */
+  maxBytes: number;
+  maxEntries: number;
+}
+
+/** Generous for code; packages are installed apart. */
+export const ARCHIVE_LIMITS: ArchiveLimits = { maxBytes: 1 << 30, maxEntries: 50_000 };
+
+const FILE_TYPES = new Set(['File', 'OldFile', 'ContiguousFile']);
+const DIR_TYPES = new Set(['Directory', 'GNUDumpDir']);
+
+function bad(message: string, cause?: unknown): ArgyleError {
+  return new ArgyleError('LAMBDA_CODE', `cannot unpack function archive: ${message}`, { cause });
+}
+
+/** Why a symbolic link at `entryPath` to `target` is refused; undefined when it stays inside. */
+export function linkRefusal(entryPath: string, target: string): string | undefined {
+  if (target === '' || path.posix.isAbsolute(target)) return 'its target is not relative';
+  const depth = path.posix.normalize(entryPath).split('/').length - 1;
+  const parts = target.split('/').filter((part) => part !== '' && part !== '.');
+  const named = parts.findIndex((part) => part !== '..');
+  const ups = named === -1 ? parts.length : named;
+  // A `..` behind a name could leave through that name when it is a link itself, so it is refused as a whole.
+  if (parts.slice(ups).includes('..')) return 'its target has ".." behind a name';
+  return ups > depth ? 'its target lies outside' : undefined;
+}
+
+/** Checks entries one by one; remembers the first fault. */
+class EntryGuard {
+  fault: ArgyleError | undefined;
+  private entries = 0;
+  private bytes = 0;
+
+  constructor(private readonly limits: ArchiveLimits) {}
+
+  /** false: the entry is not unpacked, and the archive as a whole is refused. */
+  readonly accept = (name: string, entry: ReadEntry): boolean => {
+    if (this.fault !== undefined) return false;
+    const refusal = this.refusal(name, entry);
+    if (refusal === undefined) return true;
+    this.fault = bad(refusal);
+    return false;
+  };
+
+  private refusal(name: string, entry: ReadEntry): string | undefined {
+    this.entries++;
+    this.bytes += entry.size;
+    if (this.entries > this.limits.maxEntries) return `more than ${this.limits.maxEntries} entries`;
+    if (this.bytes > this.limits.maxBytes) return `more than ${this.limits.maxBytes} bytes`;
+    if (name.includes('\0')) return 'an entry name holds a NUL';
+    if (path.posix.isAbsolute(name)) return `entry "${name}" has an absolute path`;
+    if (name.split('/').includes('..')) return `entry "${name}" has ".." in its path`;
+    if (FILE_TYPES.has(entry.type)) {
+      // Sandboxes run as another user: everything is readable, what was executable stays so.
+      entry.mode = ((entry.mode ?? 0) & 0o100) === 0 ? 0o644 : 0o755;
+      return undefined;
+    }
+    if (DIR_TYPES.has(entry.type)) {
+      entry.mode = 0o755;
+      return undefined;
+    }
+    if (entry.type !== 'SymbolicLink') return `entry "${name}" is a ${entry.type}, not a file or directory`;
+    const why = linkRefusal(name, entry.linkpath ?? '');
+    return why === undefined ? undefined : `entry "${name}" is a link, and ${why}`;
+  }
+}
+
+/**
+ * Unpacks a .tar.gz into an existing empty directory. Regular files, directories and links that stay inside are
+ * accepted; anything else refuses the archive. Files are left behind when it throws: the caller removes `dir`.
+ * @throws ArgyleError LAMBDA_CODE
+ */
+export async function unpackArchive(data: Readable, dir: string, limits = ARCHIVE_LIMITS): Promise<void> {
+  const guard = new EntryGuard(limits);
+  const extractor = tar.extract({
+    cwd: dir,
+    strict: true,
+    chmod: true,
+    processUmask: 0o022,
+    preserveOwner: false,
+    noMtime: true,
+    filter: (name, entry) => guard.accept(name, entry as ReadEntry),
+  });
+  try {
+    await pipeline(data, stopOnFault(guard), extractor);
+  } catch (thrown) {
+    throw guard.fault ?? bad(thrown instanceof Error ? thrown.message : String(thrown), thrown);
+  }
+  if (guard.fault !== undefined) throw guard.fault;
+}
+
+/** Passes chunks until an entry was refused, so that a hostile archive is not read to its end. */
+function stopOnFault(guard: EntryGuard): (source: AsyncIterable<Buffer>) => AsyncGenerator<Buffer> {
+  return async function* (source) {
+    for await (const chunk of source) {
+      if (guard.fault !== undefined) throw guard.fault;
+      yield chunk;
+    }
+  };
+}
+
+/**
+ * Reads a small text file at the top of a directory that an archive was unpacked to; a link there is not followed.
+ * @returns undefined when there is no such file
+ * @throws ArgyleError LAMBDA_CODE when it is not a regular file or larger than maxBytes
+ */
+export async function readTopFile(dir: string, name: string, maxBytes: number): Promise<string | undefined> {
+  const file = path.join(dir, name);
+  const stat = await fs.lstat(file).catch((thrown: unknown) => {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw thrown;
+  });
+  if (stat === undefined) return undefined;
+  if (!stat.isFile()) throw new ArgyleError('LAMBDA_CODE', `${name} in the function archive is not a regular file`);
+  if (stat.size > maxBytes) {
+    throw new ArgyleError('LAMBDA_CODE', `${name} in the function archive has ${stat.size} bytes, limit ${maxBytes}`);
+  }
+  return fs.readFile(file, 'utf8');
+}
+
+/**
+ * Reads ol.yaml out of an archive without unpacking it, and so checks that the archive is whole and acceptable.
+ * @returns undefined when the archive has none
+ * @throws ArgyleError LAMBDA_CODE
+ */
+export async function readFromArchive(
+  data: Readable,
+  wanted: string,
+  maxBytes: number,
+  limits = ARCHIVE_LIMITS,
+): Promise<string | undefined> {
+  const guard = new EntryGuard(limits);
+  let text: string | undefined;
+  const parser = new tar.Parser({
+    strict: true,
+    filter: (name, entry) => guard.accept(name, entry as ReadEntry),
+    onReadEntry: (entry) => {
+      if (path.posix.normalize(entry.path) !== wanted || !FILE_TYPES.has(entry.type) || entry.size > maxBytes) {
+        entry.resume();
+        return;
+      }
+      const chunks: Buffer[] = [];
+      entry.on('data', (chunk: Buffer) => chunks.push(chunk));
+      entry.on('end', () => (text = Buffer.concat(chunks).toString('utf8')));
+    },
+  });
+  try {
+    await pipeline(data, stopOnFault(guard), parser as unknown as NodeJS.WritableStream);
+  } catch (thrown) {
+    throw guard.fault ?? bad(thrown instanceof Error ? thrown.message : String(thrown), thrown);
+  }
+  if (guard.fault !== undefined) throw guard.fault;
+  return text;
+}

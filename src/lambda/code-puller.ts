@@ -1,0 +1,159 @@
+/** Keeps one function's code up to date with the registry: checks, downloads, unpacks, installs its packages. */
+import * as fs from 'node:fs/promises';
+import * as path from 'node:path';
+import { ArgyleError, asArgyleError } from '../errors';
+import type { Stats } from '../metrics';
+import { readTopFile, unpackArchive } from './archive';
+import { findEntry, resolveEnv } from './code-env';
+import { CodeVersion } from './code-version';
+import type { DepTrace } from './dep-trace';
+import { defaultLambdaConfig } from './lambda-config';
+import { MAX_OL_YAML_BYTES, parseOlYaml } from './ol-yaml';
+import type { LambdaLog, PackageService, RegistryStore } from './ports';
+
+/** Largest accepted requirements.txt in bytes. */
+const MAX_REQUIREMENTS_BYTES = 1 << 20;
+
+/** Hands out `<n>-<name>` directories below <worker_dir>/code; n counts all functions of the worker. */
+export class CodeDirs {
+  private next = 1;
+
+  constructor(private readonly root: string) {}
+
+  /** Makes an empty directory. @throws ArgyleError LAMBDA_CODE */
+  async make(name: string): Promise<{ codeName: string; dir: string }> {
+    const codeName = `${this.next++}-${name}`;
+    const dir = path.join(this.root, codeName);
+    try {
+      await fs.mkdir(dir, { recursive: true });
+      // Sandboxes run as another user; the worker's own umask must not hide the code from them.
+      await Promise.all([fs.chmod(this.root, 0o755), fs.chmod(dir, 0o755)]);
+    } catch (thrown) {
+      throw asArgyleError('LAMBDA_CODE', thrown);
+    }
+    return { codeName, dir };
+  }
+}
+
+export interface PullerDeps {
+  store: RegistryStore;
+  packages: PackageService;
+  dirs: CodeDirs;
+  stats: Stats;
+  depTrace: DepTrace;
+  log: LambdaLog;
+  /** For this long after a check the registry is not asked again. */
+  registryCacheMs: number;
+  /** Milliseconds of a clock that never goes back. */
+  now: () => number;
+}
+
+export class CodePuller {
+  private current: CodeVersion | undefined;
+  private checkedAt = -Infinity;
+  private pulling: Promise<CodeVersion> | undefined;
+
+  constructor(
+    readonly name: string,
+    private readonly deps: PullerDeps,
+  ) {}
+
+  /** Directory of the code that was pulled last; undefined when there is none. */
+  get codeDir(): string | undefined {
+    return this.current?.facts.dir;
+  }
+
+  /**
+   * The code to run now. Concurrent callers share one pull. After a failed pull, also one that would have replaced
+   * working code, the next caller pulls again.
+   * @throws ArgyleError LAMBDA_NOT_FOUND, LAMBDA_CODE, LAMBDA_CONFIG, REGISTRY, REQUIREMENT_INVALID, INSTALL_FAILED
+   */
+  get(): Promise<CodeVersion> {
+    return this.fresh() ?? this.pull();
+  }
+
+  /** Resolved code when the registry need not be asked, so that callers can go on without a turn of the loop. */
+  freshCode(): CodeVersion | undefined {
+    const { current, deps } = this;
+    // POLICY: while unpinned time is left the registry is not even asked; tests of the original rely on that.
+    return current !== undefined && deps.now() - this.checkedAt < deps.registryCacheMs ? current : undefined;
+  }
+
+  /** Lets go of the code; its directory is removed after its last instance. */
+  drop(): void {
+    this.current?.release();
+    this.current = undefined;
+    this.checkedAt = -Infinity;
+  }
+
+  private fresh(): Promise<CodeVersion> | undefined {
+    const code = this.freshCode();
+    return code === undefined ? undefined : Promise.resolve(code);
+  }
+
+  private pull(): Promise<CodeVersion> {
+    this.pulling ??= this.update().finally(() => (this.pulling = undefined));
+    return this.pulling;
+  }
+
+  private async update(): Promise<CodeVersion> {
+    const startMs = this.deps.now();
+    const { store } = this.deps;
+    const found = await store.stat(this.name);
+    if (found === undefined) throw this.notFound();
+    // Unchanged code restarts the window too: the original asks at every request from then on.
+    if (this.current?.facts.version === found.version) {
+      this.checkedAt = this.deps.now();
+      return this.current;
+    }
+    const code = await this.download();
+    this.current?.release();
+    this.current = code;
+    this.checkedAt = this.deps.now();
+    this.deps.stats.record('pull-lambda', this.deps.now() - startMs);
+    this.deps.depTrace.traceFunction(
+      this.name,
+      code.facts.dir,
+      code.facts.packages.map(({ spec }) => spec),
+    );
+    return code;
+  }
+
+  private async download(): Promise<CodeVersion> {
+    const { store, dirs, packages } = this.deps;
+    const object = await store.open(this.name);
+    if (object === undefined) throw this.notFound();
+    let dir: string | undefined;
+    try {
+      const made = await dirs.make(this.name);
+      dir = made.dir;
+      await unpackArchive(object.data, dir);
+      const yaml = await readTopFile(dir, 'ol.yaml', MAX_OL_YAML_BYTES);
+      const config = yaml === undefined ? defaultLambdaConfig() : parseOlYaml(yaml);
+      const env = await resolveEnv(dir, config.environment);
+      const entry = await findEntry(dir, env);
+      const requirements = await readTopFile(dir, 'requirements.txt', MAX_REQUIREMENTS_BYTES);
+      const installed = requirements === undefined ? [] : await packages.ensureInstalled(requirements);
+      const facts = { name: this.name, ...made, version: object.version, config, ...entry, env, packages: installed };
+      return new CodeVersion(facts, (code) => void this.removeDir(code.facts.dir));
+    } catch (thrown) {
+      object.data.destroy();
+      if (dir !== undefined) await this.removeDir(dir);
+      throw asArgyleError('LAMBDA_CODE', thrown);
+    }
+  }
+
+  private notFound(): ArgyleError {
+    const { bucket } = this.deps.store;
+    const message = `lambda "${this.name}" not found in blob store (bucket="${bucket}", key="${this.name}.tar.gz")`;
+    return new ArgyleError('LAMBDA_NOT_FOUND', message, { field: 'name', value: this.name });
+  }
+
+  private async removeDir(dir: string): Promise<void> {
+    try {
+      await fs.rm(dir, { recursive: true, force: true });
+    } catch (thrown) {
+      this.deps.log.warn({ dir, err: thrown }, 'could not remove old code');
+    }
+  }
+}

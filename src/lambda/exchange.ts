@@ -1,0 +1,188 @@
+/** One HTTP exchange with a sandbox: request out, response back as it is produced, one deadline over both. */
+import type { Dispatcher } from 'undici';
+import { createGunzip } from 'node:zlib';
+import type { Gunzip } from 'node:zlib';
+import type { Sandbox } from '../sandbox/types';
+import { rawStrings, toClient, toLambda } from './headers';
+import type { Invocation } from './invocation';
+
+export type Outcome =
+  /** The whole response was handed on. */
+  | { kind: 'done' }
+  /** No response had begun. `unsent`: the guest can't have seen the request, so another may get it. */
+  | { kind: 'failed'; message: string; timeout: boolean; unsent: boolean }
+  /** The response had begun; the client was told in its body. */
+  | { kind: 'broken'; message: string; timeout: boolean }
+  /** The client went away. */
+  | { kind: 'cancelled' };
+
+/** After a sandbox's death, bytes that it had written may still be on their way. */
+const LAST_BYTES_MS = 50;
+
+/** The original's words, which are those of Go's HTTP client. */
+const TIMEOUT_BEFORE = 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)';
+const TIMEOUT_AFTER = 'context deadline exceeded (Client.Timeout or context cancellation while reading body)';
+
+/** What Go's client says of this error. */
+function describe(error: Error): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  // The connection was closed or reset: the process at the other end is gone.
+  if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE') return 'EOF';
+  if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED') return 'sandbox was destroyed';
+  return error.message;
+}
+
+export class Exchange implements Dispatcher.DispatchHandler {
+  private controller: Dispatcher.DispatchController | undefined;
+  private decodeGzip = false;
+  private gunzip: Gunzip | undefined;
+  private responding = false;
+  private outcome: Outcome | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private deathTimer: NodeJS.Timeout | undefined;
+  private resolve: (outcome: Outcome) => void = () => undefined;
+
+  constructor(
+    private readonly sandbox: Sandbox,
+    private readonly invocation: Invocation,
+    /** Deadline in ms from run() to the response's end, 0 for none. */
+    private readonly runtimeMs: number,
+  ) {}
+
+  /** Never rejects. */
+  run(): Promise<Outcome> {
+    const { invocation, sandbox } = this;
+    const { method, uri, signal, body } = invocation;
+    return new Promise((resolve) => {
+      this.resolve = resolve;
+      if (signal.aborted) {
+        this.settle({ kind: 'cancelled' });
+        return;
+      }
+      signal.addEventListener('abort', this.onCancel);
+      if (this.runtimeMs > 0) this.timer = setTimeout(this.onTimeout, this.runtimeMs);
+      const { headers, decodeGzip } = toLambda(method, invocation.headers);
+      this.decodeGzip = decodeGzip;
+      // The deadline above is the only one: undici's own would cut long streams.
+      const options = { path: uri, method, headers, body: body.open(), headersTimeout: 0, bodyTimeout: 0 };
+      try {
+        sandbox.dispatch(options, this);
+      } catch (thrown) {
+        this.fail(thrown instanceof Error ? thrown : new Error(String(thrown)));
+      }
+    });
+  }
+
+  /** To be told when the sandbox ended by itself: a connection that was never accepted would stay silent. */
+  sandboxExited(): void {
+    if (this.outcome === undefined) this.deathTimer = setTimeout(this.onDeath, LAST_BYTES_MS);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.controller = controller;
+    if (this.outcome !== undefined) controller.abort(new Error('the exchange is over'));
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    statusMessage?: string,
+  ): void {
+    // Informational responses are between the worker and the guest.
+    if (status < 200 || this.outcome !== undefined) return;
+    this.responding = true;
+    const { headers, gunzip } = toClient(rawStrings(controller.rawHeaders), this.decodeGzip);
+    this.invocation.sink.start(status, statusMessage ?? '', headers);
+    if (gunzip) this.startGunzip();
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.outcome !== undefined) return;
+    if (this.gunzip !== undefined) {
+      if (this.gunzip.write(chunk)) return;
+      controller.pause();
+      this.gunzip.once('drain', () => {
+        controller.resume();
+      });
+      return;
+    }
+    if (this.invocation.sink.write(chunk)) return;
+    controller.pause();
+    this.invocation.sink.onDrain(() => {
+      controller.resume();
+    });
+  }
+
+  onResponseEnd(): void {
+    if (this.gunzip !== undefined) this.gunzip.end();
+    else this.complete();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.fail(error);
+  }
+
+  private startGunzip(): void {
+    const { sink } = this.invocation;
+    const gunzip = createGunzip();
+    this.gunzip = gunzip;
+    gunzip.on('data', (chunk: Buffer) => {
+      if (this.outcome !== undefined || sink.write(chunk)) return;
+      gunzip.pause();
+      sink.onDrain(() => gunzip.resume());
+    });
+    gunzip.on('end', () => {
+      this.complete();
+    });
+    gunzip.on('error', (error) => {
+      this.fail(new Error(`gzip: ${error.message}`));
+    });
+  }
+
+  private complete(): void {
+    if (this.outcome !== undefined) return;
+    this.settle({ kind: 'done' });
+    this.invocation.sink.end();
+  }
+
+  private fail(error: Error, timeout = false): void {
+    if (this.outcome !== undefined) return;
+    const { method, uri, body, sink } = this.invocation;
+    if (this.responding) {
+      const message = `reading lambda response failed: ${timeout ? TIMEOUT_AFTER : describe(error)}`;
+      this.settle({ kind: 'broken', message, timeout });
+      sink.fail(message);
+    } else {
+      const op = method.charAt(0) + method.slice(1).toLowerCase();
+      const message = `${op} "http://root${uri}": ${timeout ? TIMEOUT_BEFORE : describe(error)}`;
+      // EPIPE before any byte of the body: the header was the only write, and it was refused as a whole.
+      const refused = this.controller === undefined || (error as NodeJS.ErrnoException).code === 'EPIPE';
+      this.settle({ kind: 'failed', message, timeout, unsent: refused && !timeout && !body.consumed });
+    }
+    this.controller?.abort(error);
+  }
+
+  private settle(outcome: Outcome): void {
+    this.outcome = outcome;
+    clearTimeout(this.timer);
+    clearTimeout(this.deathTimer);
+    this.invocation.signal.removeEventListener('abort', this.onCancel);
+    if (outcome.kind !== 'done') this.gunzip?.destroy();
+    this.resolve(outcome);
+  }
+
+  private readonly onTimeout = (): void => {
+    this.fail(new Error('timeout'), true);
+  };
+
+  private readonly onDeath = (): void => {
+    this.fail(Object.assign(new Error('the sandbox ended'), { code: 'UND_ERR_SOCKET' }));
+  };
+
+  private readonly onCancel = (): void => {
+    if (this.outcome !== undefined) return;
+    this.settle({ kind: 'cancelled' });
+    this.controller?.abort(new Error('the client went away'));
+  };
+}

@@ -1,0 +1,48 @@
+/** What lambda/ needs of the layers beside and above it. Each is an interface, so that main.ts may choose. */
+import type { Readable } from 'node:stream';
+import type { PackageImport } from '../sandbox/types';
+
+/** The packages layer, as the code puller sees it. */
+export interface PackageService {
+  /**
+   * Installs what a requirements.txt names, each spec at most once per worker.
+   * @returns the packages in the order of the file; the last one comes first on sys.path
+   * @throws ArgyleError REQUIREMENT_INVALID, INSTALL_FAILED
+   */
+  ensureInstalled(requirementsText: string): Promise<PackageImport[]>;
+}
+
+/** What identifies one state of a stored archive: it changes whenever the archive may have changed. */
+export interface StoredObject {
+  version: string;
+}
+
+/** An archive that is being read. Whoever gets it must read `data` to its end or destroy it. */
+export interface OpenObject extends StoredObject {
+  data: Readable;
+}
+
+/** Where function archives live: a directory, or a bucket. Names are function names, already checked. */
+export interface RegistryStore {
+  /** Shown in errors as `bucket="…"`. */
+  readonly bucket: string;
+  /** Names of all functions that the store holds. @throws ArgyleError REGISTRY */
+  list(): Promise<string[]>;
+  /** undefined when there is no such function. @throws ArgyleError REGISTRY */
+  stat(name: string): Promise<StoredObject | undefined>;
+  /** undefined when there is no such function. @throws ArgyleError REGISTRY */
+  open(name: string): Promise<OpenObject | undefined>;
+  /** Stores the archive at `path` under `name`, at once and whole. @throws ArgyleError REGISTRY */
+  put(name: string, path: string): Promise<void>;
+  /** false when there was no such function. @throws ArgyleError REGISTRY */
+  remove(name: string): Promise<boolean>;
+  /** Frees connections. */
+  close(): Promise<void>;
+}
+
+/** What lambda/ logs; pino's loggers satisfy it. */
+export interface LambdaLog {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
