@@ -62,9 +62,12 @@ export class LiveWorker {
   async stop(): Promise<void> {
     this.users -= 1;
     if (this.users > 0 || this.folder === undefined) return;
-    await this.client?.close();
-    await this.ol('worker', 'down', '-p', join(this.folder, 'ol'));
-    await rm(this.folder, { recursive: true, force: true });
+    try {
+      await this.client?.close();
+      if (this.client !== undefined) await this.ol('worker', 'down', '-p', join(this.folder, 'ol'));
+    } finally {
+      await rm(this.folder, { recursive: true, force: true });
+    }
   }
 
   /** Uploads a function to the worker's registry. */
