@@ -29,13 +29,13 @@
 #define AG_GUEST_LISTEN_FD 4 /* the slot's listening unix socket, made by the worker */
 
 enum ag_verb {
-  AG_HELLO = 1,    /* names: worker dir, packages dir, base dir (each below root arg[0..2]), cgroup name */
-  AG_NETWORK = 2,  /* arg: mode, pool, up to 6 loopback endpoints (ipv4 << 16 | port) that stay reachable */
-  AG_SLOT = 3,     /* role: pool; arg: limits; fds: listening socket, log. Makes root, cgroup, scratch */
-  AG_SPAWN = 4,    /* slot; role; name[0] code dir, name[1] staging dir (installer). value[0]: host pid */
-  AG_FORK = 5,     /* source zygote -> slot; role; name[0] code dir; AG_F_PARK. value[0]: host pid */
-  AG_GO = 6,       /* bind name[0] on a parked slot's /handler and let it run */
-  AG_PAUSE = 7,    /* cgroup.freeze */
+  AG_HELLO = 1,   /* names: worker dir, packages dir, base dir (each below root arg[0..2]), cgroup name */
+  AG_NETWORK = 2, /* arg: mode, pool, up to 6 loopback endpoints (ipv4 << 16 | port) that stay reachable */
+  AG_SLOT = 3,    /* role: pool; arg: limits; fds: listening socket, log. Makes root, cgroup, scratch */
+  AG_SPAWN = 4,   /* slot; role; name[0] code dir, name[1] staging dir (installer). value[0]: host pid */
+  AG_FORK = 5,    /* source zygote -> slot; role; name[0] code dir; AG_F_PARK. value[0]: host pid */
+  AG_GO = 6,      /* bind name[0] on a parked slot's /handler and let it run */
+  AG_PAUSE = 7,   /* cgroup.freeze */
   AG_RESUME = 8,
   AG_KILL = 9,     /* replies once no process is left in the slot; the slot stays, dead */
   AG_DESTROY = 10, /* kill, unmount, remove cgroups; replies once the slot id is free again */
@@ -52,9 +52,9 @@ enum ag_network { AG_NET_OUTBOUND = 1, AG_NET_NONE = 2, AG_NET_HOST = 3 };
 enum ag_area { AG_AREA_PACKAGES = 1, AG_AREA_CODE = 2 };
 
 /* ag_request.flags */
-#define AG_F_PARK 1u      /* AG_FORK/AG_SPAWN: do not send GO; AG_GO follows */
-#define AG_F_PSS 2u       /* AG_USAGE: read smaps_rollup of every process too */
-#define AG_F_HOST_USR 4u  /* AG_HELLO: the base's /usr is the host's, bound read-only */
+#define AG_F_PARK 1u       /* AG_FORK/AG_SPAWN: do not send GO; AG_GO follows */
+#define AG_F_PSS 2u        /* AG_USAGE: read smaps_rollup of every process too */
+#define AG_F_HOST_USR 4u   /* AG_HELLO: the base's /usr is the host's, bound read-only */
 #define AG_F_NO_SECCOMP 8u /* AG_HELLO: features.enable_seccomp false; root callers only */
 
 /* Indexes into ag_request.arg for AG_SLOT and AG_LIMITS. 0 means no limit (scratch: the default). */
@@ -98,14 +98,14 @@ enum ag_kind {
 
 enum ag_code {
   AG_OK = 0,
-  AG_E_BADREQ = 1,   /* malformed: size, magic, role, name, descriptor */
-  AG_E_VERSION = 2,  /* protocol version mismatch */
-  AG_E_STATE = 3,    /* the slot or session is not in a state that allows the verb */
-  AG_E_NOENT = 4,    /* a name does not exist below its root */
-  AG_E_DENIED = 5,   /* a root, owner or mode forbids it */
-  AG_E_LIMIT = 6,    /* no slot, descriptor or cgroup left */
-  AG_E_SYS = 7,      /* a system call failed: sys_errno and stage say which */
-  AG_E_ZYGOTE = 8    /* the zygote died or refused while forking */
+  AG_E_BADREQ = 1,  /* malformed: size, magic, role, name, descriptor */
+  AG_E_VERSION = 2, /* protocol version mismatch */
+  AG_E_STATE = 3,   /* the slot or session is not in a state that allows the verb */
+  AG_E_NOENT = 4,   /* a name does not exist below its root */
+  AG_E_DENIED = 5,  /* a root, owner or mode forbids it */
+  AG_E_LIMIT = 6,   /* no slot, descriptor or cgroup left */
+  AG_E_SYS = 7,     /* a system call failed: sys_errno and stage say which */
+  AG_E_ZYGOTE = 8   /* the zygote died or refused while forking */
 };
 
 struct ag_completion {
@@ -119,7 +119,7 @@ struct ag_completion {
   uint32_t stage; /* enum ag_stage */
   uint64_t value[8];
   char detail[32]; /* the failing call or name, for people */
-}; /* 128 bytes */
+};                 /* 128 bytes */
 
 /* Where something failed. A helper that cannot go on exits with the stage as its exit code. */
 enum ag_stage {
@@ -137,7 +137,7 @@ enum ag_stage {
   AG_ST_FORK = 20,
   AG_ST_KILL = 21,
   AG_ST_REMOVE = 22,
-  AG_ST_EVENTS = 23,  /* the completion pipe is broken */
+  AG_ST_EVENTS = 23, /* the completion pipe is broken */
   /* exit codes of a guest that could not be set up, 30 and up */
   AG_ST_GUEST_NS = 30,
   AG_ST_GUEST_ROOT = 31,
@@ -148,9 +148,9 @@ enum ag_stage {
 
 /* helper <-> guest, on AG_GUEST_LINK_FD. Fixed size, never larger. */
 enum ag_link_op {
-  AG_LINK_GO = 1,     /* helper -> guest: admitted and bound; accept and serve */
-  AG_LINK_FORK = 2,   /* helper -> zygote, fds: root dir, cgroup dir, listen, log, child's link */
-  AG_LINK_FORKED = 3  /* zygote -> helper: result is 0 or -errno */
+  AG_LINK_GO = 1,    /* helper -> guest: admitted and bound; accept and serve */
+  AG_LINK_FORK = 2,  /* helper -> zygote, fds: root dir, cgroup dir, listen, log, child's link */
+  AG_LINK_FORKED = 3 /* zygote -> helper: result is 0 or -errno */
 };
 #define AG_LINK_FORK_FDS 5
 

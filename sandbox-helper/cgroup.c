@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Cgroups on pure v2 hosts and on hybrid ones, where memory, pids and cpu still belong to v1: life and
+ * death (CLONE_INTO_CGROUP, freeze, kill) are always v2's, each limit is wherever its controller is.
+ *
+ *   <cgroup_root>/<name>/{lambda,install}/cg-<random>     v2, and the same without the pool in v1
+ *
+ * The v2 descriptors that a zygote receives stem from a detached clone of the mount whose root is the
+ * pool: ".." ends there, and the names in it are random and cannot be listed (0711). */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "helper.h"
+
+static const char *const controller_name[CTL_COUNT] = {"memory", "pids", "cpu"};
+static const char *const pool_name[] = {NULL, "lambda", "install"};
+
+/* How long leftovers of a dead helper may take to die, and its lock to vanish. */
+#define LEFTOVER_WAIT_MS 5000
+
+static void nap_ms(long ms) {
+  struct timespec t = {ms / 1000, (ms % 1000) * 1000000};
+  nanosleep(&t, NULL);
+}
+
+static int put(int dir_fd, const char *path, const char *text) {
+  int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return -1;
+  ssize_t n = write(fd, text, strlen(text));
+  int saved = errno;
+  close(fd);
+  errno = saved;
+  return n < 0 ? -1 : 0;
+}
+
+static int put_number(int dir_fd, const char *path, uint64_t number, const char *if_zero) {
+  char text[32];
+  snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+  return put(dir_fd, path, number ? text : if_zero);
+}
+
+static ssize_t get(int dir_fd, const char *path, char *text, size_t size) {
+  int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return -1;
+  ssize_t n = read(fd, text, size - 1);
+  close(fd);
+  if (n >= 0) text[n] = 0;
+  return n;
+}
+
+/* The number after `key ` in a flat keyed file, or the whole file's when key is NULL. */
+static uint64_t get_number(int dir_fd, const char *path, const char *key) {
+  char text[4096];
+  if (get(dir_fd, path, text, sizeof text) < 0) return 0;
+  if (!key) return strtoull(text, NULL, 10);
+  for (char *line = text; line; line = (line = strchr(line, '\n')) ? line + 1 : NULL) {
+    size_t n = strlen(key);
+    if (!strncmp(line, key, n) && line[n] == ' ') return strtoull(line + n + 1, NULL, 10);
+  }
+  return 0;
+}
+
+static int open_dir(int dir_fd, const char *path) { return openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
+
+static int make_dir(int dir_fd, const char *name) {
+  if (mkdirat(dir_fd, name, 0711) < 0 && errno != EEXIST) return -1;
+  /* The helper's umask is 077; an own cgroup must be searchable, and only that, for a zygote. */
+  if (fchmodat(dir_fd, name, 0711, 0) < 0) return -1;
+  return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static bool is_cgroup2(const char *path) {
+  struct statfs fs;
+  return statfs(path, &fs) == 0 && (unsigned long)fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+/* Opens <mount>/<cgroup_root>; returns -1 with errno when it is not there. */
+static int open_below(const char *mount, const char *below) {
+  int top = open_dir(AT_FDCWD, mount);
+  if (top < 0 || !below[0]) return top;
+  int fd = open_beneath(top, below, O_RDONLY | O_DIRECTORY);
+  int saved = errno;
+  close(top);
+  errno = saved;
+  return fd;
+}
+
+static bool has_word(const char *text, const char *word) {
+  size_t n = strlen(word);
+  for (const char *at = text; (at = strstr(at, word)); at += n)
+    if ((at == text || at[-1] == ' ') && (at[n] == 0 || at[n] == ' ' || at[n] == '\n')) return true;
+  return false;
+}
+
+static int find_hierarchies(struct session *s) {
+  const char *v2 = is_cgroup2("/sys/fs/cgroup") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
+  if (!is_cgroup2(v2)) return fault(AG_E_SYS, AG_ST_CGROUP, "no cgroup v2 mount");
+  char available[512];
+  s->cg_parent_v2 = open_below(v2, s->config.cgroup_root);
+  if (s->cg_parent_v2 < 0) return fault_sys(AG_ST_CGROUP, "cgroup_root (v2)");
+  if (get(s->cg_parent_v2, "cgroup.controllers", available, sizeof available) < 0)
+    return fault_sys(AG_ST_CGROUP, "cgroup.controllers");
+  for (int c = 0; c < CTL_COUNT; c++) {
+    char path[64];
+    s->cg_parent_v1[c] = -1;
+    if (has_word(available, controller_name[c])) continue;
+    snprintf(path, sizeof path, "/sys/fs/cgroup/%s", controller_name[c]);
+    s->cg_parent_v1[c] = open_below(path, s->config.cgroup_root);
+    if (s->cg_parent_v1[c] < 0) return fault_sys(AG_ST_CGROUP, controller_name[c]);
+  }
+  return 0;
+}
+
+/* Turns on the controllers that v2 has for the children of dir_fd. */
+static int enable_controllers(struct session *s, int dir_fd) {
+  for (int c = 0; c < CTL_COUNT; c++) {
+    char word[16];
+    if (s->cg_parent_v1[c] >= 0) continue;
+    snprintf(word, sizeof word, "+%s", controller_name[c]);
+    if (put(dir_fd, "cgroup.subtree_control", word) < 0) return fault_sys(AG_ST_CGROUP, controller_name[c]);
+  }
+  return 0;
+}
+
+/* Removes every child cgroup of dir_fd, their processes being dead or dying. */
+static int remove_children(int dir_fd) {
+  int fd = dup(dir_fd), failed = 0;
+  DIR *d = fd < 0 ? NULL : fdopendir(fd);
+  if (!d) return -1;
+  rewinddir(d);
+  for (struct dirent *e; (e = readdir(d));) {
+    if (e->d_type != DT_DIR || e->d_name[0] == '.') continue;
+    int tries = LEFTOVER_WAIT_MS / 5;
+    while (unlinkat(dir_fd, e->d_name, AT_REMOVEDIR) < 0 && errno == EBUSY && tries--) nap_ms(5);
+    failed |= tries < 0;
+  }
+  closedir(d);
+  return failed ? -1 : 0;
+}
+
+static void clear_v1(struct session *s, const char *name) {
+  for (int c = 0; c < CTL_COUNT; c++) {
+    int fd = s->cg_parent_v1[c] < 0 ? -1 : open_dir(s->cg_parent_v1[c], name);
+    if (fd < 0) continue;
+    remove_children(fd);
+    close(fd);
+  }
+}
+
+/* Kills and removes what a killed helper left under our name. */
+static int clear_leftovers(struct session *s) {
+  if (put(s->cg_top_v2, "cgroup.kill", "1") < 0) return fault_sys(AG_ST_CGROUP, "cgroup.kill (Linux 5.14)");
+  for (int p = AG_POOL_LAMBDA; p <= AG_POOL_INSTALL; p++) {
+    int fd = open_dir(s->cg_top_v2, pool_name[p]);
+    if (fd < 0) continue;
+    int left = remove_children(fd);
+    close(fd);
+    /* The pool goes too: a killed cgroup must not be cloned into again on some kernels. */
+    if (left < 0 || unlinkat(s->cg_top_v2, pool_name[p], AT_REMOVEDIR) < 0)
+      return fault_sys(AG_ST_CGROUP, "leftover processes");
+  }
+  clear_v1(s, s->cg_name);
+  return 0;
+}
+
+static int open_pool(struct session *s, int p) {
+  struct pool *pool = &s->pool[p];
+  int dir = make_dir(s->cg_top_v2, pool_name[p]);
+  if (dir < 0) return fault_sys(AG_ST_CGROUP, "make pool");
+  int ok = enable_controllers(s, dir);
+  /* CLONE_INTO_CGROUP by a zygote asks for write access to the common ancestor's cgroup.procs. */
+  if (ok == 0 && fchownat(dir, "cgroup.procs", s->config.sandbox_uid, 0, 0) < 0) ok = fault_sys(AG_ST_CGROUP, "chown");
+  pool->v2_fd = (int)syscall(SYS_open_tree, dir, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  close(dir);
+  if (pool->v2_fd < 0) return fault_sys(AG_ST_CGROUP, "clone cgroup mount");
+  for (int c = 0; ok == 0 && c < CTL_COUNT; c++) {
+    pool->v1_fd[c] = -1;
+    if (s->cg_parent_v1[c] < 0) continue;
+    pool->v1_fd[c] = make_dir(s->cg_parent_v1[c], s->cg_name);
+    if (pool->v1_fd[c] < 0) ok = fault_sys(AG_ST_CGROUP, controller_name[c]);
+  }
+  return ok;
+}
+
+/* Takes the name: one living helper per name, leftovers of a dead one are removed.
+ * Safety: the name is one component with a fixed suffix; another user's callers get their uid in it. */
+int cgroup_start(struct session *s, const char *name) {
+  const char *suffix = "-sandboxes";
+  size_t n = strlen(name), m = strlen(suffix);
+  if (!name_is_component(name) || n <= m || n > 100 || strcmp(name + n - m, suffix) != 0)
+    return fault(AG_E_BADREQ, AG_ST_CGROUP, "cgroup name");
+  for (size_t i = 0; i < n; i++)
+    if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-", name[i]))
+      return fault(AG_E_BADREQ, AG_ST_CGROUP, "cgroup name");
+  if (s->caller.uid)
+    snprintf(s->cg_name, sizeof s->cg_name, "u%u-%s", s->caller.uid, name);
+  else
+    snprintf(s->cg_name, sizeof s->cg_name, "%s", name);
+  if (find_hierarchies(s) < 0 || enable_controllers(s, s->cg_parent_v2) < 0) return -1;
+  s->cg_top_v2 = make_dir(s->cg_parent_v2, s->cg_name);
+  if (s->cg_top_v2 < 0) return fault_sys(AG_ST_CGROUP, "make cgroup");
+  for (int tries = 0; flock(s->cg_top_v2, LOCK_EX | LOCK_NB) < 0; tries++) {
+    if (errno != EWOULDBLOCK) return fault_sys(AG_ST_CGROUP, "flock");
+    if (tries == 40) return fault(AG_E_STATE, AG_ST_CGROUP, "a live helper has this name");
+    nap_ms(50); /* a helper that was just killed may still be dying */
+  }
+  if (clear_leftovers(s) < 0 || enable_controllers(s, s->cg_top_v2) < 0) return -1;
+  return open_pool(s, AG_POOL_LAMBDA) < 0 || open_pool(s, AG_POOL_INSTALL) < 0 ? -1 : 0;
+}
+
+static int controller_dir(struct pool *pool, int c, const char *name) {
+  return open_dir(pool->v1_fd[c] >= 0 ? pool->v1_fd[c] : pool->v2_fd, name);
+}
+
+static int write_limits(struct pool *pool, int c, int fd, const uint64_t limits[8]) {
+  bool v1 = pool->v1_fd[c] >= 0;
+  if (c == CTL_MEMORY && v1) {
+    uint64_t memory = limits[AG_LIM_MEM_BYTES], both = memory ? memory + limits[AG_LIM_SWAP_BYTES] : 0;
+    /* memsw must never be below memory: lift it first, then set both. It may not exist (no swap accounting). */
+    (void)put(fd, "memory.memsw.limit_in_bytes", "-1");
+    if (put_number(fd, "memory.limit_in_bytes", memory, "-1") < 0) return fault_sys(AG_ST_CGROUP, "memory limit");
+    if (put_number(fd, "memory.memsw.limit_in_bytes", both, "-1") < 0 && errno != ENOENT)
+      return fault_sys(AG_ST_CGROUP, "memory+swap limit");
+    return 0;
+  }
+  if (c == CTL_MEMORY) {
+    if (put_number(fd, "memory.max", limits[AG_LIM_MEM_BYTES], "max") < 0) return fault_sys(AG_ST_CGROUP, "memory.max");
+    char swap[32];
+    snprintf(swap, sizeof swap, "%llu", (unsigned long long)limits[AG_LIM_SWAP_BYTES]);
+    if (put(fd, "memory.swap.max", swap) < 0 && errno != ENOENT) return fault_sys(AG_ST_CGROUP, "memory.swap.max");
+    /* One process of a sandbox out of memory: all of it is useless. */
+    return put(fd, "memory.oom.group", "1") < 0 && errno != ENOENT ? fault_sys(AG_ST_CGROUP, "memory.oom.group") : 0;
+  }
+  if (c == CTL_PIDS)
+    return put_number(fd, "pids.max", limits[AG_LIM_PIDS], "max") < 0 ? fault_sys(AG_ST_CGROUP, "pids.max") : 0;
+  char quota[64];
+  unsigned long long usec = limits[AG_LIM_CPU_PERCENT] * 1000ull; /* of a period of 100 ms; 100 % is one core */
+  if (v1) {
+    snprintf(quota, sizeof quota, "%llu", usec);
+    return put(fd, "cpu.cfs_quota_us", usec ? quota : "-1") < 0 ? fault_sys(AG_ST_CGROUP, "cpu.cfs_quota_us") : 0;
+  }
+  snprintf(quota, sizeof quota, "%llu 100000", usec);
+  return put(fd, "cpu.max", usec ? quota : "max 100000") < 0 ? fault_sys(AG_ST_CGROUP, "cpu.max") : 0;
+}
+
+int cgroup_limits(struct session *s, unsigned p, const char *name, const uint64_t limits[8]) {
+  struct pool *pool = &s->pool[p];
+  for (int c = 0; c < CTL_COUNT; c++) {
+    int fd = controller_dir(pool, c, name);
+    if (fd < 0) return fault_sys(AG_ST_CGROUP, controller_name[c]);
+    int ok = write_limits(pool, c, fd, limits);
+    close(fd);
+    if (ok < 0) return -1;
+  }
+  return 0;
+}
+
+int cgroup_make(struct session *s, unsigned p, const char *name, const uint64_t limits[8]) {
+  struct pool *pool = &s->pool[p];
+  int fd = make_dir(pool->v2_fd, name), ok = 0;
+  if (fd < 0) return fault_sys(AG_ST_CGROUP, "make slot cgroup");
+  if (fchownat(fd, "cgroup.procs", s->config.sandbox_uid, 0, 0) < 0) ok = fault_sys(AG_ST_CGROUP, "chown");
+  close(fd);
+  for (int c = 0; ok == 0 && c < CTL_COUNT; c++) {
+    if (pool->v1_fd[c] < 0) continue;
+    int v1 = make_dir(pool->v1_fd[c], name);
+    if (v1 < 0)
+      ok = fault_sys(AG_ST_CGROUP, controller_name[c]);
+    else
+      close(v1);
+  }
+  if (ok == 0) ok = cgroup_limits(s, p, name, limits);
+  if (ok < 0) {
+    struct fault kept = *last_fault();
+    (void)cgroup_remove(s, p, name);
+    errno = kept.sys_errno;
+    return kept.code == AG_E_SYS ? fault_sys(kept.stage, kept.detail) : fault(kept.code, kept.stage, kept.detail);
+  }
+  return 0;
+}
+
+/* For CLONE_INTO_CGROUP; O_PATH so that a zygote can read nothing through it. */
+int cgroup_open(struct session *s, unsigned p, const char *name) {
+  int fd = openat(s->pool[p].v2_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  return fd < 0 ? fault_sys(AG_ST_CGROUP, "open slot cgroup") : fd;
+}
+
+int cgroup_join_v1(struct session *s, unsigned p, const char *name, pid_t pid) {
+  char path[CG_NAME + 16], text[16];
+  snprintf(path, sizeof path, "%s/cgroup.procs", name);
+  snprintf(text, sizeof text, "%d", (int)pid);
+  for (int c = 0; c < CTL_COUNT; c++)
+    if (s->pool[p].v1_fd[c] >= 0 && put(s->pool[p].v1_fd[c], path, text) < 0)
+      return fault_sys(AG_ST_CGROUP, controller_name[c]);
+  return 0;
+}
+
+static int slot_file(char path[CG_NAME + 32], const char *name, const char *file) {
+  return snprintf(path, CG_NAME + 32, "%s/%s", name, file);
+}
+
+/* The kernel tells pids as this process sees them, so no guest has to be believed. 0: empty. */
+pid_t cgroup_first_pid(struct session *s, unsigned p, const char *name) {
+  char path[CG_NAME + 32];
+  slot_file(path, name, "cgroup.procs");
+  return (pid_t)get_number(s->pool[p].v2_fd, path, NULL);
+}
+
+int cgroup_freeze(struct session *s, unsigned p, const char *name, bool frozen) {
+  char path[CG_NAME + 32];
+  slot_file(path, name, "cgroup.freeze");
+  return put(s->pool[p].v2_fd, path, frozen ? "1" : "0") < 0 ? fault_sys(AG_ST_CGROUP, "cgroup.freeze") : 0;
+}
+
+int cgroup_kill(struct session *s, unsigned p, const char *name) {
+  char path[CG_NAME + 32];
+  slot_file(path, name, "cgroup.kill");
+  return put(s->pool[p].v2_fd, path, "1") < 0 ? fault_sys(AG_ST_KILL, "cgroup.kill") : 0;
+}
+
+bool cgroup_populated(struct session *s, unsigned p, const char *name) {
+  char path[CG_NAME + 32];
+  slot_file(path, name, "cgroup.events");
+  return get_number(s->pool[p].v2_fd, path, "populated") != 0;
+}
+
+/* Removes the slot's cgroups; -1 (no fault) while something in them is still dying. */
+int cgroup_remove(struct session *s, unsigned p, const char *name) {
+  struct pool *pool = &s->pool[p];
+  int busy = unlinkat(pool->v2_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT;
+  for (int c = 0; !busy && c < CTL_COUNT; c++)
+    if (pool->v1_fd[c] >= 0) busy |= unlinkat(pool->v1_fd[c], name, AT_REMOVEDIR) < 0 && errno != ENOENT;
+  return busy ? -1 : 0;
+}
+
+uint64_t cgroup_oom_kills(struct session *s, unsigned p, const char *name) {
+  struct pool *pool = &s->pool[p];
+  int fd = controller_dir(pool, CTL_MEMORY, name);
+  if (fd < 0) return 0;
+  uint64_t n = get_number(fd, pool->v1_fd[CTL_MEMORY] >= 0 ? "memory.oom_control" : "memory.events", "oom_kill");
+  close(fd);
+  return n;
+}
+
+static uint64_t proc_number(struct session *s, pid_t pid, const char *file, const char *key) {
+  char path[64], text[4096];
+  snprintf(path, sizeof path, "%d/%s", (int)pid, file);
+  if (get(s->proc_fd, path, text, sizeof text) < 0) return 0;
+  char *at = strstr(text, key);
+  return at ? strtoull(at + strlen(key), NULL, 10) : 0;
+}
+
+static uint64_t pss_bytes(struct session *s, int v2_fd) {
+  char text[16384];
+  uint64_t kib = 0;
+  if (get(v2_fd, "cgroup.procs", text, sizeof text) < 0) return 0;
+  for (char *at = text; *at; at += strspn(at, "\n"))
+    kib += proc_number(s, (pid_t)strtol(at, &at, 10), "smaps_rollup", "\nPss:");
+  return kib * 1024;
+}
+
+int cgroup_usage(struct session *s, unsigned p, const char *name, bool pss, uint64_t value[8]) {
+  struct pool *pool = &s->pool[p];
+  int memory = controller_dir(pool, CTL_MEMORY, name), pids = controller_dir(pool, CTL_PIDS, name);
+  int v2 = open_dir(pool->v2_fd, name), ok = -1;
+  if (memory < 0 || pids < 0 || v2 < 0) {
+    fault_sys(AG_ST_CGROUP, "usage");
+  } else {
+    value[AG_USE_MEM_BYTES] =
+        get_number(memory, pool->v1_fd[CTL_MEMORY] >= 0 ? "memory.usage_in_bytes" : "memory.current", NULL);
+    value[AG_USE_PIDS] = get_number(pids, "pids.current", NULL);
+    value[AG_USE_OOM_KILLS] = cgroup_oom_kills(s, p, name);
+    value[AG_USE_CPU_USEC] = get_number(v2, "cpu.stat", "usage_usec"); /* v2 counts time without a controller */
+    value[AG_USE_FROZEN] = get_number(v2, "cgroup.events", "frozen");
+    if (pss) value[AG_USE_PSS_BYTES] = pss_bytes(s, v2);
+    ok = 0;
+  }
+  if (memory >= 0) close(memory);
+  if (pids >= 0) close(pids);
+  if (v2 >= 0) close(v2);
+  return ok;
+}
+
+/* Kills everything at once and removes every cgroup that this helper made. */
+void cgroup_stop(struct session *s) {
+  if (s->cg_top_v2 <= 0) return;
+  (void)clear_leftovers(s);
+  for (int c = 0; c < CTL_COUNT; c++)
+    if (s->cg_parent_v1[c] >= 0) unlinkat(s->cg_parent_v1[c], s->cg_name, AT_REMOVEDIR);
+  unlinkat(s->cg_parent_v2, s->cg_name, AT_REMOVEDIR);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * libargyle's interface, mirrored by src/helper/ffi.ts. Every function returns 0 or a descriptor, or
+ * -errno; none blocks; all descriptors are close-on-exec. */
+#ifndef ARGYLE_CLIENT_H
+#define ARGYLE_CLIENT_H
+
+int argyle_close(int fd);
+int argyle_channel(int out[4]);
+int argyle_submit(int control, const void *request, unsigned size, const int *fds, unsigned nfds);
+int argyle_open_dir(const char *path);
+int argyle_slot_fds(int dir_fd, const char *name, int out[3]);
+
+#endif

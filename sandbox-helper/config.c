@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * helper.conf: lines `key value`, `#` comments. Root-owned; a config that others can write is refused. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "helper.h"
+
+#define CONFIG_MAX_BYTES 65536
+
+static int bad(unsigned line, const char *what) {
+  char detail[32];
+  snprintf(detail, sizeof detail, "line %u: %s", line, what);
+  return fault(AG_E_BADREQ, AG_ST_CONFIG, detail);
+}
+
+static int parse_id(const char *value, unsigned *out) {
+  char *end;
+  errno = 0;
+  unsigned long n = strtoul(value, &end, 10);
+  /* 0 would be root and 65534/-1 are "nobody" and "unchanged" to the kernel. */
+  if (errno || *end || end == value || value[0] == '-' || n == 0 || n >= 0xfffffffeul) return -1;
+  *out = (unsigned)n;
+  return 0;
+}
+
+static int copy_path(const char *value, char out[AG_NAME_MAX], bool absolute) {
+  size_t n = strlen(value);
+  if (n == 0 || n >= AG_NAME_MAX || (value[0] == '/') != absolute || strstr(value, "..")) return -1;
+  memcpy(out, value, n + 1);
+  while (n > 1 && out[n - 1] == '/') out[--n] = 0;
+  return 0;
+}
+
+static int parse_line(char *line, unsigned number, struct config *c) {
+  char *key = line + strspn(line, " \t");
+  if (*key == 0 || *key == '#') return 0;
+  char *value = key + strcspn(key, " \t");
+  if (*value) *value++ = 0;
+  value += strspn(value, " \t");
+  for (size_t n = strlen(value); n > 0 && strchr(" \t\r", value[n - 1]); n--) value[n - 1] = 0;
+
+  if (!strcmp(key, "root")) {
+    if (c->nroots == MAX_ROOTS) return bad(number, "too many roots");
+    if (copy_path(value, c->root[c->nroots], true) < 0) return bad(number, "root");
+    c->nroots++;
+  } else if (!strcmp(key, "sandbox_uid")) {
+    if (parse_id(value, &c->sandbox_uid) < 0) return bad(number, "sandbox_uid");
+  } else if (!strcmp(key, "sandbox_gid")) {
+    if (parse_id(value, &c->sandbox_gid) < 0) return bad(number, "sandbox_gid");
+  } else if (!strcmp(key, "caller_gid")) {
+    if (parse_id(value, &c->caller_gid) < 0) return bad(number, "caller_gid");
+    c->has_caller_gid = true;
+  } else if (!strcmp(key, "guest")) {
+    if (copy_path(value, c->guest, true) < 0) return bad(number, "guest");
+  } else if (!strcmp(key, "cgroup_root")) {
+    if (copy_path(value, c->cgroup_root, false) < 0) return bad(number, "cgroup_root");
+  } else {
+    return bad(number, "unknown key");
+  }
+  return 0;
+}
+
+/* Parses NUL-terminated text in place. Pure apart from fault(): the fuzzer calls it. */
+int config_parse(char *text, struct config *config) {
+  memset(config, 0, sizeof *config);
+  unsigned number = 0;
+  for (char *line = text; line;) {
+    char *next = strchr(line, '\n');
+    if (next) *next++ = 0;
+    if (parse_line(line, ++number, config) < 0) return -1;
+    line = next;
+  }
+  if (config->nroots == 0) return fault(AG_E_BADREQ, AG_ST_CONFIG, "no root");
+  if (config->sandbox_uid == 0) return fault(AG_E_BADREQ, AG_ST_CONFIG, "no sandbox_uid");
+  if (config->sandbox_gid == 0) return fault(AG_E_BADREQ, AG_ST_CONFIG, "no sandbox_gid");
+  if (config->guest[0] == 0) return fault(AG_E_BADREQ, AG_ST_CONFIG, "no guest");
+  return 0;
+}
+
+static bool only_root_writes(const struct stat *st) { return st->st_uid == 0 && !(st->st_mode & (S_IWGRP | S_IWOTH)); }
+
+/* The file must be root's alone; for setuid callers its directory too, or it could be swapped. */
+int config_load(const char *path, bool trusted_caller, struct config *config) {
+  char text[CONFIG_MAX_BYTES + 1], dir[AG_NAME_MAX];
+  struct stat st;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0) return fault_sys(AG_ST_CONFIG, "open helper.conf");
+  ssize_t n = -1;
+  if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !only_root_writes(&st))
+    fault(AG_E_DENIED, AG_ST_CONFIG, "helper.conf is not root's alone");
+  else if ((n = read(fd, text, sizeof text)) < 0)
+    fault_sys(AG_ST_CONFIG, "read helper.conf");
+  close(fd);
+  if (n < 0) return -1;
+  if (n > CONFIG_MAX_BYTES || memchr(text, 0, (size_t)n)) return fault(AG_E_BADREQ, AG_ST_CONFIG, "helper.conf size");
+  text[n] = 0;
+  if (!trusted_caller) {
+    if (strlen(path) >= sizeof dir) return fault(AG_E_DENIED, AG_ST_CONFIG, "path too long");
+    memcpy(dir, path, strlen(path) + 1);
+    *strrchr(dir, '/') = 0;
+    if (lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || !only_root_writes(&st))
+      return fault(AG_E_DENIED, AG_ST_CONFIG, "directory is not root's alone");
+  }
+  return config_parse(text, config);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The zygote's fork, called from Python through ctypes.PyDLL with the GIL held, so it works with any
+ * Python 3.7 or newer.
+ *
+ * One clone3 puts the child into the slot's cgroup and into a pid and an IPC namespace of its own. The
+ * child then enters the slot's root, closes every descriptor that is not its own, drops all privileges
+ * (a leaf) and returns into Python. It parks until the helper lets it go, so it runs no handler code
+ * before it is admitted. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../protocol.h"
+#include "../seccomp_profile.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+int guest_fork(int link_fd);
+int guest_threads(void);
+
+enum order_fd { FD_ROOT, FD_CGROUP, FD_LISTEN, FD_LOG, FD_LINK };
+
+static int take_order(int link_fd, struct ag_link_msg *order, int fds[AG_LINK_FORK_FDS]) {
+  union {
+    struct cmsghdr head;
+    char room[CMSG_SPACE(sizeof(int) * AG_LINK_FORK_FDS)];
+  } control;
+  struct iovec part = {order, sizeof *order};
+  struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  ssize_t n = recvmsg(link_fd, &m, MSG_CMSG_CLOEXEC);
+  if (n == 0) return -ENOTCONN;
+  if (n < 0) return -errno;
+  struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+  if (n != (ssize_t)sizeof *order || order->op != AG_LINK_FORK || !c || c->cmsg_type != SCM_RIGHTS ||
+      c->cmsg_len != CMSG_LEN(sizeof(int) * AG_LINK_FORK_FDS))
+    return -EPROTO;
+  memcpy(fds, CMSG_DATA(c), sizeof(int) * AG_LINK_FORK_FDS);
+  return 0;
+}
+
+static void call_python(const char *name) {
+  void (*hook)(void);
+  *(void **)&hook = dlsym(RTLD_DEFAULT, name);
+  if (hook) hook();
+}
+
+__attribute__((noreturn)) static void fail(unsigned stage) { _exit((int)stage); }
+
+/* Only the slot's own descriptors survive, at the numbers every guest knows. */
+static void keep_own_descriptors(const int fds[AG_LINK_FORK_FDS]) {
+  int link = fcntl(fds[FD_LINK], F_DUPFD_CLOEXEC, 20), listen = fcntl(fds[FD_LISTEN], F_DUPFD_CLOEXEC, 20);
+  int log = fcntl(fds[FD_LOG], F_DUPFD_CLOEXEC, 20), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (link < 0 || listen < 0 || log < 0 || null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 ||
+      dup2(link, AG_GUEST_LINK_FD) < 0 || dup2(listen, AG_GUEST_LISTEN_FD) < 0)
+    fail(AG_ST_GUEST_ROOT);
+  if (syscall(SYS_close_range, 5u, ~0u, 0u) < 0) fail(AG_ST_GUEST_ROOT);
+}
+
+static void drop_everything(void) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct none[2];
+  memset(none, 0, sizeof none);
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || syscall(SYS_capset, &header, none) < 0 ||
+      prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    fail(AG_ST_GUEST_PRIV);
+  if (prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER && seccomp_install_fork() < 0) fail(AG_ST_GUEST_SECCOMP);
+}
+
+static void become_guest(const struct ag_link_msg *order, const int fds[AG_LINK_FORK_FDS]) {
+  sigset_t none;
+  if (fchdir(fds[FD_ROOT]) < 0 || chroot(".") < 0 || chdir("/") < 0) fail(AG_ST_GUEST_ROOT);
+  keep_own_descriptors(fds);
+  setsid();
+  signal(SIGCHLD, SIG_DFL);
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  if (order->role == AG_LEAF) drop_everything();
+}
+
+/* glibc keeps the thread's id next to its thread descriptor and trusts it in raise() and mutexes. It
+ * told the kernel where, as the address to clear at exit; a raw clone3 must refresh it there. */
+static int *tid_address(void) {
+  int *address = NULL;
+#ifdef PR_GET_TID_ADDRESS
+  if (prctl(PR_GET_TID_ADDRESS, &address) < 0) address = NULL;
+#endif
+  return address;
+}
+
+/* Serves the order that waits on link_fd. Returns 0 in the zygote, 1 in a new leaf, 2 in a new zygote,
+ * and -errno when the zygote cannot go on (-ENOTCONN: the helper is gone). */
+EXPORT int guest_fork(int link_fd) {
+  struct ag_link_msg order;
+  int fds[AG_LINK_FORK_FDS];
+  int bad = take_order(link_fd, &order, fds);
+  if (bad) return bad;
+  int *tid = tid_address();
+  struct clone_args args = {.flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_INTO_CGROUP, .exit_signal = SIGCHLD};
+  args.cgroup = (uint64_t)fds[FD_CGROUP];
+  if (tid) {
+    args.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+    args.child_tid = (uint64_t)(uintptr_t)tid;
+  }
+  call_python("PyOS_BeforeFork");
+  long pid = syscall(SYS_clone3, &args, sizeof args);
+  int saved = errno;
+  if (pid == 0) {
+    become_guest(&order, fds);
+    call_python("PyOS_AfterFork_Child");
+    return order.role == AG_LEAF ? 1 : 2;
+  }
+  call_python("PyOS_AfterFork_Parent");
+  for (int i = 0; i < AG_LINK_FORK_FDS; i++) close(fds[i]);
+  struct ag_link_msg answer = {
+      .op = AG_LINK_FORKED, .role = order.role, .seq = order.seq, .result = pid < 0 ? -saved : 0};
+  if (send(link_fd, &answer, sizeof answer, MSG_NOSIGNAL) != (ssize_t)sizeof answer) return -ENOTCONN;
+  return 0;
+}
+
+/* Threads cannot be counted from inside without /proc; the helper tells (AG_USE_THREADS). */
+EXPORT int guest_threads(void) { return -1; }

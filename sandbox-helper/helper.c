@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Start, the request table and the event loop. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "helper.h"
+
+#ifndef ARGYLE_CONFIG
+#define ARGYLE_CONFIG "/etc/argyle/helper.conf"
+#endif
+#define TICK_MS 2 /* how often slots that wait for processes to die are looked at */
+
+int watch_fd(struct session *s, int fd, enum watch kind, uint32_t id) {
+  struct epoll_event e = {.events = EPOLLIN, .data.u64 = (uint64_t)kind << 32 | id};
+  return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? fault_sys(AG_ST_SLOT, "epoll_ctl") : 0;
+}
+
+/* AG_HELLO. Safety: the first message and the only one that names paths; each is opened below a root
+ * that root configured, without links, and must be the caller's own. */
+static int hello(struct session *s, const struct ag_request *r) {
+  int fd[3] = {-1, -1, -1}, ok = -1;
+  if (s->greeted) return fault(AG_E_STATE, AG_ST_HELLO, "second HELLO");
+  if ((r->flags & AG_F_NO_SECCOMP) && s->caller.uid != 0)
+    return fault(AG_E_DENIED, AG_ST_HELLO, "seccomp is not yours to drop");
+  s->seccomp = !(r->flags & AG_F_NO_SECCOMP);
+  if (rootfs_unshare() < 0) return -1;
+  for (int i = 0; i < 3; i++)
+    if ((fd[i] = open_owned_dir(s, r->arg[i], r->name[i])) < 0) goto out;
+  if (cgroup_start(s, r->name[3]) == 0 && rootfs_enter(s, fd[0], fd[1], fd[2], r->flags & AG_F_HOST_USR) == 0) ok = 0;
+  s->greeted = ok == 0;
+out:
+  for (int i = 0; i < 3; i++)
+    if (fd[i] >= 0) close(fd[i]);
+  return ok;
+}
+
+static int network(struct session *s, const struct ag_request *r) {
+  unsigned n = 0;
+  if (r->arg[0] < AG_NET_OUTBOUND || r->arg[0] > AG_NET_HOST) return fault(AG_E_BADREQ, AG_ST_NETWORK, "mode");
+  if (r->arg[1] != AG_POOL_LAMBDA && r->arg[1] != AG_POOL_INSTALL) return fault(AG_E_BADREQ, AG_ST_NETWORK, "pool");
+  if (r->arg[1] == AG_POOL_LAMBDA && s->network) return fault(AG_E_STATE, AG_ST_NETWORK, "already set");
+  for (; n < 6 && r->arg[2 + n]; n++)
+    if (r->arg[2 + n] >> 40 != 127) return fault(AG_E_BADREQ, AG_ST_NETWORK, "endpoint is not loopback");
+  if (net_apply(s, (unsigned)r->arg[0], (unsigned)r->arg[1], &r->arg[2], n) < 0) return -1;
+  if (r->arg[1] == AG_POOL_LAMBDA) s->network = (unsigned)r->arg[0];
+  return 0;
+}
+
+static int usage(struct session *s, const struct ag_request *r, uint64_t value[8]) {
+  struct slot *slot = &s->slot[r->slot];
+  char path[64], text[2048];
+  if (cgroup_usage(s, slot->pool, slot->name, r->flags & AG_F_PSS, value) < 0) return -1;
+  value[AG_USE_PID] = (uint64_t)slot->pid;
+  if (slot->pid <= 0) return 0;
+  snprintf(path, sizeof path, "%d/status", (int)slot->pid);
+  int fd = openat(s->proc_fd, path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0; /* it ended just now */
+  ssize_t n = read(fd, text, sizeof text - 1);
+  close(fd);
+  text[n > 0 ? n : 0] = 0;
+  const char *at = strstr(text, "\nThreads:");
+  value[AG_USE_THREADS] = at ? strtoull(at + 9, NULL, 10) : 0;
+  return 0;
+}
+
+static int diag(struct session *s, uint64_t value[8]) {
+  for (uint32_t id = 1; id <= AG_MAX_SLOTS; id++) value[0] += s->slot[id].state != SLOT_FREE;
+  value[1] = (uint64_t)count_open_fds(s);
+  value[2] = (uint64_t)count_mounts(s);
+  value[3] = s->busy;
+  return 0;
+}
+
+/* Verbs on a slot that exists. Returns 1 when the answer follows later. */
+static int slot_verb(struct session *s, const struct ag_request *r, uint64_t value[8]) {
+  struct slot *slot = slot_at(s, r->slot);
+  if (!slot) return -1;
+  if (slot->state == SLOT_FREE || slot->state == SLOT_DESTROYING) return fault(AG_E_STATE, AG_ST_SLOT, "slot is free");
+  switch ((enum ag_verb)r->verb) {
+    case AG_GO:
+      return slot_go(s, r->slot, r->name[0]);
+    case AG_PAUSE:
+    case AG_RESUME:
+      if (slot->state != SLOT_RUNNING || slot->role != AG_LEAF)
+        return fault(AG_E_STATE, AG_ST_SLOT, "not a running leaf");
+      return cgroup_freeze(s, slot->pool, slot->name, r->verb == AG_PAUSE);
+    case AG_KILL:
+      return slot_kill(s, r->slot, r->seq) < 0 ? -1 : 1;
+    case AG_DESTROY:
+      return slot_destroy(s, r->slot, r->seq) < 0 ? -1 : 1;
+    case AG_USAGE:
+      return usage(s, r, value);
+    case AG_LIMITS:
+      return cgroup_limits(s, slot->pool, slot->name, r->arg);
+    default:
+      return fault(AG_E_BADREQ, AG_ST_SLOT, "verb");
+  }
+}
+
+static int dispatch(struct session *s, const struct ag_request *r, int fds[], unsigned nfds, uint64_t value[8]) {
+  if (r->verb == AG_HELLO) return hello(s, r);
+  if (!s->greeted) return fault(AG_E_STATE, AG_ST_HELLO, "HELLO comes first");
+  if (r->verb == AG_NETWORK) return network(s, r);
+  if (r->verb == AG_DIAG) return diag(s, value);
+  if (r->verb == AG_REMOVE) return tree_remove_job(s, r->seq, (unsigned)r->arg[0], r->name[0]) < 0 ? -1 : 1;
+  /* Until the network is set, nothing could run with the right filter. */
+  if (!s->network) return fault(AG_E_STATE, AG_ST_NETWORK, "NETWORK comes first");
+  if (r->verb == AG_SLOT) return slot_make(s, r, fds, nfds);
+  if (r->verb == AG_SPAWN) return spawn_guest(s, r, value);
+  if (r->verb == AG_FORK) return zygote_fork(s, r) < 0 ? -1 : 1;
+  return slot_verb(s, r, value);
+}
+
+static int check(const struct ag_request *r, size_t size) {
+  if (size != sizeof *r || r->magic != AG_MAGIC) return fault(AG_E_BADREQ, AG_ST_HELLO, "size or magic");
+  if (r->version != AG_VERSION) return fault(AG_E_VERSION, AG_ST_HELLO, "protocol version");
+  if (r->verb == 0 || r->verb >= AG_VERB_END) return fault(AG_E_BADREQ, AG_ST_HELLO, "verb");
+  if (r->seq == 0) return fault(AG_E_BADREQ, AG_ST_HELLO, "seq 0 is for events");
+  for (unsigned i = 0; i < AG_NAMES; i++)
+    if (!name_terminated(r->name[i])) return fault(AG_E_BADREQ, AG_ST_HELLO, "name is not terminated");
+  return 0;
+}
+
+/* One request and its answer. Not static: the fuzzer calls it without any socket. */
+void handle_request(struct session *s, const struct ag_request *r, size_t size, int fds[], unsigned nfds) {
+  uint64_t value[8] = {0};
+  int result = check(r, size);
+  bool well_formed = result == 0;
+  if (well_formed) result = dispatch(s, r, fds, nfds, value);
+  for (unsigned i = 0; i < nfds; i++) /* what a verb has not taken over is closed, whatever happened */
+    if (fds[i] >= 0) close(fds[i]);
+  if (result <= 0 && reply(size >= 16 ? r->seq : 0, well_formed ? r->slot : 0, result, value) < 0)
+    die(AG_ST_EVENTS, "completion pipe");
+  /* A caller that cannot even say HELLO in this version has nothing more to say. */
+  if (result < 0 && !s->greeted && (r->verb == AG_HELLO || !well_formed)) {
+    cgroup_stop(s);
+    errno = last_fault()->sys_errno;
+    die(last_fault()->stage, last_fault()->detail);
+  }
+}
+
+/* Returns false at the end of the control socket. */
+static bool take_request(struct session *s) {
+  struct ag_request r;
+  union {
+    struct cmsghdr head;
+    char room[CMSG_SPACE(sizeof(int) * (AG_MAX_FDS + 1))];
+  } control;
+  struct iovec part = {&r, sizeof r};
+  struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  int fds[AG_MAX_FDS + 1];
+  unsigned nfds = 0;
+  memset(&r, 0, sizeof r);
+  ssize_t n = recvmsg(AG_CONTROL_FD, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n < 0) return errno == EAGAIN || errno == EINTR;
+  if (n == 0) return false;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
+    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+      for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len && nfds <= AG_MAX_FDS; at += sizeof(int))
+        memcpy(&fds[nfds++], CMSG_DATA(c) + at, sizeof(int));
+  if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) n = -1; /* oversized: answered as malformed */
+  handle_request(s, &r, (size_t)n, fds, nfds);
+  return true;
+}
+
+static void start_session(struct session *s) {
+  sigset_t stop;
+  for (uint32_t id = 0; id <= AG_MAX_SLOTS; id++)
+    s->slot[id].listen_fd = s->slot[id].log_fd = s->slot[id].link_fd = s->slot[id].pid_fd = -1;
+  s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+  s->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (s->epoll_fd < 0 || s->proc_fd < 0 || s->null_fd < 0) die(AG_ST_PRIV, "/proc or /dev/null");
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTERM);
+  sigaddset(&stop, SIGINT);
+  int signal_fd = signalfd(-1, &stop, SFD_CLOEXEC);
+  if (signal_fd < 0 || watch_fd(s, signal_fd, WATCH_SIGNAL, 0) < 0 || watch_fd(s, AG_CONTROL_FD, WATCH_CONTROL, 0) < 0)
+    die(AG_ST_PRIV, "event loop");
+}
+
+/* A descriptor closed by an earlier event of the same batch must not be acted on: each case checks. */
+static bool handle_event(struct session *s, const struct epoll_event *e) {
+  uint32_t id = (uint32_t)e->data.u64;
+  switch ((enum watch)(e->data.u64 >> 32)) {
+    case WATCH_CONTROL:
+      return take_request(s);
+    case WATCH_PID:
+      slot_process_ended(s, id);
+      return true;
+    case WATCH_LINK:
+      if (s->slot[id].link_fd >= 0) zygote_answered(s, id);
+      return true;
+    case WATCH_JOB:
+      tree_job_ended(s, id);
+      return true;
+    case WATCH_SIGNAL:
+      return false;
+  }
+  return true;
+}
+
+#ifndef ARGYLE_FUZZ
+static struct session session;
+
+int main(int argc, char **argv) {
+  struct session *s = &session;
+  const char *path = ARGYLE_CONFIG;
+  priv_start(&s->caller);
+  errno = 0;
+  if (argc == 3 && !strcmp(argv[1], "--config")) {
+    if (s->caller.uid != 0) die(AG_ST_PRIV, "--config is for root");
+    path = argv[2];
+  } else if (argc != 1) {
+    die(AG_ST_USAGE, "usage: sandbox-helper [--config FILE]");
+  }
+  if (config_load(path, s->caller.uid == 0, &s->config) < 0) {
+    errno = last_fault()->sys_errno;
+    die(AG_ST_CONFIG, last_fault()->detail);
+  }
+  priv_check_caller(&s->config, &s->caller);
+  priv_drop_helper_caps();
+  start_session(s);
+
+  bool alive = true;
+  while (alive) {
+    struct epoll_event events[64];
+    int n = epoll_wait(s->epoll_fd, events, 64, s->busy ? TICK_MS : -1);
+    if (n < 0 && errno != EINTR) break;
+    for (int i = 0; i < n && alive; i++) alive = handle_event(s, &events[i]);
+    if (s->busy) slots_tick(s);
+  }
+  cgroup_stop(s);
+  return 0;
+}
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Names: callers give components and paths relative to a configured root, never absolute ones. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "helper.h"
+
+bool name_terminated(const char name[AG_NAME_MAX]) { return memchr(name, 0, AG_NAME_MAX) != NULL; }
+
+/* One path component: not empty, "." or "..", no slash, no control character. */
+bool name_is_component(const char *name) {
+  size_t n = strnlen(name, AG_NAME_MAX);
+  if (n == 0 || n >= 200 || !strcmp(name, ".") || !strcmp(name, "..")) return false;
+  for (size_t i = 0; i < n; i++)
+    if (name[i] == '/' || (unsigned char)name[i] < 0x20 || name[i] == 0x7f) return false;
+  return true;
+}
+
+/* Opens below dir_fd: no symbolic link in any component, no "..", no leaving dir_fd, no magic link. */
+int open_beneath(int dir_fd, const char *path, int flags) {
+  struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC | O_NOFOLLOW),
+                         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+  return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
+}
+
+/* Opens a directory that the caller named below configured root number `root`. A caller who is not
+ * root must own it, and nobody else may write to it: else a stranger could swap what is mounted. */
+int open_owned_dir(struct session *s, uint64_t root, const char *path) {
+  if (root >= s->config.nroots) return fault(AG_E_DENIED, AG_ST_ROOTS, "root index");
+  struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+  int root_fd = (int)syscall(SYS_openat2, AT_FDCWD, s->config.root[root], &how, sizeof how);
+  if (root_fd < 0) return fault_sys(AG_ST_ROOTS, "configured root");
+  int fd = open_beneath(root_fd, path[0] ? path : ".", O_PATH | O_DIRECTORY);
+  int saved = errno;
+  close(root_fd);
+  errno = saved;
+  if (fd < 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return fault(AG_E_NOENT, AG_ST_ROOTS, path);
+    if (errno == ELOOP || errno == EXDEV) return fault(AG_E_DENIED, AG_ST_ROOTS, path);
+    return fault_sys(AG_ST_ROOTS, path);
+  }
+  struct stat st;
+  if (fstat(fd, &st) < 0) {
+    fault_sys(AG_ST_ROOTS, "fstat");
+  } else if (s->caller.uid != 0 && (st.st_uid != s->caller.uid || (st.st_mode & (S_IWGRP | S_IWOTH)))) {
+    fault(AG_E_DENIED, AG_ST_ROOTS, path);
+  } else {
+    return fd;
+  }
+  close(fd);
+  return -1;
+}
+
+/* 128 random bits: nobody inside can guess another slot's directory or cgroup. */
+int random_name(char name[CG_NAME]) {
+  unsigned char bits[16];
+  if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits) return fault_sys(AG_ST_SLOT, "getrandom");
+  int at = snprintf(name, CG_NAME, "cg-");
+  for (size_t i = 0; i < sizeof bits; i++) at += snprintf(name + at, CG_NAME - (size_t)at, "%02x", bits[i]);
+  return 0;
+}

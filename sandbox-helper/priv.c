@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The first steps of a setuid program: distrust everything inherited, then shed what is not needed. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "helper.h"
+
+/* Descriptors the helper needs for a handful of slots; fewer is a caller starving it on purpose. */
+#define MIN_OPEN_FILES 256
+
+static void check_channels(void) {
+  int type = 0, domain = 0;
+  socklen_t size = sizeof type;
+  struct stat st;
+  for (int fd = 0; fd <= 2; fd++) /* a closed stdio slot would be filled by the next open() */
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd) _exit(AG_ST_USAGE);
+  if (getsockopt(AG_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET ||
+      getsockopt(AG_CONTROL_FD, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX)
+    die(AG_ST_USAGE, "descriptor 3 is not a seqpacket socket");
+  int mode = fcntl(AG_EVENTS_FD, F_GETFL);
+  if (mode < 0 || (mode & O_ACCMODE) != O_WRONLY || fstat(AG_EVENTS_FD, &st) < 0 || !S_ISFIFO(st.st_mode))
+    die(AG_ST_USAGE, "descriptor 4 is not the write end of a pipe");
+  /* The pipe is waited on when it is full: only the caller who does not read it suffers. */
+  if (fcntl(AG_EVENTS_FD, F_SETFL, mode & ~O_NONBLOCK) < 0 || fcntl(AG_CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+      fcntl(AG_EVENTS_FD, F_SETFD, FD_CLOEXEC) < 0)
+    die(AG_ST_USAGE, "fcntl");
+  if (syscall(SYS_close_range, 5u, ~0u, 0u) < 0) die(AG_ST_USAGE, "close_range");
+}
+
+static void clean_signals(void) {
+  sigset_t all;
+  for (int sig = 1; sig < NSIG; sig++) signal(sig, SIG_DFL); /* fails for KILL, STOP and libc's own: harmless */
+  signal(SIGPIPE, SIG_IGN);
+  sigfillset(&all);
+  if (sigprocmask(SIG_SETMASK, &all, NULL) < 0) die(AG_ST_PRIV, "sigprocmask");
+}
+
+static void clean_limits(void) {
+  struct rlimit none = {0, 0}, l;
+  if (setrlimit(RLIMIT_CORE, &none) < 0) die(AG_ST_PRIV, "RLIMIT_CORE");
+  const int raise[] = {RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_AS, RLIMIT_STACK, RLIMIT_CPU, RLIMIT_NPROC};
+  for (size_t i = 0; i < sizeof raise / sizeof *raise; i++) {
+    if (getrlimit((unsigned)raise[i], &l) < 0) die(AG_ST_PRIV, "getrlimit");
+    l.rlim_cur = l.rlim_max;
+    /* A hard limit stays where the caller put it if CAP_SYS_RESOURCE is missing. */
+    if (setrlimit((unsigned)raise[i], &l) < 0) die(AG_ST_PRIV, "setrlimit");
+  }
+  if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur < MIN_OPEN_FILES) die(AG_ST_PRIV, "RLIMIT_NOFILE is too low");
+}
+
+/* Acquire, no_new_privs, and only then parse (the order that bubblewrap keeps). */
+void priv_start(struct caller *caller) {
+  errno = 0;
+  check_channels();
+  clearenv();
+  umask(077);
+  clean_signals();
+  if (geteuid() != 0) {
+    errno = 0;
+    die(AG_ST_PRIV, "not root: the setuid bit is missing");
+  }
+  caller->uid = getuid();
+  caller->gid = getgid();
+  /* Real ids become root's too, so the caller cannot signal or trace the helper. */
+  if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) die(AG_ST_PRIV, "setresuid");
+  if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) die(AG_ST_PRIV, "prctl");
+  clean_limits();
+  if (chdir("/") < 0) die(AG_ST_PRIV, "chdir /");
+}
+
+/* Mode 4750 keeps strangers out; this check holds even where an installer forgot it. */
+void priv_check_caller(const struct config *config, struct caller *caller) {
+  gid_t groups[1024];
+  errno = 0;
+  if (caller->uid != 0) {
+    if (!config->has_caller_gid) die(AG_ST_PRIV, "helper.conf names no caller_gid, so only root may call");
+    int n = getgroups(sizeof groups / sizeof *groups, groups);
+    if (n < 0) die(AG_ST_PRIV, "getgroups");
+    caller->in_group = caller->gid == config->caller_gid;
+    for (int i = 0; i < n; i++) caller->in_group |= groups[i] == config->caller_gid;
+    if (!caller->in_group) die(AG_ST_PRIV, "the caller is not in the configured group");
+    if (caller->uid == config->sandbox_uid) die(AG_ST_PRIV, "the caller is the sandbox user");
+  }
+  if (setgroups(0, NULL) < 0) die(AG_ST_PRIV, "setgroups");
+}
+
+/* What the helper needs from now on; everything else leaves even the bounding set. */
+void priv_drop_helper_caps(void) {
+  static const unsigned keep[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,    CAP_KILL,       CAP_SETUID,
+                                  CAP_SETGID, CAP_SETPCAP,      CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_NET_ADMIN,
+                                  CAP_BPF,    CAP_SYS_PTRACE,   CAP_MKNOD,     CAP_SETFCAP};
+  uint64_t mask = 0;
+  for (size_t i = 0; i < sizeof keep / sizeof *keep; i++) mask |= 1ull << keep[i];
+  for (unsigned cap = 0; cap < 64; cap++)
+    if (!(mask >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+      die(AG_ST_PRIV, "bounding set");
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2];
+  if (syscall(SYS_capget, &header, data) < 0) die(AG_ST_PRIV, "capget");
+  for (int i = 0; i < 2; i++) {
+    data[i].permitted &= (uint32_t)(mask >> (32 * i));
+    data[i].effective = data[i].permitted;
+    data[i].inheritable = 0;
+  }
+  if (syscall(SYS_capset, &header, data) < 0) die(AG_ST_PRIV, "capset");
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The system calls of a sandbox, as an allowlist; compiled into the helper (fresh guests) and into
+ * libguest.so (forked ones, which add the leaf's restrictions to their zygote's filter).
+ *
+ * What is not listed fails with ENOSYS, so that libraries fall back as on an old kernel. A filter of
+ * constant verdicts costs nothing at run time: the kernel (5.11) caches them in a bitmap. */
+#ifndef ARGYLE_SECCOMP_PROFILE_H
+#define ARGYLE_SECCOMP_PROFILE_H
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "protocol.h"
+
+#if defined __x86_64__
+#define SECCOMP_ARCH AUDIT_ARCH_X86_64
+#elif defined __aarch64__
+#define SECCOMP_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "no seccomp profile for this architecture"
+#endif
+
+#define SECCOMP_MAX 1024
+/* Every namespace that clone(2) can make. CLONE_NEWTIME shares a bit with the exit signal; clone3 only. */
+#define SECCOMP_NEW_NAMESPACES \
+  (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+#define SECCOMP_TIOCSTI 0x5412u   /* pushes input into a terminal */
+#define SECCOMP_TIOCLINUX 0x541cu /* so does its paste */
+
+/* clang-format off */
+static const int seccomp_allowed[] = {
+    /* files */
+    SYS_read, SYS_write, SYS_close, SYS_fstat, SYS_lseek, SYS_pread64, SYS_pwrite64, SYS_readv, SYS_writev,
+    SYS_preadv, SYS_pwritev, SYS_preadv2, SYS_pwritev2, SYS_openat, SYS_openat2, SYS_close_range, SYS_newfstatat,
+    SYS_statx, SYS_statfs, SYS_fstatfs, SYS_faccessat, SYS_faccessat2, SYS_readlinkat, SYS_getdents64, SYS_getcwd,
+    SYS_chdir, SYS_fchdir, SYS_mkdirat, SYS_mknodat, SYS_unlinkat, SYS_renameat2, SYS_linkat, SYS_symlinkat,
+    SYS_fchmod, SYS_fchmodat, SYS_fchown, SYS_fchownat, SYS_utimensat, SYS_truncate, SYS_ftruncate, SYS_fallocate,
+    SYS_fadvise64, SYS_readahead, SYS_fsync, SYS_fdatasync, SYS_sync_file_range, SYS_syncfs, SYS_flock, SYS_fcntl,
+    SYS_dup, SYS_dup3, SYS_pipe2, SYS_umask, SYS_sendfile, SYS_splice, SYS_tee, SYS_copy_file_range,
+    SYS_memfd_create, SYS_getxattr, SYS_lgetxattr, SYS_fgetxattr, SYS_listxattr, SYS_llistxattr, SYS_flistxattr,
+    SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr,
+    SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch,
+    /* waiting */
+    SYS_ppoll, SYS_pselect6, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_eventfd2,
+    SYS_signalfd4, SYS_timerfd_create, SYS_timerfd_settime, SYS_timerfd_gettime, SYS_nanosleep,
+    SYS_clock_nanosleep,
+    /* memory */
+    SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap, SYS_madvise, SYS_brk, SYS_msync, SYS_mincore, SYS_mlock,
+    SYS_mlock2, SYS_munlock, SYS_mlockall, SYS_munlockall, SYS_membarrier, SYS_pkey_mprotect, SYS_pkey_alloc,
+    SYS_pkey_free, SYS_mbind, SYS_get_mempolicy, SYS_set_mempolicy,
+    /* processes and threads */
+    SYS_execve, SYS_execveat, SYS_exit, SYS_exit_group, SYS_wait4, SYS_waitid, SYS_set_tid_address,
+    SYS_set_robust_list, SYS_get_robust_list, SYS_rseq, SYS_futex, SYS_sched_yield, SYS_sched_getaffinity,
+    SYS_sched_setaffinity, SYS_sched_getparam, SYS_sched_setparam, SYS_sched_getscheduler, SYS_sched_setscheduler,
+    SYS_sched_get_priority_max, SYS_sched_get_priority_min, SYS_sched_rr_get_interval, SYS_sched_getattr,
+    SYS_sched_setattr, SYS_getpriority, SYS_setpriority, SYS_ioprio_get, SYS_ioprio_set, SYS_getrlimit,
+    SYS_setrlimit, SYS_prlimit64, SYS_getrusage, SYS_times, SYS_getcpu, SYS_prctl, SYS_capget, SYS_capset,
+    SYS_seccomp, SYS_landlock_create_ruleset, SYS_landlock_add_rule, SYS_landlock_restrict_self,
+    SYS_restart_syscall, SYS_getpid, SYS_gettid, SYS_getppid, SYS_getpgid, SYS_setpgid, SYS_getsid, SYS_setsid,
+    SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid, SYS_getgroups, SYS_setuid,
+    SYS_setgid, SYS_setreuid, SYS_setregid, SYS_setresuid, SYS_setresgid, SYS_setfsuid, SYS_setfsgid,
+    SYS_pidfd_open, SYS_pidfd_send_signal,
+    /* signals */
+    SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_rt_sigpending, SYS_rt_sigsuspend,
+    SYS_rt_sigtimedwait, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_sigaltstack, SYS_kill, SYS_tkill,
+    SYS_tgkill, SYS_getitimer, SYS_setitimer, SYS_timer_create, SYS_timer_settime, SYS_timer_gettime,
+    SYS_timer_getoverrun, SYS_timer_delete,
+    /* time and machine */
+    SYS_clock_gettime, SYS_clock_getres, SYS_gettimeofday, SYS_uname, SYS_sysinfo, SYS_getrandom,
+    /* sockets; socket, socketpair and listen are judged by their arguments below */
+    SYS_bind, SYS_connect, SYS_accept, SYS_accept4, SYS_getsockname, SYS_getpeername, SYS_sendto, SYS_recvfrom,
+    SYS_sendmsg, SYS_recvmsg, SYS_sendmmsg, SYS_recvmmsg, SYS_shutdown, SYS_setsockopt, SYS_getsockopt,
+    /* SysV and POSIX IPC, in an IPC namespace of their own */
+    SYS_shmget, SYS_shmat, SYS_shmdt, SYS_shmctl, SYS_semget, SYS_semop, SYS_semctl, SYS_semtimedop, SYS_msgget,
+    SYS_msgsnd, SYS_msgrcv, SYS_msgctl, SYS_mq_open, SYS_mq_unlink, SYS_mq_timedsend, SYS_mq_timedreceive,
+    SYS_mq_notify, SYS_mq_getsetattr,
+#ifdef __x86_64__
+    SYS_open, SYS_creat, SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_getdents, SYS_mkdir, SYS_rmdir,
+    SYS_mknod, SYS_unlink, SYS_rename, SYS_renameat, SYS_link, SYS_symlink, SYS_chmod, SYS_chown, SYS_lchown,
+    SYS_utime, SYS_utimes, SYS_futimesat, SYS_dup2, SYS_pipe, SYS_poll, SYS_select, SYS_epoll_create,
+    SYS_epoll_wait, SYS_eventfd, SYS_signalfd, SYS_inotify_init, SYS_fork, SYS_vfork, SYS_getpgrp, SYS_alarm,
+    SYS_pause, SYS_time, SYS_arch_prctl,
+#endif
+};
+/* clang-format on */
+
+struct seccomp_program {
+  struct sock_filter code[SECCOMP_MAX];
+  unsigned short n;
+};
+
+static inline void seccomp_emit(struct seccomp_program *p, unsigned short code, unsigned k, unsigned char yes,
+                                unsigned char no) {
+  if (p->n < SECCOMP_MAX) p->code[p->n++] = (struct sock_filter){code, yes, no, k};
+}
+
+static inline void seccomp_return(struct seccomp_program *p, unsigned verdict) {
+  seccomp_emit(p, BPF_RET | BPF_K, verdict, 0, 0);
+}
+
+static inline void seccomp_load(struct seccomp_program *p, size_t offset) {
+  seccomp_emit(p, BPF_LD | BPF_W | BPF_ABS, (unsigned)offset, 0, 0);
+}
+
+#define SECCOMP_DENY(error) (SECCOMP_RET_ERRNO | (error))
+#define SECCOMP_IF_EQUAL(p, value, verdict)                  \
+  do {                                                       \
+    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1); \
+    seccomp_return(p, verdict);                              \
+  } while (0)
+/* The low half of argument n; the kernel ignores the high half of ints. */
+#define SECCOMP_ARG(n) (offsetof(struct seccomp_data, args) + 8 * (n))
+
+/* Opens a block that runs for one system call only; seccomp_close_block() ends it. */
+static inline unsigned short seccomp_open_block(struct seccomp_program *p, int number) {
+  seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 0);
+  return (unsigned short)(p->n - 1);
+}
+
+static inline void seccomp_close_block(struct seccomp_program *p, unsigned short start, unsigned verdict) {
+  seccomp_return(p, verdict);
+  p->code[start].jf = (unsigned char)(p->n - start - 1);
+}
+
+static inline void seccomp_start(struct seccomp_program *p) {
+  p->n = 0;
+  seccomp_load(p, offsetof(struct seccomp_data, arch));
+  seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, SECCOMP_ARCH, 1, 0);
+  seccomp_return(p, SECCOMP_RET_KILL_PROCESS);
+  seccomp_load(p, offsetof(struct seccomp_data, nr));
+}
+
+/* What a leaf loses beside its zygote: new roots and clone3, whose flags a filter cannot read. */
+static inline void seccomp_leaf_rules(struct seccomp_program *p) {
+  SECCOMP_IF_EQUAL(p, SYS_clone3, SECCOMP_DENY(ENOSYS)); /* ENOSYS: glibc falls back to clone */
+  SECCOMP_IF_EQUAL(p, SYS_chroot, SECCOMP_DENY(EPERM));
+}
+
+static inline void seccomp_socket_rules(struct seccomp_program *p, unsigned network) {
+  unsigned short block = seccomp_open_block(p, SYS_socket);
+  if (network != AG_NET_HOST) {
+    /* Raw sockets need a capability anyway; SCTP, MPTCP and the like would pass by the BPF hooks. */
+    seccomp_load(p, SECCOMP_ARG(2));
+    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0);
+    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, 6 /* TCP */, 2, 0);
+    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, 17 /* UDP */, 1, 0);
+    seccomp_return(p, SECCOMP_DENY(EPROTONOSUPPORT));
+  }
+  seccomp_load(p, SECCOMP_ARG(0));
+  if (network != AG_NET_NONE) {
+    SECCOMP_IF_EQUAL(p, AF_INET, SECCOMP_RET_ALLOW);
+    SECCOMP_IF_EQUAL(p, AF_INET6, SECCOMP_RET_ALLOW);
+  }
+  if (network == AG_NET_HOST) { /* abstract unix sockets belong to the network namespace that all share */
+    SECCOMP_IF_EQUAL(p, AF_UNIX, SECCOMP_RET_ALLOW);
+    SECCOMP_IF_EQUAL(p, AF_NETLINK, SECCOMP_RET_ALLOW);
+  }
+  seccomp_close_block(p, block, SECCOMP_DENY(EAFNOSUPPORT));
+
+  /* A datagram pair could be pointed at an abstract socket by connect() or sendto(); a connected
+   * stream or seqpacket pair cannot. */
+  block = seccomp_open_block(p, SYS_socketpair);
+  seccomp_load(p, SECCOMP_ARG(1));
+  seccomp_emit(p, BPF_ALU | BPF_AND | BPF_K, 0xf, 0, 0);
+  SECCOMP_IF_EQUAL(p, SOCK_STREAM, SECCOMP_RET_ALLOW);
+  SECCOMP_IF_EQUAL(p, SOCK_SEQPACKET, SECCOMP_RET_ALLOW);
+  seccomp_close_block(p, block, network == AG_NET_HOST ? SECCOMP_RET_ALLOW : SECCOMP_DENY(EPROTONOSUPPORT));
+
+  /* The slot's own socket listens already. */
+  SECCOMP_IF_EQUAL(p, SYS_listen, network == AG_NET_HOST ? SECCOMP_RET_ALLOW : SECCOMP_DENY(EPERM));
+}
+
+static inline void seccomp_argument_rules(struct seccomp_program *p) {
+  unsigned short block = seccomp_open_block(p, SYS_clone);
+  seccomp_load(p, SECCOMP_ARG(0));
+  seccomp_emit(p, BPF_JMP | BPF_JSET | BPF_K, SECCOMP_NEW_NAMESPACES, 0, 1);
+  seccomp_return(p, SECCOMP_DENY(EPERM));
+  seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
+
+  block = seccomp_open_block(p, SYS_ioctl);
+  seccomp_load(p, SECCOMP_ARG(1));
+  SECCOMP_IF_EQUAL(p, SECCOMP_TIOCSTI, SECCOMP_DENY(EPERM));
+  SECCOMP_IF_EQUAL(p, SECCOMP_TIOCLINUX, SECCOMP_DENY(EPERM));
+  seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
+
+  block = seccomp_open_block(p, SYS_personality);
+  seccomp_load(p, SECCOMP_ARG(0));
+  SECCOMP_IF_EQUAL(p, 0, SECCOMP_RET_ALLOW);
+  SECCOMP_IF_EQUAL(p, 0xffffffffu, SECCOMP_RET_ALLOW); /* asks, sets nothing */
+  seccomp_close_block(p, block, SECCOMP_DENY(EPERM));
+}
+
+/* The whole profile of a fresh guest. Zygotes keep chroot and clone3, and nothing else more. */
+static inline void seccomp_build(struct seccomp_program *p, unsigned role, unsigned network) {
+  seccomp_start(p);
+  if (role == AG_ZYGOTE) {
+    SECCOMP_IF_EQUAL(p, SYS_clone3, SECCOMP_RET_ALLOW);
+    SECCOMP_IF_EQUAL(p, SYS_chroot, SECCOMP_RET_ALLOW);
+  } else {
+    seccomp_leaf_rules(p);
+  }
+  seccomp_socket_rules(p, network);
+  seccomp_argument_rules(p);
+  for (size_t i = 0; i < sizeof seccomp_allowed / sizeof *seccomp_allowed; i++)
+    if (p->n + 2 < SECCOMP_MAX) SECCOMP_IF_EQUAL(p, (unsigned)seccomp_allowed[i], SECCOMP_RET_ALLOW);
+  seccomp_return(p, SECCOMP_DENY(ENOSYS));
+}
+
+/* What a leaf forked from a zygote adds: short, because the kernel evaluates it for every system call
+ * number when it is installed, and that is on the path of a cold start. */
+static inline void seccomp_build_fork(struct seccomp_program *p) {
+  seccomp_start(p);
+  seccomp_leaf_rules(p);
+  seccomp_return(p, SECCOMP_RET_ALLOW);
+}
+
+static inline int seccomp_set(struct seccomp_program *p) {
+  struct sock_fprog program = {p->n, p->code};
+  return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+
+static inline int seccomp_install(unsigned role, unsigned network) {
+  struct seccomp_program p;
+  seccomp_build(&p, role, network);
+  return p.n >= SECCOMP_MAX ? -1 : seccomp_set(&p);
+}
+
+static inline int seccomp_install_fork(void) {
+  struct seccomp_program p;
+  seccomp_build_fork(&p);
+  return seccomp_set(&p);
+}
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * AG_SPAWN: a fresh Python in a slot, cloned by the helper itself.
+ *
+ * Safety: the child runs no byte of the caller's choosing before it has lost everything. Its program,
+ * arguments and environment are constants; its root, cgroup and descriptors are the slot's own. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/sched.h>
+#include <linux/securebits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "helper.h"
+#include "seccomp_profile.h"
+
+#define GUEST_ID 1000 /* inside every sandbox's user namespace; not 0, so no exec ever gains anything */
+
+struct birth {
+  struct session *s;
+  unsigned role;
+  int sync_fd, root_fd, link_fd, listen_fd, log_fd;
+};
+
+static void limit(int what, rlim_t soft, rlim_t hard) {
+  struct rlimit now, l = {soft, hard};
+  if (getrlimit((unsigned)what, &now) < 0) _exit(AG_ST_GUEST_PRIV);
+  if (l.rlim_max > now.rlim_max) l.rlim_max = now.rlim_max;
+  if (l.rlim_cur > l.rlim_max) l.rlim_cur = l.rlim_max;
+  if (setrlimit((unsigned)what, &l) < 0) _exit(AG_ST_GUEST_PRIV);
+}
+
+/* No namespace below this one: takes the kernel's most used attack surface away from zygotes too. */
+static void forbid_namespaces(int proc_fd) {
+  static const char *const kinds[] = {"user", "mnt", "net", "cgroup", "time"};
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    char path[64];
+    snprintf(path, sizeof path, "sys/user/max_%s_namespaces", kinds[i]);
+    int fd = openat(proc_fd, path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) continue; /* the kernel lacks that kind */
+    if (fd < 0 || write(fd, "0", 1) != 1) _exit(AG_ST_GUEST_NS);
+    close(fd);
+  }
+}
+
+static void place_fd(int from, int to) {
+  if (dup2(from, to) != to) _exit(AG_ST_GUEST_ROOT);
+}
+
+static void enter_root(const struct birth *b) {
+  if (fchdir(b->root_fd) < 0 || chroot(".") < 0 || chdir("/") < 0) _exit(AG_ST_GUEST_ROOT);
+  /* High numbers first, so that no descriptor is overwritten before it is used. */
+  int link = fcntl(b->link_fd, F_DUPFD_CLOEXEC, 20), listen = fcntl(b->listen_fd, F_DUPFD_CLOEXEC, 20);
+  int log = fcntl(b->log_fd, F_DUPFD_CLOEXEC, 20), null = fcntl(b->s->null_fd, F_DUPFD_CLOEXEC, 20);
+  place_fd(null, 0);
+  place_fd(log, 1);
+  place_fd(log, 2);
+  place_fd(link, AG_GUEST_LINK_FD);
+  place_fd(listen, AG_GUEST_LISTEN_FD);
+  if (syscall(SYS_close_range, 5u, ~0u, 0u) < 0) _exit(AG_ST_GUEST_ROOT);
+}
+
+static void drop_privileges(unsigned role) {
+  uint64_t keep = role == AG_ZYGOTE ? 1ull << CAP_SYS_CHROOT | 1ull << CAP_SYS_ADMIN : 0;
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2];
+  for (unsigned cap = 0; cap < 64; cap++)
+    if (!(keep >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+      _exit(AG_ST_GUEST_PRIV);
+  if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_KEEP_CAPS) < 0) _exit(AG_ST_GUEST_PRIV);
+  if (setresgid(GUEST_ID, GUEST_ID, GUEST_ID) < 0 || setresuid(GUEST_ID, GUEST_ID, GUEST_ID) < 0)
+    _exit(AG_ST_GUEST_PRIV);
+  memset(data, 0, sizeof data);
+  data[0].permitted = data[0].effective = data[0].inheritable = (uint32_t)keep; /* both are below 32 */
+  if (syscall(SYS_capset, &header, data) < 0) _exit(AG_ST_GUEST_PRIV);
+  if (keep && (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0) < 0 ||
+               prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0))
+    _exit(AG_ST_GUEST_PRIV);
+  /* Set after the ids, which clear it: a killed helper takes its children along, and they theirs. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) _exit(AG_ST_GUEST_PRIV);
+}
+
+static void clean_signals(void) {
+  sigset_t none;
+  signal(SIGPIPE, SIG_DFL);
+  sigemptyset(&none);
+  if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) _exit(AG_ST_GUEST_PRIV);
+}
+
+__attribute__((noreturn)) static void be_born(const struct birth *b) {
+  static const char *const roles[] = {NULL, "leaf", "zygote", "installer"};
+  char *const argv[] = {"python3", "-I", "-S", "/runtime/main.py", (char *)(uintptr_t)roles[b->role], NULL};
+  /* One BLAS thread: cpu_percent is about one core, and a zygote with threads could not be forked. */
+  char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
+                        "HOME=/tmp",
+                        "TMPDIR=/tmp",
+                        "LANG=C.UTF-8",
+                        "OPENBLAS_NUM_THREADS=1",
+                        "OMP_NUM_THREADS=1",
+                        "MKL_NUM_THREADS=1",
+                        NULL};
+  char byte;
+  if (read(b->sync_fd, &byte, 1) != 1) _exit(AG_ST_GUEST_NS); /* maps written, cgroups joined */
+  forbid_namespaces(b->s->proc_fd);
+  if (sethostname("sandbox", 7) < 0) _exit(AG_ST_GUEST_NS);
+  bool filtered = b->s->seccomp;
+  unsigned network = b->s->network;
+  limit(RLIMIT_NOFILE, 1024, 4096);
+  limit(RLIMIT_STACK, 8u << 20, RLIM_INFINITY);
+  limit(RLIMIT_CORE, 0, 0);
+  enter_root(b);
+  setsid();
+  umask(022);
+  drop_privileges(b->role);
+  clean_signals();
+  if (filtered && seccomp_install(b->role, network) < 0) _exit(AG_ST_GUEST_SECCOMP);
+  execve("/usr/bin/python3", argv, envp);
+  _exit(AG_ST_GUEST_EXEC);
+}
+
+static int write_map(struct session *s, pid_t pid, const char *file, unsigned outside) {
+  char path[64], text[64];
+  snprintf(path, sizeof path, "%d/%s", (int)pid, file);
+  int n = outside ? snprintf(text, sizeof text, "%u %u 1", GUEST_ID, outside) : snprintf(text, sizeof text, "deny");
+  int fd = openat(s->proc_fd, path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return fault_sys(AG_ST_SPAWN, file);
+  int ok = write(fd, text, (size_t)n) == n ? 0 : fault_sys(AG_ST_SPAWN, file);
+  close(fd);
+  return ok;
+}
+
+/* Writes the maps and joins v1 cgroups while the child waits. */
+static int admit(struct session *s, struct slot *slot, pid_t pid) {
+  if (write_map(s, pid, "setgroups", 0) < 0 || write_map(s, pid, "uid_map", s->config.sandbox_uid) < 0 ||
+      write_map(s, pid, "gid_map", s->config.sandbox_gid) < 0)
+    return -1;
+  return cgroup_join_v1(s, slot->pool, slot->name, pid);
+}
+
+static int clone_guest(struct session *s, uint32_t id, int sync[2], int link[2], int root_fd, int cgroup_fd) {
+  struct slot *slot = &s->slot[id];
+  int pid_fd = -1;
+  struct clone_args args = {
+      .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | CLONE_INTO_CGROUP,
+      .pidfd = (uint64_t)(uintptr_t)&pid_fd,
+      .exit_signal = SIGCHLD,
+      .cgroup = (uint64_t)cgroup_fd};
+  pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+  if (pid < 0) return fault_sys(AG_ST_SPAWN, "clone3");
+  if (pid == 0) {
+    close(sync[1]); /* else the helper's death would not end the wait below */
+    be_born(&(struct birth){s, slot->role, sync[0], root_fd, link[1], slot->listen_fd, slot->log_fd});
+  }
+  if (admit(s, slot, pid) == 0 && write(sync[1], "", 1) == 1) {
+    slot->link_fd = link[0];
+    link[0] = -1;
+    return slot_started(s, id, pid_fd, pid, true);
+  }
+  syscall(SYS_pidfd_send_signal, pid_fd, SIGKILL, NULL, 0);
+  waitid((idtype_t)P_PIDFD, (id_t)pid_fd, &(siginfo_t){0}, WEXITED);
+  close(pid_fd);
+  return -1;
+}
+
+static int bind_staging(struct session *s, const struct slot *slot, const char *staging) {
+  if (!name_is_component(staging)) return fault(AG_E_BADREQ, AG_ST_SPAWN, "staging name");
+  int fd = open_beneath(s->packages_fd, staging, O_RDONLY | O_DIRECTORY);
+  if (fd < 0) return fault(AG_E_NOENT, AG_ST_SPAWN, "staging directory");
+  int files = open_beneath(fd, "files", O_RDONLY | O_DIRECTORY), ok = -1;
+  /* The installer must write there: it is given away, the caller keeps only the directory above. */
+  if (files < 0 || fchown(files, s->config.sandbox_uid, s->config.sandbox_gid) < 0)
+    fault_sys(AG_ST_SPAWN, "staging files");
+  else
+    ok = rootfs_bind(s, slot->name, fd, "files", "host/files", true);
+  if (files >= 0) close(files);
+  close(fd);
+  return ok;
+}
+
+int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]) {
+  struct slot *slot = slot_at(s, r->slot);
+  int sync[2] = {-1, -1}, link[2] = {-1, -1}, root = -1, cgroup = -1, ok = -1;
+  if (!slot) return -1;
+  if (slot->state != SLOT_READY) return fault(AG_E_STATE, AG_ST_SPAWN, "slot is not ready");
+  if (r->role < AG_LEAF || r->role > AG_INSTALLER) return fault(AG_E_BADREQ, AG_ST_SPAWN, "role");
+  if ((r->role == AG_INSTALLER) != (slot->pool == AG_POOL_INSTALL)) return fault(AG_E_BADREQ, AG_ST_SPAWN, "pool");
+  if (r->name[0][0] && rootfs_bind(s, slot->name, s->code_fd, r->name[0], "handler", false) < 0) return -1;
+  if (r->role == AG_INSTALLER && bind_staging(s, slot, r->name[1]) < 0) return -1;
+  slot->role = r->role;
+  if (pipe2(sync, O_CLOEXEC) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0)
+    fault_sys(AG_ST_SPAWN, "channels");
+  else if ((root = rootfs_open(s, slot->name)) >= 0 && (cgroup = cgroup_open(s, slot->pool, slot->name)) >= 0)
+    ok = clone_guest(s, r->slot, sync, link, root, cgroup);
+  const int done[] = {sync[0], sync[1], link[0], link[1], root, cgroup};
+  for (size_t i = 0; i < sizeof done / sizeof *done; i++)
+    if (done[i] >= 0) close(done[i]);
+  if (ok == 0 && !(r->flags & AG_F_PARK)) ok = slot_go(s, r->slot, "");
+  if (ok == 0) value[0] = (uint64_t)slot->pid;
+  return ok;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * AG_FORK: a zygote clones itself into another slot.
+ *
+ * Safety: the zygote may run a malicious package's code, so nothing that it says is believed. It gets
+ * the new slot's root, cgroup and sockets, which are empty and belong to a handler that asked for every
+ * package it has imported (the worker's rule). Who was born is read from the slot's cgroup; a zygote
+ * that clones elsewhere leaves that empty and is treated as failed. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "helper.h"
+
+/* The target's id and a part of its sequence number, so that a late answer meets no other slot. */
+static uint64_t ticket(uint32_t id, uint64_t seq) { return (seq & 0xffffffffu) << 32 | id; }
+
+static int send_fork(int zygote_link, const struct slot *slot, uint64_t number, int root, int cgroup, int child_link) {
+  struct ag_link_msg order = {.op = AG_LINK_FORK, .role = slot->role, .seq = number};
+  int fds[AG_LINK_FORK_FDS] = {root, cgroup, slot->listen_fd, slot->log_fd, child_link};
+  union {
+    struct cmsghdr head;
+    char room[CMSG_SPACE(sizeof fds)];
+  } control = {0};
+  struct iovec part = {&order, sizeof order};
+  struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  control.head.cmsg_level = SOL_SOCKET;
+  control.head.cmsg_type = SCM_RIGHTS;
+  control.head.cmsg_len = CMSG_LEN(sizeof fds);
+  memcpy(CMSG_DATA(&control.head), fds, sizeof fds);
+  if (sendmsg(zygote_link, &m, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof order)
+    return fault(AG_E_ZYGOTE, AG_ST_FORK, "the zygote takes no order");
+  return 0;
+}
+
+int zygote_fork(struct session *s, const struct ag_request *r) {
+  struct slot *slot = slot_at(s, r->slot), *zygote = slot_at(s, r->source);
+  int link[2] = {-1, -1}, root = -1, cgroup = -1, ok = -1;
+  if (!slot || !zygote) return -1;
+  if (slot->state != SLOT_READY) return fault(AG_E_STATE, AG_ST_FORK, "slot is not ready");
+  if (r->role != AG_LEAF && r->role != AG_ZYGOTE) return fault(AG_E_BADREQ, AG_ST_FORK, "role");
+  if (slot->pool != AG_POOL_LAMBDA) return fault(AG_E_BADREQ, AG_ST_FORK, "pool");
+  if (zygote->state != SLOT_RUNNING || zygote->role != AG_ZYGOTE)
+    return fault(AG_E_ZYGOTE, AG_ST_FORK, "no such zygote");
+  if (r->name[0][0] && rootfs_bind(s, slot->name, s->code_fd, r->name[0], "handler", false) < 0) return -1;
+  slot->role = r->role;
+  slot->source = r->source;
+  slot->park = r->flags & AG_F_PARK;
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0)
+    fault_sys(AG_ST_FORK, "channels");
+  else if ((root = rootfs_open(s, slot->name)) >= 0 && (cgroup = cgroup_open(s, slot->pool, slot->name)) >= 0)
+    ok = send_fork(zygote->link_fd, slot, ticket(r->slot, r->seq), root, cgroup, link[1]);
+  if (ok == 0) {
+    slot->link_fd = link[0];
+    link[0] = -1;
+    slot->state = SLOT_FORKING;
+    slot->wait_seq = r->seq;
+    slot->since_ms = now_ms();
+    s->busy++;
+  }
+  const int done[] = {link[0], link[1], root, cgroup};
+  for (size_t i = 0; i < sizeof done / sizeof *done; i++)
+    if (done[i] >= 0) close(done[i]);
+  return ok;
+}
+
+static void finish(struct session *s, uint32_t id, int result) {
+  struct slot *slot = &s->slot[id];
+  uint64_t seq = slot->wait_seq, value[8] = {(uint64_t)slot->pid};
+  slot->wait_seq = 0;
+  s->busy--;
+  if (result < 0) {
+    slot->state = SLOT_DEAD;
+    slot_close_channels(slot);
+    (void)cgroup_kill(s, slot->pool, slot->name);
+  }
+  if (reply(seq, id, result, value) < 0) die(AG_ST_EVENTS, "completion pipe");
+}
+
+/* Finds the newborn by its cgroup and admits it to the v1 cgroups. */
+static int adopt(struct session *s, uint32_t id) {
+  struct slot *slot = &s->slot[id];
+  pid_t pid = cgroup_first_pid(s, slot->pool, slot->name);
+  if (pid <= 0) return fault(AG_E_ZYGOTE, AG_ST_FORK, "no process was born");
+  int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+  if (pid_fd < 0) return fault(AG_E_ZYGOTE, AG_ST_FORK, "the newborn died");
+  /* The number may have been reused between reading and opening; in the cgroup still, it was not. */
+  if (cgroup_first_pid(s, slot->pool, slot->name) != pid) {
+    close(pid_fd);
+    return fault(AG_E_ZYGOTE, AG_ST_FORK, "the newborn died");
+  }
+  if (cgroup_join_v1(s, slot->pool, slot->name, pid) < 0) {
+    close(pid_fd);
+    return -1;
+  }
+  if (slot_started(s, id, pid_fd, pid, false) < 0) return -1;
+  return slot->park ? 0 : slot_go(s, id, "");
+}
+
+/* Something is readable on a zygote's link: answers to forks, or its end. */
+void zygote_answered(struct session *s, uint32_t id) {
+  struct slot *zygote = &s->slot[id];
+  struct ag_link_msg m;
+  ssize_t n = recv(zygote->link_fd, &m, sizeof m, MSG_DONTWAIT | MSG_TRUNC);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (n != (ssize_t)sizeof m || m.op != AG_LINK_FORKED) { /* closed, or it talks nonsense: end it */
+    zygote_lost(s, id);
+    (void)cgroup_kill(s, zygote->pool, zygote->name);
+    close(zygote->link_fd);
+    zygote->link_fd = -1;
+    return;
+  }
+  uint32_t target = (uint32_t)m.seq;
+  struct slot *slot = target && target <= AG_MAX_SLOTS ? &s->slot[target] : NULL;
+  /* A zygote can only answer what it was asked. */
+  if (!slot || slot->state != SLOT_FORKING || slot->source != id || m.seq != ticket(target, slot->wait_seq)) return;
+  if (m.result < 0) {
+    errno = (int)-m.result;
+    fault_sys(AG_ST_FORK, "clone3 in zygote");
+    finish(s, target, fault(AG_E_ZYGOTE, AG_ST_FORK, strerrorname_np(errno) ? strerrorname_np(errno) : "zygote errno"));
+  } else {
+    finish(s, target, adopt(s, target));
+  }
+}
+
+/* The zygote is gone: what waits for its answer fails now instead of by timeout. */
+void zygote_lost(struct session *s, uint32_t id) {
+  for (uint32_t t = 1; s->busy && t <= AG_MAX_SLOTS; t++)
+    if (s->slot[t].state == SLOT_FORKING && s->slot[t].source == id)
+      finish(s, t, fault(AG_E_ZYGOTE, AG_ST_FORK, "the zygote died"));
+}
