@@ -1,0 +1,117 @@
+"""A zygote: imports packages once, then is forked into sandboxes that start with them loaded."""
+
+import errno
+import gc
+import os
+import select
+import signal
+import sys
+import time
+
+import resource
+
+from _argyle import channel, fastjson, forked, server
+
+# What leaves need sooner or later, and what handlers and common packages import themselves, so
+# that no fork pays for it. Chosen by measurement, see README.md.
+PRELOAD = (
+    "_argyle.leaf",
+    "_argyle.function",
+    "_argyle.wsgi",
+    "_argyle.native",
+    "_argyle.asgi",
+    "json",
+    "traceback",
+    "random",
+    "tempfile",
+    "subprocess",
+    "datetime",
+    "urllib.parse",
+    "inspect",
+    "typing",
+    "dataclasses",
+    "logging",
+)
+
+
+def run(conn, document):
+    """Imports, reports on the connection, and serves FORK orders.
+
+    Returns "leaf" or "zygote" in a child, which then starts over, and None in the zygote once the
+    helper has closed the link.
+    """
+    gc.disable()
+    base_path = list(sys.path)
+    sys.path[:0] = document.get("sys_path", [])
+    for name in PRELOAD:
+        __import__(name)
+    imports = [import_package(item) for item in document.get("imports", [])]
+    library, error = _load_library()
+    report = {
+        "ok": error is None,
+        "imports": imports,
+        "threads": library.threads(),
+        "modules": len(sys.modules),
+    }
+    conn.send(fastjson.dumps(report).encode("ascii") + b"\n")
+    conn.close()
+    if error is not None:
+        print(f"zygote: cannot fork: {error}", file=sys.stderr)
+    # The listener is done with; its descriptor number stays taken, so that none of those that
+    # come with a FORK order lands on it.
+    os.dup2(0, channel.LISTEN_FD, inheritable=False)
+    # Objects that the collector never visits again keep their pages shared with the children.
+    gc.collect()
+    gc.freeze()
+    role = serve_forks(library)
+    if role is not None:
+        forked.refresh(base_path)
+    return role
+
+
+def import_package(item):
+    """Imports a package's modules. Returns its line of the report.
+
+    `ms` is wall time; `kb` the growth of the peak resident size, since no /proc is mounted. The
+    other modules are tried when one fails; `error` names the first that did.
+    """
+    error = None
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    for name in item["modules"]:
+        try:
+            __import__(name)
+        except BaseException as failure:
+            error = error or f"{name}: {type(failure).__name__}: {failure}"
+            sys.stderr.write(server.format_exception().decode("utf-8"))
+    ms = round((time.perf_counter() - started) * 1e3, 3)
+    kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - size
+    server.flush_output()
+    return {"spec": item["spec"], "ms": ms, "kb": kb, "error": error}
+
+
+def _load_library():
+    from _argyle import forklib
+
+    try:
+        return forklib.LibGuest(), None
+    except OSError as error:
+        return forklib.NoLibGuest(), error
+
+
+def serve_forks(library):
+    """Carries out FORK orders. Returns the role in a child, None when the link is closed."""
+    # Children and orphans that this namespace's process 1 adopts are reaped by the kernel.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    poll = select.poll()
+    poll.register(channel.LINK_FD, select.POLLIN)
+    while True:
+        poll.poll()
+        result = library.fork()
+        if result > 0:
+            return "leaf" if result == 1 else "zygote"
+        if result == -errno.ENOTCONN:
+            return None
+        if result < 0:
+            print(f"zygote: cannot go on: {os.strerror(-result)}", file=sys.stderr)
+            os._exit(1)
