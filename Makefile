@@ -10,7 +10,7 @@ LIBEXEC := $(DESTDIR)$(PREFIX)/libexec/argyle
 CONF := $(DESTDIR)/etc/argyle/helper.conf
 
 # What the project needs of Debian, beside Node 20 and npm.
-APT_BUILD := make gcc g++ clang libc6-dev linux-libc-dev python3 python3-pip python3-wheel python3-setuptools ca-certificates
+APT_BUILD := make gcc g++ clang libc6-dev linux-libc-dev python3 python3-pip python3-wheel python3-setuptools ca-certificates curl
 APT_TEST := clang-format libclang-rt-14-dev black flake8 bubblewrap runc qemu-system-x86 busybox-static cpio
 
 # node-gyp compiles the FFI module against Node's own headers where the machine has them, and fetches nothing then.
@@ -51,9 +51,9 @@ build-ts: node_modules/.package-lock.json
 build-helper:
 	$(MAKE) -C sandbox-helper
 
-# The small packages of the mirror are built by the mirror itself, from the sources in the tree.
-build-mirror: build-ts
-	@if [ -f packages-mirror/Makefile ]; then $(MAKE) -C packages-mirror; fi
+build-mirror: node_modules/.package-lock.json
+	npx tsc -p packages-mirror/tsconfig.json
+	@node build/packages-mirror/main.js --build-only
 
 lint: lint-ts lint-format lint-c lint-py ## check style, types and the direction of imports
 
@@ -95,7 +95,7 @@ up: deps build ## start a worker, deploy the examples and invoke one
 	@scripts/up.sh $(STATE)
 
 down: ## stop the worker of `make up`
-	@[ ! -d $(STATE) ] || bin/ol worker down -p $(STATE)
+	@scripts/up.sh -s $(STATE)
 
 # Mode 4750: only members of the group may start the helper.
 install: build ## install for everyone (as root): PREFIX=/usr/local GROUP=argyle

@@ -1,0 +1,5 @@
+"""Answers with the event itself."""
+
+
+def f(event):
+    return event
