@@ -79,6 +79,7 @@ else
 fi
 "$ol" worker up -d -p "$dir"
 for example in "$root"/test/lambdas/*/; do
+  [ "$(basename "$example")" != bad ] || continue # what fails on purpose
   case $(needs "$example") in
     none | "$source") "$ol" admin install -p "$dir" "${example%/}" ;;
     *) echo "Skipped $(basename "$example"): its packages are not in the $source" ;;

@@ -1,0 +1,7 @@
+"""Computes for ever."""
+
+
+def f(event):
+    """Only a time limit ends it."""
+    while True:
+        pass

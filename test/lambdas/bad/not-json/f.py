@@ -1,0 +1,6 @@
+"""Returns what JSON cannot say."""
+
+
+def f(event):
+    """A set."""
+    return {1, 2}

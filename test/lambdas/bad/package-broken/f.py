@@ -1,0 +1,8 @@
+"""Its package installs well and cannot be imported."""
+
+import argyle_sample_broken
+
+
+def f(event):
+    """Never reached."""
+    return dir(argyle_sample_broken)

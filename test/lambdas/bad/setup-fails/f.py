@@ -1,0 +1,6 @@
+"""Its package cannot be installed."""
+
+
+def f(event):
+    """Never reached."""
+    return event

@@ -1,0 +1,6 @@
+"""Its ol.yaml says the same key twice."""
+
+
+def f(event):
+    """Never reached."""
+    return event

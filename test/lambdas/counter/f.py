@@ -1,0 +1,12 @@
+"""Counts its calls: state in a module lives as long as its sandbox."""
+
+import os
+
+calls = 0
+
+
+def f(event):
+    """The number of calls that this sandbox has had, and its process."""
+    global calls
+    calls += 1
+    return {"calls": calls, "pid": os.getpid()}
