@@ -1,0 +1,45 @@
+/**
+ * `ol boss …`: the original's boss runs `./ol worker …` from its folder. With this `ol` in that folder and the
+ * original's executable beside it as `ol-boss` (or named by OL_BOSS), boss and workers find each other.
+ */
+import { spawn } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+import { CliError, type Command } from './command';
+
+function executable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The executable of the boss: OL_BOSS, else `ol-boss` in the working directory or on PATH. */
+export function findBoss(cwd: string, env: NodeJS.ProcessEnv): string | undefined {
+  const named = env['OL_BOSS'] ?? '';
+  const dirs = [cwd, ...(env['PATH'] ?? '').split(delimiter).filter((dir) => dir !== '')];
+  const places = named === '' ? dirs.map((dir) => join(dir, 'ol-boss')) : [resolve(cwd, named)];
+  return places.find(executable);
+}
+
+export const bossCommand: Command = {
+  name: 'boss',
+  usage: "run the original's boss (executable ol-boss, or named by OL_BOSS)",
+  argsUsage: '…',
+  passthrough: true,
+  run: ({ args, cwd, env }) => {
+    const program = findBoss(cwd, env);
+    if (program === undefined) {
+      throw new CliError("no boss found: put the original's executable beside ol as ol-boss, or name it in OL_BOSS");
+    }
+    return new Promise((done, fail) => {
+      const child = spawn(program, ['boss', ...args], { cwd, env, stdio: 'inherit' });
+      child.once('error', fail);
+      child.once('exit', (code) => {
+        done(code ?? 1);
+      });
+    });
+  },
+};

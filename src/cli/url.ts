@@ -1,0 +1,10 @@
+/** Addresses of servers. */
+
+/** Listening addresses that are reached through the loopback. */
+const LOCAL = ['', 'localhost', '127.0.0.1', '0.0.0.0', '::', '::1'];
+
+/** The URL of a server that listens on `host`; one that listens everywhere is reached as localhost. Pure. */
+export function urlOf(host: string, port: string): string {
+  if (LOCAL.includes(host)) return `http://localhost:${port}`;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

@@ -1,0 +1,119 @@
+/**
+ * The base directory of sandboxes, made of the host itself: an almost empty root whose /usr is bound read-only to the
+ * host's by the helper. Nothing is downloaded and no container engine is needed.
+ */
+import { cpSync, existsSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { lstatSync, readdirSync, chmodSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { CliError } from '../command';
+
+/** Where the helper mounts: code, package staging, packages, guest runtime. `dev` gets the device nodes. */
+const MOUNT_POINTS = ['usr', 'dev', 'handler', 'host', 'packages', 'runtime'];
+
+/** Top-level links of a merged-/usr system. */
+const USR_LINKS = ['bin', 'sbin', 'lib', 'lib64', 'lib32', 'libx32'];
+
+/** Files of /etc that programs read and that say nothing about the host's users. */
+const ETC_FILES = ['ld.so.cache', 'mime.types', 'protocols', 'services', 'localtime', 'ssl/openssl.cnf'];
+
+/** Directories of /etc that files in /usr link to: Debian's alternatives and its Python's configuration. */
+const ETC_DIRS = /^(alternatives|python3(\.\d+)?)$/;
+
+/** Bundles of trusted certificates, by distribution. */
+const CA_BUNDLES = ['etc/ssl/certs/ca-certificates.crt', 'etc/pki/tls/certs/ca-bundle.crt', 'etc/ssl/ca-bundle.pem'];
+
+/** Nameserver of the contract, where the host names none that a sandbox can reach. */
+const FALLBACK_RESOLV = 'nameserver 8.8.8.8\n';
+
+/** The uid that guests have inside their user namespace. */
+const ACCOUNTS = {
+  passwd: [
+    'root:x:0:0:root:/tmp:/usr/sbin/nologin',
+    'sandbox:x:1000:1000:sandbox:/tmp:/usr/sbin/nologin',
+    'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin',
+  ],
+  group: ['root:x:0:', 'sandbox:x:1000:', 'nogroup:x:65534:'],
+  hosts: ['127.0.0.1 localhost', '::1 localhost ip6-localhost ip6-loopback'],
+  'nsswitch.conf': ['passwd: files', 'group: files', 'hosts: files dns', 'services: files', 'protocols: files'],
+};
+
+function put(path: string, content: string | Buffer): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  writeFileSync(path, content, { mode: 0o644 });
+  chmodSync(path, 0o644);
+}
+
+function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The resolver configuration of sandboxes. Pure but for `read`.
+ * POLICY: a stub resolver on the host's loopback is not reachable from a sandbox, so what stands behind systemd's is
+ * taken; where only loopback nameservers are known, the host's file still is the best guess.
+ */
+export function resolvConf(read: (path: string) => string | undefined): string {
+  const own = read('/etc/resolv.conf');
+  const servers = (text: string) => [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1] ?? '');
+  const usable = (text: string) => servers(text).some((server) => !/^(127\.|::1$)/.test(server));
+  const behind = read('/run/systemd/resolve/resolv.conf');
+  if (own !== undefined && usable(own)) return own;
+  if (behind !== undefined && usable(behind)) return behind;
+  return own !== undefined && servers(own).length > 0 ? own : FALLBACK_RESOLV;
+}
+
+/** Directories that every base has, whichever image it comes from. */
+export function addMountPoints(baseDir: string): void {
+  for (const name of [...MOUNT_POINTS, 'etc', 'tmp']) {
+    const path = join(baseDir, name);
+    if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) mkdirSync(path, { mode: 0o755 });
+  }
+  chmodSync(join(baseDir, 'tmp'), 0o1777);
+}
+
+/** Writes resolv.conf of the base. */
+export function addResolvConf(baseDir: string): void {
+  put(
+    join(baseDir, 'etc/resolv.conf'),
+    resolvConf((path) => readIfThere(path)?.toString('utf8')),
+  );
+}
+
+function linkUsr(baseDir: string, hostRoot: string): void {
+  for (const name of USR_LINKS) {
+    const stat = lstatSync(join(hostRoot, name), { throwIfNoEntry: false });
+    if (stat === undefined) continue;
+    const target = stat.isSymbolicLink() ? readlinkSync(join(hostRoot, name)).replace(/^\//, '') : '';
+    if (!target.startsWith('usr/')) {
+      throw new CliError(`/${name} of this host is no link into /usr, so it can't be a base: give one with -i`);
+    }
+    symlinkSync(target, join(baseDir, name));
+  }
+}
+
+/** Makes `baseDir` (must not exist) out of the host. Throws CliError on hosts without a merged /usr. */
+export function makeHostBase(baseDir: string, env: NodeJS.ProcessEnv, hostRoot = '/'): void {
+  mkdirSync(baseDir, { recursive: true, mode: 0o755 });
+  addMountPoints(baseDir);
+  linkUsr(baseDir, hostRoot);
+  const etc = join(baseDir, 'etc');
+  for (const [name, lines] of Object.entries(ACCOUNTS)) put(join(etc, name), `${lines.join('\n')}\n`);
+  for (const name of ETC_FILES) {
+    const content = readIfThere(join(hostRoot, 'etc', name));
+    if (content !== undefined) put(join(etc, name), content);
+  }
+  const bundles = [env['SSL_CERT_FILE'], ...CA_BUNDLES.map((path) => join(hostRoot, path))];
+  const bundle = bundles
+    .map((path) => (path === undefined ? undefined : readIfThere(path)))
+    .find((b) => b !== undefined);
+  if (bundle !== undefined) put(join(etc, 'ssl/certs/ca-certificates.crt'), bundle);
+  for (const name of existsSync(join(hostRoot, 'etc')) ? readdirSync(join(hostRoot, 'etc')) : []) {
+    if (!ETC_DIRS.test(name)) continue;
+    cpSync(join(hostRoot, 'etc', name), join(etc, name), { recursive: true, verbatimSymlinks: true });
+  }
+  addResolvConf(baseDir);
+}

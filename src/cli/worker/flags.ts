@@ -1,0 +1,34 @@
+/** Flags that several commands share. */
+import { existsSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { FlagSpec } from '../flags';
+
+/** The image whose meaning is: use the host's own /usr. */
+export const DEFAULT_IMAGE = 'ol-wasm';
+
+export const PATH_FLAG: FlagSpec = {
+  name: 'path',
+  aliases: ['p'],
+  kind: 'string',
+  value: 'default-ol',
+  usage: 'directory of the worker',
+};
+
+export const IMAGE_FLAG: FlagSpec = {
+  name: 'image',
+  aliases: ['i'],
+  kind: 'string',
+  value: DEFAULT_IMAGE,
+  usage: "base of sandboxes: a directory, a root filesystem tar or a Docker image; by default the host's own /usr",
+};
+
+/**
+ * The absolute path of a worker's directory. Links in it are resolved, as the helper follows none; what does not
+ * exist yet is taken as it stands.
+ */
+export function olDirOf(cwd: string, path: string): string {
+  const absolute = resolve(cwd, path);
+  if (existsSync(absolute)) return realpathSync(absolute);
+  const parent = dirname(absolute);
+  return existsSync(parent) ? join(realpathSync(parent), basename(absolute)) : absolute;
+}

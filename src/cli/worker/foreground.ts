@@ -1,0 +1,73 @@
+/** Runs a worker in this process until a signal or a failure ends it. */
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '../../config';
+import { createLog } from '../../log';
+import { CliError, EXIT } from '../command';
+import type { Services } from '../services';
+import { removePidFile, writePidFile } from './pidfile';
+import { wipeWorkerDir } from './stop';
+
+/** Longest clean shutdown, in ms; `ol worker down` waits 60 s, so this ends before it. */
+const SHUTDOWN_MS = 45_000;
+
+export interface ForegroundOptions {
+  config: Config;
+  warnings: readonly string[];
+  services: Services;
+  out: (text: string) => void;
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one, or a shutdown that hangs, ends the process at once. */
+function firstSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    let seen = false;
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(signal, () => {
+        if (seen) process.exit(EXIT.error);
+        seen = true;
+        setTimeout(() => process.exit(EXIT.error), SHUTDOWN_MS).unref();
+        resolve(signal);
+      });
+    }
+  });
+}
+
+function claim(workerDir: string): void {
+  try {
+    writePidFile(workerDir);
+  } catch (cause) {
+    throw new CliError(`could not write ${join(workerDir, 'worker.pid')}: is another worker starting?`, { cause });
+  }
+}
+
+/**
+ * Serves until the end. Resolves with 0 after a clean shutdown, with 1 when the worker failed.
+ * A forced end leaves the pid file, so that the next start knows that there is something to clean up.
+ */
+export async function runForeground({ config, warnings, services }: ForegroundOptions): Promise<number> {
+  const workerDir = config.worker_dir;
+  mkdirSync(workerDir, { recursive: true });
+  claim(workerDir);
+  const stop = firstSignal();
+  const log = createLog({ trace: config.trace });
+  let exit: number = EXIT.ok;
+  try {
+    await wipeWorkerDir(workerDir);
+    for (const dir of ['code', 'scratch']) mkdirSync(join(workerDir, dir), { mode: 0o755 });
+    for (const warning of warnings) log.logger.warn(warning);
+    const worker = await services.startWorker(config, log);
+    log.logger.info({ pid: process.pid, port: worker.port }, 'worker is ready');
+    const reason = await Promise.race([stop, worker.failed]);
+    if (typeof reason !== 'string') {
+      exit = EXIT.error;
+      log.logger.error({ err: reason }, 'worker failed');
+    } else log.logger.info(`stopping at ${reason}`);
+    await worker.close();
+  } finally {
+    rmSync(join(workerDir, 'ol.sock'), { force: true });
+    removePidFile(workerDir);
+  }
+  log.logger.info('worker has stopped');
+  return exit;
+}

@@ -1,0 +1,65 @@
+/** Bases that are not the host: a directory, a root filesystem in a tar file, an image of a container engine. */
+import { execFile } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { CliError } from '../command';
+import { addMountPoints, addResolvConf, makeHostBase } from './base';
+import { DEFAULT_IMAGE } from './flags';
+
+const run = promisify(execFile);
+
+async function tool(program: string, args: string[], complaint: string): Promise<string> {
+  try {
+    return (await run(program, args, { maxBuffer: 16 << 20 })).stdout.trim();
+  } catch (thrown) {
+    const { stderr, message } = thrown as { stderr?: string; message: string };
+    const said = (stderr ?? '').trim();
+    throw new CliError(`${complaint}: ${said === '' ? message : said}`, { cause: thrown });
+  }
+}
+
+/** Unpacks a root filesystem. GNU tar keeps owners, modes and absolute links, and follows none of them. */
+async function unpack(tarFile: string, baseDir: string): Promise<void> {
+  const args = ['-x', '-p', '--numeric-owner', '-f', tarFile, '-C', baseDir];
+  // Device nodes need privileges, and the helper makes the few that a sandbox may see.
+  const devices = ['--exclude=./dev/*', '--exclude=dev/*'];
+  await tool('tar', [...devices, ...args], `could not unpack ${tarFile}`);
+}
+
+async function exportImage(image: string, baseDir: string): Promise<void> {
+  const container = await tool('docker', ['create', '--', image], `could not make a container of image "${image}"`);
+  const staging = mkdtempSync(join(tmpdir(), 'ol-image-'));
+  try {
+    const file = join(staging, 'rootfs.tar');
+    await tool('docker', ['export', '-o', file, container], `could not export image "${image}"`);
+    await unpack(file, baseDir);
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+    await run('docker', ['rm', '--', container]).catch(() => undefined);
+  }
+}
+
+/**
+ * Makes `baseDir` (must not exist) from what `-i` names; a path is relative to `cwd`. On failure nothing stays behind.
+ * Throws CliError when the image can't be had.
+ */
+export async function makeBase(baseDir: string, image: string, cwd: string, env: NodeJS.ProcessEnv): Promise<void> {
+  try {
+    if (image === DEFAULT_IMAGE || image === '') {
+      makeHostBase(baseDir, env);
+      return;
+    }
+    mkdirSync(baseDir, { recursive: true, mode: 0o755 });
+    const path = resolve(cwd, image);
+    if (!existsSync(path)) await exportImage(image, baseDir);
+    else if (statSync(path).isDirectory()) cpSync(path, baseDir, { recursive: true, verbatimSymlinks: true });
+    else await unpack(path, baseDir);
+    addMountPoints(baseDir);
+    addResolvConf(baseDir);
+  } catch (thrown) {
+    rmSync(baseDir, { recursive: true, force: true });
+    throw thrown;
+  }
+}
