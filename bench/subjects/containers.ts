@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { create } from 'tar';
 import { SkipSubject } from '../subject';
+import { DockerEngine } from './engine';
 import { findProgram, ProgramSubject, PYTHON_PASS } from './programs';
 
 const execute = promisify(execFile);
@@ -78,31 +79,29 @@ export class Docker extends ProgramSubject {
   readonly name = 'docker run';
   readonly about = 'docker run --rm: an image of mount points, /usr read-only, python3 -c pass';
   private readonly image = `argyle-bench:${process.pid}`;
+  private readonly engine = new DockerEngine();
   private imported = false;
 
   protected async prepare(): Promise<string[]> {
-    const program = await findProgram('docker');
-    try {
-      await execute(program, ['version', '--format', '{{.Server.Version}}'], { timeout: 10_000 });
-    } catch {
-      throw new SkipSubject('no Docker engine answers');
-    }
+    await this.engine.start();
     const folder = await mkdtemp(join(tmpdir(), 'argyle-bench-docker-'));
     try {
       await makeRoot(join(folder, 'root'));
       const archive = join(folder, 'root.tar');
       await create({ file: archive, cwd: join(folder, 'root') }, ['.']);
-      await execute(program, ['import', archive, this.image], { timeout: 60_000 });
+      await this.engine.run('import', archive, this.image);
       this.imported = true;
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
     const limits = ['--memory', '50m', '--pids-limit', '10', '--network', 'none', '--cap-drop', 'ALL'];
-    return [program, 'run', '--rm', ...limits, '-v', '/usr:/usr:ro', this.image, ...PYTHON_PASS];
+    const options = ['--rm', ...this.engine.runFlags, ...limits, '-v', '/usr:/usr:ro'];
+    return this.engine.command('run', ...options, this.image, ...PYTHON_PASS);
   }
 
   override async teardown(): Promise<void> {
     await super.teardown();
-    if (this.imported) await execute('docker', ['rmi', '--force', this.image], { timeout: 60_000 });
+    if (this.imported) await this.engine.run('rmi', '--force', this.image);
+    await this.engine.stop();
   }
 }
