@@ -25,8 +25,11 @@ export const ERRORS = {
   CLIENT_GONE: { status: 499, retryable: false, about: 'the client went away before the response was complete' },
   TIMEOUT: { status: 502, retryable: false, about: 'limits.runtime_sec ran out' },
   REGISTRY: { status: 500, retryable: true, about: 'the registry could not be read or written' },
+  TRIGGER: { status: 500, retryable: true, about: 'a trigger could not be set up' },
   UPLOAD_TOO_LARGE: { status: 413, retryable: false, about: 'the upload is larger than argyle.max_upload_mb' },
+  LISTEN: { status: 500, retryable: false, about: 'an address cannot be listened on' },
   UNAUTHORIZED: { status: 401, retryable: false, about: 'argyle.admin_token is set and the request does not carry it' },
+  INTERNAL: { status: 500, retryable: false, about: 'a fault of the worker itself' },
   SHUTTING_DOWN: { status: 503, retryable: true, about: 'the worker is stopping' },
 } as const;
 

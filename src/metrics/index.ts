@@ -30,14 +30,19 @@ export class StatsRegistry implements Stats {
     this.at(name).count++;
   }
 
-  /** Integer values by key, as the contract's /stats has them. */
+  /** Integer values by key, as the contract's /stats has them, in the order of names, as Go writes maps. */
   snapshot(): Record<string, number> {
     const out: Record<string, number> = {};
-    for (const [name, { count, totalMs }] of this.series) {
+    for (const [name, { count, totalMs }] of [...this.series].sort(([a], [b]) => (a < b ? -1 : 1))) {
       out[`${name}.cnt`] = count;
       if (totalMs !== undefined) out[`${name}.ms-avg`] = Math.round(totalMs / count);
     }
     return out;
+  }
+
+  /** The body of /stats and of stats.json. */
+  text(): string {
+    return JSON.stringify(this.snapshot(), undefined, '\t');
   }
 
   private at(name: string): Series {

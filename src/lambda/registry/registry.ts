@@ -111,5 +111,5 @@ function configOf(yaml: string | undefined): LambdaConfig {
 }
 
 function tooLarge(limit: number): ArgyleError {
-  return new ArgyleError('UPLOAD_TOO_LARGE', `the upload is larger than argyle.max_upload_mb (${limit >> 20} MB)`);
+  return new ArgyleError('UPLOAD_TOO_LARGE', `the upload is larger than argyle.max_upload_mb (${limit / 2 ** 20} MB)`);
 }

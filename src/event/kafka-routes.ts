@@ -1,0 +1,134 @@
+/** `/kafka/register/<name>` of the original worker, and `/kafka-init`, `/kafka-stop`, which its boss calls. */
+import type { Request, RequestHandler, Response } from 'express';
+import { z } from 'zod';
+import { ArgyleError } from '../errors';
+import type { KafkaTrigger } from '../lambda/lambda-config';
+import { checkLambdaName } from '../lambda/name';
+import { decodePath, splitTarget } from './mux';
+import type { FunctionRegistry, TriggerHost } from './ports';
+import { sendError, sendJson, sendThrown } from './replies';
+
+/** Most bytes of trigger JSON. */
+const MAX_TRIGGER_BYTES = 1 << 20;
+
+export interface KafkaDeps {
+  registry: FunctionRegistry;
+  triggers: TriggerHost;
+}
+
+function nameBehind(req: Request, prefix: string): string {
+  const name = decodePath(splitTarget(req.url).path).slice(prefix.length);
+  checkLambdaName(name);
+  return name;
+}
+
+function guarded(handle: (req: Request, res: Response) => Promise<void>): RequestHandler {
+  return async (req, res) => {
+    try {
+      await handle(req, res);
+    } catch (thrown) {
+      if (thrown instanceof ArgyleError && thrown.code === 'LAMBDA_NAME') {
+        sendError(res, 400, thrown.message, thrown.code);
+      } else sendThrown(res, thrown);
+    }
+  };
+}
+
+export function kafkaRegisterRoute({ registry, triggers }: KafkaDeps): RequestHandler {
+  return guarded(async (req, res) => {
+    const lambda = nameBehind(req, '/kafka/register/');
+    if (req.method === 'DELETE') {
+      await triggers.unregister(lambda);
+      sendJson(res, 200, { status: 'success', lambda, message: 'Kafka consumers unregistered' });
+      return;
+    }
+    if (req.method !== 'POST') {
+      sendError(res, 405, 'method not allowed');
+      return;
+    }
+    const config = await registry.config(lambda);
+    if (config === undefined) {
+      sendError(res, 404, `lambda ${lambda} not found`, 'LAMBDA_NOT_FOUND');
+      return;
+    }
+    const kafka = config.triggers.kafka ?? [];
+    if (kafka.length === 0) {
+      sendError(res, 400, 'lambda has no Kafka triggers');
+      return;
+    }
+    await triggers.register(lambda, kafka);
+    const message = `Kafka consumers registered for ${kafka.length} trigger(s)`;
+    sendJson(res, 200, { status: 'success', lambda, message });
+  });
+}
+
+export function kafkaInitRoute({ triggers }: KafkaDeps): RequestHandler {
+  return guarded(async (req, res) => {
+    const lambda = nameBehind(req, '/kafka-init/');
+    if (req.method !== 'POST') {
+      sendError(res, 405, 'method not allowed');
+      return;
+    }
+    const kafka = parseTriggers(await readBody(req));
+    if (typeof kafka === 'string') {
+      sendError(res, 400, kafka);
+      return;
+    }
+    await triggers.register(lambda, kafka);
+    const message = `Kafka consumers registered for ${kafka.length} trigger(s)`;
+    sendJson(res, 200, { status: 'success', lambda, message });
+  });
+}
+
+export function kafkaStopRoute({ triggers }: KafkaDeps): RequestHandler {
+  return guarded(async (req, res) => {
+    const lambda = nameBehind(req, '/kafka-stop/');
+    if (req.method !== 'POST') {
+      sendError(res, 405, 'method not allowed');
+      return;
+    }
+    await triggers.unregister(lambda);
+    sendJson(res, 200, { status: 'success', lambda, message: 'Kafka consumers unregistered' });
+  });
+}
+
+async function readBody(req: Request): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of req.iterator({ destroyOnReturn: false })) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > MAX_TRIGGER_BYTES) return undefined;
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+const texts = z.array(z.string()).nullish();
+const TRIGGER = z.object({ bootstrapservers: texts, topics: texts, autooffsetreset: z.string().nullish() });
+
+/** Go's field names, YAML's and camel case: all are the same without case and underscores. */
+function plainKeys(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.toLowerCase().replaceAll('_', ''), item]));
+}
+
+/** The boss's trigger JSON, one trigger or a list; a text says what is wrong with it. */
+export function parseTriggers(body: string | undefined): KafkaTrigger[] | string {
+  if (body === undefined) return `trigger JSON is larger than ${MAX_TRIGGER_BYTES} bytes`;
+  let json: unknown;
+  try {
+    json = JSON.parse(body);
+  } catch {
+    return 'trigger is not valid JSON';
+  }
+  const result = z.array(TRIGGER).safeParse((Array.isArray(json) ? json : [json]).map(plainKeys));
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    return `invalid Kafka trigger: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`;
+  }
+  return result.data.map((trigger) => ({
+    bootstrapServers: trigger.bootstrapservers ?? [],
+    topics: trigger.topics ?? [],
+    autoOffsetReset: trigger.autooffsetreset ?? '',
+  }));
+}

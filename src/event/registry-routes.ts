@@ -1,0 +1,72 @@
+/** `/registry/…`: lists, stores, removes and describes functions. */
+import type { Request, RequestHandler, Response } from 'express';
+import { ArgyleError } from '../errors';
+import { configJson } from '../lambda/lambda-config';
+import { checkLambdaName } from '../lambda/name';
+import { decodePath, splitTarget } from './mux';
+import type { FunctionRegistry } from './ports';
+import { sendError, sendJson, sendText, sendThrown } from './replies';
+
+const PREFIX = '/registry/';
+
+export function registryRoute(registry: FunctionRegistry): RequestHandler {
+  return async (req: Request, res: Response) => {
+    const rest = decodePath(splitTarget(req.url).path).slice(PREFIX.length);
+    const [name = '', sub, ...more] = rest.split('/');
+    try {
+      if (rest === '') list(req, res, registry);
+      else if (more.length === 0 && sub === 'config') await config(req, res, registry, name);
+      else if (sub !== undefined) sendError(res, 404, '404 page not found');
+      else if (req.method === 'POST') await upload(req, res, registry, name);
+      else if (req.method === 'DELETE') await remove(res, registry, name);
+      else if (req.method === 'GET') sendError(res, 501, 'not implemented');
+      else notAllowed(res);
+    } catch (thrown) {
+      // A bad name is the client's fault here, whereas /run answers 500.
+      if (thrown instanceof ArgyleError && thrown.code === 'LAMBDA_NAME') {
+        sendError(res, 400, thrown.message, thrown.code);
+      } else sendThrown(res, thrown);
+    }
+  };
+}
+
+function notAllowed(res: Response): void {
+  sendError(res, 405, 'method not allowed');
+}
+
+function list(req: Request, res: Response, registry: FunctionRegistry): void {
+  if (req.method === 'GET' || req.method === 'HEAD') sendJson(res, 200, registry.list());
+  else notAllowed(res);
+}
+
+async function upload(req: Request, res: Response, registry: FunctionRegistry, name: string): Promise<void> {
+  checkLambdaName(name);
+  try {
+    registry.checkLength(Number(req.headers['content-length'] ?? 0));
+    await registry.upload(name, req);
+    sendText(res, 201, `Lambda ${name} uploaded successfully`);
+  } catch (thrown) {
+    if (thrown instanceof ArgyleError && thrown.code === 'UPLOAD_TOO_LARGE') {
+      // What is left of the upload is not worth reading.
+      res.setHeader('Connection', 'close');
+      sendThrown(res, thrown);
+    } else if (thrown instanceof ArgyleError) {
+      sendError(res, 500, `Failed to add lambda: ${thrown.message}`, thrown.code);
+    } else throw thrown;
+  }
+}
+
+async function remove(res: Response, registry: FunctionRegistry, name: string): Promise<void> {
+  await registry.remove(name);
+  sendText(res, 200, `Lambda ${name} deleted successfully`);
+}
+
+async function config(req: Request, res: Response, registry: FunctionRegistry, name: string): Promise<void> {
+  if (req.method !== 'GET' && req.method !== 'HEAD') {
+    notAllowed(res);
+    return;
+  }
+  const found = await registry.config(name);
+  if (found === undefined) sendError(res, 404, `lambda ${name} not found`, 'LAMBDA_NOT_FOUND');
+  else sendJson(res, 200, configJson(found));
+}

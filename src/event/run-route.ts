@@ -1,0 +1,81 @@
+/** `/run/<name>…`: hands requests to functions. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Request, RequestHandler, Response } from 'express';
+import { asArgyleError } from '../errors';
+import type { Invocation } from '../lambda/invocation';
+import { InvocationBody } from '../lambda/invocation';
+import type { Stats } from '../metrics';
+import type { WorkerMetrics } from '../metrics/prometheus';
+import { decodePath, splitTarget } from './mux';
+import type { EventLog, Invoker } from './ports';
+import { sendError, sendText, sendThrown } from './replies';
+import { HttpResponseSink } from './response-sink';
+
+export interface RunDeps {
+  invoker: Invoker;
+  stats: Stats;
+  metrics: WorkerMetrics;
+  log: EventLog;
+}
+
+const PREFIX = '/run/';
+
+/** First segment of the decoded path behind /run/. */
+export function lambdaName(path: string): string {
+  const rest = decodePath(path).slice(PREFIX.length);
+  const slash = rest.indexOf('/');
+  return slash < 0 ? rest : rest.slice(0, slash);
+}
+
+function bodyOf(req: IncomingMessage): InvocationBody {
+  const length = req.headers['content-length'];
+  if (req.headers['transfer-encoding'] !== undefined) return new InvocationBody(req, undefined);
+  return length === undefined || Number(length) === 0
+    ? InvocationBody.empty()
+    : new InvocationBody(req, Number(length));
+}
+
+export function runRoute(deps: RunDeps): RequestHandler {
+  const { stats, metrics, invoker, log } = deps;
+  return async (req: Request, res: Response) => {
+    const startMs = performance.now();
+    const { path, query } = splitTarget(req.url);
+    const name = lambdaName(path);
+    if (name === '') {
+      // The only answer of the worker with a CORS header, and without a newline.
+      sendText(res, 500, 'expected invocation format: /run/<lambda-name>', { 'Access-Control-Allow-Origin': '*' });
+      return;
+    }
+    const gone = new AbortController();
+    const onClose = (): void => {
+      if (!res.writableFinished) gone.abort();
+    };
+    res.on('close', onClose);
+    const invocation: Invocation = {
+      method: req.method,
+      uri: path + query,
+      headers: req.rawHeaders,
+      body: bodyOf(req),
+      sink: new HttpResponseSink(res),
+      signal: gone.signal,
+    };
+    try {
+      await invoker.invoke(name, invocation);
+    } catch (thrown) {
+      answer(res, thrown, gone.signal, name, log);
+    } finally {
+      const ms = performance.now() - startMs;
+      stats.record('web-request', ms);
+      metrics.requestEnded(name, res.headersSent ? res.statusCode : 0, ms / 1000);
+    }
+  };
+}
+
+function answer(res: ServerResponse, thrown: unknown, gone: AbortSignal, name: string, log: EventLog): void {
+  if (gone.aborted) return;
+  const error = asArgyleError('INTERNAL', thrown);
+  log.debug({ lambda: name, code: error.code, err: error }, 'invocation failed');
+  if (res.headersSent) res.destroy();
+  else if (error.code === 'INTERNAL') sendError(res, 500, 'internal error of the worker', error.code);
+  else sendThrown(res, error);
+}

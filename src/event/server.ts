@@ -1,0 +1,108 @@
+/** Builds the worker's HTTP application in lambda mode. It does not listen: listeners.ts does. */
+import express from 'express';
+import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
+import { ArgyleError } from '../errors';
+import type { StatsRegistry } from '../metrics';
+import type { WorkerMetrics } from '../metrics/prometheus';
+import { requireToken } from './auth';
+import { kafkaInitRoute, kafkaRegisterRoute, kafkaStopRoute } from './kafka-routes';
+import { muxNotFound, muxRedirects } from './mux';
+import type { EventLog, FunctionRegistry, Invoker, TriggerHost } from './ports';
+import { Profiler } from './pprof';
+import { registryRoute } from './registry-routes';
+import { sendBinary, sendError, sendText, sendThrown } from './replies';
+import { runRoute } from './run-route';
+
+export interface ServerDeps {
+  invoker: Invoker;
+  registry: FunctionRegistry;
+  /** Absent: Kafka triggers are refused with a clear error. */
+  triggers?: TriggerHost;
+  stats: StatsRegistry;
+  metrics: WorkerMetrics;
+  log: EventLog;
+  /** argyle.admin_token; '' asks for none. */
+  adminToken: string;
+  /** Further descriptions for /debug, of zygotes for example. */
+  debug?: () => Promise<string[]>;
+}
+
+/** Stands in where no trigger host was given. */
+const NO_TRIGGERS: TriggerHost = {
+  register: () => Promise.reject(new ArgyleError('TRIGGER', 'this worker has no Kafka consumers')),
+  unregister: () => Promise.resolve(),
+};
+
+/** Routes that both server modes share: /status, /stats, /pprof, /registry, /metrics. */
+export function addCommonRoutes(app: Express, deps: Omit<ServerDeps, 'invoker' | 'triggers'>): void {
+  const { stats, metrics, registry } = deps;
+  app.all('/status', (_req, res) => {
+    sendText(res, 200, 'ready\n');
+  });
+  app.all('/stats', (_req, res) => {
+    sendText(res, 200, stats.text());
+  });
+  app.all('/metrics', async (_req, res) => {
+    sendText(res, 200, await metrics.text(), { 'Content-Type': metrics.contentType });
+  });
+  const profiler = new Profiler();
+  app.all('/pprof/mem', async (_req, res) => {
+    sendBinary(res, 200, await profiler.heap());
+  });
+  app.all('/pprof/cpu-start', async (_req, res) => {
+    if (await profiler.startCpu()) sendText(res, 200, '');
+    else sendError(res, 400, 'Already started cpu profiling');
+  });
+  app.all('/pprof/cpu-stop', async (_req, res) => {
+    const profile = await profiler.stopCpu();
+    if (profile === undefined) sendText(res, 400, '');
+    else sendBinary(res, 200, profile);
+  });
+  app.all(/^\/registry\//, requireToken(deps.adminToken), registryRoute(registry));
+}
+
+/** `/debug`: every description, each closed by a line of dashes. */
+function debugRoute(deps: ServerDeps): RequestHandler {
+  return async (_req, res) => {
+    const texts = await Promise.all([deps.invoker.debug(), deps.debug?.() ?? []]);
+    sendText(res, 200, texts.flat().map(closed).join(''));
+  };
+}
+
+function closed(text: string): string {
+  return `${text}${text.endsWith('\n') ? '' : '\n'}--------\n`;
+}
+
+/** An application with Go's ways of treating paths; `addRoutes` puts the routes between its first and last handler. */
+export function buildApp(log: EventLog, addRoutes: (app: Express) => void): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.enable('strict routing');
+  app.enable('case sensitive routing');
+  app.use(muxRedirects());
+  addRoutes(app);
+  app.use(muxNotFound());
+  app.use((thrown: unknown, _req: Request, res: Response, _next: NextFunction) => {
+    log.warn({ err: thrown }, 'a route failed');
+    if (res.headersSent) res.destroy();
+    else if (thrown instanceof ArgyleError) sendThrown(res, thrown);
+    else sendError(res, 500, 'internal error of the worker', 'INTERNAL');
+  });
+  return app;
+}
+
+/** The application of lambda mode. */
+export function buildServer(deps: ServerDeps): Express {
+  const { registry, triggers = NO_TRIGGERS, log, adminToken } = deps;
+  return buildApp(log, (app) => {
+    app.all(/^\/run\//, runRoute(deps));
+    addCommonRoutes(app, deps);
+    app.all('/debug', debugRoute(deps));
+    const guard = requireToken(adminToken);
+    const kafka = { registry, triggers };
+    app.all(/^\/kafka\/register\//, guard, kafkaRegisterRoute(kafka));
+    app.all(/^\/kafka-init\//, guard, kafkaInitRoute(kafka));
+    app.all(/^\/kafka-stop\//, guard, kafkaStopRoute(kafka));
+  });
+}

@@ -1,0 +1,135 @@
+/**
+ * Test support, not product code: sandboxes that are plain child processes, for tests of the layers above. They die,
+ * hang and freeze as real ones do, but nothing confines them.
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import * as path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'undici';
+import type { Dispatcher } from 'undici';
+import { ArgyleError } from '../../src/errors';
+import type {
+  LeafSpec,
+  Sandbox,
+  SandboxExit,
+  SandboxLimits,
+  SandboxProvider,
+  SandboxUsage,
+  StartKind,
+} from '../../src/sandbox/types';
+
+const GUEST = path.join(__dirname, 'mini_guest.py');
+
+export class LocalSandbox implements Sandbox {
+  readonly parentPid = undefined;
+  readonly start: StartKind = 'fresh';
+  readonly exited: Promise<SandboxExit>;
+  dead: string | undefined;
+  frozen = false;
+  pauses = 0;
+  private readonly client: Client;
+  private readonly ended: Promise<void>;
+
+  constructor(
+    readonly id: string,
+    readonly child: ChildProcess,
+    readonly spec: LeafSpec,
+    socket: string,
+    private readonly onGone: (sandbox: LocalSandbox) => void,
+  ) {
+    this.client = new Client('http://root', { socketPath: socket, pipelining: 1 });
+    this.ended = new Promise((resolve) => {
+      child.once('exit', () => {
+        resolve();
+      });
+    });
+    this.exited = new Promise((resolve) => {
+      void this.ended.then(() => {
+        if (this.dead !== undefined) return;
+        this.dead = 'process ended';
+        onGone(this);
+        resolve({ oomKills: 0, status: child.exitCode ?? undefined });
+      });
+    });
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  get limits(): SandboxLimits {
+    return this.spec.limits;
+  }
+
+  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+    this.client.dispatch(options, handler);
+  }
+
+  pause(): Promise<void> {
+    if (this.dead !== undefined) return Promise.reject(new ArgyleError('SANDBOX_DEAD', this.dead));
+    this.pauses++;
+    this.frozen = true;
+    this.child.kill('SIGSTOP');
+    return Promise.resolve();
+  }
+
+  resume(): Promise<void> {
+    if (this.dead !== undefined) return Promise.reject(new ArgyleError('SANDBOX_DEAD', this.dead));
+    this.frozen = false;
+    this.child.kill('SIGCONT');
+    return Promise.resolve();
+  }
+
+  usage(): Promise<SandboxUsage> {
+    const none = { memBytes: 0, pids: 1, oomKills: 0, cpuUsec: 0, pssBytes: 0, threads: 1 };
+    return Promise.resolve({ ...none, frozen: this.frozen, pid: this.pid });
+  }
+
+  async destroy(reason: string): Promise<void> {
+    if (this.dead === undefined) {
+      this.dead = reason;
+      this.onGone(this);
+    }
+    this.child.kill('SIGKILL');
+    await this.ended;
+    await this.client.destroy().catch(() => undefined);
+  }
+
+  debugString(): Promise<string> {
+    const text = this.dead === undefined ? `SOCK ${this.id}\n` : `SANDBOX ${this.id} is DEAD: ${this.dead}\n`;
+    return Promise.resolve(text);
+  }
+}
+
+export class LocalProvider implements SandboxProvider {
+  readonly live = new Set<LocalSandbox>();
+  created = 0;
+  /** Set to make create() fail. */
+  failure: Error | undefined;
+  private dir: string | undefined;
+
+  /** @param codeDir what <worker_dir>/code is to the worker */
+  constructor(private readonly codeDir: string) {}
+
+  async create(spec: LeafSpec): Promise<Sandbox> {
+    if (this.failure !== undefined) throw this.failure;
+    this.dir ??= await mkdtemp(path.join(tmpdir(), 'local-'));
+    const id = String(++this.created);
+    const socket = path.join(this.dir, `${id}.sock`);
+    const args = [GUEST, socket, path.join(this.codeDir, spec.codeName), spec.boot.entry_file];
+    const child = spawn('/usr/bin/python3', ['-I', '-S', ...args], { env: spec.boot.env, stdio: 'ignore' });
+    const sandbox = new LocalSandbox(id, child, spec, socket, (gone) => this.live.delete(gone));
+    this.live.add(sandbox);
+    while (!existsSync(socket) && child.exitCode === null && child.signalCode === null) await sleep(2);
+    return sandbox;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.live].map((sandbox) => sandbox.destroy('test ended')));
+    if (this.dir !== undefined) await rm(this.dir, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,176 @@
+/** Test support: lambda/ and event/ put together over LocalProvider, listening on a loopback port. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import * as http from 'node:http';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import * as path from 'node:path';
+import * as tar from 'tar';
+import type { TriggerHost } from '../../src/event/ports';
+import type { Listener } from '../../src/event/listeners';
+import { listenTcp } from '../../src/event/listeners';
+import { buildServer } from '../../src/event/server';
+import { DepTraceFile } from '../../src/lambda/dep-trace';
+import { LambdaManager } from '../../src/lambda/manager';
+import type { PackageService } from '../../src/lambda/ports';
+import { openStore } from '../../src/lambda/registry/open-store';
+import { Registry } from '../../src/lambda/registry/registry';
+import type { LambdaSettings } from '../../src/lambda/settings';
+import { StatsRegistry } from '../../src/metrics';
+import { WorkerMetrics } from '../../src/metrics/prometheus';
+import { LocalProvider } from './local-provider';
+
+export const LIMITS = { procs: 10, mem_mb: 50, cpu_percent: 100, swappiness: 0, runtime_sec: 30, scratch_mb: 64 };
+
+const LOG = { debug: () => undefined, info: () => undefined, warn: () => undefined };
+
+export interface WorkerOptions {
+  settings?: Partial<LambdaSettings>;
+  packages?: PackageService;
+  triggers?: TriggerHost;
+  adminToken?: string;
+  maxUploadBytes?: number;
+}
+
+export interface TestWorker {
+  dir: string;
+  registryDir: string;
+  provider: LocalProvider;
+  manager: LambdaManager;
+  stats: StatsRegistry;
+  listener: Listener;
+  url: string;
+  /** Writes <name>.tar.gz into the registry directory, as a deployment beside the worker does. */
+  deploy(name: string, files: Record<string, string>): Promise<void>;
+  close(graceMs?: number): Promise<void>;
+}
+
+/** A .tar.gz of these files. */
+export async function archive(files: Record<string, string>): Promise<Buffer> {
+  const dir = await mkdtemp(path.join(tmpdir(), 'archive-'));
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(path.dirname(path.join(dir, name)), { recursive: true });
+    await writeFile(path.join(dir, name), text);
+  }
+  const chunks: Buffer[] = [];
+  for await (const chunk of tar.create({ cwd: dir, gzip: true }, Object.keys(files))) chunks.push(chunk as Buffer);
+  await rm(dir, { recursive: true });
+  return Buffer.concat(chunks);
+}
+
+export async function startWorker(options: WorkerOptions = {}): Promise<TestWorker> {
+  const dir = await mkdtemp(path.join(tmpdir(), 'worker-'));
+  const registryDir = path.join(dir, 'registry');
+  const codeDir = path.join(dir, 'code');
+  const store = await openStore(`file://${registryDir}`);
+  const provider = new LocalProvider(codeDir);
+  const stats = new StatsRegistry();
+  const metrics = new WorkerMetrics();
+  const depTrace = new DepTraceFile(path.join(dir, 'dep-trace.json'), (error) => {
+    throw error;
+  });
+  const settings: LambdaSettings = {
+    codeDir,
+    registryCacheMs: 5000,
+    functionQueue: 1024,
+    instanceQueue: 1024,
+    maxInstances: 4,
+    pauseAfterMs: 50,
+    surplusIdleMs: 10_000,
+    limits: LIMITS,
+    memPoolMb: 500,
+    ...options.settings,
+  };
+  const packages = options.packages ?? { ensureInstalled: () => Promise.resolve([]) };
+  const manager = await LambdaManager.create({
+    provider,
+    store,
+    packages,
+    settings,
+    stats,
+    depTrace,
+    log: LOG,
+    onStarted: (sandbox, ms) => {
+      metrics.sandboxStarted(sandbox.start, ms / 1000);
+    },
+  });
+  metrics.observe({ instances: () => manager.counts, queued: () => manager.counts.queued });
+  const registry = await Registry.create(store, dir, options.maxUploadBytes ?? 0);
+  const { adminToken = '', triggers } = options;
+  const base = { invoker: manager, registry, stats, metrics, log: LOG, adminToken };
+  const listener = await listenTcp(buildServer(triggers === undefined ? base : { ...base, triggers }), '127.0.0.1', 0);
+  return {
+    dir,
+    registryDir,
+    provider,
+    manager,
+    stats,
+    listener,
+    url: `http://127.0.0.1:${listener.port}`,
+    deploy: async (name, files) => {
+      await writeFile(path.join(registryDir, `${name}.tar.gz`), await archive(files));
+    },
+    close: async (graceMs = 0) => {
+      const closed = listener.close(graceMs + 100);
+      await manager.close(graceMs);
+      await closed;
+      await provider.close();
+      await depTrace.close();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface Reply {
+  status: number;
+  headers: http.IncomingHttpHeaders;
+  rawHeaders: string[];
+  body: string;
+}
+
+export interface CallOptions extends http.RequestOptions {
+  body?: string | Buffer;
+}
+
+/** One request over a connection of its own, path as it stands, redirects not followed. */
+export function call(worker: TestWorker, target: string, options: CallOptions = {}): Promise<Reply> {
+  const { body, ...rest } = options;
+  return new Promise((resolve, reject) => {
+    const request = http.request(
+      { host: '127.0.0.1', port: worker.listener.port, path: target, agent: false, ...rest },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('error', reject);
+        response.on('end', () => {
+          const { statusCode = 0, headers, rawHeaders } = response;
+          resolve({ status: statusCode, headers, rawHeaders, body: Buffer.concat(chunks).toString('utf8') });
+        });
+      },
+    );
+    request.on('error', reject);
+    request.end(body);
+  });
+}
+
+/** Writes these bytes and returns all that comes back until the connection ends. */
+export function rawCall(worker: TestWorker, bytes: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = createConnection(worker.listener.port, '127.0.0.1', () => socket.write(bytes));
+    let text = '';
+    socket.setEncoding('latin1');
+    socket.on('data', (chunk: string) => (text += chunk));
+    socket.on('error', reject);
+    socket.on('close', () => {
+      resolve(text);
+    });
+  });
+}
+
+/** Waits until a condition holds. @throws after timeoutMs */
+export async function until(what: string, condition: () => boolean, timeoutMs = 5000): Promise<void> {
+  const end = Date.now() + timeoutMs;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`never happened: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
