@@ -1,0 +1,113 @@
+"""Loads a handler: environment, sys.path, the entry file, and which kind of entry it has."""
+
+import os
+import sys
+import time
+
+import _frozen_importlib
+import _frozen_importlib_external
+
+# Prefix of /handler, /packages and /tmp. Only tests set it, which run without a chroot; in a
+# sandbox the environment at this point is the helper's, not the handler's.
+ROOT = os.environ.pop("ARGYLE_GUEST_ROOT", "")
+HANDLER_DIR = f"{ROOT}/handler"
+PACKAGES_DIR = f"{ROOT}/packages/"
+
+# inspect.CO_COROUTINE; importing inspect would cost more than starting Python
+_CO_COROUTINE = 0x80
+
+
+class Entry:
+    """`kind` is function, wsgi or asgi; `specs` the packages whose modules it newly loaded."""
+
+    def __init__(self, kind, target, import_ms, specs):
+        self.kind = kind
+        self.target = target
+        self.import_ms = import_ms
+        self.specs = specs
+
+
+def prepare(document):
+    """Applies the boot document's environment and search path, and enters the code directory.
+
+    What is set already wins over the document, as with python-dotenv. /handler comes first on
+    sys.path, then the document's directories in their order, then the standard library.
+    """
+    for name, value in document.get("env", {}).items():
+        os.environ.setdefault(name, value)
+    sys.path[:0] = [HANDLER_DIR, *document.get("sys_path", [])]
+    os.chdir(HANDLER_DIR)
+
+
+def load(document):
+    """Imports the entry file. Whatever its import raises passes through."""
+    filename = os.environ.get("OL_ENTRY_FILE") or document.get("entry_file") or "f.py"
+    if "/" in filename or not filename.endswith(".py") or filename == ".py":
+        raise ValueError(f"OL_ENTRY_FILE: {filename!r} is not the name of a top-level .py file")
+    known = set(sys.modules)
+    started = time.perf_counter()
+    module = _import_file(filename[:-3], f"{HANDLER_DIR}/{filename}")
+    kind, target = select(module)
+    import_ms = round((time.perf_counter() - started) * 1e3, 3)
+    return Entry(kind, target, import_ms, _loaded_specs(known))
+
+
+def _import_file(name, path):
+    # What importlib.util offers under the same names, less the 3 ms that its own imports take.
+    # By path, because a module of that name may be loaded already in a zygote.
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"OL_ENTRY_FILE: the code has no top-level file {name}.py")
+    spec = _frozen_importlib_external.spec_from_file_location(name, path)
+    module = _frozen_importlib.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _loaded_specs(known):
+    """Specs under /packages of which a module was loaded that `known` does not name."""
+    specs = {}
+    for name in set(sys.modules) - known:
+        path = getattr(sys.modules[name], "__file__", None)
+        if isinstance(path, str) and path.startswith(PACKAGES_DIR):
+            specs[path[len(PACKAGES_DIR) :].partition("/")[0]] = None
+    return sorted(specs)
+
+
+def select(module):
+    """Picks the entry: OL_WSGI_ENTRY, OL_ASGI_ENTRY, `f`, or `app`. Returns (kind, object)."""
+    for variable, kind in (("OL_WSGI_ENTRY", "wsgi"), ("OL_ASGI_ENTRY", "asgi")):
+        if name := os.environ.get(variable):
+            return kind, _attribute(module, name, variable)
+    if hasattr(module, "f"):
+        return "function", _callable(module.f, "f")
+    if hasattr(module, "app"):
+        app = _callable(module.app, "app")
+        return ("asgi" if is_async(app) else "wsgi"), app
+    raise AttributeError(f"{module.__name__}.py defines neither f nor app")
+
+
+def _attribute(module, name, variable):
+    target = module
+    for part in name.split("."):
+        if not hasattr(target, part):
+            raise AttributeError(f"{variable}: {module.__name__}.py has no attribute {name!r}")
+        target = getattr(target, part)
+    return _callable(target, f"{variable}={name}")
+
+
+def _callable(target, label):
+    if not callable(target):
+        raise TypeError(f"{label}: {type(target).__name__} is not callable")
+    return target
+
+
+def is_async(app):
+    """Whether calling `app` gives a coroutine: a coroutine function or an async __call__."""
+    while type(app).__name__ == "partial":
+        app = app.func
+    for candidate in (app, getattr(type(app), "__call__", None)):
+        code = getattr(getattr(candidate, "__func__", candidate), "__code__", None)
+        if code is not None and code.co_flags & _CO_COROUTINE:
+            return True
+    return False

@@ -1,0 +1,43 @@
+"""A leaf: loads one handler and serves it until the sandbox is killed."""
+
+from _argyle import entry, fastjson, server
+
+
+def run(conn, document):
+    """Serves the handler that the boot document names. Returns only when asked to shut down.
+
+    A handler that cannot be imported ends the process with code 1 and a traceback in the log,
+    before anything is answered.
+    """
+    try:
+        entry.prepare(document)
+        if document.get("runtime") == "native":
+            from _argyle import native
+
+            loaded = entry.Entry("native", native.find(), 0, [])
+        else:
+            loaded = entry.load(document)
+    except BaseException:
+        server.die()
+    server.flush_output()
+    note = server.BootNote(fastjson.dumps({"import_ms": loaded.import_ms, "modules": loaded.specs}))
+    name = document.get("name", "")
+    if loaded.kind == "asgi":
+        from _argyle import asgi
+
+        return asgi.run(conn, loaded.target, name, note)
+    server.serve(conn, _handler(loaded, name), note)
+
+
+def _handler(loaded, name):
+    if loaded.kind == "function":
+        from _argyle import function
+
+        return function.handler(loaded.target)
+    if loaded.kind == "wsgi":
+        from _argyle import wsgi
+
+        return wsgi.handler(loaded.target, name)
+    from _argyle import native
+
+    return native.handler(loaded.target)

@@ -1,0 +1,53 @@
+"""Starts a guest: `python3 -I -S /runtime/main.py ROLE`, with ROLE leaf, zygote or installer.
+
+Theory of operation. The process finds its link to the helper on descriptor 3 and the slot's
+listening socket on descriptor 4 (docs/guest-protocol.md). It waits for GO, accepts the first
+connection, reads the boot frame and becomes what the frame says. A zygote's children come back
+from `zygote.run` as a leaf or as another zygote and go round the loop again.
+
+The modules beside this file are loaded as the package `_argyle`, so that neither sys.path nor a
+plain module name such as `http1` or `entry` is taken away from handlers.
+"""
+
+import sys
+
+
+def _make_package():
+    """Lets `import _argyle.x` find x.py beside this file, without touching sys.path."""
+    package = type(sys)("_argyle")
+    package.__path__ = [__file__.rpartition("/")[0] or "."]
+    sys.modules["_argyle"] = package
+
+
+def main(argv):
+    """Runs the role named by argv[1] until the process is killed. Returns an exit code."""
+    from _argyle import boot, channel
+
+    role = argv[1] if len(argv) == 2 else ""
+    if role not in ("leaf", "zygote", "installer"):
+        print(f"guest: ROLE must be leaf, zygote or installer, got {argv[1:]!r}", file=sys.stderr)
+        return 2
+    sys.stdout.reconfigure(line_buffering=True)
+    while True:
+        channel.protect()
+        if not channel.wait_go():
+            return 0
+        conn, document = boot.receive(role)
+        if role == "leaf":
+            from _argyle import leaf
+
+            return leaf.run(conn, document)
+        if role == "installer":
+            from _argyle import installer
+
+            return installer.run(conn, document)
+        from _argyle import zygote
+
+        role = zygote.run(conn, document)
+        if role is None:
+            return 0
+
+
+if __name__ == "__main__":
+    _make_package()
+    sys.exit(main(sys.argv))

@@ -1,0 +1,140 @@
+"""The blocking HTTP server of function, WSGI and native handlers: one request at a time."""
+
+import os
+import sys
+
+from _argyle import channel
+from _argyle.body import Body, BodyReader
+from _argyle.conn import ClientGone, Connection
+from _argyle.http1 import HttpError, Response, parse_head, reason
+
+
+class BootNote:
+    """The `x-argyle-boot` header, which only the first response carries."""
+
+    def __init__(self, text):
+        self._headers = [(b"x-argyle-boot", text.encode("ascii"))]
+
+    def take(self):
+        """The header as a list of pairs, empty from the second call on."""
+        headers, self._headers = self._headers, []
+        return headers
+
+
+class Exchange:
+    """A request and the response being made to it."""
+
+    def __init__(self, conn, request, note):
+        self.conn = conn
+        self.request = request
+        self.body = BodyReader(conn, Body(conn.buf, request.length))
+        self.response = Response(request.method, request.minor, request.keep_alive)
+        self._note = note
+
+    def start(self, status, reason, headers, data=b""):
+        """Sends the head, together with the first bytes of the body."""
+        head = self.response.head(status, reason, headers, self._note.take())
+        self.conn.send(head, *self.response.chunk(data))
+
+    def write(self, data):
+        """Sends bytes of the body at once."""
+        parts = self.response.chunk(data)
+        if parts:
+            self.conn.send(*parts)
+
+    def finish(self):
+        """Ends the body."""
+        parts = self.response.end()
+        if parts:
+            self.conn.send(*parts)
+
+    def respond(self, status, content_type, data):
+        """Sends a whole response. `content_type` and `data` are bytes."""
+        headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(data))]
+        self.start(status, reason(status), headers, data)
+        self.finish()
+
+
+def serve(conn, handle, note):
+    """Serves `conn`, then every later connection, calling handle(exchange). Never returns."""
+    while True:
+        while _serve_one(conn, handle, note):
+            flush_output()
+        conn.close()
+        conn = Connection(channel.accept())
+
+
+def _serve_one(conn, handle, note):
+    """Serves one request. Returns whether the connection stays open."""
+    try:
+        request = read_request(conn)
+    except HttpError as error:
+        refuse(conn, error, note)
+        return False
+    if request is None:
+        return False
+    exchange = Exchange(conn, request, note)
+    try:
+        handle(exchange)
+        if not exchange.response.complete:
+            exchange.finish()
+        if exchange.response.keep_alive:
+            exchange.body.drain()
+    except ClientGone:
+        return False
+    except HttpError as error:
+        if not exchange.response.started:
+            refuse(conn, error, note)
+        return False
+    return exchange.response.keep_alive
+
+
+def read_request(conn):
+    """The next request, or None when the client has closed. Raises HttpError."""
+    while (request := parse_head(conn.buf)) is None:
+        if not conn.fill():
+            return None
+    return request
+
+
+def refusal(error, note):
+    """The parts that answer a request which HttpError `error` ended."""
+    data = f"{error}\n".encode("utf-8", "backslashreplace")
+    response = Response(keep_alive=False)
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(data))]
+    return response.head(error.status, reason(error.status), headers, note.take()), data
+
+
+def refuse(conn, error, note):
+    """Answers a request that could not be parsed; the caller closes the connection."""
+    try:
+        conn.send(*refusal(error, note))
+    except ClientGone:
+        pass
+
+
+def format_exception():
+    """The current exception's traceback as bytes, for a response of type text/plain."""
+    import traceback
+
+    return traceback.format_exc().encode("utf-8", "backslashreplace")
+
+
+def flush_output():
+    """Hands what the handler printed to the log, before the sandbox may be frozen."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):
+        pass  # the handler closed or replaced it, or the log's reader is gone
+
+
+def die():
+    """Prints the current exception and ends the process with code 1, whatever threads run."""
+    import traceback
+
+    try:
+        traceback.print_exc()
+    finally:
+        flush_output()
+        os._exit(1)

@@ -1,0 +1,127 @@
+"""WSGI handlers (PEP 3333).
+
+An exception that the application lets through ends the process, as it does in OpenLambda: the
+worker answers 502. A client that disconnects does not.
+"""
+
+import io
+import sys
+
+from _argyle import paths, server
+from _argyle.conn import ClientGone
+from _argyle.http1 import HttpError
+
+
+def handler(app, name):
+    """Returns the exchange handler for WSGI application `app` of lambda `name`."""
+
+    def handle(exchange):
+        call = _Call(exchange)
+        try:
+            call.run(app, environ(exchange, name))
+        except HttpError:
+            raise
+        except BaseException:
+            if exchange.conn.gone:
+                raise ClientGone("the client left while the application ran") from None
+            server.die()
+
+    return handle
+
+
+def environ(exchange, name):
+    """The WSGI environment of a request."""
+    request = exchange.request
+    mount, rest = paths.split(request.path, name)
+    host, _, port = (request.header(b"host") or b"").decode("latin-1").partition(":")
+    env = {
+        "REQUEST_METHOD": request.method,
+        # WSGI strings are bytes in latin-1 disguise
+        "SCRIPT_NAME": mount.encode("utf-8").decode("latin-1"),
+        "PATH_INFO": rest.decode("latin-1"),
+        "QUERY_STRING": request.query.decode("latin-1"),
+        "REQUEST_URI": request.target.decode("latin-1"),
+        "SERVER_NAME": host or "localhost",
+        "SERVER_PORT": port or "80",
+        "SERVER_PROTOCOL": f"HTTP/1.{request.minor}",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BufferedReader(exchange.body, 1 << 16),
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for key, value in request.headers:
+        key = key.decode("ascii").upper().replace("-", "_")
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = f"HTTP_{key}"
+        value = value.decode("latin-1")
+        if key.startswith("HTTP_") and key in env:
+            value = f"{env[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{value}"
+        env[key] = value
+    return env
+
+
+class _Call:
+    """One call of the application. The head is held back until the first byte of the body."""
+
+    def __init__(self, exchange):
+        self._exchange = exchange
+        self._head = None
+
+    def run(self, app, env):
+        result = app(env, self.start_response)
+        try:
+            if not self._exchange.response.started and isinstance(result, (list, tuple)):
+                self._send_whole(result)
+            else:
+                for data in result:
+                    if data:
+                        self.write(data)
+            if not self._exchange.response.started:
+                self._send_head(b"")
+        finally:
+            if hasattr(result, "close"):
+                result.close()
+
+    def start_response(self, status, headers, exc_info=None):
+        if exc_info:
+            try:
+                if self._exchange.response.started:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif self._head is not None:
+            raise AssertionError("start_response was called twice without exc_info")
+        code, _, reason = status.partition(" ")
+        if len(code) != 3 or not code.isdecimal():
+            raise ValueError(f"malformed status: {status!r}")
+        pairs = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in headers]
+        self._head = int(code), reason.encode("latin-1"), pairs
+        return self.write
+
+    def write(self, data):
+        if self._exchange.response.started:
+            self._exchange.write(data)
+        else:
+            self._send_head(data)
+
+    def _send_whole(self, result):
+        """A list's length is known, so that it needs no chunks."""
+        if self._head is None:
+            raise AssertionError("the application did not call start_response")
+        status, _, pairs = self._head
+        known = any(key.lower() == b"content-length" for key, _ in pairs)
+        if not known and self._exchange.response.wants_length(status):
+            pairs.append((b"content-length", b"%d" % sum(map(len, result))))
+        for data in result:
+            if data:
+                self.write(data)
+
+    def _send_head(self, data):
+        if self._head is None:
+            raise AssertionError("the application wrote before it called start_response")
+        self._exchange.start(*self._head, data)

@@ -1,0 +1,172 @@
+/** Runs a guest of sandbox-helper/guest without a sandbox: real process, real sockets, a temporary root. */
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+
+export const PYTHON = '/usr/bin/python3';
+const MAIN = path.resolve(__dirname, '../../../sandbox-helper/guest/main.py');
+const LAUNCH = path.join(__dirname, 'launch.py');
+
+export interface Reply {
+  status: number;
+  headers: http.IncomingHttpHeaders;
+  rawHeaders: string[];
+  body: string;
+}
+
+export interface Ask {
+  method?: string;
+  path?: string;
+  headers?: http.OutgoingHttpHeaders;
+  /** Several parts are sent as chunks. */
+  body?: string | Buffer | string[];
+}
+
+/** What a leaf is told when a test does not care. */
+export const LEAF = { role: 'leaf', name: 'echo', entry_file: 'f.py', sys_path: [] as string[], env: {} };
+
+type Launcher = ChildProcessByStdio<Writable, Readable, Readable>;
+
+export class Guest {
+  stdout = '';
+  stderr = '';
+  readonly exited: Promise<number | null>;
+  private readonly agent: http.Agent;
+  private readonly first: net.Socket[] = [];
+  private readonly sockets = new Set<net.Socket>();
+
+  private constructor(
+    readonly root: string,
+    private readonly child: Launcher,
+  ) {
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    this.exited = once(child, 'close').then(([code]) => code as number | null);
+    this.agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    this.agent.createConnection = () => this.first.shift() ?? this.open();
+  }
+
+  /** Starts a guest with `files` below its root (`handler/f.py`, `packages/…`); f.bin is made executable. */
+  static async start(role: string, files: Record<string, string> = {}, go = true): Promise<Guest> {
+    const root = mkdtempSync(path.join(os.tmpdir(), 'guest-'));
+    for (const dir of ['handler', 'packages', 'tmp']) mkdirSync(path.join(root, dir));
+    for (const [name, text] of Object.entries(files)) {
+      const file = path.join(root, name);
+      mkdirSync(path.dirname(file), { recursive: true });
+      writeFileSync(file, text);
+      if (name.endsWith('.bin')) chmodSync(file, 0o755);
+    }
+    const child = spawn(PYTHON, [LAUNCH, MAIN, path.join(root, 'sock'), role], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { PATH: process.env['PATH'], ARGYLE_GUEST_ROOT: root },
+    });
+    const guest = new Guest(root, child);
+    if (go) guest.order('go');
+    return guest;
+  }
+
+  /** A leaf that serves `source` as handler/f.py, booted. */
+  static async leaf(source: string, boot: Partial<typeof LEAF> & Record<string, unknown> = {}): Promise<Guest> {
+    const guest = await Guest.start('leaf', { 'handler/f.py': source });
+    await guest.boot({ ...LEAF, ...boot });
+    return guest;
+  }
+
+  order(line: 'go' | 'fork' | 'term' | 'close'): void {
+    this.child.stdin.write(`${line}\n`);
+  }
+
+  /** A new connection to the guest's socket. */
+  async connect(): Promise<net.Socket> {
+    for (let tries = 0; ; tries++) {
+      const socket = this.open();
+      try {
+        await once(socket, 'connect');
+        return socket;
+      } catch (error) {
+        if (tries > 500) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }
+  }
+
+  /** Writes a boot frame on a new connection, which the next request() uses. */
+  async boot(document: object): Promise<net.Socket> {
+    const socket = await this.connect();
+    const text = Buffer.from(JSON.stringify(document));
+    socket.write(`ARGYLE-BOOT/1 ${text.length}\n`);
+    socket.write(text);
+    this.first.push(socket);
+    return socket;
+  }
+
+  /** One request on the kept connection, answered in full. */
+  async request(ask: Ask = {}): Promise<Reply> {
+    const response = await this.stream(ask);
+    const parts: Buffer[] = [];
+    for await (const part of response) parts.push(part as Buffer);
+    const { statusCode, headers, rawHeaders } = response;
+    return { status: statusCode ?? 0, headers, rawHeaders, body: Buffer.concat(parts).toString() };
+  }
+
+  /** One request, as soon as the response's head is there. */
+  stream(ask: Ask = {}): Promise<http.IncomingMessage> {
+    const { method = 'POST', path: target = '/run/echo/', headers = {}, body } = ask;
+    return new Promise((resolve, reject) => {
+      const request = http.request({ agent: this.agent, host: 'root', method, path: target, headers }, resolve);
+      request.on('error', reject);
+      if (Array.isArray(body)) for (const part of body) request.write(part);
+      request.end(Array.isArray(body) ? undefined : body);
+    });
+  }
+
+  /**
+   * Sends bytes on a connection of its own and returns all that comes back until the guest closes it.
+   * Ends the kept connection first, since a guest serves one at a time.
+   */
+  async raw(bytes: string | Buffer): Promise<string> {
+    this.agent.destroy();
+    const socket = await this.connect();
+    socket.on('error', () => undefined); // the guest may close before it has read everything
+    socket.end(bytes);
+    let text = '';
+    for await (const part of socket.setEncoding('latin1')) text += part as string;
+    return text;
+  }
+
+  /** The one line that a zygote or an installer answers. */
+  async line(document: object): Promise<Record<string, unknown>> {
+    const socket = await this.boot(document);
+    let text = '';
+    for await (const part of socket.setEncoding('utf8')) text += part as string;
+    return JSON.parse(text) as Record<string, unknown>;
+  }
+
+  /** Resolves once `pattern` has been printed on standard output or error. */
+  async printed(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.stdout + this.stderr)) {
+      await Promise.race([once(this.child.stdout, 'data'), once(this.child.stderr, 'data')]);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.agent.destroy();
+    for (const socket of this.sockets) socket.destroy();
+    this.child.stdin.end();
+    await this.exited;
+    rmSync(this.root, { recursive: true, force: true });
+  }
+
+  private open(): net.Socket {
+    const socket = net.connect(path.join(this.root, 'sock'));
+    socket.on('error', () => undefined);
+    this.sockets.add(socket);
+    socket.on('close', () => this.sockets.delete(socket));
+    return socket;
+  }
+}
