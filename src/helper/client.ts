@@ -75,8 +75,14 @@ export class HelperClient {
     private readonly channel: Channel,
   ) {
     const events = new Socket({ fd: channel.events, readable: true, writable: false });
-    const drained = new Promise<void>((resolve) => events.once('close', () => resolve()));
-    events.on('data', (chunk: Buffer) => this.receive(chunk));
+    const drained = new Promise<void>((resolve) =>
+      events.once('close', () => {
+        resolve();
+      }),
+    );
+    events.on('data', (chunk: Buffer) => {
+      this.receive(chunk);
+    });
     events.on('error', () => undefined);
     this.exited = new Promise<void>((resolve) => {
       child.once('error', (error) => {
@@ -90,8 +96,14 @@ export class HelperClient {
       });
     }).then(() => drained);
     // The pipe ends a moment before the exit code is known, or after it; both tell that the helper is gone.
-    events.once('end', () => setTimeout(() => this.gone(), 100).unref());
-    void this.exited.then(() => this.gone());
+    events.once('end', () =>
+      setTimeout(() => {
+        this.gone();
+      }, 100).unref(),
+    );
+    void this.exited.then(() => {
+      this.gone();
+    });
   }
 
   /**
@@ -153,14 +165,23 @@ export class HelperClient {
    */
   request(verb: VerbName, fields: RequestFields = {}, fds: readonly number[] = []): Promise<Completion> {
     return new Promise((resolve, reject) => {
-      if (this.failure !== undefined) return reject(this.failure);
-      if (!this.controlOpen) return reject(new ArgyleError('HELPER_GONE', 'the helper is being closed'));
+      if (this.failure !== undefined) {
+        reject(this.failure);
+        return;
+      }
+      if (!this.controlOpen) {
+        reject(new ArgyleError('HELPER_GONE', 'the helper is being closed'));
+        return;
+      }
       const seq = ++this.seq;
       encodeRequest(this.scratch, Verb[verb], seq, fields);
       this.waiting.set(seq, { verb, resolve, reject });
       if (this.unsent.length > 0 || !this.send(seq, this.scratch, fds)) {
         this.unsent.push({ seq, bytes: Buffer.from(this.scratch), fds });
-        if (this.unsent.length === 1) setTimeout(() => this.flush(), RETRY_MS);
+        if (this.unsent.length === 1)
+          setTimeout(() => {
+            this.flush();
+          }, RETRY_MS);
       }
     });
   }
@@ -211,7 +232,9 @@ export class HelperClient {
     if (!this.controlOpen) return;
     for (let next = this.unsent[0]; next !== undefined; next = this.unsent[0]) {
       if (!this.send(next.seq, next.bytes, next.fds)) {
-        setTimeout(() => this.flush(), RETRY_MS);
+        setTimeout(() => {
+          this.flush();
+        }, RETRY_MS);
         return;
       }
       this.unsent.shift();

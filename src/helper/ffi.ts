@@ -46,6 +46,9 @@ const SYMBOLS = {
   argyle_close: ['int', ['int']],
 } as const;
 
+/** Library, without the inference of its published types, which an npm alias hides. */
+const Opener = Library as unknown as new (path: string, symbols: typeof SYMBOLS) => RawArgyle;
+
 interface RawArgyle {
   argyle_channel(out: Buffer): number;
   argyle_submit(control: number, request: Buffer, length: number, fds: Buffer, count: number): number;
@@ -87,7 +90,7 @@ export function loadArgyle(path: string | undefined = findBuilt('libargyle.so'))
   }
   let raw: RawArgyle;
   try {
-    raw = new Library(path, SYMBOLS as never) as unknown as RawArgyle;
+    raw = new Opener(path, SYMBOLS);
   } catch (cause) {
     throw new ArgyleError('HELPER_START', `cannot load ${path}`, { cause, field: 'library', value: path });
   }

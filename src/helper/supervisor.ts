@@ -55,7 +55,9 @@ export class HelperSupervisor {
       }
       const client = await this.options.start();
       this.startedAt = Date.now();
-      client.onGone((error) => this.ended(error));
+      client.onGone((error) => {
+        this.ended(error);
+      });
       this.options.onStart?.(client);
       return client;
     } catch (thrown) {

@@ -43,7 +43,9 @@ export function askGuest(slot: Slot, boot: ZygoteBoot | InstallerBoot, options: 
     let length = 0;
     let settled = false;
     const timers: NodeJS.Timeout[] = [];
-    const abort = (): void => settle(new ArgyleError('SHUTTING_DOWN', `${options.what} was cancelled`));
+    const abort = (): void => {
+      settle(new ArgyleError('SHUTTING_DOWN', `${options.what} was cancelled`));
+    };
     const settle = (error: ArgyleError | undefined, answer?: unknown): void => {
       if (settled) return;
       settled = true;
@@ -64,18 +66,24 @@ export function askGuest(slot: Slot, boot: ZygoteBoot | InstallerBoot, options: 
       chunks.push(chunk);
       length += chunk.length;
       if (length > ANSWER_BYTES) {
-        return settle(
-          new ArgyleError('SANDBOX_CREATE', `${options.what} answered with more than ${ANSWER_BYTES} bytes`),
-        );
+        settle(new ArgyleError('SANDBOX_CREATE', `${options.what} answered with more than ${ANSWER_BYTES} bytes`));
+        return;
       }
       if (chunk.includes(10)) settle(...parse(options.what, Buffer.concat(chunks)));
     });
     void slot.exited.then(() => timers.push(setTimeout(died, LAST_WORDS_MS)));
     if (options.timeoutMs > 0) {
       const late = new ArgyleError('TIMEOUT', `${options.what} gave no answer within ${options.timeoutMs} ms`);
-      timers.push(setTimeout(() => settle(late), options.timeoutMs));
+      timers.push(
+        setTimeout(() => {
+          settle(late);
+        }, options.timeoutMs),
+      );
     }
-    if (options.signal?.aborted === true) return abort();
+    if (options.signal?.aborted === true) {
+      abort();
+      return;
+    }
     options.signal?.addEventListener('abort', abort);
     socket.write(bootFrame(boot));
   });

@@ -29,10 +29,16 @@ export interface FactoryOptions {
   downsizePaused: boolean;
   /** limits.mem_mb, which a sandbox without a memory limit is charged. */
   defaultMemMb: number;
-  /** Told what every leaf reports with its first response. */
-  onBoot?: (spec: LeafSpec, start: StartKind, info: BootInfo) => void;
-  /** Expected cold-start ms of such a leaf, for the evictor; 0 when unknown. */
-  savesMs?: (spec: LeafSpec) => number;
+}
+
+/** What the maker of a leaf wants to know of it later. */
+export interface LeafHooks {
+  /** Told once, with the first response, how the handler's import went. */
+  onBoot?: (info: BootInfo) => void;
+  /** Called once when nothing of the sandbox is left. */
+  onDestroyed?: () => void;
+  /** Cold-start ms that keeping it saves at its next use, for the evictor; 0 when unknown. */
+  savesMs?: () => number;
 }
 
 interface Start {
@@ -42,8 +48,6 @@ interface Start {
   /** Submits the order that starts the guest. */
   submit: (slot: Slot) => Promise<unknown>;
   parentPid?: number;
-  /** Called once when nothing of the sandbox is left. */
-  onDestroyed?: () => void;
 }
 
 export class SandboxFactory {
@@ -58,8 +62,8 @@ export class SandboxFactory {
   }
 
   /** A leaf in a fresh process. @throws ArgyleError SANDBOX_CREATE, MEMORY_EXHAUSTED, HELPER_*. */
-  fresh(spec: LeafSpec): Promise<Sandbox> {
-    return this.make(spec, {
+  fresh(spec: LeafSpec, hooks: LeafHooks = {}): Promise<Sandbox> {
+    return this.make(spec, hooks, {
       kind: 'fresh',
       slot: () => this.options.slots.take(spec.limits),
       submit: (slot) => slot.spawn(Role.LEAF, spec.codeName),
@@ -71,8 +75,8 @@ export class SandboxFactory {
    *
    * @throws ArgyleError as fresh(), and ZYGOTE_FAILED when the zygote died or refused.
    */
-  fork(source: Slot, spec: LeafSpec, onDestroyed: () => void): Promise<Sandbox> {
-    return this.make(spec, {
+  fork(source: Slot, spec: LeafSpec, hooks: LeafHooks = {}): Promise<Sandbox> {
+    return this.make(spec, hooks, {
       kind: 'fork',
       slot: () => this.options.slots.take(spec.limits),
       submit: async (slot) => {
@@ -81,7 +85,6 @@ export class SandboxFactory {
         this.options.stats.record('fork()', performance.now() - startMs);
       },
       parentPid: source.pid,
-      onDestroyed,
     });
   }
 
@@ -102,18 +105,24 @@ export class SandboxFactory {
    *
    * @param charge the spare's share of the memory pool; given back once the leaf has its own.
    */
-  go(spare: Slot, spec: LeafSpec, parentPid: number, charge: Charge, onDestroyed: () => void): Promise<Sandbox> {
-    return this.make(spec, {
-      kind: 'spare',
-      slot: async () => {
+  async go(spare: Slot, spec: LeafSpec, parentPid: number, charge: Charge, hooks: LeafHooks = {}): Promise<Sandbox> {
+    try {
+      return await this.make(spec, hooks, {
+        kind: 'spare',
+        slot: async () => {
+          charge.release();
+          await spare.setLimits(spec.limits);
+          return spare;
+        },
+        submit: (slot) => slot.go(spec.codeName),
+        parentPid,
+      });
+    } catch (error) {
+      void spare.destroy().then(() => {
         charge.release();
-        await spare.setLimits(spec.limits);
-        return spare;
-      },
-      submit: (slot) => slot.go(spec.codeName),
-      parentPid,
-      onDestroyed,
-    });
+      });
+      throw error;
+    }
   }
 
   /** Destroys every leaf. */
@@ -121,7 +130,7 @@ export class SandboxFactory {
     await Promise.all([...this.live].map((sandbox) => sandbox.destroy(reason)));
   }
 
-  private async make(spec: LeafSpec, start: Start): Promise<Sandbox> {
+  private async make(spec: LeafSpec, hooks: LeafHooks, start: Start): Promise<Sandbox> {
     const { pool, stats } = this.options;
     const startMs = performance.now();
     const chargeMb = spec.limits.memMb === 0 ? this.options.defaultMemMb : spec.limits.memMb;
@@ -140,14 +149,16 @@ export class SandboxFactory {
         spec,
         parentPid: start.parentPid,
         codeDir: join(this.options.codeDir, spec.codeName),
-        onBoot: (info) => this.options.onBoot?.(spec, start.kind, info),
+        onBoot: hooks.onBoot,
       });
       await started;
     } catch (thrown) {
       const error = asArgyleError('SANDBOX_CREATE', thrown);
       // Nobody waits for the clean-up of what never was; the memory comes back when it is done.
       const gone = leaf?.destroy(error.message) ?? slot?.destroy() ?? Promise.resolve();
-      void gone.then(() => charge.release());
+      void gone.then(() => {
+        charge.release();
+      });
       throw error;
     }
     const sandbox: GuardedSandbox = new GuardedSandbox(leaf, {
@@ -156,10 +167,10 @@ export class SandboxFactory {
       chargeMb,
       downsizePaused: this.options.downsizePaused,
       stats,
-      savesMs: () => this.options.savesMs?.(spec) ?? 0,
+      savesMs: () => hooks.savesMs?.() ?? 0,
       onDestroyed: () => {
         this.live.delete(sandbox);
-        start.onDestroyed?.();
+        hooks.onDestroyed?.();
       },
     });
     this.live.add(sandbox);

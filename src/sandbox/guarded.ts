@@ -98,11 +98,21 @@ export class GuardedSandbox implements Sandbox, Holder {
     if (handler.onResponseError === undefined) throw new TypeError('dispatch needs a handler with onResponseError');
     this.activeRequests++;
     const counted = this.counted(handler);
-    if (this.deadWhy !== undefined) return fail(counted, this.death());
-    if (this.state === 'running' && this.queued === 0) return this.inner.dispatch(options, counted);
+    if (this.deadWhy !== undefined) {
+      fail(counted, this.death());
+      return;
+    }
+    if (this.state === 'running' && this.queued === 0) {
+      this.inner.dispatch(options, counted);
+      return;
+    }
     this.resume().then(
-      () => this.inner.dispatch(options, counted),
-      (error: unknown) => fail(counted, asArgyleError('SANDBOX_DEAD', error)),
+      () => {
+        this.inner.dispatch(options, counted);
+      },
+      (error: unknown) => {
+        fail(counted, asArgyleError('SANDBOX_DEAD', error));
+      },
     );
   }
 
@@ -194,7 +204,7 @@ export class GuardedSandbox implements Sandbox, Holder {
         await step();
       } catch (error) {
         // Whatever failed while it died failed because it died.
-        throw this.deadWhy === undefined ? error : this.death();
+        throw this.dead === undefined ? error : this.death();
       }
     });
     this.queue = run.catch(() => undefined);

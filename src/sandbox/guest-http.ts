@@ -39,7 +39,9 @@ export class GuestHttp {
     first.write(frame);
     this.first = first;
     this.client = new Client('http://root', {
-      connect: (_options, callback) => this.hand(callback),
+      connect: (_options, callback) => {
+        this.hand(callback);
+      },
       pipelining: 1,
       headersTimeout: 0,
       bodyTimeout: 0,
@@ -67,7 +69,9 @@ export class GuestHttp {
     if (socket.destroyed) {
       callback(socket.errored ?? new Error('the connection to the sandbox is closed'), null);
     } else if (socket.connecting) {
-      const failed = (error: Error): void => callback(error, null);
+      const failed = (error: Error): void => {
+        callback(error, null);
+      };
       socket.once('error', failed);
       socket.once('connect', () => {
         socket.off('error', failed);
@@ -87,7 +91,7 @@ export class GuestHttp {
         const report = headers[BOOT_HEADER];
         if (report !== undefined && !this.booted) {
           this.booted = true;
-          delete headers[BOOT_HEADER];
+          delete headers['x-argyle-boot'];
           if (Array.isArray(controller.rawHeaders))
             controller.rawHeaders = withoutBoot<Buffer | string>(controller.rawHeaders) as Buffer[];
           const info = parseReport(String(report));

@@ -40,7 +40,9 @@ export class LeafSandbox implements Sandbox {
         if (this.why !== undefined) return;
         this.why = describeDeath(exit);
         // What the guest still wrote before it ended is in the socket and is delivered first.
-        setTimeout(() => this.http.destroy(this.death()), LAST_WORDS_MS);
+        setTimeout(() => {
+          this.http.destroy(this.death());
+        }, LAST_WORDS_MS);
         resolve(exit);
       });
     });

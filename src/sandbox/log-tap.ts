@@ -34,9 +34,13 @@ export class LogTap {
     this.pipe = new Socket({ fd, readable: true, writable: false });
     this.pipe.setEncoding('utf8');
     this.pipe.unref();
-    this.pipe.on('data', (chunk: string) => this.take(chunk));
+    this.pipe.on('data', (chunk: string) => {
+      this.take(chunk);
+    });
     this.pipe.on('error', () => undefined);
-    this.pipe.on('close', () => this.flush());
+    this.pipe.on('close', () => {
+      this.flush();
+    });
   }
 
   /** Lets the pipe deliver what it holds, then closes it. Needs no waiting for. */
@@ -62,7 +66,9 @@ export class LogTap {
     }
     const lines = (this.rest + chunk).split('\n');
     this.rest = lines.pop() ?? '';
-    lines.forEach((line) => this.emit(line));
+    lines.forEach((line) => {
+      this.emit(line);
+    });
     while (this.rest.length >= LINE_BYTES) {
       this.emit(this.rest.slice(0, LINE_BYTES));
       this.rest = this.rest.slice(LINE_BYTES);

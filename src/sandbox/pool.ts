@@ -162,7 +162,11 @@ export class MemoryPool {
   /** @internal Drops a released charge's place in line. */
   cancel(charge: Charge): void {
     const error = new ArgyleError('SANDBOX_DEAD', 'destroyed while it waited for memory');
-    this.waiters.filter((waiter) => waiter.charge === charge).forEach((waiter) => waiter.settle(error));
+    this.waiters
+      .filter((waiter) => waiter.charge === charge)
+      .forEach((waiter) => {
+        waiter.settle(error);
+      });
   }
 
   /** POLICY: first come, first served; a small request does not overtake a large one, which could starve otherwise. */

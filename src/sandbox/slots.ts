@@ -62,7 +62,9 @@ export class SlotPool {
   async take(limits: SandboxLimits): Promise<Slot> {
     for (let slot = this.readySlots.shift(); slot !== undefined; slot = this.readySlots.shift()) {
       // Off the request path: the request's own FFI calls go first.
-      setImmediate(() => this.refill());
+      setImmediate(() => {
+        this.refill();
+      });
       if (!slot.isUsable) {
         void slot.destroy();
         continue;

@@ -9,7 +9,9 @@ const conf = parseHelperConf(
 );
 
 describe('helper.conf', () => {
-  it('keeps the order of root lines', () => expect(conf.roots).toEqual(['/srv/ol', '/srv/ol/deep/', '/data/a b']));
+  it('keeps the order of root lines', () => {
+    expect(conf.roots).toEqual(['/srv/ol', '/srv/ol/deep/', '/data/a b']);
+  });
 
   it('refuses relative roots, no roots and a missing file, by name', () => {
     expect(() => parseHelperConf('root srv', 'h.conf')).toThrow('h.conf: root "srv" is not an absolute path');
@@ -24,11 +26,9 @@ describe('helper.conf', () => {
     expect(rootedPath(conf, 'worker_dir', '/data/a b/..c')).toEqual({ index: 2, path: '..c' });
   });
 
-  it.each(['/srv/olx', '/srv', '/', '/srv/ol/../x'])('says that %s lies below no root', (dir) =>
-    expect(() => rootedPath(conf, 'Pkgs_dir', dir)).toThrow(
-      expect.objectContaining({ code: 'HELPER_DENIED', field: 'Pkgs_dir' }),
-    ),
-  );
+  it.each(['/srv/olx', '/srv', '/', '/srv/ol/../x'])('says that %s lies below no root', (dir) => {
+    expect(() => rootedPath(conf, 'Pkgs_dir', dir)).toThrow(`Pkgs_dir "${dir}" lies below no root`);
+  });
 
   it('makes the first message', () => {
     const settings = {
@@ -75,7 +75,9 @@ describe('helper errors', () => {
     [6, 'SANDBOX_CREATE'],
     [8, 'ZYGOTE_FAILED'],
     [99, 'HELPER_PROTOCOL'],
-  ])('map ag_code %i to %s', (code, expected) => expect(helperError('FORK', { ...base, code }).code).toBe(expected));
+  ])('map ag_code %i to %s', (code, expected) => {
+    expect(helperError('FORK', { ...base, code }).code).toBe(expected);
+  });
 
   it('explain exit codes', () => {
     expect(describeExit(11, null)).toMatch(/exit code 11 \(PRIV: not setuid root/);

@@ -32,11 +32,12 @@ describe('the mirror of protocol.h', () => {
     ['NAMES', protocol.NAMES],
     ['MAX_SLOTS', protocol.MAX_SLOTS],
     ['MAX_FDS', protocol.MAX_FDS],
-  ])('has AG_%s', (name, value) => expect(defines[name]).toBe(value));
+  ])('has AG_%s', (name, value) => {
+    expect(defines[name]).toBe(value);
+  });
 
   it('has every verb', () => {
-    const { VERB_END: _end, ...verbs } = enumOf('ag_verb', 'AG_');
-    expect(protocol.Verb).toEqual(verbs);
+    expect({ ...protocol.Verb, VERB_END: 15 }).toEqual(enumOf('ag_verb', 'AG_'));
   });
 
   it.each([
@@ -48,7 +49,9 @@ describe('the mirror of protocol.h', () => {
     ['ag_usage', 'AG_USE_', protocol.Usage],
     ['ag_kind', 'AG_', protocol.Kind],
     ['ag_stage', 'AG_ST_', protocol.Stage],
-  ])('has enum %s', (name, prefix, table) => expect(table).toEqual(enumOf(name, prefix)));
+  ])('has enum %s', (name, prefix, table) => {
+    expect(table).toEqual(enumOf(name, prefix));
+  });
 
   it('has every code and flag', () => {
     const codes = { ...enumOf('ag_code', 'AG_E_'), OK: 0 };
@@ -82,7 +85,9 @@ describe('records', () => {
 
   it('refuses what does not fit, by name', () => {
     const bytes = Buffer.alloc(protocol.REQUEST_BYTES);
-    const encode = (fields: protocol.RequestFields) => () => protocol.encodeRequest(bytes, 1, 1, fields);
+    const encode = (fields: protocol.RequestFields) => () => {
+      protocol.encodeRequest(bytes, 1, 1, fields);
+    };
     expect(encode({ name: ['ok', 'x'.repeat(256)] })).toThrow(/name\[1\]/);
     expect(encode({ name: ['a\0b'] })).toThrow(/name\[0\]/);
     expect(encode({ arg: [1, -1] })).toThrow(/arg\[1\]: -1/);
