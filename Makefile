@@ -11,6 +11,7 @@ CONF := $(DESTDIR)/etc/argyle/helper.conf
 
 # What the project needs of Debian, beside Node 20 and npm.
 APT_BUILD := make gcc g++ clang libc6-dev linux-libc-dev python3 python3-pip python3-wheel python3-setuptools ca-certificates curl
+APT_BENCH := docker.io
 APT_TEST := clang-format libclang-rt-14-dev black flake8 bubblewrap runc qemu-system-x86 busybox-static cpio
 
 # node-gyp compiles the FFI module against Node's own headers where the machine has them, and fetches nothing then.
@@ -22,7 +23,7 @@ endif
 PY_SOURCES = $(shell git ls-files '*.py')
 C_SOURCES = $(shell git ls-files 'sandbox-helper/*.c' 'sandbox-helper/*.h')
 
-.PHONY: help deps deps-apt build build-ts build-helper build-mirror lint lint-ts lint-format lint-c lint-py format test \
+.PHONY: help deps deps-apt deps-bench build build-ts build-helper build-mirror lint lint-ts lint-format lint-c lint-py format test \
 	test-unit test-integration test-contract test-e2e test-vm bench paper fuzz up down install uninstall clean
 
 help: ## list the targets
@@ -84,7 +85,10 @@ test-unit test-integration test-contract test-e2e: test-%: build
 test-vm: build ## the end-to-end tests in a guest that has cgroup v2 only
 	@node test/run.mjs vm
 
-bench: build ## measure against fork, python3, runc, bwrap and docker: out/bench/
+deps-bench:
+	@[ "$$(id -u)" != 0 ] || $(MAKE) --no-print-directory deps-apt APT_TEST='$(APT_TEST) $(APT_BENCH)'
+
+bench: deps-bench build ## measure against fork, python3, runc, bwrap and docker: out/bench/
 	npx tsc -p bench/tsconfig.json
 	node build/bench/main.js $(BENCH_ARGS)
 

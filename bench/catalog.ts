@@ -5,10 +5,7 @@ import { COLD_ECHO, COLD_PANDAS, Invocation, PANDAS_PINS, WARM_ECHO } from './su
 import { LiveWorker } from './subjects/live-worker';
 import { BarePython, Bubblewrap, RawFork } from './subjects/programs';
 
-/** What the guest's Python has imported when it is forked: its server's own modules. */
-const GUEST_IMPORTS = ['asyncio', 'json', 'socket', 'traceback', 'ctypes', 'email.parser', 'importlib.util'];
-/** Resident size of an idle root zygote, and of one that has imported pandas. */
-const ROOT_ZYGOTE_MB = 16;
+/** Resident size of a zygote that has imported pandas. */
 const PANDAS_ZYGOTE_MB = 80;
 
 /** Spares that the worker keeps ready where the bench wants one at every call. */
@@ -31,8 +28,8 @@ export function makeSubjects(root: string): Subject[] {
   const { fresh, forked, spare } = workers(root);
   const http = 'HTTP request to the head of the answer';
   return [
-    new RawFork(root, 'raw fork', ROOT_ZYGOTE_MB, GUEST_IMPORTS),
-    new RawFork(root, 'raw fork 80 MB', PANDAS_ZYGOTE_MB, GUEST_IMPORTS),
+    new RawFork(root, 'raw fork', 0),
+    new RawFork(root, 'raw fork 80 MB', PANDAS_ZYGOTE_MB),
     new BarePython(root),
     new Bubblewrap(root),
     new Runc(root),

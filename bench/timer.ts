@@ -27,7 +27,7 @@ export class Timer {
    */
   static async start(root: string, args: readonly string[] = []): Promise<Timer> {
     const script = join(root, 'bench/guest/timer.py');
-    const child = spawn('/usr/bin/python3', ['-I', script, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawn('/usr/bin/python3', ['-I', '-S', script, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
     const timer = new Timer(child, createInterface({ input: child.stdout }));
     Ready.parse(JSON.parse(await timer.line()));
     return timer;

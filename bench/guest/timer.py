@@ -52,13 +52,22 @@ def fork():
     return {"ms": (ready - started) / 1e6, "status": status, "output": ""}
 
 
+def import_guest(folder):
+    """Loads the guest's modules under the package name that its main.py gives them."""
+    package = type(sys)("_argyle")
+    package.__path__ = [folder]
+    sys.modules["_argyle"] = package
+    for name in ("boot", "channel", "zygote", "leaf"):
+        importlib.import_module(f"_argyle.{name}")
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--imports", default="", help="modules to import first, with commas")
+    parser.add_argument("--guest", help="import what a zygote's guest has imported, from here")
     parser.add_argument("--rss-mb", type=float, default=0, help="grow to this resident size")
     options = parser.parse_args()
-    for name in filter(None, options.imports.split(",")):
-        importlib.import_module(name)
+    if options.guest:
+        import_guest(options.guest)
     held_mb = int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     # Touched pages, as those of imported modules are: a fork has to copy their page tables.
     ballast = b"\x01" * int(max(options.rss_mb - held_mb, 0) * 2**20)

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { SkipSubject } from '../subject';
 import type { Subject } from '../subject';
@@ -68,26 +69,30 @@ export class Bubblewrap extends ProgramSubject {
   }
 }
 
-/** Forks an idle Python that has imported what a zygote's guest imports. */
+/** Forks an idle Python that has imported what the guest of a zygote has. */
 export class RawFork implements Subject {
   readonly about: string;
   private timer: Timer | undefined;
 
   /**
-   * @param rssMb resident size that the forked process is grown to
-   * @param imports modules it has imported
+   * @param rssMb resident size that the forked process is grown to; 0 leaves it at its own
    */
   constructor(
     private readonly root: string,
     readonly name: string,
     private readonly rssMb: number,
-    private readonly imports: readonly string[],
   ) {
-    this.about = `os.fork() of an idle ${rssMb} MB Python, until the child's first statement, no isolation`;
+    const size = rssMb === 0 ? 'its own size' : `${rssMb} MB`;
+    this.about = `os.fork() of an idle Python with the guest's modules, ${size}, until the child's first statement`;
   }
 
   async setup(): Promise<void> {
-    this.timer = await Timer.start(this.root, ['--rss-mb', String(this.rssMb), '--imports', this.imports.join(',')]);
+    this.timer = await Timer.start(this.root, [
+      '--rss-mb',
+      String(this.rssMb),
+      '--guest',
+      join(this.root, 'build/guest'),
+    ]);
   }
 
   async run(): Promise<number> {
