@@ -1,0 +1,83 @@
+import { existsSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { ArgyleError } from '../../../src/errors';
+import { failure, PackageFixture } from '../../support/package-fixture';
+
+jest.setTimeout(60_000);
+
+const TINY = 'argyle-sample-tiny==1.0.0';
+const fx = new PackageFixture();
+
+describe('failing', () => {
+  test('pip says why, nothing is left, and the next call retries', async () => {
+    const shared = fx.installer();
+    for (const attempt of [1, 2]) {
+      const error = await failure(shared.ensure(['argyle-sample-tiny==9.9']));
+      expect(error.code).toBe('INSTALL_FAILED');
+      expect(error.value).toBe('argyle-sample-tiny==9.9');
+      expect(error.message).toContain('No matching distribution found for argyle-sample-tiny==9.9');
+      expect(fx.sandbox.boots).toHaveLength(attempt);
+      expect(fx.onDisk()).toEqual([]);
+    }
+    expect(fx.pulls.map(({ meta }) => meta)).toEqual([undefined, undefined]);
+  });
+
+  test('a setup script that fails is told to the caller', async () => {
+    const error = await failure(fx.installer().ensure(['argyle-sample-badsetup']));
+    expect(error.message).toContain('argyle-sample-badsetup refuses to be installed');
+    expect(fx.onDisk()).toEqual([]);
+  });
+
+  test('packages before the failing one stay installed', async () => {
+    await failure(fx.installer().ensure([TINY, 'argyle-sample-nothing']));
+    expect(fx.onDisk()).toEqual([TINY]);
+  });
+
+  test.each(['../..', '-r', 'a/b', 'https://x'])('%s never reaches pip or the disk', async (spec) => {
+    expect((await failure(fx.installer().ensure([spec]))).code).toBe('REQUIREMENT_INVALID');
+    expect(fx.sandbox.boots).toEqual([]);
+    expect(fx.onDisk()).toEqual([]);
+  });
+
+  test('what the sandbox throws reaches the caller, and the staging directory goes', async () => {
+    const dies = fx.altered(() => Promise.reject(new ArgyleError('SANDBOX_DEAD', 'out of memory')));
+    expect((await failure(fx.installer({ sandbox: dies }).ensure([TINY]))).code).toBe('SANDBOX_DEAD');
+    expect(fx.onDisk()).toEqual([]);
+  });
+
+  test('a pip that claims success and leaves nothing is not believed', async () => {
+    const lies = fx.altered(() => Promise.resolve({ ok: true, code: 0, deps: [], top_level: [], output: 'done' }));
+    const error = await failure(fx.installer({ sandbox: lies }).ensure([TINY]));
+    expect(error.message).toContain('pip left no package behind');
+    expect(fx.onDisk()).toEqual([]);
+  });
+
+  test('a marker that the installer planted is not written through', async () => {
+    const victim = join(fx.pkgsDir, 'victim');
+    const plants = fx.altered(async (boot, stage) => {
+      const result = await fx.sandbox.run(boot, stage);
+      symlinkSync(victim, join(fx.pkgsDir, stage, 'argyle.json'));
+      return result;
+    });
+    expect((await failure(fx.installer({ sandbox: plants }).ensure([TINY]))).code).toBe('INSTALL_FAILED');
+    expect(existsSync(victim)).toBe(false);
+    expect(fx.onDisk()).toEqual([]);
+  });
+
+  test("the end of pip's output is told, without the index's credentials", async () => {
+    const output = `${'x'.repeat(5000)} Looking in indexes: https://user:secret@index.example/simple END`;
+    const fails = fx.altered(() => Promise.resolve({ ok: false, code: 1, deps: [], top_level: [], output }));
+    const error = await failure(fx.installer({ sandbox: fails }).ensure([TINY]));
+    expect(error.message).toContain('//****@index.example/simple END');
+    expect(error.message).not.toContain('secret');
+    expect(error.message.length).toBeLessThan(2200);
+  });
+
+  test('names out of a sandbox that are no module names are dropped', async () => {
+    const odd = fx.altered(async (boot, stage) => ({
+      ...(await fx.sandbox.run(boot, stage)),
+      top_level: ['ok', 'a b', '../x', 'é', '9'],
+    }));
+    expect(await fx.installer({ sandbox: odd }).ensure([TINY])).toEqual([{ spec: TINY, modules: ['ok', 'é'] }]);
+  });
+});
