@@ -65,7 +65,7 @@ export function packageSources(env: Readonly<Record<string, string>>): URL[] {
   const names = ['PIP_INDEX_URL', 'PIP_EXTRA_INDEX_URL', 'PIP_FIND_LINKS', 'PIP_PROXY', 'http_proxy', 'https_proxy'];
   return names
     .flatMap((name) => (env[name] ?? '').split(/\s+/))
-    .filter((value) => value !== '')
+    .filter((value) => value !== '' && !value.startsWith('/'))
     .map((value) => (value.includes('://') ? value : `http://${value}`))
     .filter((value) => URL.canParse(value))
     .map((value) => new URL(value));

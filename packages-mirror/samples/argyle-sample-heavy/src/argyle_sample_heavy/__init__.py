@@ -1,4 +1,4 @@
-"""A heavy import without native code: 300 ms and 30 MB, unless ARGYLE_SAMPLE_HEAVY says otherwise."""
+"""Heavy without native code: 300 ms and 30 MB, unless ARGYLE_SAMPLE_HEAVY says otherwise."""
 
 from argyle_sample_cost import held_mb, spend
 
