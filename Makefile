@@ -111,7 +111,8 @@ install: build ## install for everyone (as root): PREFIX=/usr/local GROUP=argyle
 	rm -rf $(LIBEXEC)/guest && cp -r --no-preserve=ownership build/guest $(LIBEXEC)/guest
 	chmod -R u=rwX,go=rX $(LIBEXEC)
 	install -o root -g $(GROUP) -m 4750 build/sandbox-helper $(LIBEXEC)/sandbox-helper
-	@[ -e $(CONF) ] || { install -m 644 configs/helper.conf $(CONF); echo "wrote $(CONF): edit its roots and ids"; }
+	@[ -e $(CONF) ] || { sed "s/^caller_gid .*/caller_gid $$(getent group $(GROUP) | cut -d: -f3)/" configs/helper.conf >$(CONF); \
+		chmod 644 $(CONF); echo "wrote $(CONF): edit its roots and ids"; }
 	install -d -m 755 $(DESTDIR)$(PREFIX)/bin
 	ln -sfn $(PREFIX)/libexec/argyle/bin/ol $(DESTDIR)$(PREFIX)/bin/ol
 

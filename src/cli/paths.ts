@@ -6,7 +6,12 @@ import { ArgyleError } from '../errors';
 /** The directory that holds dist/, i.e. the repository or what `make install` made. */
 export const HOME = join(__dirname, '..', '..');
 
+const SETUID = 0o4000;
+
 const isFile = (path: string) => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+
+/** Root may run any helper; for others one that was only built, and is not setuid, is of no use. */
+const isUsable = (path: string) => process.getuid?.() === 0 || (statSync(path).mode & SETUID) !== 0;
 
 /**
  * The sandbox helper: the one that `argyle.helper` names, else the built one, else the one installed beside the
@@ -18,7 +23,8 @@ export function findHelper(setting: string, home = HOME): string {
     join(home, 'sandbox-helper'),
     '/usr/local/libexec/argyle/sandbox-helper',
   ];
-  const found = (setting === '' ? places : [setting]).find(isFile);
+  const there = (setting === '' ? places : [setting]).filter(isFile);
+  const found = there.find(isUsable) ?? there[0];
   if (found !== undefined) return found;
   const looked = setting === '' ? places.join(', ') : setting;
   throw new ArgyleError('HELPER_START', `the sandbox helper is not at ${looked}: run make build or make install`, {

@@ -43,7 +43,8 @@ export async function wipeWorkerDir(workerDir: string): Promise<void> {
 
 async function cleanDirty(workerDir: string, config: Config | undefined, services: Services): Promise<void> {
   await wipeWorkerDir(workerDir);
-  if (config !== undefined) await services.cleanupLeftovers(config);
+  // Without a usable config or helper nothing more can be done here, and the next start does it, too.
+  if (config !== undefined) await services.cleanupLeftovers(config).catch(() => undefined);
   removePidFile(workerDir);
 }
 

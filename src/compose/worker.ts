@@ -1,0 +1,127 @@
+/** Puts a whole worker together and takes it apart again in the right order. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RunningWorker } from '../cli/services';
+import type { Config } from '../config';
+import { ArgyleError } from '../errors';
+import { listenPidSocket, listenTcp } from '../event/listeners';
+import { buildServer } from '../event/server';
+import { DepTraceFile } from '../lambda/dep-trace';
+import { LambdaManager } from '../lambda/manager';
+import { openStore } from '../lambda/registry/open-store';
+import { Registry } from '../lambda/registry/registry';
+import { lambdaSettings } from '../lambda/settings';
+import type { RootLog } from '../log';
+import { StatsRegistry } from '../metrics';
+import { WorkerMetrics } from '../metrics/prometheus';
+import { startSandboxes } from './sandboxes';
+
+export { cleanupLeftovers } from './sandboxes';
+
+/** Running requests have this long to end once the worker is told to stop, in ms. */
+const GRACE_MS = 10_000;
+const MB = 2 ** 20;
+
+/** Steps that undo a start, to be run last first. */
+class Closers {
+  private readonly steps: (() => Promise<void> | void)[] = [];
+
+  add(step: () => Promise<void> | void): void {
+    this.steps.unshift(step);
+  }
+
+  /** Runs every step although some may fail, then throws the first failure. */
+  async run(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const step of this.steps.splice(0)) {
+      try {
+        await step();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+}
+
+function checkSupported(config: Config): void {
+  if (config.sandbox === 'docker') {
+    throw new ArgyleError('CONFIG_INVALID', 'this worker has no docker sandboxes; set sandbox to "sock"', {
+      field: 'sandbox',
+      value: config.sandbox,
+    });
+  }
+}
+
+async function assemble(
+  config: Config,
+  log: RootLog,
+  closers: Closers,
+): Promise<Pick<RunningWorker, 'port' | 'failed'>> {
+  const stats = new StatsRegistry();
+  const metrics = new WorkerMetrics();
+  const depTrace = new DepTraceFile(join(config.worker_dir, 'dep-trace.json'), (err) => {
+    log.logger.warn({ err }, 'dep-trace.json can no longer be written');
+  });
+  closers.add(() => depTrace.close());
+  closers.add(() => {
+    writeFileSync(join(config.worker_dir, 'stats.json'), stats.text());
+  });
+  const sandboxes = await startSandboxes(config, log, { stats, depTrace });
+  closers.add(() => sandboxes.close());
+  const store = await openStore(config.registry);
+  closers.add(() => store.close());
+  const manager = await LambdaManager.create({
+    provider: sandboxes.provider,
+    store,
+    packages: sandboxes.packages,
+    settings: lambdaSettings(config),
+    stats,
+    depTrace,
+    log: log.part('lambda'),
+    onStarted: (sandbox, ms) => {
+      metrics.sandboxStarted(sandbox.start, ms / 1000);
+    },
+  });
+  closers.add(() => manager.close(GRACE_MS));
+  const registry = await Registry.create(store, join(config.worker_dir, 'code'), config.argyle.max_upload_mb * MB);
+  metrics.observe({
+    instances: () => manager.counts,
+    queued: () => manager.counts.queued,
+    memory: () => ({ usedBytes: sandboxes.pool.usedMb * MB, totalBytes: sandboxes.pool.totalMb * MB }),
+    zygotes: () => sandboxes.zygotes.groups.live().length,
+  });
+  const app = buildServer({
+    invoker: manager,
+    registry,
+    stats,
+    metrics,
+    log: log.part('http'),
+    adminToken: config.argyle.admin_token,
+  });
+  const tcp = await listenTcp(app, config.worker_url, Number(config.worker_port));
+  // New connections are refused while those that run are answered.
+  closers.add(async () => {
+    await Promise.all([tcp.close(GRACE_MS), manager.close(GRACE_MS)]);
+  });
+  // Last of all: who gets an answer here may rely on the port.
+  const pid = await listenPidSocket(join(config.worker_dir, 'ol.sock'));
+  closers.add(() => pid.close(0));
+  const failed = new Promise<Error>((resolve) => tcp.server.once('error', resolve));
+  return { port: tcp.port, failed };
+}
+
+/** Starts a worker; resolves once its port is bound. A failed start leaves nothing behind. */
+export async function startWorker(config: Config, log: RootLog): Promise<RunningWorker> {
+  const closers = new Closers();
+  try {
+    checkSupported(config);
+    const { port, failed } = await assemble(config, log, closers);
+    return { port, failed, close: () => closers.run() };
+  } catch (error) {
+    await closers.run().catch((err: unknown) => {
+      log.logger.warn({ err }, 'cleaning up after a failed start failed, too');
+    });
+    throw error;
+  }
+}

@@ -1,0 +1,25 @@
+/** The one composition root: what the CLI is given, and the process that it runs in. */
+import { olCommand } from './cli';
+import { dispatch } from './cli/command';
+import type { Services } from './cli/services';
+import { createLog } from './log';
+
+/** Loaded only when a worker starts, so that short commands need neither Express nor FFI. */
+const services: Services = {
+  startWorker: async (config, log) => (await import('./compose/worker.js')).startWorker(config, log),
+  cleanupLeftovers: async (config) =>
+    (await import('./compose/worker.js')).cleanupLeftovers(config, createLog({ stream: process.stderr })),
+};
+
+/** Runs `ol` with the arguments behind the program's name; `script` is the file that was started. */
+export async function main(argv: readonly string[], script: string): Promise<void> {
+  const code = await dispatch(olCommand, argv, {
+    cwd: process.cwd(),
+    self: [process.execPath, script],
+    env: process.env,
+    services,
+    out: (text) => process.stdout.write(text),
+    err: (text) => process.stderr.write(text),
+  });
+  process.exit(code);
+}
