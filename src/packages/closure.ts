@@ -1,5 +1,5 @@
 /** The dependencies of a package as its metadata names them; only zygotes follow them. */
-import { normalizeLine, normalizeName, parseSpec } from './requirements';
+import { normalizeLine, parseSpec } from './requirements';
 
 export interface Dependency {
   /** In the form of normalizeName(). */
@@ -24,13 +24,11 @@ export function parseDependency(requiresDist: string): Dependency | undefined {
 }
 
 /**
- * Chooses the spec that stands for a dependency.
+ * The pin that stands for a dependency; undefined when there is none.
  * POLICY: a pin of the same package wins, whatever version range the dependency names: functions pin all they use, and
- * a zygote with another version could serve none of them. Without a pin the range itself is installed, as the
- * original does.
- * @param pins specs, e.g. the other packages of a zygote
+ * a zygote with another version could serve none of them.
+ * @param pins specs that have been parsed before
  */
-export function chooseSpec(dependency: Dependency, pins: readonly string[]): string {
-  const pin = pins.find((spec) => normalizeName(parseSpec(spec, 'pin').name) === dependency.name);
-  return pin ?? dependency.spec;
+export function choosePin(dependency: Dependency, pins: readonly string[]): string | undefined {
+  return pins.find((spec) => parseSpec(spec, 'pin').name === dependency.name);
 }

@@ -1,7 +1,7 @@
 /** Installs the packages that functions ask for: each spec once, in a fresh sandbox, shared by all functions. */
 import { ArgyleError, asArgyleError } from '../errors';
 import type { InstallerBoot, InstallerSandbox, InstallResult, PackageImport } from '../sandbox/types';
-import { chooseSpec, parseDependency } from './closure';
+import { choosePin, parseDependency } from './closure';
 import { selectEvictions } from './eviction';
 import { readPipEnv } from './pip-config';
 import { normalizeLine, parseRequirements, parseSpec } from './requirements';
@@ -75,12 +75,14 @@ export class PackageInstaller {
   }
 
   /**
-   * The packages that a zygote has to import for `specs`: them and, before them, all that their metadata depends on.
-   * A dependency is taken from `specs` or `pins` when they have that package; see chooseSpec().
+   * The packages that a zygote has to import for `specs`: them and, before them, what their metadata depends on. A
+   * dependency is taken from `specs` or `pins` when they have that package.
+   * POLICY: with `pins`, a dependency that nobody pins is left out, since no function with these pins may be served by
+   * a zygote that has imported it. Without, it is installed as the metadata name it, as the original does.
    * @throws as ensure()
    */
-  async resolveForZygote(specs: readonly string[], pins: readonly string[] = []): Promise<PackageImport[]> {
-    const candidates = [...specs, ...pins].map(normalizeLine);
+  async resolveForZygote(specs: readonly string[], pins?: readonly string[]): Promise<PackageImport[]> {
+    const candidates = [...specs, ...(pins ?? [])].map(normalizeLine);
     const closed = new Map<string, PackageImport | undefined>();
     const visit = async (spec: string): Promise<void> => {
       if (closed.has(spec)) return;
@@ -88,7 +90,9 @@ export class PackageInstaller {
       const meta = await this.get(spec);
       for (const line of meta.deps) {
         const dependency = parseDependency(line);
-        if (dependency !== undefined) await visit(chooseSpec(dependency, candidates));
+        if (dependency === undefined) continue;
+        const chosen = choosePin(dependency, candidates) ?? (pins === undefined ? dependency.spec : undefined);
+        if (chosen !== undefined) await visit(chosen);
       }
       closed.delete(spec); // to be placed anew, behind what it needs
       closed.set(spec, toImport(meta));

@@ -1,4 +1,4 @@
-import { chooseSpec, parseDependency } from '../../../src/packages/closure';
+import { choosePin, parseDependency } from '../../../src/packages/closure';
 
 describe('dependencies in metadata', () => {
   test.each([
@@ -14,9 +14,9 @@ describe('dependencies in metadata', () => {
     expect(parseDependency(line)).toEqual(expected);
   });
 
-  test('a pin of the same package stands for a dependency, else its own range does', () => {
+  test('a pin of the same package stands for a dependency, whatever its spelling', () => {
     const dependency = { name: 'typing-extensions', spec: 'typing-extensions>=4' };
-    expect(chooseSpec(dependency, ['numpy==2.1.0', 'typing.extensions==4.12.2'])).toBe('typing.extensions==4.12.2');
-    expect(chooseSpec(dependency, ['numpy==2.1.0'])).toBe('typing-extensions>=4');
+    expect(choosePin(dependency, ['numpy==2.1.0', 'typing.extensions==4.12.2'])).toBe('typing.extensions==4.12.2');
+    expect(choosePin(dependency, ['numpy==2.1.0'])).toBeUndefined();
   });
 });

@@ -108,6 +108,13 @@ describe('what a zygote imports', () => {
     expect(specs).toHaveLength(4);
   });
 
+  test('for a function with pins, what it does not pin is neither imported nor installed', async () => {
+    const packages = await fx.installer().resolveForZygote(['argyle-sample-web==1.0.0'], ['argyle-sample-json==1.0.0']);
+    const specs = packages.map(({ spec }) => spec);
+    expect(specs).toEqual(['argyle-sample-json==1.0.0', 'argyle-sample-web==1.0.0']);
+    expect(fx.onDisk()).toEqual(specs);
+  });
+
   test('packages that depend on each other in a circle are each imported once', async () => {
     const circular = fx.altered(async (boot, stage) => {
       const deps = boot.spec.startsWith('argyle-sample-tiny') ? ['argyle-sample-json'] : ['argyle-sample-tiny'];
