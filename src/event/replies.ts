@@ -1,6 +1,7 @@
 /** Answers in the words and with the headers of the original, which are those of Go's net/http. */
 import type { ServerResponse } from 'node:http';
-import { ArgyleError, asArgyleError } from '../errors';
+import type { ArgyleError } from '../errors';
+import { asArgyleError } from '../errors';
 
 const TEXT = 'text/plain; charset=utf-8';
 

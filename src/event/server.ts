@@ -83,9 +83,10 @@ export function buildApp(log: EventLog, addRoutes: (app: Express) => void): Expr
   app.use(muxRedirects());
   addRoutes(app);
   app.use(muxNotFound());
-  app.use((thrown: unknown, _req: Request, res: Response, _next: NextFunction) => {
+  app.use((thrown: unknown, _req: Request, res: Response, next: NextFunction) => {
     log.warn({ err: thrown }, 'a route failed');
-    if (res.headersSent) res.destroy();
+    // Express then cuts the connection.
+    if (res.headersSent) next(thrown);
     else if (thrown instanceof ArgyleError) sendThrown(res, thrown);
     else sendError(res, 500, 'internal error of the worker', 'INTERNAL');
   });

@@ -3,12 +3,14 @@ import { ArgyleError, asArgyleError } from '../errors';
 import type { Stats } from '../metrics';
 import type { Sandbox, SandboxProvider } from '../sandbox/types';
 import type { CodeVersion } from './code-version';
-import { Instance } from './instance';
+import { ENDED_EARLY, Instance } from './instance';
 import type { Invocation } from './invocation';
 import type { LambdaLog } from './ports';
 import { instancesToRetire, instancesToStart, smooth } from './scaling';
 import type { LambdaSettings } from './settings';
 import { sandboxLimits } from './settings';
+import type { Waiting } from './wait-queue';
+import { WaitQueue } from './wait-queue';
 
 /** Before the first sandbox was made: about what a fresh Python takes. */
 const GUESSED_COLD_MS = 30;
@@ -27,15 +29,6 @@ export interface PoolDeps {
   onStarted: (sandbox: Sandbox, ms: number) => void;
 }
 
-interface Waiting {
-  invocation: Invocation;
-  since: number;
-  attempts: number;
-  resolve: () => void;
-  reject: (error: ArgyleError) => void;
-  onAbort: () => void;
-}
-
 export interface PoolCounts {
   queued: number;
   busy: number;
@@ -46,7 +39,7 @@ export interface PoolCounts {
 
 export class InstancePool {
   private code: CodeVersion | undefined;
-  private readonly queue: Waiting[] = [];
+  private readonly queue = new WaitQueue();
   /** Most recently used last: that one is the least likely to be frozen. */
   private idle: Instance[] = [];
   private readonly busy = new Set<Instance>();
@@ -98,21 +91,10 @@ export class InstancePool {
     if (this.queue.length >= instanceQueue && this.idle.length === 0) {
       return Promise.reject(new ArgyleError('INSTANCE_QUEUE_FULL', 'lambda instance queue is full'));
     }
-    return new Promise((resolve, reject) => {
-      const onAbort = (): void => {
-        const index = this.queue.indexOf(waiting);
-        if (index < 0) return;
-        this.queue.splice(index, 1);
-        resolve();
-      };
-      const waiting = { invocation, since: this.deps.now(), attempts: 0, resolve, reject, onAbort };
-      if (invocation.signal.aborted) {
-        resolve();
-        return;
-      }
-      this.enqueue(waiting, 'push');
-      this.pump();
-    });
+    if (invocation.signal.aborted) return Promise.resolve();
+    const answered = this.queue.add(invocation, this.deps.now());
+    this.pump();
+    return answered;
   }
 
   /** Forgets dead instances and gives up those that nobody has needed for long. */
@@ -133,10 +115,7 @@ export class InstancePool {
   async close(deadline: Promise<void>): Promise<void> {
     this.closed = true;
     clearTimeout(this.timer);
-    for (const waiting of this.queue.splice(0)) {
-      waiting.invocation.signal.removeEventListener('abort', waiting.onAbort);
-      waiting.reject(shuttingDown());
-    }
+    while (this.queue.length > 0) this.queue.take()?.reject(shuttingDown());
     for (const instance of this.idle.splice(0)) this.end(instance, 'the worker is stopping');
     if (this.busy.size > 0) {
       await Promise.race([deadline, new Promise<void>((resolve) => (this.whenQuiet = resolve))]);
@@ -145,17 +124,6 @@ export class InstancePool {
     while (this.endings.size > 0) await Promise.all(this.endings);
     this.code?.release();
     this.code = undefined;
-  }
-
-  private enqueue(waiting: Waiting, how: 'push' | 'unshift'): void {
-    this.queue[how](waiting);
-    waiting.invocation.signal.addEventListener('abort', waiting.onAbort);
-  }
-
-  private dequeue(): Waiting | undefined {
-    const waiting = this.queue.shift();
-    waiting?.invocation.signal.removeEventListener('abort', waiting.onAbort);
-    return waiting;
   }
 
   /** Gives waiting requests to idle instances, and starts instances for the rest as scaling.ts says. */
@@ -167,10 +135,10 @@ export class InstancePool {
     while (this.queue.length > 0) {
       const instance = this.idle.pop();
       if (instance === undefined) break;
-      const waiting = this.dequeue();
+      const waiting = this.queue.take();
       if (waiting !== undefined) this.track(this.serve(instance, waiting));
     }
-    const [head] = this.queue;
+    const { head } = this.queue;
     if (head === undefined) return;
     const nowMs = this.deps.now();
     const { code } = this;
@@ -201,7 +169,10 @@ export class InstancePool {
     } catch (thrown) {
       this.starting--;
       code.release();
-      this.startFailed(asArgyleError('SANDBOX_CREATE', thrown));
+      const error = asArgyleError('SANDBOX_CREATE', thrown);
+      const message = `could not create Sandbox: ${error.message}\n`;
+      this.startFailed(new ArgyleError(error.code, message, { cause: error }));
+      this.pump();
       return;
     }
     this.starting--;
@@ -218,13 +189,11 @@ export class InstancePool {
   /** A start that failed costs one request its answer, unless other instances will serve it anyway. */
   private startFailed(error: ArgyleError): void {
     this.deps.log.warn({ lambda: this.name, code: error.code, err: error }, 'could not make a sandbox');
-    if (this.busy.size + this.idle.length > 0) {
+    if (this.busy.size > 0 || this.idle.some((instance) => instance.usable)) {
       this.noStartBefore = this.deps.now() + RETRY_START_MS;
     } else {
-      const message = `could not create Sandbox: ${error.message}\n`;
-      this.dequeue()?.reject(new ArgyleError(error.code, message, { cause: error }));
+      this.queue.take()?.reject(error);
     }
-    this.pump();
   }
 
   private async serve(instance: Instance, waiting: Waiting): Promise<void> {
@@ -253,7 +222,7 @@ export class InstancePool {
     waiting.attempts++;
     if (this.closed) waiting.reject(shuttingDown());
     else if (waiting.invocation.signal.aborted) waiting.resolve();
-    else if (waiting.attempts < MAX_ATTEMPTS) this.enqueue(waiting, 'unshift');
+    else if (waiting.attempts < MAX_ATTEMPTS) this.queue.putBack(waiting);
     else waiting.reject(new ArgyleError('SANDBOX_DEAD', 'RoundTrip failed: sandboxes end before they are used'));
   }
 
@@ -261,7 +230,8 @@ export class InstancePool {
   private putBack(instance: Instance): void {
     const { code } = instance;
     const used = instance.timesServed > 0 && !code.facts.config.reuseSandbox;
-    if (this.closed || code !== this.code || used || !instance.usable) this.end(instance, 'served its last request');
+    const fit = instance.usable || instance.stillborn;
+    if (this.closed || code !== this.code || used || !fit) this.end(instance, 'served its last request');
     else {
       this.idle.push(instance);
       instance.park();
@@ -270,8 +240,21 @@ export class InstancePool {
 
   private dropDead(): void {
     if (this.idle.every((instance) => instance.usable)) return;
-    for (const instance of this.idle) if (!instance.usable) this.end(instance, 'found dead');
+    const dead = this.idle.filter((instance) => !instance.usable);
     this.idle = this.idle.filter((instance) => instance.usable);
+    for (const instance of dead) {
+      if (instance.stillborn) this.track(this.mourn(instance));
+      else this.end(instance, 'found dead');
+    }
+  }
+
+  /** Without this, a function whose sandboxes end at once would be started over and over for a request that waits. */
+  private async mourn(instance: Instance): Promise<void> {
+    this.starting++;
+    const error = await instance.failure('SANDBOX_DEAD', ENDED_EARLY);
+    this.starting--;
+    this.startFailed(error);
+    this.pump();
   }
 
   private end(instance: Instance, reason: string): void {

@@ -1,6 +1,7 @@
 /** A sandbox that serves one function: one request at a time, frozen while idle, gone at the first failure. */
 import type { Stats } from '../metrics';
 import { ArgyleError } from '../errors';
+import type { ErrorCode } from '../errors';
 import type { Sandbox } from '../sandbox/types';
 import type { CodeVersion } from './code-version';
 import { Exchange } from './exchange';
@@ -9,6 +10,9 @@ import type { LambdaLog } from './ports';
 
 /** Asking a sandbox for its description must not hold up an answer for longer than this. */
 const DEBUG_MS = 1000;
+
+/** Of a sandbox that ended before its first request. */
+export const ENDED_EARLY = 'the sandbox ended before it served a request';
 
 export interface InstanceOptions {
   stats: Stats;
@@ -29,6 +33,7 @@ export class Instance {
   private pauseTimer: NodeJS.Timeout | undefined;
   private exchange: Exchange | undefined;
   private served = 0;
+  private ended: boolean;
   private gone: Promise<void> | undefined;
 
   /** Takes over one hold of `code`, released when the sandbox is gone. */
@@ -38,7 +43,16 @@ export class Instance {
     private readonly options: InstanceOptions,
   ) {
     this.idleSince = options.now();
-    void sandbox.exited.then(() => this.exchange?.sandboxExited());
+    this.ended = sandbox.dead !== undefined;
+    void sandbox.exited.then(() => {
+      this.ended = true;
+      this.exchange?.sandboxExited();
+    });
+  }
+
+  /** It ended by itself before it served anything: its code is at fault, and so will be the next one's. */
+  get stillborn(): boolean {
+    return this.served === 0 && this.exchange === undefined && this.ended;
   }
 
   /** False once destroyed, evicted or ended by itself. */
@@ -76,7 +90,10 @@ export class Instance {
    * @throws ArgyleError SANDBOX_DEAD, TIMEOUT with the contract's message when no response had begun
    */
   async serve(invocation: Invocation, runtimeMs: number): Promise<ServeResult> {
-    if (!(await this.wake())) return 'retry';
+    if (!(await this.wake())) {
+      if (this.stillborn) throw await this.failure('SANDBOX_DEAD', ENDED_EARLY);
+      return 'retry';
+    }
     const startMs = this.options.now();
     const exchange = new Exchange(this.sandbox, invocation, runtimeMs);
     this.exchange = exchange;
@@ -100,12 +117,16 @@ export class Instance {
           void this.destroy('found dead');
           return 'retry';
         }
-        const state = await this.describe();
-        void this.destroy(outcome.message);
-        const message = `RoundTrip failed: ${outcome.message}\n\nSandbox State: ${state.trimEnd()}`;
-        throw new ArgyleError(outcome.timeout ? 'TIMEOUT' : 'SANDBOX_DEAD', message);
+        throw await this.failure(outcome.timeout ? 'TIMEOUT' : 'SANDBOX_DEAD', outcome.message);
       }
     }
+  }
+
+  /** Destroys the sandbox and tells of it in the contract's words. */
+  async failure(code: ErrorCode, why: string): Promise<ArgyleError> {
+    const state = await this.describe();
+    void this.destroy(why);
+    return new ArgyleError(code, `RoundTrip failed: ${why}\n\nSandbox State: ${state.trimEnd()}`);
   }
 
   /** The sandbox's description; never rejects and never takes longer than a second. */

@@ -3,7 +3,7 @@
  * names the field. Environment values keep the text they were written with: `1.10` stays `1.10`.
  */
 import { isAlias, isMap, isScalar, isSeq, parseAllDocuments } from 'yaml';
-import type { Document, ParsedNode } from 'yaml';
+import type { Document } from 'yaml';
 import { ArgyleError } from '../errors';
 import type { LambdaConfig, LambdaLimits } from './lambda-config';
 import { defaultLambdaConfig } from './lambda-config';
@@ -90,7 +90,7 @@ class Value {
  * @throws ArgyleError LAMBDA_CONFIG; an empty or comment-only file ends in `EOF`
  */
 export function parseOlYaml(text: string): LambdaConfig {
-  const docs = parseAllDocuments<ParsedNode>(text, { uniqueKeys: true, logLevel: 'silent', prettyErrors: false });
+  const docs = parseAllDocuments(text, { uniqueKeys: true, logLevel: 'silent', prettyErrors: false });
   const [doc] = docs;
   if (doc === undefined) fail('EOF');
   const [error] = doc.errors;

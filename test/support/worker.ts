@@ -52,7 +52,7 @@ export async function archive(files: Record<string, string>): Promise<Buffer> {
     await writeFile(path.join(dir, name), text);
   }
   const chunks: Buffer[] = [];
-  for await (const chunk of tar.create({ cwd: dir, gzip: true }, Object.keys(files))) chunks.push(chunk as Buffer);
+  for await (const chunk of tar.create({ cwd: dir, gzip: true }, Object.keys(files))) chunks.push(chunk);
   await rm(dir, { recursive: true });
   return Buffer.concat(chunks);
 }
