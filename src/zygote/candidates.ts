@@ -43,13 +43,29 @@ export function without(
       );
 }
 
+/** A set with what its intersections need, so that thousands of them stay cheap. */
+interface Prepared {
+  readonly pins: readonly PinKey[];
+  readonly keys: ReadonlySet<PinKey>;
+  /** Version by name, as whole keys. */
+  readonly byName: ReadonlyMap<string, PinKey>;
+}
+
+function prepare(pins: readonly PinKey[]): Prepared {
+  return { pins, keys: new Set(pins), byName: new Map(pins.map((key) => [nameOfKey(key), key])) };
+}
+
 /** What two closed sets share, closed again. Both sorted; so is the result. */
 export function intersect(a: readonly PinKey[], b: readonly PinKey[], requiresOf: RequiresOf): readonly PinKey[] {
-  const inB = new Set(b);
-  const common = a.filter((key) => inB.has(key));
-  if (common.length === 0 || common.length === a.length || common.length === b.length) return common;
-  const rest = new Set(a.filter((key) => !inB.has(key)).map(nameOfKey));
-  const conflicts = new Set(b.map(nameOfKey).filter((name) => rest.has(name)));
+  return intersectPrepared(prepare(a), prepare(b), requiresOf);
+}
+
+function intersectPrepared(a: Prepared, b: Prepared, requiresOf: RequiresOf): readonly PinKey[] {
+  const [small, large] = a.pins.length < b.pins.length ? [a, b] : [b, a];
+  const common = small.pins.filter((key) => large.keys.has(key));
+  if (common.length === 0 || common.length === small.pins.length) return common;
+  const conflicts = new Set<string>();
+  for (const [name, key] of small.byName) if ((large.byName.get(name) ?? key) !== key) conflicts.add(name);
   return conflicts.size === 0 ? common : dropDependants(common, conflicts, requiresOf, true);
 }
 
@@ -99,36 +115,55 @@ export function candidateSets(
   requiresOf: RequiresOf,
   limits: CandidateLimits,
 ): (readonly PinKey[])[] {
-  const weights = new Map<string, { pins: readonly PinKey[]; weight: number }>();
-  const add = (pins: readonly PinKey[], weight: number): void => {
-    if (pins.length === 0) return;
+  interface Entry {
+    readonly pins: readonly PinKey[];
+    readonly ms: number;
+    weight: number;
+    prepared?: Prepared;
+  }
+  const entries = new Map<string, Entry>();
+  const entryOf = (pins: readonly PinKey[]): Entry => {
     const id = setId(pins);
-    const known = weights.get(id);
-    if (known === undefined) weights.set(id, { pins, weight });
-    else known.weight += weight;
+    let entry = entries.get(id);
+    if (entry === undefined) {
+      entry = { pins, ms: pins.reduce((sum, key) => sum + costOf(key).ms, 0), weight: 0 };
+      entries.set(id, entry);
+    }
+    return entry;
   };
-  const msOf = (pins: readonly PinKey[]): number => pins.reduce((sum, key) => sum + costOf(key).ms, 0);
   for (const { pins, ratePerSec } of demands) {
-    add(pins, ratePerSec * msOf(pins));
-    const heavy = [...pins].sort((a, b) => costOf(b).ms - costOf(a).ms).slice(0, limits.heavyPerSet);
-    for (const key of heavy) {
+    const whole = entryOf(pins);
+    whole.weight += ratePerSec * whole.ms;
+    for (const key of costliest(pins, costOf, limits.heavyPerSet)) {
       const closure = closureIn(pins, key, requiresOf);
-      if (closure !== undefined && closure.length < pins.length) add(closure, ratePerSec * msOf(closure));
+      if (closure === undefined || closure.length === pins.length) continue;
+      const part = entryOf(closure);
+      part.weight += ratePerSec * part.ms;
     }
   }
-  const heaviest = (count: number): { pins: readonly PinKey[]; weight: number }[] =>
-    [...weights.values()].sort((a, b) => b.weight - a.weight).slice(0, count);
+  entries.delete('');
+  const heaviest = (count: number): Entry[] =>
+    [...entries.values()].sort((a, b) => b.weight - a.weight).slice(0, count);
   for (const count of [limits.pairs, limits.pairs >> 1]) {
     const sets = heaviest(count);
     sets.forEach((a, index) => {
+      a.prepared ??= prepare(a.pins);
       for (const b of sets.slice(index + 1)) {
-        const common = intersect(a.pins, b.pins, requiresOf);
+        const common = intersectPrepared(a.prepared, (b.prepared ??= prepare(b.pins)), requiresOf);
         if (common.length === 0 || common.length === a.pins.length || common.length === b.pins.length) continue;
         // Weighed as a share of both: what it would save for them.
-        const ms = msOf(common);
-        add(common, a.weight * (ms / (msOf(a.pins) || 1)) + b.weight * (ms / (msOf(b.pins) || 1)));
+        const shared = entryOf(common);
+        shared.weight += (a.weight * shared.ms) / (a.ms || 1) + (b.weight * shared.ms) / (b.ms || 1);
       }
     });
   }
   return heaviest(limits.candidates).map((entry) => entry.pins);
+}
+
+function costliest(pins: readonly PinKey[], costOf: CostOf, count: number): PinKey[] {
+  const costs = pins.map((key) => ({ key, ms: costOf(key).ms }));
+  return costs
+    .sort((a, b) => b.ms - a.ms)
+    .slice(0, count)
+    .map(({ key }) => key);
 }

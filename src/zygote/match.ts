@@ -49,7 +49,8 @@ export function pinOf(spec: string, installed?: string): PackagePin {
 
 /** The package's name in a key. */
 export function nameOfKey(key: PinKey): string {
-  return /^[^=<>!~[]*/.exec(key)?.[0] ?? key;
+  const end = key.indexOf('==');
+  return end > 0 ? key.slice(0, end) : key.replace(/[=<>!~[].*$/, '');
 }
 
 /** PEP 440 equality; text that is not a PEP 440 version equals only itself. */

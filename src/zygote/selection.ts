@@ -17,6 +17,7 @@ export interface Option {
   /** Import ms and MB of all pins together. */
   readonly ms: number;
   readonly mb: number;
+  readonly keys: ReadonlySet<PinKey>;
   /** Indexes of the demands that this set may serve. */
   readonly covers: readonly number[];
   /** Set when such a zygote lives: its parent is then a fact and not a choice. */
@@ -46,6 +47,8 @@ export class Selection {
   /** ms that the best chosen zygote saves each demand, against a fork of the root. */
   private readonly best: number[];
   private readonly gains = new Map<string, number>();
+  /** The chosen zygote that each option not chosen yet would be forked from. */
+  private readonly parents = new Map<string, Chosen>();
   private readonly coveredBy: string[][];
 
   constructor(input: SelectionInput) {
@@ -76,10 +79,18 @@ export class Selection {
         ms += cost.ms;
         mb += cost.mb;
       }
-      this.options.set(id, { id, pins, ms, mb, covers, live: live.get(id) });
+      this.options.set(id, { id, pins, keys: new Set(pins), ms, mb, covers, live: live.get(id) });
       for (const index of covers) this.coveredBy[index]?.push(id);
     }
-    const root = this.options.get('') ?? { id: '', pins: [], ms: 0, mb: 0, covers: [], live: undefined };
+    const root = this.options.get('') ?? {
+      id: '',
+      pins: [],
+      keys: new Set(),
+      ms: 0,
+      mb: 0,
+      covers: [],
+      live: undefined,
+    };
     this.options.delete('');
     this.take(root, undefined);
   }
@@ -103,10 +114,11 @@ export class Selection {
         const gain = this.gain(option);
         if (gain <= 0) continue;
         const costMb = this.costMb(option);
-        if (costMb > left || gain < costMb * priceMsPerSecPerMb) continue;
+        if (costMb > left) continue;
         // POLICY: hysteresis. What lives is kept unless something is clearly better; what is made must pay for itself.
         if (option.live === undefined && gain * paybackSec < option.ms) continue;
         const ratio = (gain * (option.live === undefined ? 1 : stickiness)) / costMb;
+        if (ratio < priceMsPerSecPerMb) continue;
         if (pick === undefined || ratio > pick.ratio) pick = { option, ratio, costMb };
       }
       if (pick === undefined) return left;
@@ -120,6 +132,11 @@ export class Selection {
   drop(choice: Chosen): void {
     this.chosen.splice(this.chosen.indexOf(choice), 1);
     this.byId.delete(choice.option.id);
+    for (const [id, parent] of [...this.parents]) {
+      const option = parent === choice ? this.options.get(id) : undefined;
+      const next = option && this.searchParent(option);
+      if (next !== undefined) this.parents.set(id, next);
+    }
     for (const index of choice.option.covers) {
       const demand = this.demands[index];
       if (demand === undefined) continue;
@@ -215,14 +232,20 @@ export class Selection {
       const parent = this.byId.get(option.live.parent);
       if (parent !== undefined) return parent;
     }
-    const wanted = new Set(option.pins);
+    return this.parents.get(option.id);
+  }
+
+  /** Finds the chosen zygote with the most MB in common; none but the root may be the answer. */
+  private searchParent(option: Option): Chosen | undefined {
     let best: Chosen | undefined;
-    for (const choice of this.chosen) {
-      if (choice.depth >= this.params.maxDepth || choice.option.pins.length >= option.pins.length) continue;
-      if (best !== undefined && choice.option.mb <= best.option.mb) continue;
-      if (servesKeys(choice.option.pins, wanted)) best = choice;
-    }
+    for (const choice of this.chosen) if (this.isBetterParent(choice, best, option)) best = choice;
     return best;
+  }
+
+  private isBetterParent(choice: Chosen, best: Chosen | undefined, option: Option): boolean {
+    if (choice.depth >= this.params.maxDepth || choice.option.pins.length >= option.pins.length) return false;
+    if (best !== undefined && choice.option.mb <= best.option.mb) return false;
+    return servesKeys(choice.option.pins, option.keys);
   }
 
   private takeWithAncestors(option: Option): void {
@@ -234,6 +257,9 @@ export class Selection {
     const choice: Chosen = { option, parent, depth: parent === undefined ? 0 : parent.depth + 1 };
     this.chosen.push(choice);
     this.byId.set(option.id, choice);
+    for (const other of this.options.values()) {
+      if (this.isBetterParent(choice, this.parents.get(other.id), other)) this.parents.set(other.id, choice);
+    }
     if (parent === undefined) return;
     for (const index of option.covers) {
       const demand = this.demands[index];

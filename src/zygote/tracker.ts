@@ -3,6 +3,7 @@ import type { StartKind } from '../sandbox/types';
 import { setId } from './candidates';
 import { CostBook } from './costs';
 import { diff } from './diff';
+import { Ghosts } from './ghosts';
 import { nameOfKey } from './match';
 import { DEFAULT_PARAMS, type PolicyParams } from './params';
 import { desiredTree } from './popularity';
@@ -29,7 +30,15 @@ export interface StartObservation {
   readonly preimported: readonly PinKey[];
   /** What the handler then spent on its own imports; undefined when it did not report. */
   readonly importMs?: number;
+  /** The function, and ms from request to running handler: what keeping an instance would have saved. */
+  readonly fn?: string;
+  readonly coldMs?: number;
+  /** Part of coldMs that was spent waiting for memory. */
+  readonly waitMs?: number;
 }
+
+/** Ghosts of evicted instances are remembered for this share of the budget. */
+const GHOST_SHARE = 0.1;
 
 interface Tracked {
   readonly pins: readonly PinKey[];
@@ -47,6 +56,7 @@ export class PopularityTracker {
   private readonly slowMs: number;
   private readonly maxSets: number;
   private readonly sets = new Map<string, Tracked>();
+  private readonly ghosts: Ghosts;
   private readonly requirements = new Map<PinKey, readonly string[]>();
   /** Reason by key or by bare name. */
   private readonly exclusions = new Map<string, string>();
@@ -58,6 +68,7 @@ export class PopularityTracker {
     this.fastMs = options.fastHalfLifeMs ?? 10 * 60_000;
     this.slowMs = options.slowHalfLifeMs ?? 120 * 60_000;
     this.maxSets = options.maxSets ?? 4096;
+    this.ghosts = new Ghosts(this.fastMs, 0);
   }
 
   /** Notes one cold start. Cheap: called on the request path. */
@@ -72,6 +83,10 @@ export class PopularityTracker {
     tracked.slow += 1;
     this.sets.set(id, tracked);
     if (this.sets.size > this.maxSets * 1.25) this.forget(start.atMs);
+    if (start.fn !== undefined && start.coldMs !== undefined) {
+      this.ghosts.started(start.fn, start.coldMs, start.atMs);
+    }
+    if (start.waitMs !== undefined && start.waitMs > 0) this.ghosts.waited(start.waitMs, start.atMs);
     if (start.importMs === undefined) return;
     const already = new Set(start.preimported);
     this.costs.handlerImported(
@@ -79,6 +94,11 @@ export class PopularityTracker {
       start.importMs,
     );
     if (already.size === 0) tracked.importMs = (tracked.importMs ?? start.importMs) * 0.7 + start.importMs * 0.3;
+  }
+
+  /** Notes that an idle instance had to go to make room; see Ghosts. */
+  evicted(fn: string, mb: number, atMs: number): void {
+    this.ghosts.evicted(fn, mb, atMs);
   }
 
   /** Notes what a zygote measured while importing one package. */
@@ -126,7 +146,8 @@ export class PopularityTracker {
 
   /**
    * Decides what to hold from now on.
-   * @param budgetMb for zygotes, replicas and spares
+   * @param budgetMb the most that zygotes, replicas and spares may hold; within it they get what they are worth more
+   *   for than paused instances
    * @param live what the provider holds, creating and draining ones included
    */
   tick(
@@ -134,6 +155,9 @@ export class PopularityTracker {
     budgetMb: number,
     live: readonly LiveZygote[],
   ): { desired: DesiredTree; actions: ZygoteAction[] } {
+    this.ghosts.capMb = budgetMb * GHOST_SHARE;
+    const price = this.ghosts.price(nowMs);
+    const params = { ...this.params, priceMsPerSecPerMb: Math.max(price, this.params.priceMsPerSecPerMb) };
     const desired = desiredTree({
       demands: this.demands(nowMs),
       costOf: this.costs.of,
@@ -141,7 +165,7 @@ export class PopularityTracker {
       budgetMb,
       live,
       excluded: (key) => this.exclusions.has(key) || this.exclusions.has(nameOfKey(key)),
-      params: this.params,
+      params,
     });
     return { desired, actions: diff(live, desired) };
   }

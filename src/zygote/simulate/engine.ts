@@ -15,6 +15,10 @@ export interface ColdStart {
   readonly zygote: SimZygote | undefined;
   /** What the handler spent on imports. */
   readonly importMs: number;
+  /** Time from request to running handler. */
+  readonly coldMs: number;
+  /** Part of it that was spent waiting for memory. */
+  readonly waitMs: number;
 }
 
 export interface SimPolicy {
@@ -22,6 +26,8 @@ export interface SimPolicy {
   /** Called before the first invocation. */
   start?(world: World): void;
   coldStart?(world: World, cold: ColdStart): void;
+  /** Called for every invocation, warm ones too. */
+  invoked?(fn: number, pins: readonly PinKey[]): void;
   /** Called every tickMs of simulated time. */
   tick?(world: World, nowMs: number): void;
   /** Called once, when the warm-up is over. */
@@ -42,6 +48,8 @@ export interface SimResult {
   /** Share of all import ms that zygotes spared. */
   readonly savedShare: number;
   readonly peakMb: number;
+  /** Part of the total that was spent waiting for memory. */
+  readonly waitMs: number;
   /** MB of zygotes and spares, mean over ticks. */
   readonly zygoteMb: number;
   readonly zygotesBuilt: number;
@@ -75,6 +83,7 @@ export function simulate(
   let hits = 0;
   let askedMs = 0;
   let sparedMs = 0;
+  let waitMs = 0;
   let zygoteMb = 0;
   let ticks = 0;
   let nextTickMs = tickMs;
@@ -89,6 +98,7 @@ export function simulate(
     }
     world.advance(atMs);
     if (index === countFrom) policy.warmedUp?.(world, atMs);
+    policy.invoked?.(fn, trace.functions[fn]?.pins ?? []);
     const warm = world.takeIdle(fn);
     if (warm !== undefined) {
       world.run(warm, atMs + invocation.execMs);
@@ -104,12 +114,22 @@ export function simulate(
     if (zygote !== undefined) zygote.usedAtMs = atMs;
     if (index >= countFrom) {
       colds.push(coldMs);
+      waitMs += made.atMs - atMs;
       askedMs += need.ms;
       sparedMs += zygote?.ms ?? 0;
       if ((zygote?.pins.length ?? 0) > 0) hits++;
     }
     const pins = trace.functions[fn]?.pins ?? [];
-    policy.coldStart?.(world, { atMs, fn, pins, start: start.kind, zygote, importMs: own.ms });
+    policy.coldStart?.(world, {
+      atMs,
+      fn,
+      pins,
+      start: start.kind,
+      zygote,
+      importMs: own.ms,
+      coldMs,
+      waitMs: made.atMs - atMs,
+    });
   });
   colds.sort((a, b) => a - b);
   return {
@@ -122,6 +142,7 @@ export function simulate(
     p99ColdMs: quantile(colds, 0.99),
     hitRate: colds.length === 0 ? 0 : hits / colds.length,
     savedShare: askedMs === 0 ? 0 : sparedMs / askedMs,
+    waitMs,
     peakMb: world.peakMb,
     zygoteMb: ticks === 0 ? 0 : zygoteMb / ticks,
     zygotesBuilt: world.built,

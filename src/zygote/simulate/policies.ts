@@ -3,13 +3,16 @@ import { setId } from '../candidates';
 import { DEFAULT_PARAMS, type PolicyParams } from '../params';
 import { desiredTree } from '../popularity';
 import { PopularityTracker, type TrackerOptions } from '../tracker';
-import type { DesiredTree, LiveZygote, ZygoteAction } from '../types';
+import type { DesiredTree, LiveZygote, PinKey, ZygoteAction } from '../types';
 import type { SimPolicy } from './engine';
 import type { PackageData } from './reqbench';
 import type { SimZygote, World } from './world';
 
 /** Share of the memory that zygotes and spares may hold; instances always have the rest. */
 export const ZYGOTE_SHARE = 0.5;
+
+/** The most that the popularity policy may give to zygotes; it finds the share by itself. */
+export const MAX_SHARE = 0.9;
 
 /** Every cold start is a fresh process that imports everything. */
 export function none(): SimPolicy {
@@ -22,24 +25,23 @@ export function rootOnly(): SimPolicy {
 }
 
 /**
- * A tree fitted to the cold starts of the warm-up, by the popularity policy's own algorithm and with the true costs of
+ * A tree fitted to the invocations of the warm-up, by the popularity policy's own algorithm and with the true costs of
  * all packages, and never changed again.
  */
 export function staticTree(data: PackageData, share = ZYGOTE_SHARE, params: PolicyParams = DEFAULT_PARAMS): SimPolicy {
-  const seen = new Map<string, { pins: readonly string[]; count: number }>();
-  let fitted = false;
+  const seen = new Map<string, { pins: readonly PinKey[]; count: number }>();
+  let fitted: DesiredTree | undefined;
   return {
     name: 'static',
     start: (world) => void world.create('', [], undefined, 0),
-    coldStart: (_world, { pins }) => {
-      if (fitted) return;
+    invoked: (_fn, pins) => {
+      if (fitted !== undefined) return;
       const entry = seen.get(setId(pins)) ?? { pins, count: 0 };
       entry.count++;
       seen.set(setId(pins), entry);
     },
     warmedUp: (world, nowMs) => {
-      fitted = true;
-      const desired = desiredTree({
+      fitted = desiredTree({
         demands: [...seen.values()].map(({ pins, count }) => ({ pins, ratePerSec: (count * 1000) / nowMs })),
         costOf: data.costOf,
         requiresOf: data.requiresOf,
@@ -48,10 +50,11 @@ export function staticTree(data: PackageData, share = ZYGOTE_SHARE, params: Poli
         excluded: () => false,
         params: { ...params, paybackSec: Infinity },
       });
-      for (const { id, parent, pins } of desired.zygotes) {
-        if (!world.zygotes.has(id)) world.create(id, pins, parentIn(world, parent), nowMs);
-      }
-      applyExtras(world, desired, nowMs);
+      hold(world, fitted, nowMs);
+    },
+    // What had to go under pressure comes back.
+    tick: (world, nowMs) => {
+      if (fitted !== undefined) hold(world, fitted, nowMs);
     },
   };
 }
@@ -94,20 +97,23 @@ export function popularity(data: PackageData, options: PopularityOptions = {}): 
   const known = new Set<string>();
   return {
     name: 'popularity',
-    start: (world) => void world.create('', [], undefined, 0),
-    coldStart: (_world, { atMs, pins, start, zygote, importMs }) => {
+    start: (world) => {
+      world.onEvict = (fn, mb, atMs) => tracker.evicted(`${fn}`, mb, atMs);
+      world.create('', [], undefined, 0);
+    },
+    coldStart: (_world, { atMs, fn, pins, start, zygote, importMs, coldMs, waitMs }) => {
       for (const key of pins) {
         const names = known.has(key) ? undefined : data.requiresOf(key);
         known.add(key);
         if (names !== undefined) tracker.requires(key, names);
       }
-      tracker.observe({ atMs, pins, start, preimported: zygote?.pins ?? [], importMs });
+      tracker.observe({ atMs, pins, start, preimported: zygote?.pins ?? [], importMs, fn: `${fn}`, coldMs, waitMs });
     },
     tick: (world, nowMs) => {
       for (const zygote of world.zygotes.values()) {
         if (zygote.state === 'ready') for (const key of zygote.pins) tracker.imported(key, data.costOf(key));
       }
-      const budgetMb = world.model.memoryMb * (options.share ?? ZYGOTE_SHARE);
+      const budgetMb = world.model.memoryMb * (options.share ?? MAX_SHARE);
       for (const action of tracker.tick(nowMs, budgetMb, liveZygotes(world)).actions) apply(world, action, nowMs);
     },
   };
@@ -128,10 +134,14 @@ function liveZygotes(world: World): LiveZygote[] {
   }));
 }
 
-function applyExtras(world: World, desired: DesiredTree, nowMs: number): void {
+function hold(world: World, desired: DesiredTree, nowMs: number): void {
+  for (const { id, parent, pins } of desired.zygotes) {
+    const above = parentIn(world, parent);
+    if (!world.zygotes.has(id) && (parent === undefined || above !== undefined)) world.create(id, pins, above, nowMs);
+  }
   for (const { id, replicas, spares } of desired.zygotes) {
     const zygote = world.zygotes.get(id);
-    if (zygote === undefined) continue;
+    if (zygote === undefined || zygote.state === 'draining') continue;
     world.setCopies(zygote, replicas, nowMs);
     world.setSpares(zygote, spares, nowMs);
   }

@@ -46,12 +46,15 @@ export class World {
   /** Background ms spent on making zygotes. */
   buildMs = 0;
   built = 0;
+  /** Told of every idle instance that has to go. */
+  onEvict: ((fn: number, mb: number, atMs: number) => void) | undefined;
   readonly zygotes = new Map<string, SimZygote>();
   private readonly idle = new Set<SimInstance>();
   private readonly idleOf: SimInstance[][];
   private readonly running = new Heap<Running>((a, b) => a.endMs - b.endMs);
   private readonly builds: { zygote: SimZygote; readyMs: number }[] = [];
   private queue: SimZygote[] = [];
+  private nowMs = 0;
 
   constructor(
     readonly model: CostModel,
@@ -63,6 +66,7 @@ export class World {
 
   /** Lets everything happen that is due. */
   advance(nowMs: number): void {
+    this.nowMs = nowMs;
     for (let next = this.running.peek(); next !== undefined && next.endMs <= nowMs; next = this.running.peek()) {
       this.running.pop();
       this.finish(next.instance);
@@ -98,8 +102,10 @@ export class World {
     let atMs = nowMs;
     while (!this.charge(mb)) {
       const next = this.running.pop();
-      if (next === undefined)
-        throw new RangeError(`the memory budget of ${this.model.memoryMb} MB cannot hold one instance of ${mb} MB`);
+      if (next === undefined) {
+        if (this.giveUpZygote(zygote)) continue;
+        throw new RangeError(`a memory budget of ${this.model.memoryMb} MB cannot hold an instance of ${mb} MB`);
+      }
       atMs = next.endMs;
       this.finish(next.instance);
     }
@@ -183,6 +189,21 @@ export class World {
     return best;
   }
 
+  /** Last resort when nothing is idle and nothing runs: spares, then the zygote that was not used for longest. */
+  private giveUpZygote(needed: SimZygote | undefined): boolean {
+    let oldest: SimZygote | undefined;
+    for (const zygote of this.zygotes.values()) {
+      if (zygote.spares.length > 0) {
+        this.setSpares(zygote, 0, 0);
+        return true;
+      }
+      if (zygote === needed || zygote.children.size > 0 || zygote.state === 'draining') continue;
+      if (oldest === undefined || zygote.usedAtMs < oldest.usedAtMs) oldest = zygote;
+    }
+    if (oldest !== undefined) this.retire(oldest);
+    return oldest !== undefined;
+  }
+
   private startBuilds(nowMs: number): void {
     while (this.builds.length < this.model.builders) {
       const zygote = this.queue.shift();
@@ -200,6 +221,7 @@ export class World {
       const [oldest] = this.idle;
       if (oldest === undefined) return false;
       this.evict(oldest);
+      this.onEvict?.(oldest.fn, oldest.mb, this.nowMs);
     }
     this.usedMb += mb;
     this.peakMb = Math.max(this.peakMb, this.usedMb);

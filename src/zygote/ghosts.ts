@@ -1,0 +1,62 @@
+/**
+ * What memory is worth to paused instances, measured instead of modelled: the last instances that were evicted are
+ * remembered as ghosts, up to some MB. A cold start of a ghost's function would have been warm with that much more
+ * memory, so its ms are what the memory would have saved. The rate of such ms per MB is the price that zygotes and
+ * spares have to beat to get the memory instead.
+ */
+export class Ghosts {
+  private readonly queue: { readonly fn: string; readonly mb: number; claimed: boolean }[] = [];
+  private heldMb = 0;
+  private savedMs = 0;
+  private atMs = 0;
+  private startMs: number | undefined;
+
+  constructor(
+    private readonly halfLifeMs: number,
+    /** MB of ghosts; set it to a small part of the memory that is fought over. */
+    public capMb: number,
+  ) {}
+
+  /** An idle instance had to go to make room. */
+  evicted(fn: string, mb: number, atMs: number): void {
+    this.startMs ??= atMs;
+    this.queue.push({ fn, mb, claimed: false });
+    this.heldMb += mb;
+    this.trim();
+  }
+
+  /** A function was started cold, in that many ms. */
+  started(fn: string, coldMs: number, atMs: number): void {
+    const ghost = this.queue.findLast((entry) => entry.fn === fn && !entry.claimed);
+    if (ghost === undefined) return;
+    // It keeps its place: it would hold its memory in the longer queue, too.
+    ghost.claimed = true;
+    this.decay(atMs);
+    this.savedMs += coldMs;
+  }
+
+  /** A cold start had to wait that long for memory: more of it would have saved the wait, whoever asked. */
+  waited(ms: number, atMs: number): void {
+    this.startMs ??= atMs;
+    this.decay(atMs);
+    this.savedMs += ms;
+  }
+
+  /** ms per second that one more MB for instances would save. */
+  price(nowMs: number): number {
+    if (this.startMs === undefined || this.capMb <= 0) return 0;
+    this.decay(nowMs);
+    const sinceMs = Math.max(1000, nowMs - this.startMs);
+    const perSecond = (1000 * Math.LN2) / (this.halfLifeMs * (1 - Math.pow(2, -sinceMs / this.halfLifeMs)));
+    return (this.savedMs * perSecond) / this.capMb;
+  }
+
+  private decay(nowMs: number): void {
+    this.savedMs *= Math.pow(2, -Math.max(0, nowMs - this.atMs) / this.halfLifeMs);
+    this.atMs = Math.max(nowMs, this.atMs);
+  }
+
+  private trim(): void {
+    while (this.heldMb > this.capMb && this.queue.length > 1) this.heldMb -= this.queue.shift()?.mb ?? 0;
+  }
+}
