@@ -1,5 +1,5 @@
 /** Installs the packages that functions ask for: each spec once, in a fresh sandbox, shared by all functions. */
-import { ArgyleError, asArgyleError } from '../errors';
+import { ArgyleError } from '../errors';
 import type { InstallerBoot, InstallerSandbox, InstallResult, PackageImport } from '../sandbox/types';
 import { choosePin, parseDependency } from './closure';
 import { selectEvictions } from './eviction';
@@ -167,14 +167,14 @@ export class PackageInstaller {
       const argv = ['install', '--no-deps', spec, '--cache-dir', '/tmp/.cache', '-t', target, ...this.indexArgv()];
       const result = await this.run(spec, stage, argv, target);
       const found = result.ok ? await this.store.survey(stage) : undefined;
-      if (found === undefined) throw failure(spec, result);
+      if (found === undefined) throw failure(spec, pipReason(result), result.output);
       const meta = toMeta(spec, found, result);
       await this.store.publish(stage, meta);
       published = true;
       void this.trim().catch(() => undefined); // what cannot be deleted now is tried again after the next install
       return meta;
     } catch (error) {
-      throw asArgyleError('INSTALL_FAILED', error);
+      throw error instanceof ArgyleError ? error : failure(spec, reasonOf(error));
     } finally {
       if (!published) await this.discard(stage);
     }
@@ -211,13 +211,20 @@ function toMeta(spec: string, found: { name: string; version: string; bytes: num
   return { spec, ...found, deps, topLevel };
 }
 
-function failure(spec: string, result: InstallResult): ArgyleError {
+function failure(spec: string, why: string, output = ''): ArgyleError {
   // Credentials of an index stand in URLs.
-  const output = result.output.replace(/\/\/[^\s/@]*@/g, '//****@').trim();
-  const tail = output.length > OUTPUT_TAIL ? `…${output.slice(-OUTPUT_TAIL)}` : output;
-  const why = result.ok ? 'pip left no package behind' : `pip exited with ${result.code}`;
-  return new ArgyleError('INSTALL_FAILED', `could not install ${spec}: ${why}\n${tail}`.trimEnd(), {
-    field: 'requirements.txt',
-    value: spec,
-  });
+  const shown = output.replace(/\/\/[^\s/@]*@/g, '//****@').trim();
+  const tail = shown.length > OUTPUT_TAIL ? `…${shown.slice(-OUTPUT_TAIL)}` : shown;
+  const options = { field: 'requirements.txt', value: spec };
+  return new ArgyleError('INSTALL_FAILED', `could not install ${spec}: ${why}\n${tail}`.trimEnd(), options);
+}
+
+function pipReason({ ok, code }: InstallResult): string {
+  return ok ? 'pip left no package behind' : `pip exited with ${code}`;
+}
+
+/** Errors of the file system are told without the paths of this machine. */
+function reasonOf(error: unknown): string {
+  const { syscall, code, message } = error as NodeJS.ErrnoException;
+  return syscall === undefined ? message : `${syscall} failed with ${code}`;
 }

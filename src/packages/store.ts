@@ -60,23 +60,18 @@ export class PackageStore {
     }
   }
 
-  /**
-   * Makes Pkgs_dir, and forbids others to list it: they may pass, as sandboxes do, but a staging directory's name is
-   * their only way to the one place that the sandbox's uid may write to.
-   */
+  /** Makes Pkgs_dir, which sandboxes of another uid must be able to pass. */
   async open(): Promise<void> {
-    await mkdir(this.pkgsDir, { recursive: true });
-    await chmod(this.pkgsDir, 0o711).catch((error: unknown) => {
-      if (!isErrno(error, 'EPERM')) throw error; // not the worker's own: its owner decides
-    });
+    await mkdir(this.pkgsDir, { recursive: true, mode: 0o755 });
   }
 
-  /** Makes an empty staging directory with a `files` that the sandbox may write; returns its name below Pkgs_dir. */
+  /** Makes an empty staging directory; returns its name below Pkgs_dir. The helper gives its `files` to the sandbox. */
   async stage(): Promise<string> {
     const name = stageName();
-    await mkdir(join(this.pkgsDir, name, FILES), { recursive: true });
-    await chmod(join(this.pkgsDir, name), 0o755);
-    await chmod(join(this.pkgsDir, name, FILES), 0o777);
+    for (const path of [join(this.pkgsDir, name), join(this.pkgsDir, name, FILES)]) {
+      await mkdir(path);
+      await chmod(path, 0o755); // whatever the umask
+    }
     return name;
   }
 
@@ -85,10 +80,8 @@ export class PackageStore {
    * stays and ours is removed.
    */
   async publish(stage: string, meta: PackageMeta): Promise<void> {
-    const files = join(this.pkgsDir, stage, FILES);
-    await chmod(files, 0o755).catch(async (error: unknown) => {
-      if ((await lstat(files)).mode & 0o022) throw error;
-    });
+    const { mode } = await lstat(join(this.pkgsDir, stage, FILES));
+    if (mode & 0o022) throw new Error(`the installer left ${FILES} writable by others`);
     await this.mark(stage, meta);
     try {
       await rename(join(this.pkgsDir, stage), join(this.pkgsDir, meta.spec));

@@ -67,7 +67,7 @@ export interface InstallResult {
 export interface InstallerSandbox {
   /**
    * Boots an installer whose /host is the directory `stagingName` below Pkgs_dir (made by the caller, with a
-   * `files` directory that the sandbox may write) and whose /packages is Pkgs_dir, and returns what it answered.
+   * `files` directory that the helper gives to the sandbox) and whose /packages is Pkgs_dir, and returns what it answered.
    * The sandbox is gone when this returns. A pip that fails is an answer with `ok` false; ArgyleError is thrown
    * when there was no answer: SANDBOX_CREATE, SANDBOX_DEAD (crash, out of memory), TIMEOUT.
    */

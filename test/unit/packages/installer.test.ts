@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { failure, PackageFixture } from '../../support/package-fixture';
 
@@ -57,12 +57,23 @@ describe('installing', () => {
     expect(existsSync(join(fx.pkgsDir, TINY, 'files/argyle_sample_tiny'))).toBe(true);
   });
 
-  test('the files are not writable by others once they are in place, and Pkgs_dir cannot be listed by them', async () => {
+  test('what is in place is not writable by others, and never was', async () => {
     const shared = fx.installer();
     await shared.start();
     await shared.ensure([TINY]);
     expect(statSync(join(fx.pkgsDir, TINY, 'files')).mode & 0o777).toBe(0o755);
-    expect(statSync(fx.pkgsDir).mode & 0o777).toBe(0o711);
+    expect(statSync(join(fx.pkgsDir, TINY)).mode & 0o777).toBe(0o755);
+    const opens = fx.altered(async (boot, stage) => {
+      const result = await fx.sandbox.run(boot, stage);
+      chmodSync(join(fx.pkgsDir, stage, 'files'), 0o777);
+      return result;
+    });
+    const error = await failure(fx.installer({ sandbox: opens }).ensure(['argyle-sample-tiny==1.1.0']));
+    expect([error.code, error.message]).toEqual([
+      'INSTALL_FAILED',
+      'could not install argyle-sample-tiny==1.1.0: the installer left files writable by others',
+    ]);
+    expect(fx.onDisk()).toEqual([TINY]);
   });
 
   test('without a mirror, the environment says where packages come from', async () => {
