@@ -58,12 +58,12 @@ interface RawArgyle {
 }
 
 /**
- * Finds a file of the build: `sandbox-helper/build/NAME` in this module's directory or the nearest one above it.
+ * Finds a file of the build: `build/NAME` in this module's directory or the nearest one above it.
  * Works from the sources and from dist/ alike.
  */
 export function findBuilt(name: string): string | undefined {
   for (let dir = __dirname; ; dir = dirname(dir)) {
-    const path = join(dir, 'sandbox-helper', 'build', name);
+    const path = join(dir, 'build', name);
     if (existsSync(path)) return path;
     if (dir === dirname(dir)) return undefined;
   }

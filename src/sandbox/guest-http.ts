@@ -66,20 +66,23 @@ export class GuestHttp {
   private hand(callback: (...args: [null, Socket] | [Error, null]) => void): void {
     const socket = this.first ?? this.connect();
     this.first = undefined;
-    if (socket.destroyed) {
-      callback(socket.errored ?? new Error('the connection to the sandbox is closed'), null);
-    } else if (socket.connecting) {
-      const failed = (error: Error): void => {
-        callback(error, null);
-      };
-      socket.once('error', failed);
-      socket.once('connect', () => {
-        socket.off('error', failed);
+    // The client is inside its own resume() here and would not see an answer before that returns.
+    queueMicrotask(() => {
+      if (socket.destroyed) {
+        callback(socket.errored ?? new Error('the connection to the sandbox is closed'), null);
+      } else if (socket.connecting) {
+        const failed = (error: Error): void => {
+          callback(error, null);
+        };
+        socket.once('error', failed);
+        socket.once('connect', () => {
+          socket.off('error', failed);
+          callback(null, socket);
+        });
+      } else {
         callback(null, socket);
-      });
-    } else {
-      callback(null, socket);
-    }
+      }
+    });
   }
 
   private watchBoot(inner: Dispatcher.DispatchHandler): Dispatcher.DispatchHandler {

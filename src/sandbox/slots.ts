@@ -65,7 +65,8 @@ export class SlotPool {
       setImmediate(() => {
         this.refill();
       });
-      if (!slot.isUsable) {
+      // The scratch is a mount of a fixed size: of the limits, only that cannot be changed later.
+      if (!slot.isUsable || slot.limits.scratchMb !== limits.scratchMb) {
         void slot.destroy();
         continue;
       }

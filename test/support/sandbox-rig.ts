@@ -1,0 +1,248 @@
+/** Test support: the real helper, slots, factory and zygotes in a directory of their own. Needs root and a build. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import type { Dispatcher } from 'undici';
+import { makeHostBase } from '../../src/cli/worker/base';
+import { HelperClient } from '../../src/helper/client';
+import { loadHelperConf } from '../../src/helper/conf';
+import { findBuilt, loadArgyle } from '../../src/helper/ffi';
+import { helloFields, installNetwork, lambdaNetwork } from '../../src/helper/session';
+import { HelperSupervisor } from '../../src/helper/supervisor';
+import { StatsRegistry } from '../../src/metrics';
+import { SandboxFactory } from '../../src/sandbox/factory';
+import { InstallerRunner } from '../../src/sandbox/installer';
+import { MemoryPool } from '../../src/sandbox/pool';
+import { SlotPool } from '../../src/sandbox/slots';
+import type { LeafSpec, PackageImport, Sandbox, SandboxLimits } from '../../src/sandbox/types';
+import type { ImportCache, ZygoteNode } from '../../src/config/types';
+import { assembleZygotes, type ZygoteLayer } from '../../src/zygote/assemble';
+import type { ZygotePackages } from '../../src/zygote/plan-tree';
+
+/** Why the real helper cannot run here; undefined when it can. ARGYLE_MUST_WORK turns a skip into a failure. */
+export function whyNoHelper(): string | undefined {
+  if (process.getuid?.() !== 0) return 'not root';
+  return findBuilt('sandbox-helper') === undefined ? 'sandbox-helper is not built' : undefined;
+}
+
+export const LIMITS: SandboxLimits = { memMb: 50, procs: 10, cpuPercent: 100, swapBytes: 0, scratchMb: 16 };
+const INSTALLER: SandboxLimits = { memMb: 250, procs: 32, cpuPercent: 0, swapBytes: 0, scratchMb: 64 };
+
+export interface RigOptions {
+  mode?: ImportCache;
+  tree?: ZygoteNode;
+  ready?: number;
+  spares?: number;
+  poolMb?: number;
+}
+
+export class Rig {
+  readonly dir = mkdtempSync(join(tmpdir(), 'argyle-rig-'));
+  readonly stats = new StatsRegistry();
+  readonly logs: string[] = [];
+  readonly supervisor: HelperSupervisor;
+  readonly slots: SlotPool;
+  readonly pool: MemoryPool;
+  readonly factory: SandboxFactory;
+  readonly installer: InstallerRunner;
+  readonly zygotes: ZygoteLayer;
+  private lastCode = 0;
+
+  constructor(options: RigOptions = {}) {
+    const worker = join(this.dir, 'worker');
+    const base = join(this.dir, 'lambda');
+    const packages = join(this.dir, 'packages');
+    for (const dir of [join(worker, 'code'), join(worker, 'scratch'), packages]) mkdirSync(dir, { recursive: true });
+    makeHostBase(base, process.env);
+    const helperPath = findBuilt('sandbox-helper') ?? 'sandbox-helper';
+    const confPath = join(this.dir, 'helper.conf');
+    const guest = join(dirname(helperPath), 'guest');
+    const ids = 'sandbox_uid 64321\nsandbox_gid 64321\n';
+    writeFileSync(confPath, `root ${this.dir}\n${ids}guest ${guest}\n`, { mode: 0o644 });
+    const argyle = loadArgyle();
+    const session = {
+      workerDir: worker,
+      packagesDir: packages,
+      baseDir: base,
+      cgroupName: `${basename(this.dir)}-sandboxes`,
+      hostUsr: true,
+      seccomp: true,
+      network: 'outbound' as const,
+      installerEndpoints: [],
+    };
+    this.supervisor = new HelperSupervisor({
+      start: () =>
+        HelperClient.start({
+          argyle,
+          helperPath,
+          args: ['--config', confPath],
+          hello: helloFields(loadHelperConf(confPath), session),
+          network: [lambdaNetwork(session), installNetwork(session)],
+        }),
+    });
+    const helper = (): Promise<HelperClient> => this.supervisor.get();
+    const { stats } = this;
+    this.pool = new MemoryPool({ totalMb: options.poolMb ?? 1000, timeoutMs: 3000, stats });
+    this.slots = new SlotPool({
+      argyle,
+      helper,
+      scratchDir: join(worker, 'scratch'),
+      limits: LIMITS,
+      ready: options.ready ?? 4,
+      stats,
+      log: (source, line) => this.logs.push(`${source}: ${line}`),
+    });
+    this.factory = new SandboxFactory({
+      slots: this.slots,
+      pool: this.pool,
+      stats,
+      codeDir: join(worker, 'code'),
+      downsizePaused: true,
+      defaultMemMb: 50,
+    });
+    this.installer = new InstallerRunner({
+      slots: this.slots,
+      pool: this.pool,
+      helper,
+      limits: INSTALLER,
+      timeoutMs: 30_000,
+    });
+    this.zygotes = assembleZygotes({
+      mode: options.mode ?? '',
+      tree: options.tree ?? { packages: [], children: [] },
+      slots: this.slots,
+      pool: this.pool,
+      factory: this.factory,
+      stats,
+      packages: this.packages,
+      leafLimits: LIMITS,
+      installerLimits: INSTALLER,
+      sparesPerZygote: options.spares ?? 0,
+      cpus: 1,
+    });
+  }
+
+  /** Packages of this rig: directories made by addPackage(), without dependencies. */
+  private readonly packages: ZygotePackages = {
+    resolveForZygote: (specs) => Promise.resolve(specs.map((spec) => this.packageOf(spec))),
+    installedVersion: () => undefined,
+  };
+
+  packageOf(spec: string): PackageImport {
+    return { spec, modules: [spec.split('==')[0]?.replaceAll('-', '_') ?? spec] };
+  }
+
+  /** Makes an installed package out of one module's source. */
+  addPackage(spec: string, source: string): PackageImport {
+    const found = this.packageOf(spec);
+    const dir = join(this.dir, 'packages', spec, 'files');
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(join(dir, `${found.modules[0] ?? ''}.py`), source);
+    return found;
+  }
+
+  /** A leaf spec whose code directory holds this f.py. */
+  leaf(source: string, packages: PackageImport[] = [], limits: Partial<SandboxLimits> = {}): LeafSpec {
+    const codeName = `${++this.lastCode}-fn`;
+    const dir = join(this.dir, 'worker', 'code', codeName);
+    mkdirSync(dir);
+    writeFileSync(join(dir, 'f.py'), source);
+    return {
+      boot: {
+        role: 'leaf',
+        name: 'fn',
+        runtime: 'python',
+        entry_file: 'f.py',
+        sys_path: packages.map(({ spec }) => `/packages/${spec}/files`),
+        env: {},
+      },
+      codeName,
+      limits: { ...LIMITS, ...limits },
+      packages,
+    };
+  }
+
+  /** Slots, open descriptors and mounts of the helper, and descriptors of this process. */
+  async counts(): Promise<{ slots: number; fds: number; mounts: number }> {
+    const { value } = await (await this.supervisor.get()).request('DIAG');
+    return { slots: value[0] ?? -1, fds: value[1] ?? -1, mounts: value[2] ?? -1 };
+  }
+
+  async close(): Promise<void> {
+    await this.factory.close('the test is over');
+    await this.zygotes.provider.close();
+    await this.slots.close();
+    await this.supervisor.close();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** Cgroup directories of this rig anywhere on the host. */
+  cgroups(): string[] {
+    if (!existsSync('/sys/fs/cgroup')) return [];
+    const found = execFileSync('find', [
+      '/sys/fs/cgroup',
+      '-type',
+      'd',
+      '-name',
+      'cg-*',
+      '-path',
+      `*${basename(this.dir)}*`,
+    ]);
+    return found.toString().split('\n').filter(Boolean);
+  }
+}
+
+export interface Answer {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  body: string;
+}
+
+/** One request to a sandbox. */
+export function call(sandbox: Sandbox, body: unknown = {}, timeoutMs = 10_000): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let status = 0;
+    let headers: Answer['headers'] = {};
+    const text = JSON.stringify(body);
+    const options: Dispatcher.DispatchOptions = {
+      path: '/run/fn',
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: text,
+    };
+    let timer: NodeJS.Timeout | undefined;
+    sandbox.dispatch(options, {
+      onRequestStart: (controller) => {
+        timer = setTimeout(() => {
+          controller.abort(new Error('test timeout'));
+        }, timeoutMs);
+      },
+      onResponseStart: (_controller, code, received) => {
+        status = code;
+        headers = received;
+      },
+      onResponseData: (_controller, chunk) => {
+        chunks.push(chunk);
+      },
+      onResponseEnd: () => {
+        clearTimeout(timer);
+        resolve({ status, headers, body: Buffer.concat(chunks).toString() });
+      },
+      onResponseError: (_controller, error) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    });
+  });
+}
+
+/** Waits until `check` holds. */
+export async function until(what: string, check: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+  const end = Date.now() + timeoutMs;
+  while (!(await check())) {
+    if (Date.now() > end) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
