@@ -128,6 +128,12 @@ static bool settle(struct session *s, uint32_t id) {
     answer(s, id, 0, NULL);
     return true;
   }
+  /* A process leaves its cgroup before it can be waited for: the descriptor must not be closed before
+   * that, or nothing would ever reap it. */
+  if (slot->pid_fd >= 0 && slot->own_child) {
+    siginfo_t info = {0};
+    if (waitid((idtype_t)P_PIDFD, (id_t)slot->pid_fd, &info, WEXITED | WNOHANG) == 0 && !info.si_pid) return false;
+  }
   if (cgroup_remove(s, slot->pool, slot->name) < 0) return false;
   rootfs_remove(s, slot->name);
   close_one(&slot->pid_fd);
