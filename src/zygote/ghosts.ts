@@ -7,7 +7,8 @@
 export class Ghosts {
   private readonly queue: { readonly fn: string; readonly mb: number; claimed: boolean }[] = [];
   private heldMb = 0;
-  private savedMs = 0;
+  /** ms that one more MB would have saved, decayed. */
+  private savedMsPerMb = 0;
   private atMs = 0;
   private startMs: number | undefined;
 
@@ -28,31 +29,34 @@ export class Ghosts {
   /** A function was started cold, in that many ms. */
   started(fn: string, coldMs: number, atMs: number): void {
     const ghost = this.queue.findLast((entry) => entry.fn === fn && !entry.claimed);
-    if (ghost === undefined) return;
+    if (ghost === undefined || this.capMb <= 0) return;
     // It keeps its place: it would hold its memory in the longer queue, too.
     ghost.claimed = true;
     this.decay(atMs);
-    this.savedMs += coldMs;
+    this.savedMsPerMb += coldMs / this.capMb;
   }
 
-  /** A cold start had to wait that long for memory: more of it would have saved the wait, whoever asked. */
-  waited(ms: number, atMs: number): void {
+  /**
+   * A cold start had to wait that long for memory, however little of it was paused.
+   * @param mb what it waited for: so much more and it had not
+   */
+  waited(ms: number, mb: number, atMs: number): void {
     this.startMs ??= atMs;
     this.decay(atMs);
-    this.savedMs += ms;
+    this.savedMsPerMb += ms / Math.max(mb, 1);
   }
 
   /** ms per second that one more MB for instances would save. */
   price(nowMs: number): number {
-    if (this.startMs === undefined || this.capMb <= 0) return 0;
+    if (this.startMs === undefined) return 0;
     this.decay(nowMs);
     const sinceMs = Math.max(1000, nowMs - this.startMs);
     const perSecond = (1000 * Math.LN2) / (this.halfLifeMs * (1 - Math.pow(2, -sinceMs / this.halfLifeMs)));
-    return (this.savedMs * perSecond) / this.capMb;
+    return this.savedMsPerMb * perSecond;
   }
 
   private decay(nowMs: number): void {
-    this.savedMs *= Math.pow(2, -Math.max(0, nowMs - this.atMs) / this.halfLifeMs);
+    this.savedMsPerMb *= Math.pow(2, -Math.max(0, nowMs - this.atMs) / this.halfLifeMs);
     this.atMs = Math.max(nowMs, this.atMs);
   }
 

@@ -33,8 +33,9 @@ export interface StartObservation {
   /** The function, and ms from request to running handler: what keeping an instance would have saved. */
   readonly fn?: string;
   readonly coldMs?: number;
-  /** Part of coldMs that was spent waiting for memory. */
+  /** Part of coldMs that was spent waiting for that much memory. */
   readonly waitMs?: number;
+  readonly waitedForMb?: number;
 }
 
 /** Ghosts of evicted instances are remembered for this share of the budget. */
@@ -86,7 +87,9 @@ export class PopularityTracker {
     if (start.fn !== undefined && start.coldMs !== undefined) {
       this.ghosts.started(start.fn, start.coldMs, start.atMs);
     }
-    if (start.waitMs !== undefined && start.waitMs > 0) this.ghosts.waited(start.waitMs, start.atMs);
+    if (start.waitMs !== undefined && start.waitMs > 0) {
+      this.ghosts.waited(start.waitMs, start.waitedForMb ?? this.params.rootMb, start.atMs);
+    }
     if (start.importMs === undefined) return;
     const already = new Set(start.preimported);
     this.costs.handlerImported(

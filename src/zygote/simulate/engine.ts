@@ -19,6 +19,8 @@ export interface ColdStart {
   readonly coldMs: number;
   /** Part of it that was spent waiting for memory. */
   readonly waitMs: number;
+  /** MB of the new instance. */
+  readonly mb: number;
 }
 
 export interface SimPolicy {
@@ -129,6 +131,7 @@ export function simulate(
       importMs: own.ms,
       coldMs,
       waitMs: made.atMs - atMs,
+      mb: made.instance.mb,
     });
   });
   colds.sort((a, b) => a - b);

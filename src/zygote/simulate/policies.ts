@@ -101,13 +101,23 @@ export function popularity(data: PackageData, options: PopularityOptions = {}): 
       world.onEvict = (fn, mb, atMs) => tracker.evicted(`${fn}`, mb, atMs);
       world.create('', [], undefined, 0);
     },
-    coldStart: (_world, { atMs, fn, pins, start, zygote, importMs, coldMs, waitMs }) => {
+    coldStart: (_world, { atMs, fn, pins, start, zygote, importMs, coldMs, waitMs, mb }) => {
       for (const key of pins) {
         const names = known.has(key) ? undefined : data.requiresOf(key);
         known.add(key);
         if (names !== undefined) tracker.requires(key, names);
       }
-      tracker.observe({ atMs, pins, start, preimported: zygote?.pins ?? [], importMs, fn: `${fn}`, coldMs, waitMs });
+      tracker.observe({
+        atMs,
+        pins,
+        start,
+        preimported: zygote?.pins ?? [],
+        importMs,
+        fn: `${fn}`,
+        coldMs,
+        waitMs,
+        waitedForMb: mb,
+      });
     },
     tick: (world, nowMs) => {
       for (const zygote of world.zygotes.values()) {
