@@ -4,8 +4,7 @@
  */
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
-import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { Readable } from 'node:stream';
 import * as tar from 'tar';
 import type { ReadEntry } from 'tar';
 import { ArgyleError } from '../errors';
@@ -94,22 +93,26 @@ export async function unpackArchive(data: Readable, dir: string, limits = ARCHIV
     noMtime: true,
     filter: (name, entry) => guard.accept(name, entry as ReadEntry),
   });
+  await feed(data, extractor, 'close', guard);
+}
+
+/** Writes an archive into one of tar's parsers, which are no streams of node's, until its end or the first fault. */
+async function feed(data: Readable, parser: tar.Parser, doneEvent: 'end' | 'close', guard: EntryGuard): Promise<void> {
+  const faults = new Promise<never>((_resolve, reject) => parser.on('error', reject));
+  faults.catch(() => undefined);
+  const done = new Promise<void>((resolve) => parser.on(doneEvent, resolve));
   try {
-    await pipeline(data, stopOnFault(guard), extractor);
+    for await (const chunk of data) {
+      const more = parser.write(chunk as Buffer);
+      if (guard.fault !== undefined) throw guard.fault;
+      if (!more) await Promise.race([faults, new Promise<void>((resolve) => parser.once('drain', resolve))]);
+    }
+    parser.end();
+    await Promise.race([faults, done]);
   } catch (thrown) {
     throw guard.fault ?? bad(thrown instanceof Error ? thrown.message : String(thrown), thrown);
   }
   if (guard.fault !== undefined) throw guard.fault;
-}
-
-/** Passes chunks until an entry was refused, so that a hostile archive is not read to its end. */
-function stopOnFault(guard: EntryGuard): (source: AsyncIterable<Buffer>) => AsyncGenerator<Buffer> {
-  return async function* (source) {
-    for await (const chunk of source) {
-      if (guard.fault !== undefined) throw guard.fault;
-      yield chunk;
-    }
-  };
 }
 
 /**
@@ -157,11 +160,6 @@ export async function readFromArchive(
       entry.on('end', () => (text = Buffer.concat(chunks).toString('utf8')));
     },
   });
-  try {
-    await pipeline(data, stopOnFault(guard), parser as unknown as NodeJS.WritableStream);
-  } catch (thrown) {
-    throw guard.fault ?? bad(thrown instanceof Error ? thrown.message : String(thrown), thrown);
-  }
-  if (guard.fault !== undefined) throw guard.fault;
+  await feed(data, parser, 'end', guard);
   return text;
 }
