@@ -33,6 +33,8 @@ export interface ZygoteLayerOptions {
   /** CPUs that this process may use. */
   cpus: number;
   tracker?: PopularityTracker;
+  /** Told of every zygote that could not be made, for the log. */
+  onFailure?: (id: string, error: unknown) => void;
 }
 
 export interface ZygoteLayer {
@@ -77,7 +79,10 @@ export function assembleZygotes(options: ZygoteLayerOptions): ZygoteLayer {
       tree?.forget();
     },
   });
-  const groups = new ZygoteGroups({ pool, factory, stats, leafLimits: options.leafLimits }, maker);
+  const groups = new ZygoteGroups(
+    { pool, factory, stats, leafLimits: options.leafLimits, onFailure: options.onFailure },
+    maker,
+  );
   const popularity = mode === 'popularity' ? new PopularityPlanner({ tracker, groups, budgetMb }) : undefined;
   const provider = new ZygoteProvider({
     mode,

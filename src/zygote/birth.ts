@@ -81,6 +81,7 @@ export class ZygoteMaker {
       const [, raw] = await Promise.all([submit, answer]);
       this.judge(spec, raw);
       const usage = await slot.usage();
+      this.checkThreads(spec, usage.threads);
       const importMs = spec.pins.reduce((sum, key) => sum + costOf(key).ms, 0);
       const zygote = new ZygoteProcess({ slot, charge, parent, pins: spec.pins, importMs, onGone });
       zygote.setUsage(Math.max(1, Math.ceil(usage.memBytes / MEGABYTE)));
@@ -112,11 +113,20 @@ export class ZygoteMaker {
       }
     }
     if (failed.length > 0) throw new ArgyleError('ZYGOTE_FAILED', `zygote "${spec.id}": ${failed.join('; ')}`);
-    if (ready.threads > 1) {
-      // POLICY: which of several started the threads is not known, so none of them is imported ahead again.
-      for (const key of spec.imports.keys()) this.options.onExclude(key, `has ${ready.threads} threads after import`);
-      throw new ArgyleError('ZYGOTE_FAILED', `zygote "${spec.id}" has ${ready.threads} threads and cannot be forked`);
-    }
+    this.checkThreads(spec, ready.threads);
     if (!ready.ok) throw new ArgyleError('ZYGOTE_FAILED', `zygote "${spec.id}" could not start`);
+  }
+
+  /**
+   * A process with threads must not be forked: a lock that another thread holds would stay locked in the child.
+   *
+   * @param threads as the kernel counts them; the guest itself may not know.
+   * @throws ArgyleError ZYGOTE_FAILED, after having its packages excluded.
+   */
+  checkThreads(spec: GroupSpec, threads: number): void {
+    if (threads <= 1) return;
+    // POLICY: which of several started the threads is not known, so none of them is imported ahead again.
+    for (const key of spec.imports.keys()) this.options.onExclude(key, `has ${threads} threads after import`);
+    throw new ArgyleError('ZYGOTE_FAILED', `zygote "${spec.id}" has ${threads} threads and cannot be forked`);
   }
 }

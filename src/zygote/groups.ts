@@ -6,6 +6,7 @@ import { ArgyleError } from '../errors';
 import type { Stats } from '../metrics';
 import type { SandboxFactory } from '../sandbox/factory';
 import type { MemoryPool } from '../sandbox/pool';
+import { MEGABYTE } from '../sandbox/slot';
 import type { SandboxLimits } from '../sandbox/types';
 import type { GroupSpec, ZygoteMaker } from './birth';
 import type { ZygoteProcess } from './live';
@@ -19,6 +20,8 @@ export interface GroupsOptions {
   stats: Stats;
   /** Limits that spares are made with. */
   leafLimits: SandboxLimits;
+  /** Told of every zygote that could not be made, for the log. */
+  onFailure?: ((id: string, error: unknown) => void) | undefined;
 }
 
 export interface Group {
@@ -138,6 +141,23 @@ export class ZygoteGroups {
     if (!group.draining) this.setReplicas(group, group.replicas);
   }
 
+  /** Reads what every zygote uses now, and takes out of service which has started threads since it was made. */
+  async refresh(): Promise<void> {
+    for (const group of this.list()) {
+      for (const zygote of group.processes.filter(({ isReady }) => isReady)) {
+        try {
+          const usage = await zygote.slot.usage();
+          zygote.setUsage(Math.max(1, Math.ceil(usage.memBytes / MEGABYTE)));
+          this.maker.checkThreads(group.spec, usage.threads);
+        } catch {
+          // One that cannot be asked is ending anyway.
+          this.retire(group);
+          break;
+        }
+      }
+    }
+  }
+
   /** Ends everything, children before parents. */
   async close(): Promise<void> {
     this.closed = true;
@@ -195,6 +215,7 @@ export class ZygoteGroups {
     } catch (error) {
       group.notBeforeMs = Date.now() + Math.min(BACKOFF_MS * 2 ** group.failures++, BACKOFF_MAX_MS);
       this.options.stats.count('ImportCache.Create-failed');
+      this.options.onFailure?.(id, error);
       throw error;
     }
   }

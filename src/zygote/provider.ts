@@ -235,6 +235,7 @@ export class ZygoteProvider implements SandboxProvider {
 
   private cool(): void {
     const { mode, groups } = this.options;
+    void groups.refresh();
     if (mode === 'popularity') return;
     for (const group of groups.list()) {
       const lastMs = Math.max(0, ...group.processes.map(({ lastUsedMs }) => lastUsedMs));

@@ -35,6 +35,8 @@ export interface RigOptions {
   ready?: number;
   spares?: number;
   poolMb?: number;
+  /** Loopback addresses that installers may reach: a package mirror. */
+  installerEndpoints?: { host: string; port: number }[];
 }
 
 export class Rig {
@@ -69,7 +71,7 @@ export class Rig {
       hostUsr: true,
       seccomp: true,
       network: 'outbound' as const,
-      installerEndpoints: [],
+      installerEndpoints: options.installerEndpoints ?? [],
     };
     this.supervisor = new HelperSupervisor({
       start: () =>
@@ -120,6 +122,7 @@ export class Rig {
       installerLimits: INSTALLER,
       sparesPerZygote: options.spares ?? 0,
       cpus: 1,
+      onFailure: (id, error) => this.logs.push(`zygote "${id}" failed: ${String(error)}`),
     });
   }
 

@@ -1,0 +1,182 @@
+import { Rig, call, until, whyNoHelper, type RigOptions } from '../support/sandbox-rig';
+import type { Sandbox } from '../../src/sandbox/types';
+
+const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
+
+const USES = (...modules: string[]): string =>
+  `import sys\nbefore = set(sys.modules)\n${modules.map((name) => `import ${name}\n`).join('')}` +
+  'def f(event):\n    return {"ahead": sorted(before), "path": sys.path}\n';
+const TREE = {
+  packages: [],
+  children: [{ packages: ['alpha'], children: [{ packages: ['beta'], children: [] }] }],
+};
+const MANY_THREADS = 'import threading, time\nthreading.Thread(target=time.sleep, args=(3600,), daemon=True).start()\n';
+
+async function ahead(sandbox: Sandbox): Promise<string[]> {
+  const { status, body } = await call(sandbox);
+  expect(status).toBe(200);
+  return (JSON.parse(body) as { ahead: string[] }).ahead;
+}
+
+real('zygotes with the real helper', () => {
+  jest.setTimeout(30_000);
+  let rig: Rig;
+  const start = async (options: RigOptions): Promise<Rig> => {
+    rig = new Rig({ tree: TREE, ...options });
+    rig.slots.start();
+    rig.zygotes.provider.start();
+    if (options.mode === 'tree') await ready('');
+    return rig;
+  };
+  const ready = (id: string): Promise<void> =>
+    until(`zygote "${id}"`, () => rig.zygotes.groups.get(id)?.processes.some(({ isReady }) => isReady) ?? false);
+  const rootPid = (id: string): number => rig.zygotes.groups.get(id)?.processes[0]?.slot.pid ?? -1;
+
+  afterEach(async () => {
+    await rig.factory.close('end of test');
+    await rig.zygotes.provider.close();
+    await rig.slots.close();
+    await until('nothing is left in the helper', async () => (await rig.counts()).slots === 0);
+    expect(rig.pool.usedMb).toBe(0);
+    await rig.close();
+    expect(rig.cgroups()).toEqual([]);
+  });
+
+  it('fork a leaf, and make the better zygote for the next one', async () => {
+    await start({ mode: 'tree' });
+    const packages = [rig.addPackage('alpha==1.1', 'VALUE = 1\n'), rig.addPackage('beta==2.1', 'import alpha\n')];
+    const first = await rig.zygotes.provider.create(rig.leaf(USES('alpha', 'beta'), packages));
+    expect([first.start, first.parentPid]).toEqual(['fork', rootPid('')]);
+    expect(await ahead(first)).not.toContain('alpha');
+    await ready('alpha==1.1,beta==2.1');
+    const second = await rig.zygotes.provider.create(rig.leaf(USES('alpha', 'beta'), packages));
+    expect([second.start, second.parentPid]).toEqual(['fork', rootPid('alpha==1.1,beta==2.1')]);
+    expect(await ahead(second)).toEqual(expect.arrayContaining(['alpha', 'beta']));
+    const report = rig.zygotes.provider.report();
+    expect(report.zygotes.map(({ id, parent, packages: own }) => [id, parent, own])).toEqual([
+      ['', null, []],
+      ['alpha==1.1', '', ['alpha==1.1']],
+      ['alpha==1.1,beta==2.1', 'alpha==1.1', ['beta==2.1']],
+    ]);
+  });
+
+  it('serve nobody who did not ask for all that they imported', async () => {
+    await start({ mode: 'tree' });
+    const alpha1 = rig.addPackage('alpha==1.1', 'VALUE = 1\n');
+    const alpha2 = rig.addPackage('alpha==2.1', 'VALUE = 2\n');
+    await rig.zygotes.provider.create(rig.leaf(USES('alpha'), [alpha1]));
+    await ready('alpha==1.1');
+    const other = await rig.zygotes.provider.create(rig.leaf(USES('alpha'), [alpha2]));
+    expect(other.parentPid).toBe(rootPid(''));
+    const none = await rig.zygotes.provider.create(rig.leaf(USES()));
+    expect(none.parentPid).toBe(rootPid(''));
+    expect(await ahead(none)).not.toContain('alpha');
+    await ready('alpha==2.1');
+    const same = await rig.zygotes.provider.create(rig.leaf(USES('alpha'), [alpha2]));
+    expect(same.parentPid).toBe(rootPid('alpha==2.1'));
+  });
+
+  it('keep spares, which start without a fork', async () => {
+    await start({ mode: 'tree', spares: 2 });
+    const first = await rig.zygotes.provider.create(rig.leaf(USES()));
+    expect(first.start).toBe('fork');
+    await until('spares', () => rig.zygotes.groups.get('')?.processes[0]?.spares?.size === 2);
+    const forks = rig.stats.snapshot()['fork().cnt'];
+    const second = await rig.zygotes.provider.create(rig.leaf(USES(), [], { memMb: 60 }));
+    expect([second.start, second.parentPid]).toEqual(['spare', rootPid('')]);
+    expect((await call(second)).status).toBe(200);
+    expect(rig.stats.snapshot()['fork().cnt']).toBe(forks);
+    await until('a new spare', () => rig.zygotes.groups.get('')?.processes[0]?.spares?.size === 2);
+  });
+
+  it('are not made of packages that start threads, or fail', async () => {
+    await start({ mode: 'tree' });
+    const alpha = rig.addPackage('alpha==1.1', 'VALUE = 1\n');
+    for (const [spec, source] of [
+      ['beta==1.1', MANY_THREADS],
+      ['beta==2.1', 'raise RuntimeError("no")\n'],
+    ] as const) {
+      const beta = rig.addPackage(spec, source);
+      await rig.zygotes.provider.create(rig.leaf(USES('alpha'), [alpha, beta]));
+      await until('the verdict', () => rig.zygotes.tracker.excluded.has(spec));
+      await ready('alpha==1.1');
+      const sandbox = await rig.zygotes.provider.create(rig.leaf(USES('alpha'), [alpha, beta]));
+      expect(sandbox.parentPid).toBe(rootPid('alpha==1.1'));
+      expect((await call(sandbox)).status).toBe(200);
+    }
+    expect(rig.zygotes.tracker.excluded.get('beta==1.1')).toMatch(/threads/);
+    expect(rig.zygotes.tracker.excluded.get('beta==2.1')).toMatch(/RuntimeError/);
+  });
+
+  it('are retired when they start threads later', async () => {
+    await start({ mode: 'tree' });
+    const late =
+      'import signal, threading, time\ndef go(*_):\n    threading.Thread(target=time.sleep, args=(99,), daemon=True).start()\nsignal.signal(signal.SIGALRM, go)\nsignal.setitimer(signal.ITIMER_REAL, 0.3)\n';
+    const alpha = rig.addPackage('alpha==1.1', late);
+    await rig.zygotes.provider.create(rig.leaf(USES(), [alpha]));
+    await ready('alpha==1.1');
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await rig.zygotes.groups.refresh();
+    expect(rig.zygotes.tracker.excluded.get('alpha==1.1')).toMatch(/2 threads/);
+    expect((await rig.zygotes.provider.create(rig.leaf(USES(), [alpha]))).parentPid).toBe(rootPid(''));
+  });
+
+  it('are replaced after kill -9, which takes their forks along', async () => {
+    await start({ mode: 'tree' });
+    const sandbox = await rig.zygotes.provider.create(rig.leaf(USES()));
+    const pid = rootPid('');
+    process.kill(pid, 'SIGKILL');
+    await sandbox.exited;
+    await expect(call(sandbox)).rejects.toMatchObject({ code: 'SANDBOX_DEAD' });
+    const fresh = await rig.zygotes.provider.create(rig.leaf(USES()));
+    expect((await call(fresh)).status).toBe(200);
+    await ready('');
+    expect(rootPid('')).not.toBe(pid);
+    expect((await rig.zygotes.provider.create(rig.leaf(USES()))).start).toBe('fork');
+  });
+
+  it('give their memory back when it is needed', async () => {
+    await start({ mode: 'tree', spares: 2, poolMb: 120 });
+    const first = await rig.zygotes.provider.create(rig.leaf(USES()));
+    await until('spares', () => rig.zygotes.groups.get('')?.processes[0]?.spares?.size === 2);
+    await first.destroy('make room');
+    const large = await rig.factory.fresh(rig.leaf(USES(), [], { memMb: 115 }));
+    expect((await call(large)).status).toBe(200);
+    expect(rig.zygotes.provider.report().zygotes).toEqual([]);
+  });
+
+  it('are grown by popularity', async () => {
+    await start({ mode: 'popularity' });
+    const slow = 'import time\ntime.sleep(0.05)\n';
+    const packages = [rig.addPackage('alpha==1.1', slow), rig.addPackage('beta==2.1', slow)];
+    for (let round = 0; round < 4; round++) {
+      const sandbox = await rig.zygotes.provider.create(rig.leaf(USES('alpha', 'beta'), packages));
+      await call(sandbox);
+      await sandbox.destroy('next');
+    }
+    await until(
+      'a zygote',
+      () => rig.zygotes.groups.get('alpha==1.1,beta==2.1')?.processes[0]?.isReady ?? false,
+      15_000,
+    );
+    const sandbox = await rig.zygotes.provider.create(rig.leaf(USES('alpha', 'beta'), packages));
+    expect(await ahead(sandbox)).toEqual(expect.arrayContaining(['alpha', 'beta']));
+  });
+
+  it('survive a storm of forks, kills and evictions', async () => {
+    await start({ mode: 'multitree', spares: 2, poolMb: 400 });
+    const alpha = rig.addPackage('alpha==1.1', 'VALUE = 1\n');
+    const one = async (round: number): Promise<void> => {
+      const sandbox = await rig.zygotes.provider.create(rig.leaf(USES('alpha'), [alpha]));
+      if (round % 5 === 0) process.kill(sandbox.pid, 'SIGKILL');
+      await call(sandbox).catch((error: unknown) => {
+        expect(error).toMatchObject({ code: 'SANDBOX_DEAD' });
+      });
+      if (round % 3 === 0) await sandbox.pause().catch(() => undefined);
+      await sandbox.destroy('next');
+    };
+    for (let round = 0; round < 60; round += 6) {
+      await Promise.all(Array.from({ length: 6 }, (_, index) => one(round + index)));
+    }
+  });
+});
