@@ -35,11 +35,13 @@ def _read_document(conn):
     buf = conn.buf
     while (end := buf.find(b"\n", 0, MAX_LINE)) < 0:
         if len(buf) >= MAX_LINE or not conn.fill():
-            return _reject(buf)
+            if MAGIC.startswith(buf[: len(MAGIC)]) and len(buf) < MAX_LINE:
+                return None
+            raise _bad_frame(buf)
     line = bytes(buf[:end])
     digits = line[len(MAGIC) :]
     if not line.startswith(MAGIC) or not digits.isdigit():
-        return _reject(buf)
+        raise _bad_frame(buf)
     size = int(digits)
     if size > MAX_DOCUMENT_BYTES:
         raise BootError(f"length: {size} is more than {MAX_DOCUMENT_BYTES} bytes")
@@ -58,9 +60,5 @@ def _read_document(conn):
     return document
 
 
-def _reject(buf):
-    """A frame cut short is None, for the caller to try again; other bytes are an error."""
-    seen = bytes(buf[:MAX_LINE])
-    if len(seen) < MAX_LINE and MAGIC.startswith(seen[: len(MAGIC)]):
-        return None
-    raise BootError(f"frame: expected {MAGIC!r} and a length, got {seen!r}")
+def _bad_frame(buf):
+    return BootError(f"frame: expected {MAGIC!r} and a length, got {bytes(buf[:MAX_LINE])!r}")

@@ -44,8 +44,8 @@ def loads(data):
             value, end = _scan(text, start)
             if not text[end:].strip(_SPACE):
                 return value
-        except (StopIteration, UnicodeDecodeError):
-            pass
+        except (StopIteration, UnicodeDecodeError, SystemError):
+            pass  # SystemError: the scanner finds no json.JSONDecodeError to raise
     import json
 
     return json.loads(data)

@@ -31,6 +31,7 @@ def reseed():
     if tempfile := modules.get("tempfile"):
         tempfile._name_sequence = None
     # Seeding OpenSSL's primary generator makes the ones below it reseed before their next use.
+    # Without this, children of one zygote were seen to draw the same bytes and TLS secrets.
     if ssl := modules.get("_ssl"):
         ssl.RAND_add(os.urandom(48), 48.0)
     if numpy_random := modules.get("numpy.random"):

@@ -8,29 +8,29 @@ import signal
 import sys
 import time
 
+import _thread
 import resource
 
 from _argyle import channel, fastjson, forked, server
 
-# What leaves need sooner or later, and what handlers and common packages import themselves, so
-# that no fork pays for it. Chosen by measurement, see README.md.
+# What leaves need sooner or later, and what many handlers and packages import, so that no fork
+# pays for it. Modules that hook into every fork are left out, see README.md: threading (and so
+# logging, subprocess, asyncio) and random.
 PRELOAD = (
     "_argyle.leaf",
     "_argyle.function",
     "_argyle.wsgi",
     "_argyle.native",
-    "_argyle.asgi",
     "json",
     "traceback",
-    "random",
-    "tempfile",
-    "subprocess",
-    "datetime",
-    "urllib.parse",
-    "inspect",
-    "typing",
+    "base64",
     "dataclasses",
-    "logging",
+    "datetime",
+    "hashlib",
+    "inspect",
+    "pathlib",
+    "typing",
+    "urllib.parse",
 )
 
 
@@ -46,11 +46,14 @@ def run(conn, document):
     for name in PRELOAD:
         __import__(name)
     imports = [import_package(item) for item in document.get("imports", [])]
+    if "asyncio" in sys.modules:
+        __import__("_argyle.asgi")
     library, error = _load_library()
     report = {
         "ok": error is None,
         "imports": imports,
-        "threads": library.threads(),
+        # Without /proc the library cannot tell; Python's own threads are then a lower bound.
+        "threads": max(library.threads(), _thread._count() + 1),
         "modules": len(sys.modules),
     }
     conn.send(fastjson.dumps(report).encode("ascii") + b"\n")

@@ -1,7 +1,7 @@
 /** Runs a guest of sandbox-helper/guest without a sandbox: real process, real sockets, a temporary root. */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import os from 'node:os';
@@ -9,7 +9,7 @@ import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
 export const PYTHON = '/usr/bin/python3';
-const MAIN = path.resolve(__dirname, '../../../sandbox-helper/guest/main.py');
+const RUNTIME = path.resolve(__dirname, '../../../sandbox-helper/guest');
 const LAUNCH = path.join(__dirname, 'launch.py');
 
 export interface Reply {
@@ -61,7 +61,10 @@ export class Guest {
       writeFileSync(file, text);
       if (name.endsWith('.bin')) chmodSync(file, 0o755);
     }
-    const child = spawn(PYTHON, [LAUNCH, MAIN, path.join(root, 'sock'), role], {
+    // A copy, so that a libguest.so that was built beside the sources is not found: it needs the helper.
+    const runtime = path.join(root, 'runtime');
+    cpSync(RUNTIME, runtime, { recursive: true, filter: (file) => !file.endsWith('.so') });
+    const child = spawn(PYTHON, [LAUNCH, path.join(runtime, 'main.py'), path.join(root, 'sock'), role], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { PATH: process.env['PATH'], ARGYLE_GUEST_ROOT: root },
     });
@@ -125,14 +128,18 @@ export class Guest {
     });
   }
 
+  /** Ends the kept connection, since a guest serves one at a time, and opens another. */
+  switch(): Promise<net.Socket> {
+    this.agent.destroy();
+    return this.connect();
+  }
+
   /**
    * Sends bytes on a connection of its own and returns all that comes back until the guest closes it.
-   * Ends the kept connection first, since a guest serves one at a time.
+   * Ends the kept connection.
    */
   async raw(bytes: string | Buffer): Promise<string> {
-    this.agent.destroy();
-    const socket = await this.connect();
-    socket.on('error', () => undefined); // the guest may close before it has read everything
+    const socket = await this.switch();
     socket.end(bytes);
     let text = '';
     for await (const part of socket.setEncoding('latin1')) text += part as string;

@@ -40,7 +40,10 @@ def start(main, path, role):
 def obey(order, pid, link):
     """Carries out one order. Returns whether the link is still open."""
     if order in OPS:
-        link.send(LINK_MSG.pack(OPS[order], 1, 7, 0))
+        try:
+            link.send(LINK_MSG.pack(OPS[order], 1, 7, 0))
+        except BrokenPipeError:
+            pass  # the guest has ended; its exit code tells
     elif order == "term":
         os.kill(pid, signal.SIGTERM)
     elif order == "close":
@@ -59,7 +62,10 @@ def main(argv):
         if pidfd in ready:
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) % 256
         if link in ready:
-            data = link.recv(LINK_MSG.size)
+            try:
+                data = link.recv(LINK_MSG.size)
+            except ConnectionResetError:
+                data = b""
             if data:
                 op, _, seq, result = LINK_MSG.unpack(data)
                 print(f"link {op} {seq} {result}", flush=True)
