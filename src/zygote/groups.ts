@@ -109,7 +109,7 @@ export class ZygoteGroups {
     group.replicas = replicas;
     const serving = group.processes.filter((zygote) => !zygote.draining);
     for (const surplus of serving.slice(replicas)) void surplus.drain();
-    if (serving.length < replicas) void this.create(group).catch(() => undefined);
+    if (serving.length < replicas) this.createAhead(group);
     this.spread(group);
   }
 
@@ -174,14 +174,26 @@ export class ZygoteGroups {
   }
 
   private create(group: Group): Promise<ZygoteProcess> {
-    group.creating ??= this.bear(group).finally(() => {
-      group.creating = undefined;
-      const serving = group.processes.filter((zygote) => !zygote.draining).length;
-      if (group.draining && group.processes.length === 0) this.groups.delete(group.spec.id);
-      // One at a time: replicas are for load that comes later, the CPUs are for the requests that are here.
-      if (!this.closed && !group.draining && serving < group.replicas) void this.create(group).catch(() => undefined);
-    });
+    group.creating ??= this.bear(group).then(
+      (zygote) => {
+        group.creating = undefined;
+        const serving = group.processes.filter(({ draining }) => !draining).length;
+        // One at a time: replicas are for load that comes later, the CPUs are for the requests that are here.
+        if (!this.closed && !group.draining && serving < group.replicas) this.createAhead(group);
+        return zygote;
+      },
+      (error: unknown) => {
+        group.creating = undefined;
+        if (group.draining && group.processes.length === 0) this.groups.delete(group.spec.id);
+        throw error;
+      },
+    );
     return group.creating;
+  }
+
+  /** For nobody in particular; bear() has told of a failure. */
+  private createAhead(group: Group): void {
+    void this.create(group).catch(() => undefined);
   }
 
   private async bear(group: Group): Promise<ZygoteProcess> {
