@@ -26,7 +26,7 @@ const NODE_GLOBALS = Object.fromEntries(
 
 const zones = Object.entries(FORBIDDEN).map(([layer, above]) => ({
   target: `./src/${layer}`,
-  from: ['./src/main.ts', './src/worker.ts', ...above.map((folder) => `./src/${folder}`)],
+  from: ['./src/main.ts', './src/compose', ...above.map((folder) => `./src/${folder}`)],
   message: `src/${layer} must not know a layer above it (ARCHITECTURE.md, "Layers").`,
 }));
 

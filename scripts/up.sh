@@ -78,13 +78,15 @@ else
   set_mirror "$(start_mirror)"
 fi
 "$ol" worker up -d -p "$dir"
+left_out=
 for example in "$root"/test/lambdas/*/; do
   [ "$(basename "$example")" != bad ] || continue # what fails on purpose
   case $(needs "$example") in
-    none | "$source") "$ol" admin install -p "$dir" "${example%/}" ;;
-    *) echo "Skipped $(basename "$example"): its packages are not in the $source" ;;
+    none | "$source") timeout 60 "$ol" admin install -p "$dir" "${example%/}" ;;
+    *) left_out+=" $(basename "$example")" ;;
   esac
 done
+[ -z "$left_out" ] || echo "Left out, as their packages are not in the $source:$left_out"
 port=$(node -p 'JSON.parse(require("node:fs").readFileSync(process.argv[1], "utf8")).worker_port' "$dir/config.json")
 printf '\nPOST http://localhost:%s/run/%s\n' "$port" "$shown"
 curl --silent --show-error --fail-with-body --max-time 300 --data '{}' "http://localhost:$port/run/$shown"
