@@ -52,7 +52,7 @@ export class Guest {
   }
 
   /** Starts a guest with `files` below its root (`handler/f.py`, `packages/…`); f.bin is made executable. */
-  static async start(role: string, files: Record<string, string> = {}, go = true): Promise<Guest> {
+  static start(role: string, files: Record<string, string> = {}, go = true): Guest {
     const root = mkdtempSync(path.join(os.tmpdir(), 'guest-'));
     for (const dir of ['handler', 'packages', 'tmp']) mkdirSync(path.join(root, dir));
     for (const [name, text] of Object.entries(files)) {
@@ -75,7 +75,7 @@ export class Guest {
 
   /** A leaf that serves `source` as handler/f.py, booted. */
   static async leaf(source: string, boot: Partial<typeof LEAF> & Record<string, unknown> = {}): Promise<Guest> {
-    const guest = await Guest.start('leaf', { 'handler/f.py': source });
+    const guest = Guest.start('leaf', { 'handler/f.py': source });
     await guest.boot({ ...LEAF, ...boot });
     return guest;
   }

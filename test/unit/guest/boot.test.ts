@@ -8,7 +8,7 @@ describe('boot frame', () => {
   const document = JSON.stringify(LEAF);
 
   test('may come before GO, in pieces, with the request behind it', async () => {
-    const guest = await Guest.start('leaf', { 'handler/f.py': ECHO }, false);
+    const guest = Guest.start('leaf', { 'handler/f.py': ECHO }, false);
     const socket = (await guest.connect()).setEncoding('latin1');
     const text =
       `ARGYLE-BOOT/1 ${document.length}\n${document}` +
@@ -23,7 +23,7 @@ describe('boot frame', () => {
   });
 
   test('cut short is forgotten, the next connection may boot', async () => {
-    const guest = await Guest.start('leaf', { 'handler/f.py': ECHO });
+    const guest = Guest.start('leaf', { 'handler/f.py': ECHO });
     for (const part of ['', 'ARGY', 'ARGYLE-BOOT/1 1', 'ARGYLE-BOOT/1 10\n{']) expect(await guest.raw(part)).toBe('');
     await guest.boot(LEAF);
     expect((await guest.request({ body: '1' })).body).toBe('1');
@@ -38,7 +38,7 @@ describe('boot frame', () => {
     ['another type', 'ARGYLE-BOOT/1 2\n[]', /BootError: document: expected an object, got list/],
     ['another role', 'ARGYLE-BOOT/1 17\n{"role":"zygote"}', /BootError: role: the boot document says 'zygote'/],
   ])('refuses %s', async (_, bytes, message) => {
-    const guest = await Guest.start('leaf', { 'handler/f.py': ECHO });
+    const guest = Guest.start('leaf', { 'handler/f.py': ECHO });
     await guest.raw(bytes);
     expect(await guest.exited).toBe(1);
     expect(guest.stderr).toMatch(message);
@@ -46,14 +46,14 @@ describe('boot frame', () => {
   });
 
   test('without GO the guest ends with the link', async () => {
-    const guest = await Guest.start('leaf', {}, false);
+    const guest = Guest.start('leaf', {}, false);
     guest.order('close');
     expect(await guest.exited).toBe(0);
     await guest.stop();
   });
 
   test('an unknown role is refused', async () => {
-    const guest = await Guest.start('cook');
+    const guest = Guest.start('cook');
     expect(await guest.exited).toBe(2);
     expect(guest.stderr).toBe("guest: ROLE must be leaf, zygote or installer, got ['cook']\n");
     await guest.stop();
@@ -93,14 +93,15 @@ describe('entry', () => {
     await guest.stop();
   });
 
-  test.each([
+  const named: [string, Partial<typeof LEAF> & { env?: Record<string, string> }][] = [
     ['OL_ENTRY_FILE', { env: { OL_ENTRY_FILE: 'other.py' } }],
     ['entry_file', { entry_file: 'other.py' }],
     ['a name that the standard library has too', { entry_file: 'string.py' }],
-  ])('comes from the file that %s names', async (_, boot) => {
+  ];
+  test.each(named)('comes from the file that %s names', async (_, boot) => {
     const source = 'import helper\ndef f(event):\n    return [__name__, helper.x]\n';
     const files = { 'handler/other.py': source, 'handler/string.py': source, 'handler/helper.py': 'x = 1\n' };
-    const guest = await Guest.start('leaf', files);
+    const guest = Guest.start('leaf', files);
     await guest.boot({ ...LEAF, ...boot });
     const name = boot.entry_file === 'string.py' ? 'string' : 'other';
     expect(JSON.parse((await guest.request()).body)).toEqual([name, 1]);
@@ -108,7 +109,7 @@ describe('entry', () => {
   });
 
   test('finds no module of the runtime under a plain name', async () => {
-    const guest = await Guest.start('leaf', {
+    const guest = Guest.start('leaf', {
       'handler/f.py': 'import entry, http1\ndef f(event):\n    return [entry.x, http1.x]\n',
       'handler/entry.py': 'x = 1\n',
       'handler/http1.py': 'x = 2\n',
@@ -186,7 +187,7 @@ describe('x-argyle-boot', () => {
     'packages/gamma==3.0/files/gamma.py': 'x = 3\n',
   };
   const start = async (source: string) => {
-    const guest = await Guest.start('leaf', { ...files, 'handler/f.py': source });
+    const guest = Guest.start('leaf', { ...files, 'handler/f.py': source });
     const sys_path = ['gamma==3.0', 'beta==2.0', 'alpha==1.0'].map((s) =>
       path.join(guest.root, 'packages', s, 'files'),
     );

@@ -39,7 +39,7 @@ function buildWheel(dir: string): void {
 }
 
 async function run(spec: string, install: boolean, fill?: (target: string) => void) {
-  const guest = await Guest.start('installer');
+  const guest = Guest.start('installer');
   const target = path.join(guest.root, 'host');
   if (fill) fill(target);
   buildWheel(guest.root);

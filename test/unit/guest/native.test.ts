@@ -14,7 +14,7 @@ esac
 describe('native handlers', () => {
   let guest: Guest;
   beforeAll(async () => {
-    guest = await Guest.start('leaf', { 'handler/f.bin': SCRIPT.replace('ROOT', '$ROOT') });
+    guest = Guest.start('leaf', { 'handler/f.bin': SCRIPT.replace('ROOT', '$ROOT') });
     await guest.boot({ ...LEAF, runtime: 'native', env: { RUST_LOG: 'debug', ROOT: guest.root } });
   });
   afterAll(() => guest.stop());
@@ -46,7 +46,7 @@ describe('native handlers', () => {
 });
 
 test('a native function without f.bin ends the process', async () => {
-  const guest = await Guest.start('leaf');
+  const guest = Guest.start('leaf');
   await guest.boot({ ...LEAF, runtime: 'native' });
   await expect(guest.request()).rejects.toThrow();
   expect(await guest.exited).toBe(1);

@@ -178,7 +178,7 @@ def app(environ, start_response):
     raise ValueError("late")
 `);
     const response = await guest.stream();
-    await expect((async () => { for await (const _ of response); })()).rejects.toThrow(/aborted/); // prettier-ignore
+    await expect(response.toArray()).rejects.toThrow(/aborted/);
     expect(await guest.exited).toBe(1);
     await guest.stop();
   });

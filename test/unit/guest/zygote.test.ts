@@ -19,7 +19,7 @@ const FILES = {
 };
 
 async function boot(specs: Record<string, string[]>): Promise<[Guest, Report]> {
-  const guest = await Guest.start('zygote', FILES);
+  const guest = Guest.start('zygote', FILES);
   const report = await guest.line({
     role: 'zygote',
     sys_path: Object.keys(specs).map((spec) => path.join(guest.root, 'packages', spec, 'files')),
