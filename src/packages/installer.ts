@@ -164,7 +164,8 @@ export class PackageInstaller {
     let published = false;
     try {
       const target = '/host/files';
-      const argv = ['install', '--no-deps', spec, '--cache-dir', '/tmp/.cache', '-t', target, ...this.indexArgv()];
+      // The original caches downloads in /tmp, where nothing finds them again: ours is memory, and small.
+      const argv = ['install', '--no-deps', spec, '--no-cache-dir', '-t', target, ...this.indexArgv()];
       const result = await this.run(spec, stage, argv, target);
       const found = result.ok ? await this.store.survey(stage) : undefined;
       if (found === undefined) throw failure(spec, pipReason(result), result.output);
@@ -182,7 +183,9 @@ export class PackageInstaller {
 
   private async run(spec: string, stage: string, argv: string[], target: string): Promise<InstallResult> {
     this.env ??= (this.options.pipEnv ?? readPipEnv)();
-    const env = { ...(await this.env), PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_NO_INPUT: '1' };
+    const fixed = { PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_NO_INPUT: '1', PIP_ROOT_USER_ACTION: 'ignore' };
+    // pip unpacks in TMPDIR and moves the result: on the target's own disk that costs no memory and no copy.
+    const env = { ...(await this.env), ...fixed, TMPDIR: '/host/files' };
     const boot: InstallerBoot = { role: 'installer', spec, argv, env, target };
     return this.options.sandbox.run(boot, stage);
   }

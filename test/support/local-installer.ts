@@ -34,7 +34,7 @@ export class LocalInstaller implements InstallerSandbox {
     const here = (path: string): string =>
       path.replace(/^\/host/, join(this.pkgsDir, stagingName)).replace(/^\/packages/, this.pkgsDir);
     const child = spawn('/usr/bin/python3', [join(__dirname, 'local_installer.py')], {
-      env: { ...boot.env, PATH: '/usr/bin:/bin', PIP_ROOT_USER_ACTION: 'ignore', PIP_NO_CACHE_DIR: '1' },
+      env: { ...boot.env, PATH: '/usr/bin:/bin', TMPDIR: here(boot.env['TMPDIR'] ?? '/tmp') },
       stdio: ['pipe', 'pipe', 'inherit'],
       timeout: 60_000,
     });

@@ -1,0 +1,145 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PackageInstaller, type PackageInstallerOptions } from '../../src/packages/installer';
+import { parseRequirements } from '../../src/packages/requirements';
+import { LAMBDAS_DIR } from '../support/deploy';
+import { startTestMirror, type TestMirror } from '../support/mirror';
+import { failure } from '../support/package-fixture';
+import { pypiReached } from '../support/pypi';
+import { call, Rig, until, whyNoHelper } from '../support/sandbox-rig';
+
+const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
+
+jest.setTimeout(120_000);
+
+const TINY = 'argyle-sample-tiny==1.0.0';
+
+real('installs in a real sandbox', () => {
+  let mirror: TestMirror;
+  let rig: Rig;
+  let pkgsDir: string;
+  let idle: Awaited<ReturnType<Rig['counts']>>;
+
+  const installer = (options: Partial<PackageInstallerOptions> = {}): PackageInstaller =>
+    new PackageInstaller({
+      pkgsDir,
+      sandbox: rig.installer,
+      pipMirror: mirror.url,
+      pipEnv: () => Promise.resolve({}),
+      ...options,
+    });
+
+  beforeAll(async () => {
+    mirror = await startTestMirror();
+    const { hostname, port } = new URL(mirror.url);
+    rig = new Rig({ installerEndpoints: [{ host: hostname, port: Number(port) }] });
+    pkgsDir = join(rig.dir, 'packages');
+    rig.slots.start();
+    await until('slots are ready', () => rig.slots.ready === 4);
+    idle = await rig.counts();
+  });
+
+  afterEach(async () => {
+    await rig.factory.close('end of test');
+    await until('slots are ready', () => rig.slots.ready === 4);
+    expect(rig.pool.usedMb).toBe(0);
+    expect(await rig.counts()).toEqual(idle);
+    expect(readdirSync(pkgsDir).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  afterAll(async () => {
+    await rig.close();
+    expect(rig.cgroups()).toEqual([]);
+    await mirror.close();
+  });
+
+  test('a function imports what was installed for it, from its own directory', async () => {
+    const requirements = readFileSync(join(LAMBDAS_DIR, 'inspect/requirements.txt'), 'utf8');
+    const packages = await installer().ensureInstalled(requirements);
+    const source = readFileSync(join(LAMBDAS_DIR, 'inspect/f.py'), 'utf8');
+    const sandbox = await rig.factory.fresh(rig.leaf(source, packages));
+    const answer = JSON.parse((await call(sandbox)).body) as Record<string, unknown>;
+    expect(answer).toMatchObject({
+      preimported: false,
+      path: '/packages/argyle-sample-frame==1.0.0/files/argyle_sample_frame/__init__.py',
+    });
+    expect(answer['import_ms']).toBeGreaterThan(90); // 40 + 60 ms of CPU time, which is what they cost
+  });
+
+  test('the files belong to the sandboxes, compiled so that no import looks at the source again', async () => {
+    await installer().ensure([TINY]);
+    const files = join(pkgsDir, TINY, 'files');
+    expect(statSync(join(files, 'argyle_sample_tiny/__init__.py')).uid).toBe(64321);
+    expect(statSync(join(pkgsDir, TINY)).uid).toBe(process.getuid?.());
+    const [cached = ''] = readdirSync(join(files, 'argyle_sample_tiny/__pycache__'));
+    const flags = readFileSync(join(files, 'argyle_sample_tiny/__pycache__', cached)).readUInt32LE(4);
+    expect(flags).toBe(1); // PEP 552: hash-based, unchecked
+    expect(readdirSync(files).sort()).toEqual(['argyle_sample_tiny', 'argyle_sample_tiny-1.0.0.dist-info']);
+  });
+
+  test('metadata: dependencies whose markers hold, all top-level modules', async () => {
+    const pulls: unknown[] = [];
+    const shared = installer({ onPull: ({ meta }) => pulls.push(meta) });
+    await shared.ensure(['argyle-sample-frame==2.0.0', 'argyle-sample-text==1.0.0']);
+    expect(pulls).toMatchObject([
+      { version: '2.0.0', deps: ['argyle-sample-cost', 'argyle-sample-numeric', 'argyle-sample-text'] },
+      { topLevel: ['argyle_sample_slug', 'argyle_sample_text'], deps: ['argyle-sample-tiny'] },
+    ]);
+  });
+
+  test('pip that fails, and a setup script that fails and tries to leave things behind', async () => {
+    const unknown = await failure(installer().ensure(['argyle-sample-nothing==1.0']));
+    expect(unknown.code).toBe('INSTALL_FAILED');
+    expect(unknown.message).toContain('No matching distribution found for argyle-sample-nothing==1.0');
+    const before = readdirSync(pkgsDir).sort();
+    const badSetup = await failure(installer().ensure(['argyle-sample-badsetup==1.0.0']));
+    expect(badSetup.message).toContain('argyle-sample-badsetup refuses to be installed');
+    expect(badSetup.message).toMatch(/could not write \/packages\/argyle-sample-badsetup.txt .*Read-only file system/);
+    expect(readdirSync(pkgsDir).sort()).toEqual(before);
+  });
+
+  test('a source distribution is built inside the sandbox', async () => {
+    expect(await installer().ensure(['argyle-sample-oldsetup==1.0.0'])).toMatchObject([
+      { modules: ['argyle_sample_oldsetup'] },
+    ]);
+  });
+
+  test('a directory of the original is adopted', async () => {
+    const { modules } = rig.addPackage('argyle-handmade==1.0', 'X = 1\n');
+    rig.addPackage('argyle-halfmade==1.0', 'X = 1\n');
+    const info = join(pkgsDir, 'argyle-handmade==1.0/files/argyle_handmade-1.0.dist-info');
+    mkdirSync(info);
+    writeFileSync(join(info, 'METADATA'), 'Metadata-Version: 2.1\nName: argyle-handmade\nVersion: 1.0\n');
+    expect(await installer().ensure(['argyle-handmade==1.0'])).toEqual([{ spec: 'argyle-handmade==1.0', modules }]);
+    expect(existsSync(join(pkgsDir, 'argyle-handmade==1.0/argyle.json'))).toBe(true);
+    // Without metadata it may be half an install: it goes, and pip is asked, which knows no such package.
+    await failure(installer().ensure(['argyle-halfmade==1.0']));
+    expect(existsSync(join(pkgsDir, 'argyle-halfmade==1.0'))).toBe(false);
+  });
+
+  test('packages beyond the limit are deleted, whoever owns their files', async () => {
+    const shared = installer({ maxMb: 0.001 });
+    await shared.ensure([TINY]);
+    utimesSync(join(pkgsDir, TINY, 'argyle.json'), 1000, 1000);
+    expect(await shared.trim()).toContain(TINY);
+    expect(existsSync(join(pkgsDir, TINY))).toBe(false);
+  });
+
+  const outside = pypiReached() ? test : test.skip;
+
+  outside.each(['flask', 'numpy', 'pandas', 'thumbnail'])(
+    'the real packages of %s install with the host’s pip configuration and run',
+    async (name) => {
+      const text = readFileSync(join(LAMBDAS_DIR, name, 'requirements.txt'), 'utf8');
+      const shared = new PackageInstaller({ pkgsDir, sandbox: rig.installer });
+      const packages = await shared.ensureInstalled(text);
+      expect(packages).toHaveLength(parseRequirements(text).length);
+      const source = readFileSync(join(LAMBDAS_DIR, name, 'f.py'), 'utf8');
+      const handler =
+        name === 'flask' ? `${source}\ndef f(event):\n    return app.test_client().get("/").json\n` : source;
+      const sandbox = await rig.factory.fresh(rig.leaf(handler, packages, { memMb: 128, procs: 32 }));
+      const answer = await call(sandbox, {}, 30_000);
+      expect([answer.status, answer.body.length > 10]).toEqual([200, true]);
+    },
+  );
+});
