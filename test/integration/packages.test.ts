@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync,
 import { join } from 'node:path';
 import { PackageInstaller, type PackageInstallerOptions } from '../../src/packages/installer';
 import { parseRequirements } from '../../src/packages/requirements';
+import { InstallerRunner } from '../../src/sandbox/installer';
 import { LAMBDAS_DIR } from '../support/deploy';
 import { startTestMirror, type TestMirror } from '../support/mirror';
 import { failure } from '../support/package-fixture';
@@ -96,6 +97,32 @@ real('installs in a real sandbox', () => {
     expect(badSetup.message).toContain('argyle-sample-badsetup refuses to be installed');
     expect(badSetup.message).toMatch(/could not write \/packages\/argyle-sample-badsetup.txt .*Read-only file system/);
     expect(readdirSync(pkgsDir).sort()).toEqual(before);
+  });
+
+  test('an install that does not end is ended, and so is everything that it started', async () => {
+    const { slots, pool, supervisor } = rig;
+    const limits = { memMb: 250, procs: 32, cpuPercent: 0, swapBytes: 0, scratchMb: 16 };
+    const sandbox = new InstallerRunner({ slots, pool, limits, timeoutMs: 3000, helper: () => supervisor.get() });
+    const error = await failure(installer({ sandbox }).ensure(['argyle-sample-slowsetup==1.0.0']));
+    expect(error.code).toBe('TIMEOUT');
+    expect(error.message).toContain('argyle-sample-slowsetup==1.0.0');
+    expect(existsSync(join(pkgsDir, 'argyle-sample-slowsetup==1.0.0'))).toBe(false);
+  });
+
+  test('when the helper is killed in the middle of an install, it counts as nothing and the next call retries', async () => {
+    const pulls: boolean[] = [];
+    const shared = installer({ onPull: ({ meta }) => pulls.push(meta !== undefined) });
+    const asked = mirror.requests.length;
+    const cutOff = failure(shared.ensure(['argyle-sample-slowsetup==1.0.0']));
+    await until('pip runs', () => readdirSync(pkgsDir).some((name) => name.startsWith('.stage-')));
+    await until('the setup script runs', () =>
+      mirror.requests.slice(asked).some((path) => path.includes('slowsetup-1.0.0')),
+    );
+    process.kill((await rig.supervisor.get()).pid, 'SIGKILL');
+    expect((await cutOff).code).toMatch(/^(SANDBOX_DEAD|SANDBOX_CREATE|HELPER_GONE)$/);
+    expect(existsSync(join(pkgsDir, 'argyle-sample-slowsetup==1.0.0'))).toBe(false);
+    expect(await shared.ensure(['argyle-sample-json==1.0.0'])).toMatchObject([{ modules: ['argyle_sample_json'] }]);
+    expect(pulls).toEqual([false, true]);
   });
 
   test('a source distribution is built inside the sandbox', async () => {
