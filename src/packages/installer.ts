@@ -2,7 +2,7 @@
 import { ArgyleError } from '../errors';
 import type { InstallerBoot, InstallerSandbox, InstallResult, PackageImport } from '../sandbox/types';
 import { choosePin, parseDependency } from './closure';
-import { selectEvictions } from './eviction';
+import { MIN_IDLE_MS, selectEvictions } from './eviction';
 import { readPipEnv } from './pip-config';
 import { normalizeLine, parseRequirements, parseSpec } from './requirements';
 import { type PackageMeta, PackageStore } from './store';
@@ -41,6 +41,9 @@ export class PackageInstaller {
   private readonly known = new Map<string, PackageMeta>();
   /** Attempts under way: the mutex of each spec, whose result all that wait share. */
   private readonly pulls = new Map<string, Promise<PackageMeta>>();
+  /** Deletions under way; whoever asks for such a package waits and installs it anew. */
+  private readonly removals = new Map<string, Promise<void>>();
+  private readonly lastAskedMs = new Map<string, number>();
   private env: Promise<Record<string, string>> | undefined;
 
   constructor(private readonly options: PackageInstallerOptions) {
@@ -107,15 +110,23 @@ export class PackageInstaller {
     if (maxBytes <= 0) return [];
     const inUse = new Set([...(this.options.inUse?.() ?? []), ...this.pulls.keys()]);
     const evicted = selectEvictions(await this.store.list(), maxBytes, inUse, Date.now());
+    const gone: string[] = [];
     for (const spec of evicted) {
+      const idleMs = Date.now() - (this.lastAskedMs.get(spec) ?? 0);
+      if (idleMs < MIN_IDLE_MS || this.pulls.has(spec)) continue; // asked for since the choice was made
       this.known.delete(spec);
-      await this.store.remove(spec);
+      const removal = this.store.remove(spec).finally(() => this.removals.delete(spec));
+      this.removals.set(spec, removal);
+      await removal;
+      gone.push(spec);
     }
-    return evicted;
+    return gone;
   }
 
   private async get(spec: string): Promise<PackageMeta> {
     parseSpec(spec, 'package');
+    this.lastAskedMs.set(spec, Date.now());
+    await this.removals.get(spec)?.catch(() => undefined);
     const known = this.known.get(spec);
     if (known !== undefined && (await this.store.has(spec))) {
       await this.store.touch(spec);

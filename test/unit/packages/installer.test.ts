@@ -1,5 +1,6 @@
 import { chmodSync, existsSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
+import type { InstallerSandbox } from '../../../src/sandbox/types';
 import { failure, PackageFixture } from '../../support/package-fixture';
 
 jest.setTimeout(60_000);
@@ -151,5 +152,24 @@ describe('disk use', () => {
     expect(fx.onDisk()).toContain(TINY);
     expect(fx.onDisk()).not.toContain('argyle-sample-tiny==1.1.0');
     expect(await fx.installer().trim()).toEqual([]);
+  });
+
+  test('a package that is asked for while it is deleted is installed anew', async () => {
+    await fx.installer().ensure([TINY]);
+    utimesSync(join(fx.pkgsDir, TINY, 'argyle.json'), 1000, 1000);
+    let asked: Promise<unknown> | undefined;
+    const slow: InstallerSandbox = {
+      run: (boot, stage) => fx.sandbox.run(boot, stage),
+      removeTree: async (name) => {
+        asked ??= limited.ensure([TINY]);
+        await fx.sandbox.removeTree(name);
+      },
+    };
+    const limited = fx.installer({ maxMb: 0.001, sandbox: slow });
+    expect(await limited.trim()).toEqual([TINY]);
+    await asked;
+    expect(existsSync(join(fx.pkgsDir, TINY, 'files/argyle_sample_tiny'))).toBe(true);
+    utimesSync(join(fx.pkgsDir, TINY, 'argyle.json'), 1000, 1000);
+    expect(await limited.trim()).toEqual([]); // asked for a moment ago, whatever the disk says
   });
 });
