@@ -1,0 +1,122 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { GuestHttp, type BootInfo } from '../../../src/sandbox/guest-http';
+import { bootFrame } from '../../../src/sandbox/boot';
+
+const FRAME = bootFrame({
+  role: 'leaf',
+  name: 'fn',
+  runtime: 'python',
+  entry_file: 'f.py',
+  sys_path: ['/packages/ä/files'],
+  env: {},
+});
+
+describe('GuestHttp', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'guest-http-'));
+  const path = join(dir, 's');
+  let server: Server;
+  let received: string[];
+  let respond: (socket: Socket, text: string) => void;
+  const reports: BootInfo[] = [];
+
+  beforeEach(async () => {
+    received = [];
+    reports.length = 0;
+    server = createServer((socket) => {
+      const index = received.push('') - 1;
+      socket.on('data', (chunk) => {
+        received[index] += chunk.toString();
+        if (chunk.includes('HTTP/1.1')) respond(socket, received[index] ?? '');
+      });
+      socket.on('error', () => undefined);
+    });
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+  });
+  afterEach(async () => {
+    await new Promise((resolve) => server.close(resolve));
+  });
+  afterAll(() => {
+    rmSync(dir, { recursive: true });
+  });
+
+  const open = (): GuestHttp =>
+    new GuestHttp(
+      () => connect(path),
+      FRAME,
+      (info) => reports.push(info),
+    );
+  const get = (http: GuestHttp): Promise<{ headers: Record<string, unknown>; raw: string[] }> =>
+    new Promise((resolve, reject) => {
+      let headers: Record<string, unknown> = {};
+      let raw: string[] = [];
+      http.dispatch(
+        { path: '/run/fn', method: 'GET' },
+        {
+          onRequestStart: () => undefined,
+          onResponseStart: (controller, _status, found) => {
+            headers = found;
+            raw = (controller.rawHeaders as Buffer[]).map(String);
+          },
+          onResponseData: () => undefined,
+          onResponseEnd: () => {
+            resolve({ headers, raw });
+          },
+          onResponseError: (_controller, error) => {
+            reject(error);
+          },
+        },
+      );
+    });
+  const answer = (extra = ''): string => `HTTP/1.1 200 OK\r\n${extra}content-length: 2\r\n\r\nok`;
+
+  it('writes the boot frame at once, on the first connection only, and strips the report', async () => {
+    const report = 'X-Argyle-Boot: {"import_ms":1.5,"modules":["numpy"]}\r\nset-cookie: a\r\nset-cookie: b\r\n';
+    respond = (socket) => socket.write(answer(report));
+    const http = open();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(received).toEqual([FRAME.toString()]);
+    expect(FRAME.toString()).toMatch(/^ARGYLE-BOOT\/1 (\d+)\n\{"role":"leaf"/);
+    const { headers, raw } = await get(http);
+    expect(headers).toEqual({ 'set-cookie': ['a', 'b'], 'content-length': '2' });
+    expect(raw).toEqual(['set-cookie', 'a', 'set-cookie', 'b', 'content-length', '2']);
+    expect(reports).toEqual([{ importMs: 1.5, modules: ['numpy'] }]);
+    respond = (socket) => {
+      socket.end(answer('connection: close\r\n'));
+    };
+    await get(http);
+    respond = (socket) => socket.write(answer());
+    await get(http);
+    expect(received).toHaveLength(2);
+    expect(received[1]).toMatch(/^GET \/run\/fn HTTP\/1.1\r\nhost: root\r\n/i);
+    http.destroy(new Error('done'));
+  });
+
+  it.each(['nonsense', '{"import_ms":"x"}', '{"import_ms":-1}', '[]', 'null'])(
+    'ignores the report %s',
+    async (report) => {
+      respond = (socket) => socket.write(answer(`x-argyle-boot: ${report}\r\n`));
+      const http = open();
+      expect((await get(http)).headers['x-argyle-boot']).toBeUndefined();
+      expect(reports).toEqual([]);
+      http.destroy(new Error('done'));
+    },
+  );
+
+  it('fails requests when the guest ends and when it is destroyed', async () => {
+    respond = (socket) => {
+      socket.destroy();
+    };
+    const http = open();
+    await expect(get(http)).rejects.toMatchObject({ code: 'UND_ERR_SOCKET' });
+    respond = () => undefined;
+    const pending = get(http);
+    const why = new Error('killed');
+    setTimeout(() => {
+      http.destroy(why);
+    }, 10);
+    await expect(pending).rejects.toBe(why);
+  });
+});
