@@ -4,9 +4,10 @@ import { bossCommand } from './boss';
 import type { Command } from './command';
 import { pprofCommand } from './pprof';
 import { workerCommand } from './worker';
+import { zygoteCommand } from './zygote';
 
 export const olCommand: Command = {
   name: 'ol',
   usage: 'serverless functions in lean containers',
-  commands: [workerCommand, adminCommand, pprofCommand, bossCommand],
+  commands: [workerCommand, adminCommand, pprofCommand, zygoteCommand, bossCommand],
 };

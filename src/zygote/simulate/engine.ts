@@ -112,6 +112,7 @@ export function simulate(
     const start = startCost(zygote, atMs, model);
     const made = world.makeInstance(fn, own.mb + (zygote === undefined ? model.freshMb : model.leafMb), zygote, atMs);
     const coldMs = made.atMs - atMs + start.ms + own.ms;
+    made.instance.savesMs = coldMs;
     world.run(made.instance, atMs + coldMs + invocation.execMs);
     if (zygote !== undefined) zygote.usedAtMs = atMs;
     if (index >= countFrom) {

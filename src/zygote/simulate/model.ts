@@ -4,6 +4,8 @@ import { DEFAULT_PARAMS } from '../params';
 export interface CostModel {
   /** Memory for everything: instances, zygotes, spares. */
   readonly memoryMb: number;
+  /** Which idle instance goes first: the least recently used one, or the evictor's choice by ms saved per MB. */
+  readonly eviction: 'lru' | 'value';
   /** Fresh process: ms until the handler's own imports begin, and MB without them. */
   readonly freshMs: number;
   readonly freshMb: number;
@@ -22,10 +24,11 @@ export interface CostModel {
 }
 
 /** As measured for the design (see params.ts); memory as asked for. */
-export function costModel(memoryMb: number): CostModel {
+export function costModel(memoryMb: number, eviction: CostModel['eviction'] = 'lru'): CostModel {
   const { freshMs, forkMs, forkMsPerMb, spareMs, refillMs, rootMb, nodeMb, spareMb } = DEFAULT_PARAMS;
   return {
     memoryMb,
+    eviction,
     freshMs,
     freshMb: rootMb,
     leafMb: spareMb,

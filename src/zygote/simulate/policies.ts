@@ -13,6 +13,8 @@ export const ZYGOTE_SHARE = 0.5;
 
 /** The most that the popularity policy may give to zygotes; it finds the share by itself. */
 export const MAX_SHARE = 0.9;
+/** MB that always stay with instances: two large ones that no zygote fits. */
+const RESERVE_MB = 20;
 
 /** Every cold start is a fresh process that imports everything. */
 export function none(): SimPolicy {
@@ -123,7 +125,8 @@ export function popularity(data: PackageData, options: PopularityOptions = {}): 
       for (const zygote of world.zygotes.values()) {
         if (zygote.state === 'ready') for (const key of zygote.pins) tracker.imported(key, data.costOf(key));
       }
-      const budgetMb = world.model.memoryMb * (options.share ?? MAX_SHARE);
+      const { memoryMb } = world.model;
+      const budgetMb = Math.min(memoryMb * (options.share ?? MAX_SHARE), memoryMb - RESERVE_MB);
       for (const action of tracker.tick(nowMs, budgetMb, liveZygotes(world)).actions) apply(world, action, nowMs);
     },
   };

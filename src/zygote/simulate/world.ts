@@ -3,6 +3,7 @@
  * recently used first, whatever the policy. A zygote's end is its descendants' end, as in the real worker.
  */
 import { Heap } from 'heap-js';
+import { worth } from '../../sandbox/evictor';
 import { servesKeys } from '../match';
 import type { PinKey } from '../types';
 import type { CostModel } from './model';
@@ -32,6 +33,9 @@ export interface SimInstance {
   readonly fn: number;
   readonly mb: number;
   readonly zygote: SimZygote | undefined;
+  /** What its cold start took, and so what keeping it saves. */
+  savesMs: number;
+  idleSinceMs: number;
 }
 
 interface Running {
@@ -69,7 +73,7 @@ export class World {
     this.nowMs = nowMs;
     for (let next = this.running.peek(); next !== undefined && next.endMs <= nowMs; next = this.running.peek()) {
       this.running.pop();
-      this.finish(next.instance);
+      this.finish(next.instance, next.endMs);
     }
     for (const build of [...this.builds]) {
       if (build.readyMs > nowMs) continue;
@@ -107,9 +111,9 @@ export class World {
         throw new RangeError(`a memory budget of ${this.model.memoryMb} MB cannot hold an instance of ${mb} MB`);
       }
       atMs = next.endMs;
-      this.finish(next.instance);
+      this.finish(next.instance, next.endMs);
     }
-    const instance: SimInstance = { fn, mb, zygote };
+    const instance: SimInstance = { fn, mb, zygote, savesMs: 0, idleSinceMs: 0 };
     zygote?.leaves.add(instance);
     return { instance, atMs };
   }
@@ -218,14 +222,29 @@ export class World {
 
   private charge(mb: number): boolean {
     while (this.usedMb + mb > this.model.memoryMb) {
-      const [oldest] = this.idle;
-      if (oldest === undefined) return false;
-      this.evict(oldest);
-      this.onEvict?.(oldest.fn, oldest.mb, this.nowMs);
+      const victim = this.victim();
+      if (victim === undefined) return false;
+      this.evict(victim);
+      this.onEvict?.(victim.fn, victim.mb, this.nowMs);
     }
     this.usedMb += mb;
     this.peakMb = Math.max(this.peakMb, this.usedMb);
     return true;
+  }
+
+  private victim(): SimInstance | undefined {
+    if (this.model.eviction === 'lru') {
+      const [oldest] = this.idle;
+      return oldest;
+    }
+    let least: SimInstance | undefined;
+    let leastWorth = Infinity;
+    for (const instance of this.idle) {
+      const { mb: freesMb, savesMs, idleSinceMs } = instance;
+      const value = worth({ id: '', action: 'destroy', freesMb, savesMs, idleMs: this.nowMs - idleSinceMs });
+      if (value < leastWorth) [least, leastWorth] = [instance, value];
+    }
+    return least;
   }
 
   private release(mb: number, ofZygotes: boolean): void {
@@ -233,7 +252,8 @@ export class World {
     if (ofZygotes) this.zygoteMb -= mb;
   }
 
-  private finish(instance: SimInstance): void {
+  private finish(instance: SimInstance, nowMs: number): void {
+    instance.idleSinceMs = nowMs;
     if (instance.zygote?.state === 'draining') {
       this.end(instance);
       return;

@@ -1,0 +1,130 @@
+/** Draws SVGs with vega, which is optional and loaded only when something is to be drawn. */
+import type { Spec } from 'vega';
+import type { TopLevelSpec } from 'vega-lite';
+import { CliError } from '../command';
+
+async function load<T>(what: string, importIt: () => Promise<T | { default: T }>): Promise<T> {
+  try {
+    const loaded = await importIt();
+    // A CommonJS module that node imports as one stands under `default`.
+    return typeof loaded === 'object' && loaded !== null && 'default' in loaded ? loaded.default : loaded;
+  } catch (cause) {
+    throw new CliError(`drawing needs the optional package ${what}: npm install ${what}`, { cause });
+  }
+}
+
+/** Renders a vega specification to SVG text. Throws CliError when vega is not installed. */
+export async function drawVega(spec: Spec): Promise<string> {
+  const vega = await load('vega', () => import('vega'));
+  return new vega.View(vega.parse(spec), { renderer: 'none' }).toSVG();
+}
+
+/** Renders a vega-lite specification to SVG text. Throws CliError when vega or vega-lite is not installed. */
+export async function drawVegaLite(spec: TopLevelSpec): Promise<string> {
+  const vegaLite = await load('vega-lite', () => import('vega-lite'));
+  return drawVega(vegaLite.compile(spec).spec);
+}
+
+export interface TreeDatum {
+  readonly id: string;
+  readonly parent: string | null;
+  readonly label: string;
+  /** Second line under the label. */
+  readonly detail: string;
+  /** Area of the node. */
+  readonly mb: number;
+  /** Colour of the node. */
+  readonly saved: number;
+}
+
+/** A tree, root at the left: nodes sized by MB and coloured by what they save. */
+export function treeSpec(nodes: readonly TreeDatum[], savedTitle: string): Spec {
+  const known = new Set(nodes.map(({ id }) => id));
+  const values = nodes.map((node) => ({
+    ...node,
+    id: `n:${node.id}`,
+    parent: node.parent !== null && known.has(node.parent) ? `n:${node.parent}` : 'all',
+  }));
+  const roots = values.filter(({ parent }) => parent === 'all');
+  const [only] = roots;
+  const rooted =
+    roots.length === 1 && only !== undefined
+      ? values.map((value) => (value === only ? { ...value, parent: null } : value))
+      : [{ id: 'all', parent: null, label: '', detail: '', mb: 0, saved: 0 }, ...values];
+  return {
+    width: 960,
+    height: Math.max(120, rooted.length * 34),
+    padding: { left: 20, top: 20, bottom: 20, right: 260 },
+    background: 'white',
+    data: [
+      {
+        name: 'tree',
+        values: rooted,
+        transform: [
+          { type: 'stratify', key: 'id', parentKey: 'parent' },
+          {
+            type: 'tree',
+            method: 'tidy',
+            size: [{ signal: 'height' }, { signal: 'width' }],
+            as: ['y', 'x', 'depth', 'children'],
+          },
+        ],
+      },
+      {
+        name: 'links',
+        source: 'tree',
+        transform: [{ type: 'treelinks' }, { type: 'linkpath', orient: 'horizontal', shape: 'diagonal' }],
+      },
+    ],
+    scales: [
+      {
+        name: 'colour',
+        type: 'sqrt',
+        range: { scheme: 'blues' },
+        domain: { data: 'tree', field: 'saved' },
+        zero: true,
+      },
+      { name: 'area', type: 'linear', range: [30, 700], domain: { data: 'tree', field: 'mb' }, zero: true },
+    ],
+    legends: [{ fill: 'colour', title: savedTitle, orient: 'top-left' }],
+    marks: [
+      {
+        type: 'path',
+        from: { data: 'links' },
+        encode: { enter: { path: { field: 'path' }, stroke: { value: '#bbb' } } },
+      },
+      {
+        type: 'symbol',
+        from: { data: 'tree' },
+        encode: {
+          enter: {
+            x: { field: 'x' },
+            y: { field: 'y' },
+            size: { scale: 'area', field: 'mb' },
+            fill: { scale: 'colour', field: 'saved' },
+            stroke: { value: '#555' },
+          },
+        },
+      },
+      textMark('label', -3, 'bold'),
+      textMark('detail', 9, 'normal'),
+    ],
+  };
+}
+
+function textMark(field: string, dy: number, fontWeight: 'bold' | 'normal'): NonNullable<Spec['marks']>[number] {
+  return {
+    type: 'text',
+    from: { data: 'tree' },
+    encode: {
+      enter: {
+        text: { field },
+        x: { field: 'x', offset: 14 },
+        y: { field: 'y', offset: dy },
+        fontSize: { value: 10 },
+        fontWeight: { value: fontWeight },
+        baseline: { value: 'middle' },
+      },
+    },
+  };
+}

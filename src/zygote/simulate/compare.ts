@@ -1,0 +1,41 @@
+/** Runs all policies over one trace at several memory sizes. */
+import { simulate, type SimPolicy, type SimResult } from './engine';
+import { costModel } from './model';
+import { lru, none, popularity, rootOnly, staticTree } from './policies';
+import type { PackageData } from './reqbench';
+import type { Trace } from './trace';
+
+/**
+ * Shares of the memory that the static tree and LRU are tried with. They cannot find their share by themselves, so
+ * each is given the best of these with hindsight.
+ */
+export const SHARES = [0.5, 0.7, 0.85] as const;
+
+/** One result per policy and memory size, in a fixed order; `static` and `lru` at the share that served them best. */
+export function compare(
+  trace: Trace,
+  data: PackageData,
+  memoriesMb: readonly number[],
+  onResult: (result: SimResult) => void = () => undefined,
+): SimResult[] {
+  const results: SimResult[] = [];
+  for (const memoryMb of memoriesMb) {
+    const model = costModel(memoryMb);
+    const contenders: (() => SimPolicy)[][] = [
+      [none],
+      [rootOnly],
+      SHARES.map((share) => () => staticTree(data, share)),
+      SHARES.map((share) => () => lru(share)),
+      [() => popularity(data)],
+    ];
+    for (const variants of contenders) {
+      const [best] = variants
+        .map((make) => simulate(trace, data, model, make()))
+        .sort((a, b) => a.totalColdMs - b.totalColdMs);
+      if (best === undefined) continue;
+      results.push(best);
+      onResult(best);
+    }
+  }
+  return results;
+}
