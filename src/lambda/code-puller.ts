@@ -1,10 +1,9 @@
 /** Keeps one function's code up to date with the registry: checks, downloads, unpacks, installs its packages. */
-import * as fs from 'node:fs/promises';
-import * as path from 'node:path';
 import { ArgyleError, asArgyleError } from '../errors';
 import type { Stats } from '../metrics';
 import { readTopFile, unpackArchive } from './archive';
 import { findEntry, resolveEnv } from './code-env';
+import type { CodeDirs } from './code-dirs';
 import { CodeVersion } from './code-version';
 import type { DepTrace } from './dep-trace';
 import { defaultLambdaConfig } from './lambda-config';
@@ -13,27 +12,6 @@ import type { LambdaLog, PackageService, RegistryStore } from './ports';
 
 /** Largest accepted requirements.txt in bytes. */
 const MAX_REQUIREMENTS_BYTES = 1 << 20;
-
-/** Hands out `<n>-<name>` directories below <worker_dir>/code; n counts all functions of the worker. */
-export class CodeDirs {
-  private next = 1;
-
-  constructor(private readonly root: string) {}
-
-  /** Makes an empty directory. @throws ArgyleError LAMBDA_CODE */
-  async make(name: string): Promise<{ codeName: string; dir: string }> {
-    const codeName = `${this.next++}-${name}`;
-    const dir = path.join(this.root, codeName);
-    try {
-      await fs.mkdir(dir, { recursive: true });
-      // Sandboxes run as another user; the worker's own umask must not hide the code from them.
-      await Promise.all([fs.chmod(this.root, 0o755), fs.chmod(dir, 0o755)]);
-    } catch (thrown) {
-      throw asArgyleError('LAMBDA_CODE', thrown);
-    }
-    return { codeName, dir };
-  }
-}
 
 export interface PullerDeps {
   store: RegistryStore;
@@ -135,10 +113,10 @@ export class CodePuller {
       const requirements = await readTopFile(dir, 'requirements.txt', MAX_REQUIREMENTS_BYTES);
       const installed = requirements === undefined ? [] : await packages.ensureInstalled(requirements);
       const facts = { name: this.name, ...made, version: object.version, config, ...entry, env, packages: installed };
-      return new CodeVersion(facts, (code) => void this.removeDir(code.facts.dir));
+      return new CodeVersion(facts, (code) => void dirs.remove(code.facts.dir));
     } catch (thrown) {
       object.data.destroy();
-      if (dir !== undefined) await this.removeDir(dir);
+      if (dir !== undefined) await dirs.remove(dir);
       throw asArgyleError('LAMBDA_CODE', thrown);
     }
   }
@@ -147,13 +125,5 @@ export class CodePuller {
     const { bucket } = this.deps.store;
     const message = `lambda "${this.name}" not found in blob store (bucket="${bucket}", key="${this.name}.tar.gz")`;
     return new ArgyleError('LAMBDA_NOT_FOUND', message, { field: 'name', value: this.name });
-  }
-
-  private async removeDir(dir: string): Promise<void> {
-    try {
-      await fs.rm(dir, { recursive: true, force: true });
-    } catch (thrown) {
-      this.deps.log.warn({ dir, err: thrown }, 'could not remove old code');
-    }
   }
 }

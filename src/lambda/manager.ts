@@ -3,7 +3,8 @@ import { mkdir } from 'node:fs/promises';
 import { ArgyleError } from '../errors';
 import type { Stats } from '../metrics';
 import type { Sandbox, SandboxProvider } from '../sandbox/types';
-import { CodeDirs, CodePuller } from './code-puller';
+import { CodeDirs } from './code-dirs';
+import { CodePuller } from './code-puller';
 import type { DepTrace } from './dep-trace';
 import { LambdaFunction } from './function';
 import type { PoolCounts } from './instance-pool';
@@ -41,7 +42,7 @@ export class LambdaManager {
 
   private constructor(private readonly deps: ManagerDeps) {
     this.now = deps.now ?? (() => performance.now());
-    this.dirs = new CodeDirs(deps.settings.codeDir);
+    this.dirs = new CodeDirs(deps.settings.codeDir, deps.log);
     this.sweeper = setInterval(() => {
       this.sweep();
     }, SWEEP_MS);
@@ -110,7 +111,9 @@ export class LambdaManager {
         timers.push(setTimeout(resolve, ms));
       });
     const grace = after(graceMs);
-    const ended = Promise.all([...this.functions.values()].map((lambda) => lambda.close(grace)));
+    const ended = Promise.all([...this.functions.values()].map((lambda) => lambda.close(grace))).then(() =>
+      this.dirs.settled(),
+    );
     await Promise.race([ended, after(graceMs + DESTROY_MS)]);
     timers.forEach(clearTimeout);
     this.functions.clear();

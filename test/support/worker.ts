@@ -39,6 +39,8 @@ export interface TestWorker {
   stats: StatsRegistry;
   listener: Listener;
   url: string;
+  /** Makes the worker's clock jump, so that caches expire. */
+  advance(ms: number): void;
   /** Writes <name>.tar.gz into the registry directory, as a deployment beside the worker does. */
   deploy(name: string, files: Record<string, string>): Promise<void>;
   close(graceMs?: number): Promise<void>;
@@ -80,6 +82,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     memPoolMb: 500,
     ...options.settings,
   };
+  let skewMs = 0;
   const packages = options.packages ?? { ensureInstalled: () => Promise.resolve([]) };
   const manager = await LambdaManager.create({
     provider,
@@ -89,6 +92,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     stats,
     depTrace,
     log: LOG,
+    now: () => performance.now() + skewMs,
     onStarted: (sandbox, ms) => {
       metrics.sandboxStarted(sandbox.start, ms / 1000);
     },
@@ -106,6 +110,9 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     stats,
     listener,
     url: `http://127.0.0.1:${listener.port}`,
+    advance: (ms) => {
+      skewMs += ms;
+    },
     deploy: async (name, files) => {
       await writeFile(path.join(registryDir, `${name}.tar.gz`), await archive(files));
     },
