@@ -2,6 +2,7 @@
 import type { Dispatcher } from 'undici';
 import { createGunzip } from 'node:zlib';
 import type { Gunzip } from 'node:zlib';
+import { ArgyleError } from '../errors';
 import type { Sandbox } from '../sandbox/types';
 import { rawStrings, toClient, toLambda } from './headers';
 import type { Invocation } from './invocation';
@@ -23,9 +24,16 @@ const LAST_BYTES_MS = 50;
 const TIMEOUT_BEFORE = 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)';
 const TIMEOUT_AFTER = 'context deadline exceeded (Client.Timeout or context cancellation while reading body)';
 
-/** What Go's client says of this error. */
+/** The connection's error code; the sandbox layer may have put its own error around it. */
+function connectionCode(error: Error): string | undefined {
+  const inner = error instanceof ArgyleError && error.cause instanceof Error ? error.cause : error;
+  return (inner as NodeJS.ErrnoException).code;
+}
+
+/** What Go's client says of this error; the sandbox layer's own words where it knows more. */
 function describe(error: Error): string {
-  const code = (error as NodeJS.ErrnoException).code;
+  if (error instanceof ArgyleError) return error.message;
+  const code = connectionCode(error);
   // The connection was closed or reset: the process at the other end is gone.
   if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE') return 'EOF';
   if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED') return 'sandbox was destroyed';
@@ -157,7 +165,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       const op = method.charAt(0) + method.slice(1).toLowerCase();
       const message = `${op} "http://root${uri}": ${timeout ? TIMEOUT_BEFORE : describe(error)}`;
       // EPIPE before any byte of the body: the header was the only write, and it was refused as a whole.
-      const refused = this.controller === undefined || (error as NodeJS.ErrnoException).code === 'EPIPE';
+      const refused = this.controller === undefined || connectionCode(error) === 'EPIPE';
       this.settle({ kind: 'failed', message, timeout, unsent: refused && !timeout && !body.consumed });
     }
     this.controller?.abort(error);

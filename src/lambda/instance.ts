@@ -44,8 +44,8 @@ export class Instance {
   ) {
     this.idleSince = options.now();
     this.ended = sandbox.dead !== undefined;
-    void sandbox.exited.then(() => {
-      this.ended = true;
+    void sandbox.exited.then(({ evicted = false }) => {
+      this.ended = !evicted;
       this.exchange?.sandboxExited();
     });
   }

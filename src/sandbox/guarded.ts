@@ -183,7 +183,7 @@ export class GuardedSandbox implements Sandbox, Holder {
       return;
     }
     this.deadWhy ??= 'evicted to free memory';
-    this.evicted?.({ oomKills: 0, status: undefined });
+    this.evicted?.({ oomKills: 0, status: undefined, evicted: true });
     await this.destroy('evicted to free memory');
   }
 

@@ -95,6 +95,8 @@ export interface SandboxExit {
   oomKills: number;
   /** Wait status when the helper saw it, undefined for a forked process. */
   status: number | undefined;
+  /** It was idle and had to give up its memory: its code is not at fault. */
+  evicted?: boolean;
 }
 
 /** A leaf that serves one function. One request at a time is the caller's duty. */
