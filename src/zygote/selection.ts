@@ -22,12 +22,18 @@ export interface Option {
   readonly covers: readonly number[];
   /** Set when such a zygote lives: its parent is then a fact and not a choice. */
   readonly live: LiveZygote | undefined;
+  /** Set once it is chosen. */
+  taken: Chosen | undefined;
+  /** ms per second that it would add to what is chosen; undefined while nobody computed it. */
+  gain: number | undefined;
+  /** The chosen zygote that it would be forked from. */
+  parent: Chosen | undefined;
 }
 
 export interface Chosen {
   readonly option: Option;
-  parent: Chosen | undefined;
-  depth: number;
+  readonly parent: Chosen | undefined;
+  readonly depth: number;
 }
 
 export interface SelectionInput {
@@ -43,13 +49,10 @@ export class Selection {
   private readonly params: PolicyParams;
   private readonly demands: readonly Demand[];
   private readonly options = new Map<string, Option>();
-  private readonly byId = new Map<string, Chosen>();
   /** ms that the best chosen zygote saves each demand, against a fork of the root. */
   private readonly best: number[];
-  private readonly gains = new Map<string, number>();
-  /** The chosen zygote that each option not chosen yet would be forked from. */
-  private readonly parents = new Map<string, Chosen>();
-  private readonly coveredBy: string[][];
+  /** The options that may serve each demand. */
+  private readonly coveredBy: Option[][];
 
   constructor(input: SelectionInput) {
     this.params = input.params;
@@ -59,40 +62,25 @@ export class Selection {
     const wanted = input.demands.map((demand) => new Set(demand.pins));
     const postings = new Map<PinKey, number[]>();
     input.demands.forEach((demand, index) => {
-      for (const key of demand.pins) postings.set(key, [...(postings.get(key) ?? []), index]);
+      for (const key of demand.pins) {
+        const list = postings.get(key);
+        if (list === undefined) postings.set(key, [index]);
+        else list.push(index);
+      }
     });
     const live = new Map(input.live.map((zygote) => [setId(zygote.pins), zygote]));
     for (const pins of [...input.candidates, ...input.live.map((zygote) => zygote.pins)]) {
       const id = setId(pins);
-      if (this.options.has(id)) continue;
-      const rarest = pins.reduce<number[] | undefined>((least, key) => {
-        const list = postings.get(key) ?? [];
-        return least === undefined || list.length < least.length ? list : least;
-      }, undefined);
-      const covers = (rarest ?? input.demands.map((_, index) => index)).filter((index) =>
-        servesKeys(pins, wanted[index] ?? new Set()),
-      );
-      let ms = 0;
-      let mb = 0;
-      for (const key of pins) {
-        const cost = input.costOf(key);
-        ms += cost.ms;
-        mb += cost.mb;
-      }
-      this.options.set(id, { id, pins, keys: new Set(pins), ms, mb, covers, live: live.get(id) });
-      for (const index of covers) this.coveredBy[index]?.push(id);
+      if (id === '' || this.options.has(id)) continue;
+      const rarest = pins
+        .map((key) => postings.get(key) ?? [])
+        .reduce((least, list) => (list.length < least.length ? list : least));
+      const covers = rarest.filter((index) => servesKeys(pins, wanted[index] ?? new Set()));
+      const option = makeOption(pins, covers, live.get(id), input.costOf);
+      this.options.set(id, option);
+      for (const index of covers) this.coveredBy[index]?.push(option);
     }
-    const root = this.options.get('') ?? {
-      id: '',
-      pins: [],
-      keys: new Set(),
-      ms: 0,
-      mb: 0,
-      covers: [],
-      live: undefined,
-    };
-    this.options.delete('');
-    this.take(root, undefined);
+    this.take(makeOption([], [], live.get(''), input.costOf), undefined);
   }
 
   /** ms that one cold start of this demand saves when forked from that set instead of from the root. */
@@ -110,7 +98,7 @@ export class Selection {
     while (this.chosen.length < maxZygotes) {
       let pick: { option: Option; ratio: number; costMb: number } | undefined;
       for (const option of this.options.values()) {
-        if (this.byId.has(option.id)) continue;
+        if (option.taken !== undefined) continue;
         const gain = this.gain(option);
         if (gain <= 0) continue;
         const costMb = this.costMb(option);
@@ -131,17 +119,13 @@ export class Selection {
   /** Lets go of a childless choice. The caller accounts for its MB. */
   drop(choice: Chosen): void {
     this.chosen.splice(this.chosen.indexOf(choice), 1);
-    this.byId.delete(choice.option.id);
-    for (const [id, parent] of [...this.parents]) {
-      const option = parent === choice ? this.options.get(id) : undefined;
-      const next = option && this.searchParent(option);
-      if (next !== undefined) this.parents.set(id, next);
-    }
+    choice.option.taken = undefined;
+    for (const option of this.options.values()) if (option.parent === choice) option.parent = this.searchParent(option);
     for (const index of choice.option.covers) {
       const demand = this.demands[index];
       if (demand === undefined) continue;
       this.best[index] = Math.max(0, ...this.serving(index).map((other) => this.savedMs(other.option, demand)));
-      for (const id of this.coveredBy[index] ?? []) this.gains.delete(id);
+      for (const other of this.coveredBy[index] ?? []) other.gain = undefined;
     }
   }
 
@@ -185,16 +169,12 @@ export class Selection {
 
   private serving(index: number): Chosen[] {
     const found: Chosen[] = [];
-    for (const id of this.coveredBy[index] ?? []) {
-      const choice = this.byId.get(id);
-      if (choice !== undefined && choice.parent !== undefined) found.push(choice);
-    }
+    for (const { taken } of this.coveredBy[index] ?? []) if (taken !== undefined) found.push(taken);
     return found;
   }
 
   private gain(option: Option): number {
-    const known = this.gains.get(option.id);
-    if (known !== undefined) return known;
+    if (option.gain !== undefined) return option.gain;
     let gain = 0;
     for (const index of option.covers) {
       const demand = this.demands[index];
@@ -202,7 +182,7 @@ export class Selection {
       const more = this.savedMs(option, demand) - (this.best[index] ?? 0);
       if (more > 0) gain += demand.ratePerSec * more;
     }
-    this.gains.set(option.id, gain);
+    option.gain = gain;
     return gain;
   }
 
@@ -218,9 +198,9 @@ export class Selection {
   private missingAncestors(option: Option): Option[] {
     const missing: Option[] = [];
     let parentId = option.live?.parent;
-    while (parentId !== undefined && !this.byId.has(parentId)) {
+    while (parentId !== undefined) {
       const above = this.options.get(parentId);
-      if (above === undefined) break;
+      if (above === undefined || above.taken !== undefined) break;
       missing.unshift(above);
       parentId = above.live?.parent;
     }
@@ -228,11 +208,10 @@ export class Selection {
   }
 
   private parentOf(option: Option): Chosen | undefined {
-    if (option.live?.parent !== undefined) {
-      const parent = this.byId.get(option.live.parent);
-      if (parent !== undefined) return parent;
-    }
-    return this.parents.get(option.id);
+    const alive = option.live?.parent;
+    // A live zygote's parent is what it is; an option without one hangs on the root.
+    if (alive !== undefined) return alive === '' ? this.chosen[0] : (this.options.get(alive)?.taken ?? option.parent);
+    return option.parent;
   }
 
   /** Finds the chosen zygote with the most MB in common; none but the root may be the answer. */
@@ -256,9 +235,9 @@ export class Selection {
   private take(option: Option, parent: Chosen | undefined): void {
     const choice: Chosen = { option, parent, depth: parent === undefined ? 0 : parent.depth + 1 };
     this.chosen.push(choice);
-    this.byId.set(option.id, choice);
+    option.taken = choice;
     for (const other of this.options.values()) {
-      if (this.isBetterParent(choice, this.parents.get(other.id), other)) this.parents.set(other.id, choice);
+      if (other.taken === undefined && this.isBetterParent(choice, other.parent, other)) other.parent = choice;
     }
     if (parent === undefined) return;
     for (const index of option.covers) {
@@ -267,7 +246,24 @@ export class Selection {
       const saved = this.savedMs(option, demand);
       if (saved <= (this.best[index] ?? 0)) continue;
       this.best[index] = saved;
-      for (const id of this.coveredBy[index] ?? []) this.gains.delete(id);
+      for (const other of this.coveredBy[index] ?? []) other.gain = undefined;
     }
   }
+}
+
+function makeOption(
+  pins: readonly PinKey[],
+  covers: readonly number[],
+  live: LiveZygote | undefined,
+  costOf: CostOf,
+): Option {
+  let ms = 0;
+  let mb = 0;
+  for (const key of pins) {
+    const cost = costOf(key);
+    ms += cost.ms;
+    mb += cost.mb;
+  }
+  const none = { taken: undefined, gain: undefined, parent: undefined };
+  return { id: setId(pins), pins, keys: new Set(pins), ms, mb, covers, live, ...none };
 }
