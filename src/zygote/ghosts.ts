@@ -26,7 +26,7 @@ export class Ghosts {
     this.trim();
   }
 
-  /** A function was started cold, in that many ms. */
+  /** A function was started cold; that many ms would not have been spent had its instance been kept. */
   started(fn: string, coldMs: number, atMs: number): void {
     const ghost = this.queue.findLast((entry) => entry.fn === fn && !entry.claimed);
     if (ghost === undefined || this.capMb <= 0) return;
@@ -50,7 +50,8 @@ export class Ghosts {
   price(nowMs: number): number {
     if (this.startMs === undefined) return 0;
     this.decay(nowMs);
-    const sinceMs = Math.max(1000, nowMs - this.startMs);
+    // A burst in the first moments is no rate yet.
+    const sinceMs = Math.max(this.halfLifeMs / 4, nowMs - this.startMs);
     const perSecond = (1000 * Math.LN2) / (this.halfLifeMs * (1 - Math.pow(2, -sinceMs / this.halfLifeMs)));
     return this.savedMsPerMb * perSecond;
   }

@@ -28,6 +28,8 @@ export interface PolicyParams {
   readonly maxReplicas: number;
   readonly maxSparesPerZygote: number;
   readonly maxZygotes: number;
+  /** Zygotes that are begun at one look; the next look decides about the rest, with what the first ones measured. */
+  readonly maxNewPerLook: number;
   readonly maxDepth: number;
   /** Heaviest demanded sets that are looked at; the rest is long tail that intersections speak for. */
   readonly maxDemands: number;
@@ -57,6 +59,7 @@ export const DEFAULT_PARAMS: PolicyParams = {
   maxReplicas: 8,
   maxSparesPerZygote: 8,
   maxZygotes: 256,
+  maxNewPerLook: 12,
   maxDepth: 8,
   maxDemands: 2048,
   maxCandidates: 1536,

@@ -85,7 +85,7 @@ export class PopularityTracker {
     this.sets.set(id, tracked);
     if (this.sets.size > this.maxSets * 1.25) this.forget(start.atMs);
     if (start.fn !== undefined && start.coldMs !== undefined) {
-      this.ghosts.started(start.fn, start.coldMs, start.atMs);
+      this.ghosts.started(start.fn, this.unavoidableMs(start, start.coldMs), start.atMs);
     }
     if (start.waitMs !== undefined && start.waitMs > 0) {
       this.ghosts.waited(start.waitMs, start.waitedForMb ?? this.params.rootMb, start.atMs);
@@ -167,10 +167,10 @@ export class PopularityTracker {
       requiresOf: (key) => this.requirements.get(key),
       budgetMb,
       live,
-      excluded: (key) => this.exclusions.has(key) || this.exclusions.has(nameOfKey(key)),
+      excluded: (key) => this.isExcluded(key),
       params,
     });
-    return { desired, actions: diff(live, desired) };
+    return { desired, actions: ramp(diff(live, desired), this.params.maxNewPerLook) };
   }
 
   /** Everything learnt, to be written to a file and given to restore() by the next worker. */
@@ -205,6 +205,23 @@ export class PopularityTracker {
     for (const [key, reason] of Object.entries(parsed.excluded)) this.exclusions.set(key, reason);
   }
 
+  /**
+   * POLICY: what a paused instance is worth is measured against zygotes that have imported all they may for it. Valued
+   * by what its start cost with the zygotes there were, few zygotes would make instances dear and keep zygotes few.
+   */
+  private unavoidableMs({ pins, preimported, importMs = 0, waitMs = 0 }: StartObservation, coldMs: number): number {
+    const already = new Set(preimported);
+    const msOf = (keys: readonly PinKey[]): number => keys.reduce((sum, key) => sum + this.costs.of(key).ms, 0);
+    const own = pins.filter((key) => !already.has(key));
+    const barred = own.filter((key) => this.isExcluded(key));
+    const avoidable = barred.length === 0 ? 1 : 1 - msOf(barred) / (msOf(own) || 1);
+    return Math.max(0, coldMs - waitMs - importMs * avoidable);
+  }
+
+  private isExcluded(key: PinKey): boolean {
+    return this.exclusions.has(key) || this.exclusions.has(nameOfKey(key));
+  }
+
   private decay(tracked: Tracked, nowMs: number): void {
     const passedMs = Math.max(0, nowMs - tracked.atMs);
     tracked.fast *= Math.pow(2, -passedMs / this.fastMs);
@@ -222,4 +239,18 @@ export class PopularityTracker {
     this.costs.prune(wanted);
     for (const key of this.requirements.keys()) if (!wanted.has(key)) this.requirements.delete(key);
   }
+}
+
+/**
+ * POLICY: zygotes are begun a few at a time, most worthy first (diff() keeps the order in which they were chosen), so
+ * that memory is not taken long before it is of use and later ones profit from what the first ones measured.
+ */
+function ramp(actions: readonly ZygoteAction[], maxNew: number): ZygoteAction[] {
+  const later = new Set(
+    actions
+      .filter(({ kind }) => kind === 'create')
+      .slice(maxNew)
+      .map(({ id }) => id),
+  );
+  return actions.filter(({ id }) => !later.has(id));
 }
