@@ -28,7 +28,7 @@ describe('GuestHttp', () => {
     server = createServer((socket) => {
       const index = received.push('') - 1;
       socket.on('data', (chunk) => {
-        received[index] += chunk.toString();
+        received[index] = (received[index] ?? '') + chunk.toString();
         if (chunk.includes('HTTP/1.1')) respond(socket, received[index] ?? '');
       });
       socket.on('error', () => undefined);
