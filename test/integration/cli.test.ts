@@ -1,0 +1,488 @@
+/**
+ * `ol` as people, scripts and the original's boss call it: the built program in its own process, with a real worker
+ * behind it. Starting one needs root, as the helper here is only built and not installed setuid.
+ */
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
+import { startOf, waitForEnd } from '../../src/cli/worker/pidfile';
+import { describePrivileged } from '../support/privileged';
+
+jest.setTimeout(120_000);
+
+const root = join(__dirname, '../..');
+const program = join(root, 'bin/ol');
+
+interface Result {
+  code: number;
+  out: string;
+  err: string;
+}
+
+let dir: string;
+
+function ol(args: string[], options: { cwd?: string; bin?: string; env?: NodeJS.ProcessEnv } = {}): Promise<Result> {
+  return new Promise((done) => {
+    const { cwd = dir, bin = program, env = {} } = options;
+    const settings = { cwd, timeout: 90_000, env: { ...process.env, ...env } };
+    execFile(bin, args, settings, (error, out, err) => {
+      done({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, out, err });
+    });
+  });
+}
+
+async function freePort(): Promise<string> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  return String(typeof address === 'object' && address !== null ? address.port : 0);
+}
+
+function get(url: string, options: { method?: string; body?: string } = {}): Promise<{ status: number; body: string }> {
+  return new Promise((done, fail) => {
+    const ask = request(url, { method: options.method ?? 'GET', agent: false, timeout: 30_000 }, (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (body += chunk));
+      response.on('end', () => {
+        done({ status: response.statusCode ?? 0, body });
+      });
+    });
+    ask.on('error', fail);
+    ask.end(options.body);
+  });
+}
+
+const read = (...path: string[]) => readFileSync(join(dir, ...path), 'utf8');
+const json = (...path: string[]) => JSON.parse(read(...path)) as Record<string, unknown>;
+
+/** Sets keys of w/config.json. */
+function configure(changes: Record<string, unknown>): void {
+  writeFileSync(join(dir, 'w/config.json'), JSON.stringify({ ...json('w/config.json'), ...changes }));
+}
+
+beforeAll(() => {
+  if (!existsSync(join(root, 'dist/main.js'))) throw new Error('dist/main.js is missing: run make build first');
+});
+
+beforeEach(() => {
+  // Workers that run at the same time need different names: their cgroups are called after the directory.
+  dir = mkdtempSync(join(tmpdir(), 'cli-'));
+});
+
+afterEach(() => {
+  rmSync(dir, { recursive: true, force: true });
+});
+
+describe('ol', () => {
+  test('prints help and exits with 0, and with 3 for what it does not know', async () => {
+    expect(await ol([])).toMatchObject({ code: 0, err: '' });
+    expect((await ol(['-h'])).out).toContain('worker');
+    expect((await ol(['worker', 'up', '--help'])).out).toContain('--detach, -d');
+    expect(await ol(['nope'])).toMatchObject({ code: 3, out: '' });
+    expect(await ol(['worker', 'nope'])).toMatchObject({ code: 3, out: '' });
+    expect(await ol(['worker', 'up', '-x'])).toMatchObject({ code: 1, out: '' });
+  });
+
+  test('runs through a symbolic link, and as a copy when ARGYLE_HOME tells where Argyle is', async () => {
+    symlinkSync(program, join(dir, 'ol'));
+    expect(await ol(['worker'], { bin: './ol' })).toMatchObject({ code: 0 });
+    mkdirSync(join(dir, 'copy'));
+    copyFileSync(program, join(dir, 'copy/ol'));
+    expect(await ol(['worker'], { bin: './copy/ol', env: { ARGYLE_HOME: root } })).toMatchObject({ code: 0 });
+  });
+
+  test('boss is the executable beside it, with all arguments and its exit code', async () => {
+    expect(await ol(['boss', 'up'], { env: { PATH: '/usr/bin' } })).toMatchObject({ code: 1 });
+    writeFileSync(join(dir, 'ol-boss'), '#!/bin/sh\necho "$@"\nexit 7\n', { mode: 0o755 });
+    expect(await ol(['boss', 'up', '-d', '--x=1'])).toMatchObject({ code: 7, out: 'boss up -d --x=1\n' });
+  });
+});
+
+describe('ol worker init', () => {
+  test('makes the files of a worker directory', async () => {
+    expect(await ol(['worker', 'init', '-p', 'w'])).toMatchObject({ code: 0, err: '' });
+    expect(readdirSync(join(dir, 'w'))).toEqual(
+      expect.arrayContaining(['config.json', 'default-zygotes-40.json', 'lambda', 'ol.init', 'registry', 'worker']),
+    );
+    expect(json('w/config.json')).toMatchObject({
+      worker_dir: join(dir, 'w/worker'),
+      worker_port: '5000',
+      registry: `file://${join(dir, 'w/registry')}`,
+      Pkgs_dir: join(dir, 'w/lambda/packages'),
+      sock_base_path: join(dir, 'w/lambda'),
+    });
+    for (const name of ['handler', 'host', 'packages', 'usr', 'tmp', 'etc/resolv.conf']) {
+      expect(existsSync(join(dir, 'w/lambda', name))).toBe(true);
+    }
+    expect(await ol(['worker', 'check-config', '-p', 'w'])).toMatchObject({ code: 0, err: '' });
+  });
+
+  test('the default directory is default-ol', async () => {
+    expect(await ol(['worker', 'init'])).toMatchObject({ code: 0 });
+    expect(existsSync(join(dir, 'default-ol/ol.init'))).toBe(true);
+  });
+
+  test('deletes everything but lambda/ when the directory is a worker’s, the registry included', async () => {
+    await ol(['worker', 'init', '-p', 'w']);
+    for (const path of ['w/registry/a.tar.gz', 'w/junk', 'w/lambda/packages/kept', 'w/lambda/mine']) {
+      writeFileSync(join(dir, path), '');
+    }
+    expect(await ol(['worker', 'init', '-p', 'w'])).toMatchObject({ code: 0 });
+    expect(readdirSync(join(dir, 'w/registry'))).toEqual([]);
+    expect(existsSync(join(dir, 'w/junk'))).toBe(false);
+    expect([existsSync(join(dir, 'w/lambda/packages/kept')), existsSync(join(dir, 'w/lambda/mine'))]).toEqual([
+      true,
+      true,
+    ]);
+    expect(await ol(['worker', 'init', '-p', 'w', '-b'])).toMatchObject({ code: 0 });
+    expect(existsSync(join(dir, 'w/lambda/mine'))).toBe(false);
+  });
+
+  test('refuses a directory that is not a worker’s, and touches nothing in it', async () => {
+    mkdirSync(join(dir, 'w'));
+    writeFileSync(join(dir, 'w/file'), '');
+    const { code, err } = await ol(['worker', 'init', '-p', 'w']);
+    expect(code).toBe(1);
+    expect(err).toContain('ol.init');
+    expect(readdirSync(join(dir, 'w'))).toEqual(['file']);
+  });
+
+  test('starts from template.json', async () => {
+    writeFileSync(
+      join(dir, 'template.json'),
+      JSON.stringify({ worker_port: '6001', sandbox: 'sock', server_mode: 'lambda' }),
+    );
+    mkdirSync(join(dir, 'sub'));
+    expect(await ol(['worker', 'init', '-p', 'w'], { cwd: join(dir, 'sub') })).toMatchObject({ code: 0 });
+    expect(json('sub/w/config.json')).toMatchObject({ worker_port: '6001', limits: { procs: 10, mem_mb: 50 } });
+  });
+
+  test('takes a base from a tar file', async () => {
+    mkdirSync(join(dir, 'rootfs/usr/bin'), { recursive: true });
+    symlinkSync('/usr/bin', join(dir, 'rootfs/bin'));
+    await promisify(execFile)('tar', ['-C', join(dir, 'rootfs'), '-czf', join(dir, 'image.tar.gz'), '.']);
+    expect(await ol(['worker', 'init', '-p', 'w', '-i', 'image.tar.gz'])).toMatchObject({ code: 0 });
+    expect(existsSync(join(dir, 'w/lambda/usr/bin'))).toBe(true);
+    expect(existsSync(join(dir, 'w/lambda/packages'))).toBe(true);
+  });
+
+  test('an image that nobody has is an error that names it', async () => {
+    const { code, err } = await ol(['worker', 'init', '-p', 'w', '-i', 'no-such-image:1']);
+    expect(code).toBe(1);
+    expect(err).toContain('no-such-image:1');
+    expect(await ol(['worker', 'init', '-p', 'w'])).toMatchObject({ code: 0 });
+  });
+});
+
+describe('ol worker check-config', () => {
+  test('names field and value of everything that is wrong', async () => {
+    await ol(['worker', 'init', '-p', 'w']);
+    configure({ worker_dir: 'rel', mem_pool_mb: 10, foo: 1 });
+    const { code, err } = await ol(['worker', 'check-config', '-p', 'w']);
+    expect(code).toBe(1);
+    expect(err).toBe(
+      'warning: unknown key "foo" ignored\n' +
+        'error: Worker_dir cannot be relative\n  worker_dir = "rel"\n' +
+        'error: memPoolMb must be at least 500 (current=10, user_mem_mb=50, installer_mem_mb=250)\n  mem_pool_mb = 10\n',
+    );
+    configure({ worker_port: 5000 });
+    expect((await ol(['worker', 'check-config', '-p', 'w'])).err).toContain(
+      'json: cannot unmarshal number 5000 into field worker_port of type string',
+    );
+  });
+
+  test('says where a file is broken or missing', async () => {
+    writeFileSync(join(dir, 'x.json'), '{');
+    expect((await ol(['worker', 'check-config', 'x.json'])).err).toContain(`could not read ${join(dir, 'x.json')}`);
+    expect(await ol(['worker', 'check-config', '-p', 'none'])).toMatchObject({ code: 1 });
+  });
+});
+
+describe('without a worker', () => {
+  test('down and status of a directory that does not exist are errors', async () => {
+    for (const command of ['down', 'status', 'force-cleanup']) {
+      const { code, err } = await ol(['worker', command, '-p', 'none']);
+      expect([command, code]).toEqual([command, 1]);
+      expect(err).toContain('none does not exist');
+    }
+  });
+
+  test('down and force-cleanup of a stopped worker exit with 0, status with 1', async () => {
+    await ol(['worker', 'init', '-p', 'w']);
+    configure({ worker_port: await freePort() });
+    expect(await ol(['worker', 'down', '-p', 'w'])).toMatchObject({ code: 0 });
+    expect(await ol(['worker', 'force-cleanup', '-p', 'w'])).toMatchObject({ code: 0 });
+    expect(await ol(['worker', 'status', '-p', 'w'])).toMatchObject({ code: 1 });
+  });
+
+  test('a directory whose worker dir is gone is an error', async () => {
+    await ol(['worker', 'init', '-p', 'w']);
+    rmSync(join(dir, 'w/worker'), { recursive: true });
+    expect(await ol(['worker', 'down', '-p', 'w'])).toMatchObject({ code: 1 });
+  });
+
+  test('a pid that now belongs to a stranger is cleaned up, and the stranger lives', async () => {
+    await ol(['worker', 'init', '-p', 'w']);
+    const stranger = spawn('sleep', ['60'], { stdio: 'ignore' });
+    try {
+      await once(stranger, 'spawn');
+      writeFileSync(join(dir, 'w/worker/worker.pid'), String(stranger.pid));
+      mkdirSync(join(dir, 'w/worker/scratch/1-x'), { recursive: true });
+      expect(await ol(['worker', 'down', '-p', 'w'])).toMatchObject({ code: 0 });
+      expect(startOf(stranger.pid ?? 0)).toBeDefined();
+      expect(existsSync(join(dir, 'w/worker/worker.pid'))).toBe(false);
+      expect(existsSync(join(dir, 'w/worker/scratch'))).toBe(false);
+    } finally {
+      stranger.kill('SIGKILL');
+    }
+  });
+
+  test('a wrong -o ends up before anything starts', async () => {
+    await ol(['worker', 'init', '-p', 'w']);
+    expect(await ol(['worker', 'up', '-p', 'w', '-o', 'nope=1'])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("invalid option: 'nope'") as string,
+    });
+    expect((await ol(['worker', 'up', '-p', 'w', '-o', 'nope'])).err).toContain("Could not parse key=val: 'nope'");
+    expect((await ol(['worker', 'up', '-p', 'w', '-o', 'mem_pool_mb=1'])).err).toContain('memPoolMb must be at least');
+  });
+});
+
+describePrivileged('with a worker', () => {
+  let port: string;
+  let foreground: ChildProcess | undefined;
+
+  beforeEach(async () => {
+    port = await freePort();
+  });
+
+  afterEach(async () => {
+    foreground?.kill('SIGKILL');
+    foreground = undefined;
+    if (existsSync(join(dir, 'w'))) await ol(['worker', 'down', '-p', 'w']);
+  });
+
+  const up = (...more: string[]) => ol(['worker', 'up', '-p', 'w', '-d', '-o', `worker_port=${port}`, ...more]);
+  const status = () => get(`http://127.0.0.1:${port}/status`);
+  const pid = () => Number(read('w/worker/worker.pid'));
+
+  test('up -d initialises, prints what the contract says, and returns when requests are answered', async () => {
+    const { code, out } = await up();
+    expect(code).toBe(0);
+    const log = join(dir, 'w/worker.out');
+    const ready = `  PID: ${pid()}\n  Port: ${port}\n  Log File: ${log}\nReady!\n`;
+    expect(out).toContain(`Starting worker in ${join(dir, 'w')} and waiting until it's ready.\n${ready}`);
+    expect(await status()).toEqual({ status: 200, body: 'ready\n' });
+    expect(read('w/worker/worker.pid')).toMatch(/^\d+$/);
+    expect(statSync(join(dir, 'w/worker/ol.sock')).mode & 0o777).toBe(0o600);
+    expect(json('w/config.json.overrides')).toMatchObject({ worker_port: port });
+    expect(json('w/config.json')).toMatchObject({ worker_port: '5000' });
+  });
+
+  test('status asks the port of config.json, and prints the answer', async () => {
+    await ol(['worker', 'init', '-p', 'w']);
+    configure({ worker_port: port });
+    await up();
+    const line = `  http://localhost:${port}/status => ready\n [200 OK]\n`;
+    expect(await ol(['worker', 'status', '-p', 'w'])).toEqual({ code: 0, out: line, err: '' });
+  });
+
+  test('down leaves a clean directory with stats.json, and nothing of the worker', async () => {
+    await up();
+    const [process, start] = [pid(), startOf(pid())];
+    expect(await ol(['worker', 'down', '-p', 'w'])).toMatchObject({ code: 0 });
+    expect(startOf(process)).not.toBe(start);
+    expect(existsSync(join(dir, 'w/worker/worker.pid'))).toBe(false);
+    expect(existsSync(join(dir, 'w/worker/ol.sock'))).toBe(false);
+    expect(() => json('w/worker/stats.json')).not.toThrow();
+    await expect(status()).rejects.toThrow(/ECONNREFUSED/);
+  });
+
+  test('up stops the worker that runs, empties worker.out, and starts another', async () => {
+    await up();
+    const first = pid();
+    writeFileSync(join(dir, 'w/worker.out'), 'MARK', { flag: 'a' });
+    expect(await up()).toMatchObject({ code: 0 });
+    expect(pid()).not.toBe(first);
+    expect(startOf(first)).toBeUndefined();
+    expect(read('w/worker.out')).not.toContain('MARK');
+    expect(await status()).toMatchObject({ status: 200 });
+  });
+
+  test('a killed worker leaves nothing once down, force-cleanup or up has run', async () => {
+    await up();
+    for (const command of [['down'], ['force-cleanup']]) {
+      const dead = pid();
+      process.kill(dead, 'SIGKILL');
+      await waitForEnd(dead, startOf(dead), 5000);
+      expect(await ol(['worker', ...command, '-p', 'w'])).toMatchObject({ code: 0 });
+      expect(existsSync(join(dir, 'w/worker/worker.pid'))).toBe(false);
+      expect(readdirSync(join(dir, 'w/worker')).filter((name) => name !== 'cgroup.name')).toEqual([]);
+      expect(await up()).toMatchObject({ code: 0 });
+    }
+    const dead = pid();
+    process.kill(dead, 'SIGKILL');
+    await waitForEnd(dead, startOf(dead), 5000);
+    expect(await up()).toMatchObject({ code: 0 });
+    expect(await status()).toMatchObject({ status: 200 });
+  });
+
+  test('two workers whose directories have the same name run side by side', async () => {
+    await up();
+    mkdirSync(join(dir, 'other'));
+    const second = await freePort();
+    const other = (...args: string[]) => ol(['worker', ...args], { cwd: join(dir, 'other') });
+    expect(await other('up', '-p', 'w', '-d', '-o', `worker_port=${second}`)).toMatchObject({ code: 0 });
+    expect(await status()).toMatchObject({ status: 200 });
+    expect(await get(`http://127.0.0.1:${second}/status`)).toMatchObject({ status: 200 });
+    expect(await other('down', '-p', 'w')).toMatchObject({ code: 0 });
+    expect(await status()).toMatchObject({ status: 200 });
+  });
+
+  test('a port in use is told before Ready!, with the exit code and words of the contract', async () => {
+    const holder = createServer().listen(Number(port), 'localhost');
+    await once(holder, 'listening');
+    const { code, out, err } = await up();
+    holder.close();
+    expect(code).toBe(1);
+    expect(out).not.toContain('Ready!');
+    expect(err).toMatch(/^worker process \d+ does not appear to be running; check worker\.out\n/);
+    expect(read('w/worker.out')).toContain('address is in use');
+    expect(existsSync(join(dir, 'w/worker/worker.pid'))).toBe(false);
+  });
+
+  test.each(['SIGINT', 'SIGTERM'] as const)('a worker in the foreground ends with 0 at %s', async (signal) => {
+    await ol(['worker', 'init', '-p', 'w']);
+    const child = spawn(program, ['worker', 'up', '-p', 'w', '-o', `worker_port=${port}`], {
+      cwd: dir,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    foreground = child;
+    let out = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => (out += chunk));
+    while (!out.includes('worker is ready')) await once(child.stdout, 'data');
+    expect(await status()).toMatchObject({ status: 200 });
+    child.kill(signal);
+    expect(await once(child, 'exit')).toEqual([0, null]);
+    expect(existsSync(join(dir, 'w/worker/worker.pid'))).toBe(false);
+  });
+
+  test('a lambda is installed from a directory, with ol.yaml, requirements and name given apart', async () => {
+    await ol(['worker', 'init', '-p', 'w']);
+    configure({ worker_port: port });
+    await up();
+    mkdirSync(join(dir, 'hello/lib'), { recursive: true });
+    writeFileSync(
+      join(dir, 'hello/f.py'),
+      'import os\nfrom lib.m import X\ndef f(event):\n    return [X, os.environ.get("A"), event]\n',
+    );
+    writeFileSync(join(dir, 'hello/lib/m.py'), 'X = 1\n');
+    expect(await ol(['admin', 'install', '-p', 'w', 'hello'])).toEqual({
+      code: 0,
+      out: 'Successfully installed lambda function: hello\n',
+      err: '',
+    });
+    const call = (name: string) => get(`http://127.0.0.1:${port}/run/${name}`, { method: 'POST', body: '{"k":2}' });
+    expect(JSON.parse((await call('hello')).body)).toEqual([1, null, { k: 2 }]);
+    writeFileSync(join(dir, 'o.yaml'), 'environment:\n  A: "b"\n');
+    writeFileSync(join(dir, 'r.txt'), '# nothing\n');
+    const more = ['-c', 'o.yaml', '-r', 'r.txt', '-n', 'other'];
+    expect(await ol(['admin', 'install', '-p', 'w', ...more, 'hello'])).toMatchObject({ code: 0 });
+    expect(JSON.parse((await call('other')).body)).toEqual([1, 'b', { k: 2 }]);
+  });
+
+  test('a lambda is installed from a git repository, under its name', async () => {
+    await ol(['worker', 'init', '-p', 'w']);
+    configure({ worker_port: port });
+    await up();
+    const work = join(dir, 'fromgit');
+    mkdirSync(work);
+    writeFileSync(join(work, 'f.py'), 'def f(event):\n    return "git"\n');
+    const git = (...args: string[]) => promisify(execFile)('git', ['-C', work, ...args]);
+    await git('init', '-q');
+    await git('add', '.');
+    await git('-c', 'user.name=t', '-c', 'user.email=t@localhost', 'commit', '-qm', 'f');
+    await git('clone', '-q', '--bare', '.', join(dir, 'fromgit.git'));
+    const installed = await ol(['admin', 'install', '-p', 'w', `file://${join(dir, 'fromgit.git')}`]);
+    expect(installed).toMatchObject({ code: 0, out: 'Successfully installed lambda function: fromgit\n' });
+    expect(await get(`http://127.0.0.1:${port}/run/fromgit`, { method: 'POST' })).toEqual({
+      status: 200,
+      body: '"git"',
+    });
+  });
+
+  test('what cannot be a lambda is refused with the reason, and not uploaded', async () => {
+    await ol(['worker', 'init', '-p', 'w']);
+    configure({ worker_port: port });
+    await up();
+    const make = (name: string, file = 'f.py') => {
+      mkdirSync(join(dir, name));
+      writeFileSync(join(dir, name, file), '');
+      return join(dir, name);
+    };
+    symlinkSync('/etc/passwd', join(make('linked'), 'secret'));
+    make('empty', 'g.py');
+    writeFileSync(join(make('badyaml'), 'ol.yaml'), '# nothing\n');
+    make('bad name');
+    const cases: [string, RegExp][] = [
+      ['linked', /secret is a symbolic link/],
+      ['empty', /no f\.py or f\.bin found/],
+      ['badyaml', /EOF/],
+      ['bad name', /invalid function name "bad name"/],
+      ['absent', /neither a directory nor/],
+      [`file://${join(dir, 'absent.git')}`, /could not clone/],
+    ];
+    for (const [target, message] of cases) {
+      const { code, err } = await ol(['admin', 'install', '-p', 'w', target]);
+      expect([target, code]).toEqual([target, 1]);
+      expect(err).toMatch(message);
+    }
+    expect(await ol(['admin', 'install', '-p', 'w'])).toMatchObject({ code: 1 });
+    expect(JSON.parse((await get(`http://127.0.0.1:${port}/registry/`)).body)).toEqual([]);
+  });
+
+  test('without -p, admin install asks template.json for the port', async () => {
+    await ol(['worker', 'init', '-p', 'w']);
+    writeFileSync(join(dir, 'template.json'), JSON.stringify({ ...json('w/config.json'), worker_port: port }));
+    mkdirSync(join(dir, 'fn'));
+    writeFileSync(join(dir, 'fn/f.py'), 'def f(event):\n    return 1\n');
+    const { code, err } = await ol(['admin', 'install', 'fn']);
+    expect(code).toBe(1);
+    expect(err).toContain(`no answer from http://localhost:${port}/status`);
+    await up();
+    expect(await ol(['admin', 'install', 'fn'])).toMatchObject({ code: 0 });
+  });
+
+  test('pprof saves profiles', async () => {
+    await ol(['worker', 'init', '-p', 'w']);
+    configure({ worker_port: port });
+    await up();
+    expect(await ol(['pprof', 'cpu-start', '-p', 'w'])).toMatchObject({ code: 0 });
+    expect(await ol(['pprof', 'cpu-start', '-p', 'w'])).toMatchObject({ code: 1 });
+    expect(await ol(['pprof', 'cpu-stop', '-p', 'w', '-o', 'c.prof'])).toMatchObject({ code: 0 });
+    expect(statSync(join(dir, 'c.prof')).size).toBeGreaterThan(0);
+  });
+
+  test('the cgroup is called after the directory', async () => {
+    await up();
+    expect(read('w/worker/cgroup.name')).toBe(`${basename(join(dir, 'w'))}-sandboxes`);
+  });
+});
