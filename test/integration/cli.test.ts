@@ -1,6 +1,6 @@
 /**
- * `ol` as people, scripts and the original's boss call it: the built program in its own process, with a real worker
- * behind it. Starting one needs root, as the helper here is only built and not installed setuid.
+ * `ol worker` as people, scripts and the original's boss call it: the built program in its own process, with a real
+ * worker behind it. Starting one needs root, as the helper here is only built and not installed setuid.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,88 +8,37 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
-  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
-import { request } from 'node:http';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { startOf, waitForEnd } from '../../src/cli/worker/pidfile';
+import { ask as get, freePort, OlDir, PROGRAM as program, ROOT as root } from '../support/ol';
 import { describePrivileged } from '../support/privileged';
 
 jest.setTimeout(120_000);
 
-const root = join(__dirname, '../..');
-const program = join(root, 'bin/ol');
-
-interface Result {
-  code: number;
-  out: string;
-  err: string;
-}
-
+let here: OlDir;
 let dir: string;
-
-function ol(args: string[], options: { cwd?: string; bin?: string; env?: NodeJS.ProcessEnv } = {}): Promise<Result> {
-  return new Promise((done) => {
-    const { cwd = dir, bin = program, env = {} } = options;
-    const settings = { cwd, timeout: 90_000, env: { ...process.env, ...env } };
-    execFile(bin, args, settings, (error, out, err) => {
-      done({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, out, err });
-    });
-  });
-}
-
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return String(typeof address === 'object' && address !== null ? address.port : 0);
-}
-
-function get(url: string, options: { method?: string; body?: string } = {}): Promise<{ status: number; body: string }> {
-  return new Promise((done, fail) => {
-    const ask = request(url, { method: options.method ?? 'GET', agent: false, timeout: 30_000 }, (response) => {
-      let body = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => (body += chunk));
-      response.on('end', () => {
-        done({ status: response.statusCode ?? 0, body });
-      });
-    });
-    ask.on('error', fail);
-    ask.end(options.body);
-  });
-}
-
-const read = (...path: string[]) => readFileSync(join(dir, ...path), 'utf8');
-const json = (...path: string[]) => JSON.parse(read(...path)) as Record<string, unknown>;
-
-/** Sets keys of w/config.json. */
-function configure(changes: Record<string, unknown>): void {
-  writeFileSync(join(dir, 'w/config.json'), JSON.stringify({ ...json('w/config.json'), ...changes }));
-}
-
-beforeAll(() => {
-  if (!existsSync(join(root, 'dist/main.js'))) throw new Error('dist/main.js is missing: run make build first');
-});
+const ol: OlDir['ol'] = (...args) => here.ol(...args);
 
 beforeEach(() => {
-  // Workers that run at the same time need different names: their cgroups are called after the directory.
-  dir = mkdtempSync(join(tmpdir(), 'cli-'));
+  here = new OlDir();
+  dir = here.dir;
 });
 
-afterEach(() => {
-  rmSync(dir, { recursive: true, force: true });
-});
+afterEach(() => here.dispose());
+
+const read = (...path: string[]) => here.read(...path);
+const json = (...path: string[]) => here.json(...path);
+const configure = (changes: Record<string, unknown>) => {
+  here.configure(changes);
+};
 
 describe('ol', () => {
   test('prints help and exits with 0, and with 3 for what it does not know', async () => {
@@ -274,10 +223,9 @@ describePrivileged('with a worker', () => {
     port = await freePort();
   });
 
-  afterEach(async () => {
+  afterEach(() => {
     foreground?.kill('SIGKILL');
     foreground = undefined;
-    if (existsSync(join(dir, 'w'))) await ol(['worker', 'down', '-p', 'w']);
   });
 
   const up = (...more: string[]) => ol(['worker', 'up', '-p', 'w', '-d', '-o', `worker_port=${port}`, ...more]);
@@ -385,104 +333,8 @@ describePrivileged('with a worker', () => {
     expect(existsSync(join(dir, 'w/worker/worker.pid'))).toBe(false);
   });
 
-  test('a lambda is installed from a directory, with ol.yaml, requirements and name given apart', async () => {
-    await ol(['worker', 'init', '-p', 'w']);
-    configure({ worker_port: port });
-    await up();
-    mkdirSync(join(dir, 'hello/lib'), { recursive: true });
-    writeFileSync(
-      join(dir, 'hello/f.py'),
-      'import os\nfrom lib.m import X\ndef f(event):\n    return [X, os.environ.get("A"), event]\n',
-    );
-    writeFileSync(join(dir, 'hello/lib/m.py'), 'X = 1\n');
-    expect(await ol(['admin', 'install', '-p', 'w', 'hello'])).toEqual({
-      code: 0,
-      out: 'Successfully installed lambda function: hello\n',
-      err: '',
-    });
-    const call = (name: string) => get(`http://127.0.0.1:${port}/run/${name}`, { method: 'POST', body: '{"k":2}' });
-    expect(JSON.parse((await call('hello')).body)).toEqual([1, null, { k: 2 }]);
-    writeFileSync(join(dir, 'o.yaml'), 'environment:\n  A: "b"\n');
-    writeFileSync(join(dir, 'r.txt'), '# nothing\n');
-    const more = ['-c', 'o.yaml', '-r', 'r.txt', '-n', 'other'];
-    expect(await ol(['admin', 'install', '-p', 'w', ...more, 'hello'])).toMatchObject({ code: 0 });
-    expect(JSON.parse((await call('other')).body)).toEqual([1, 'b', { k: 2 }]);
-  });
-
-  test('a lambda is installed from a git repository, under its name', async () => {
-    await ol(['worker', 'init', '-p', 'w']);
-    configure({ worker_port: port });
-    await up();
-    const work = join(dir, 'fromgit');
-    mkdirSync(work);
-    writeFileSync(join(work, 'f.py'), 'def f(event):\n    return "git"\n');
-    const git = (...args: string[]) => promisify(execFile)('git', ['-C', work, ...args]);
-    await git('init', '-q');
-    await git('add', '.');
-    await git('-c', 'user.name=t', '-c', 'user.email=t@localhost', 'commit', '-qm', 'f');
-    await git('clone', '-q', '--bare', '.', join(dir, 'fromgit.git'));
-    const installed = await ol(['admin', 'install', '-p', 'w', `file://${join(dir, 'fromgit.git')}`]);
-    expect(installed).toMatchObject({ code: 0, out: 'Successfully installed lambda function: fromgit\n' });
-    expect(await get(`http://127.0.0.1:${port}/run/fromgit`, { method: 'POST' })).toEqual({
-      status: 200,
-      body: '"git"',
-    });
-  });
-
-  test('what cannot be a lambda is refused with the reason, and not uploaded', async () => {
-    await ol(['worker', 'init', '-p', 'w']);
-    configure({ worker_port: port });
-    await up();
-    const make = (name: string, file = 'f.py') => {
-      mkdirSync(join(dir, name));
-      writeFileSync(join(dir, name, file), '');
-      return join(dir, name);
-    };
-    symlinkSync('/etc/passwd', join(make('linked'), 'secret'));
-    make('empty', 'g.py');
-    writeFileSync(join(make('badyaml'), 'ol.yaml'), '# nothing\n');
-    make('bad name');
-    const cases: [string, RegExp][] = [
-      ['linked', /secret is a symbolic link/],
-      ['empty', /no f\.py or f\.bin found/],
-      ['badyaml', /EOF/],
-      ['bad name', /invalid function name "bad name"/],
-      ['absent', /neither a directory nor/],
-      [`file://${join(dir, 'absent.git')}`, /could not clone/],
-    ];
-    for (const [target, message] of cases) {
-      const { code, err } = await ol(['admin', 'install', '-p', 'w', target]);
-      expect([target, code]).toEqual([target, 1]);
-      expect(err).toMatch(message);
-    }
-    expect(await ol(['admin', 'install', '-p', 'w'])).toMatchObject({ code: 1 });
-    expect(JSON.parse((await get(`http://127.0.0.1:${port}/registry/`)).body)).toEqual([]);
-  });
-
-  test('without -p, admin install asks template.json for the port', async () => {
-    await ol(['worker', 'init', '-p', 'w']);
-    writeFileSync(join(dir, 'template.json'), JSON.stringify({ ...json('w/config.json'), worker_port: port }));
-    mkdirSync(join(dir, 'fn'));
-    writeFileSync(join(dir, 'fn/f.py'), 'def f(event):\n    return 1\n');
-    const { code, err } = await ol(['admin', 'install', 'fn']);
-    expect(code).toBe(1);
-    expect(err).toContain(`no answer from http://localhost:${port}/status`);
-    await up();
-    expect(await ol(['admin', 'install', 'fn'])).toMatchObject({ code: 0 });
-  });
-
-  test('pprof saves profiles', async () => {
-    await ol(['worker', 'init', '-p', 'w']);
-    configure({ worker_port: port });
-    await up();
-    expect(await ol(['pprof', 'cpu-start', '-p', 'w'])).toMatchObject({ code: 0 });
-    expect(await ol(['pprof', 'cpu-start', '-p', 'w'])).toMatchObject({ code: 1 });
-    expect(await ol(['pprof', 'cpu-stop', '-p', 'w', '-o', 'c.prof'])).toMatchObject({ code: 0 });
-    expect(statSync(join(dir, 'c.prof')).size).toBeGreaterThan(0);
-  });
-
   test('the cgroup is called after the directory', async () => {
     await up();
-    expect(read('w/worker/cgroup.name')).toBe(`${basename(join(dir, 'w'))}-sandboxes`);
+    expect(read('w/worker/cgroup.name')).toBe('w-sandboxes');
   });
 });

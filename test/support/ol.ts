@@ -1,0 +1,98 @@
+/**
+ * The built `ol` in processes of its own, with a temporary directory for each test.
+ */
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export const ROOT = join(__dirname, '../..');
+export const PROGRAM = join(ROOT, 'bin/ol');
+
+export interface Result {
+  code: number;
+  out: string;
+  err: string;
+}
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<string> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  return String(typeof address === 'object' && address !== null ? address.port : 0);
+}
+
+/** One HTTP request on a connection of its own. */
+export function ask(
+  url: string,
+  options: { method?: string; body?: string } = {},
+): Promise<{ status: number; body: string }> {
+  return new Promise((done, fail) => {
+    const sent = request(url, { method: options.method ?? 'GET', agent: false, timeout: 30_000 }, (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (body += chunk));
+      response.on('end', () => {
+        done({ status: response.statusCode ?? 0, body });
+      });
+    });
+    sent.on('error', fail);
+    sent.end(options.body);
+  });
+}
+
+/** A directory in which `ol` runs; its worker, if any, is in `w`. */
+export class OlDir {
+  readonly dir = mkdtempSync(join(tmpdir(), 'cli-'));
+
+  constructor() {
+    if (!existsSync(join(ROOT, 'dist/main.js'))) throw new Error('dist/main.js is missing: run make build first');
+  }
+
+  path(...parts: string[]): string {
+    return join(this.dir, ...parts);
+  }
+
+  read(...parts: string[]): string {
+    return readFileSync(this.path(...parts), 'utf8');
+  }
+
+  json(...parts: string[]): Record<string, unknown> {
+    return JSON.parse(this.read(...parts)) as Record<string, unknown>;
+  }
+
+  /** Sets keys of w/config.json. */
+  configure(changes: Record<string, unknown>): void {
+    writeFileSync(this.path('w/config.json'), JSON.stringify({ ...this.json('w/config.json'), ...changes }));
+  }
+
+  /** Runs `ol …args` here. */
+  ol(args: string[], options: { cwd?: string; bin?: string; env?: NodeJS.ProcessEnv } = {}): Promise<Result> {
+    return new Promise((done) => {
+      const { cwd = this.dir, bin = PROGRAM, env = {} } = options;
+      const settings = { cwd, timeout: 90_000, env: { ...process.env, ...env } };
+      execFile(bin, args, settings, (error, out, err) => {
+        done({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, out, err });
+      });
+    });
+  }
+
+  /** Makes w and starts its worker on `port`. */
+  async start(port: string): Promise<void> {
+    await this.ol(['worker', 'init', '-p', 'w']);
+    this.configure({ worker_port: port });
+    const { code, err } = await this.ol(['worker', 'up', '-p', 'w', '-d']);
+    if (code !== 0) throw new Error(`the worker did not start: ${err}\n${this.read('w/worker.out')}`);
+  }
+
+  /** Stops the worker, if any, and deletes everything. */
+  async dispose(): Promise<void> {
+    if (existsSync(this.path('w/worker'))) await this.ol(['worker', 'down', '-p', 'w']);
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,34 @@
+import fc from 'fast-check';
+import { cgroupNames, installerEndpoints } from '../../../src/compose/helper';
+
+describe('cgroupNames', () => {
+  test('the contract’s name comes first, one that no other directory has second', () => {
+    const [first, second] = cgroupNames('/srv/default-ol/worker');
+    expect(first).toBe('default-ol-sandboxes');
+    expect(second).toMatch(/^default-ol-[0-9a-f]{8}-sandboxes$/);
+    expect(cgroupNames('/tmp/default-ol/worker')[1]).not.toBe(second);
+  });
+
+  test('any directory gives names that the helper accepts', () => {
+    fc.assert(
+      fc.property(fc.string(), (name) => {
+        for (const cgroup of cgroupNames(`/x/${name}/worker`)) expect(cgroup).toMatch(/^[\w.-]{1,90}-sandboxes$/);
+      }),
+    );
+  });
+});
+
+test('installers reach loopback nameservers and loopback package sources, and only those', () => {
+  const resolv = 'nameserver 127.0.0.53\nnameserver 10.0.0.1\n# nameserver 127.9.9.9\n';
+  const sources = ['http://localhost:3141/simple', 'https://127.0.0.2/simple', 'https://pypi.example/simple'];
+  expect(
+    installerEndpoints(
+      resolv,
+      sources.map((url) => new URL(url)),
+    ),
+  ).toEqual([
+    { host: '127.0.0.53', port: 53 },
+    { host: '127.0.0.1', port: 3141 },
+    { host: '127.0.0.2', port: 443 },
+  ]);
+});
