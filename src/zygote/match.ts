@@ -50,7 +50,9 @@ export function pinOf(spec: string, installed?: string): PackagePin {
 /** The package's name in a key. */
 export function nameOfKey(key: PinKey): string {
   const end = key.indexOf('==');
-  return end > 0 ? key.slice(0, end) : key.replace(/[=<>!~[].*$/, '');
+  const name = end > 0 ? key.slice(0, end) : key.replace(/[=<>!~].*$/, '');
+  const extras = name.indexOf('[');
+  return extras > 0 ? name.slice(0, extras) : name;
 }
 
 /** PEP 440 equality; text that is not a PEP 440 version equals only itself. */

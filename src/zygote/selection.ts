@@ -24,8 +24,8 @@ export interface Option {
   readonly live: LiveZygote | undefined;
   /** Set once it is chosen. */
   taken: Chosen | undefined;
-  /** ms per second that it would add to what is chosen; undefined while nobody computed it. */
-  gain: number | undefined;
+  /** ms per second that it would add to what is chosen, against the best that is chosen. */
+  gain: number;
   /** The chosen zygote that it would be forked from. */
   parent: Chosen | undefined;
 }
@@ -43,6 +43,9 @@ export interface SelectionInput {
   readonly costOf: CostOf;
   readonly params: PolicyParams;
 }
+
+/** ms per second that rounding may leave of nothing. */
+const NEGLIGIBLE = 1e-9;
 
 export class Selection {
   readonly chosen: Chosen[] = [];
@@ -78,14 +81,20 @@ export class Selection {
       const covers = rarest.filter((index) => servesKeys(pins, wanted[index] ?? new Set()));
       const option = makeOption(pins, covers, live.get(id), input.costOf);
       this.options.set(id, option);
-      for (const index of covers) this.coveredBy[index]?.push(option);
+      for (const index of covers) {
+        this.coveredBy[index]?.push(option);
+        const demand = this.demands[index];
+        if (demand !== undefined) option.gain += demand.ratePerSec * Math.max(0, this.savedMs(option, demand));
+      }
     }
     this.take(makeOption([], [], live.get(''), input.costOf), undefined);
   }
 
   /** ms that one cold start of this demand saves when forked from that set instead of from the root. */
   savedMs(option: Option, demand: Demand): number {
-    return Math.min(option.ms, demand.importMs ?? Infinity) - this.params.forkMsPerMb * option.mb;
+    const { importMs } = demand;
+    const ms = importMs !== undefined && importMs < option.ms ? importMs : option.ms;
+    return ms - this.params.forkMsPerMb * option.mb;
   }
 
   /**
@@ -99,8 +108,8 @@ export class Selection {
       let pick: { option: Option; ratio: number; costMb: number } | undefined;
       for (const option of this.options.values()) {
         if (option.taken !== undefined) continue;
-        const gain = this.gain(option);
-        if (gain <= 0) continue;
+        const { gain } = option;
+        if (gain <= NEGLIGIBLE) continue;
         const costMb = this.costMb(option);
         if (costMb > left) continue;
         // POLICY: hysteresis. What lives is kept unless something is clearly better; what is made must pay for itself.
@@ -124,8 +133,8 @@ export class Selection {
     for (const index of choice.option.covers) {
       const demand = this.demands[index];
       if (demand === undefined) continue;
-      this.best[index] = Math.max(0, ...this.serving(index).map((other) => this.savedMs(other.option, demand)));
-      for (const other of this.coveredBy[index] ?? []) other.gain = undefined;
+      const left = this.serving(index).map((other) => this.savedMs(other.option, demand));
+      this.serve(index, demand, Math.max(0, ...left));
     }
   }
 
@@ -173,17 +182,16 @@ export class Selection {
     return found;
   }
 
-  private gain(option: Option): number {
-    if (option.gain !== undefined) return option.gain;
-    let gain = 0;
-    for (const index of option.covers) {
-      const demand = this.demands[index];
-      if (demand === undefined) continue;
-      const more = this.savedMs(option, demand) - (this.best[index] ?? 0);
-      if (more > 0) gain += demand.ratePerSec * more;
+  /** Notes what a demand is saved now; every option that could serve it gains that much less, or more. */
+  private serve(index: number, demand: Demand, savedMs: number): void {
+    const before = this.best[index] ?? 0;
+    this.best[index] = savedMs;
+    for (const option of this.coveredBy[index] ?? []) {
+      const saves = this.savedMs(option, demand);
+      const gains = saves > savedMs ? saves - savedMs : 0;
+      const gained = saves > before ? saves - before : 0;
+      option.gain += demand.ratePerSec * (gains - gained);
     }
-    option.gain = gain;
-    return gain;
   }
 
   private costMb(option: Option): number {
@@ -244,9 +252,7 @@ export class Selection {
       const demand = this.demands[index];
       if (demand === undefined) continue;
       const saved = this.savedMs(option, demand);
-      if (saved <= (this.best[index] ?? 0)) continue;
-      this.best[index] = saved;
-      for (const other of this.coveredBy[index] ?? []) other.gain = undefined;
+      if (saved > (this.best[index] ?? 0)) this.serve(index, demand, saved);
     }
   }
 }
@@ -264,6 +270,6 @@ function makeOption(
     ms += cost.ms;
     mb += cost.mb;
   }
-  const none = { taken: undefined, gain: undefined, parent: undefined };
+  const none = { taken: undefined, gain: 0, parent: undefined };
   return { id: setId(pins), pins, keys: new Set(pins), ms, mb, covers, live, ...none };
 }
