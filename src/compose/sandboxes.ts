@@ -1,5 +1,5 @@
 /** Puts together what makes sandboxes: helper, slots, memory pool, packages, zygotes. */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { installerLimits, type Config, type LimitsConfig } from '../config';
@@ -19,11 +19,14 @@ import { findSetup, helperStarter } from './helper';
 
 /** Longest wait of a request for memory, in ms: below what clients and proxies wait. */
 const MEMORY_WAIT_MS = 30_000;
+/** In sock mode a client waits until another gives memory back; the longest that a timer can wait, in ms. */
+const ENDLESS_MS = 2 ** 31 - 1;
 
 export interface Sandboxes {
   provider: SandboxProvider;
   packages: PackageService;
   factory: SandboxFactory;
+  slots: SlotPool;
   pool: MemoryPool;
   zygotes: ZygoteLayer;
   /** Ends every sandbox and the helper. */
@@ -101,7 +104,7 @@ export async function startSandboxes(
   const installer = toSandboxLimits(installerLimits(config));
   const pool = new MemoryPool({
     totalMb: config.mem_pool_mb,
-    timeoutMs: MEMORY_WAIT_MS,
+    timeoutMs: config.server_mode === 'sock' ? ENDLESS_MS : MEMORY_WAIT_MS,
     stats,
     onEvict: (victim) => {
       evictor.debug({ victim }, 'evicted');
@@ -145,7 +148,8 @@ export async function startSandboxes(
     },
   };
   const zygotes = assembleZygotes({
-    mode: config.features.import_cache,
+    // In sock mode clients make the zygotes.
+    mode: config.server_mode === 'sock' ? '' : config.features.import_cache,
     tree: config.import_cache_tree,
     slots,
     pool,
@@ -164,6 +168,7 @@ export async function startSandboxes(
     provider: zygotes.provider,
     packages,
     factory,
+    slots,
     pool,
     zygotes,
     close: async () => {
@@ -178,6 +183,8 @@ export async function startSandboxes(
 
 /** Starts a helper and ends it at once: it removes the cgroups and processes that a killed one left. */
 export async function cleanupLeftovers(config: Config, log: RootLog): Promise<void> {
+  // The helper binds these, though no sandbox will use them.
+  for (const dir of [join(config.worker_dir, 'code'), config.Pkgs_dir]) mkdirSync(dir, { recursive: true });
   const start = await helperStarter(findSetup(config), config, log);
   await (await start()).close();
 }

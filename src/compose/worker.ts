@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { RunningWorker } from '../cli/services';
 import type { Config } from '../config';
 import { ArgyleError } from '../errors';
-import { listenPidSocket, listenTcp } from '../event/listeners';
+import { listenPidSocket, listenTcp, type Listener } from '../event/listeners';
 import { buildServer } from '../event/server';
 import { DepTraceFile } from '../lambda/dep-trace';
 import { LambdaManager } from '../lambda/manager';
@@ -20,6 +20,9 @@ export { cleanupLeftovers } from './sandboxes';
 
 /** Running requests have this long to end once the worker is told to stop, in ms. */
 const GRACE_MS = 10_000;
+/** The last answers have this long to reach their clients; connections that are kept alive end as they get idle. */
+const FLUSH_MS = 1000;
+const IDLE_EVERY_MS = 20;
 const MB = 2 ** 20;
 
 /** Steps that undo a start, to be run last first. */
@@ -51,6 +54,17 @@ function checkSupported(config: Config): void {
       value: config.sandbox,
     });
   }
+}
+
+/** Refuses new connections; those that are open are cut only after their requests were answered, if with an error. */
+async function closeListener(tcp: Listener, manager: LambdaManager): Promise<void> {
+  const closed = tcp.close(GRACE_MS + FLUSH_MS);
+  await manager.close(GRACE_MS);
+  const idle = setInterval(() => {
+    tcp.server.closeIdleConnections();
+  }, IDLE_EVERY_MS);
+  await closed;
+  clearInterval(idle);
 }
 
 async function assemble(
@@ -100,10 +114,7 @@ async function assemble(
     adminToken: config.argyle.admin_token,
   });
   const tcp = await listenTcp(app, config.worker_url, Number(config.worker_port));
-  // New connections are refused while those that run are answered.
-  closers.add(async () => {
-    await Promise.all([tcp.close(GRACE_MS), manager.close(GRACE_MS)]);
-  });
+  closers.add(() => closeListener(tcp, manager));
   // Last of all: who gets an answer here may rely on the port.
   const pid = await listenPidSocket(join(config.worker_dir, 'ol.sock'));
   closers.add(() => pid.close(0));

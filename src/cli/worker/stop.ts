@@ -42,9 +42,9 @@ export async function wipeWorkerDir(workerDir: string): Promise<void> {
 }
 
 async function cleanDirty(workerDir: string, config: Config | undefined, services: Services): Promise<void> {
-  await wipeWorkerDir(workerDir);
-  // Without a usable config or helper nothing more can be done here, and the next start does it, too.
+  // Without a usable config or helper nothing can be done about cgroups here, and the next start does it, too.
   if (config !== undefined) await services.cleanupLeftovers(config).catch(() => undefined);
+  await wipeWorkerDir(workerDir);
   removePidFile(workerDir);
 }
 
