@@ -41,7 +41,8 @@ deps-apt:
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
 
 node_modules/.package-lock.json: package-lock.json
-	npm ci --no-audit --no-fund
+	@# Not `npm ci`: it refuses a lock that lacks optional packages of other platforms, and a registry may lack those.
+	npm install --no-save --no-audit --no-fund
 	@touch $@
 
 build: build-ts build-helper build-mirror ## compile the worker, the helper and the package mirror
