@@ -1,20 +1,25 @@
 /** Puts a whole worker together and takes it apart again in the right order. */
 import { writeFileSync } from 'node:fs';
+import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import type { RunningWorker } from '../cli/services';
 import type { Config } from '../config';
 import { ArgyleError } from '../errors';
+import { kafkaSettings, KafkaTriggers } from '../event/kafka/triggers';
 import { listenPidSocket, listenTcp, type Listener } from '../event/listeners';
+import type { FunctionRegistry, TriggerHost } from '../event/ports';
 import { buildServer } from '../event/server';
+import { buildSockServer } from '../event/sock-mode';
 import { DepTraceFile } from '../lambda/dep-trace';
 import { LambdaManager } from '../lambda/manager';
-import { openStore } from '../lambda/registry/open-store';
+import { openStore, type StoreOpener } from '../lambda/registry/open-store';
 import { Registry } from '../lambda/registry/registry';
 import { lambdaSettings } from '../lambda/settings';
 import type { RootLog } from '../log';
 import { StatsRegistry } from '../metrics';
 import { WorkerMetrics } from '../metrics/prometheus';
 import { startSandboxes } from './sandboxes';
+import { sockSandboxes } from './sock';
 
 export { cleanupLeftovers } from './sandboxes';
 
@@ -24,6 +29,12 @@ const GRACE_MS = 10_000;
 const FLUSH_MS = 1000;
 const IDLE_EVERY_MS = 20;
 const MB = 2 ** 20;
+
+/** Buckets' clients are large: each is loaded when config.json names one. */
+const STORES: Readonly<Record<string, StoreOpener>> = {
+  s3: async (url) => (await import('../lambda/registry/s3-store.js')).openS3(url),
+  gs: async (url) => (await import('../lambda/registry/gs-store.js')).openGs(url),
+};
 
 /** Steps that undo a start, to be run last first. */
 class Closers {
@@ -47,6 +58,7 @@ class Closers {
   }
 }
 
+/** A setting that loads and that this build can't serve is an error, never another mode in silence. */
 function checkSupported(config: Config): void {
   if (config.sandbox === 'docker') {
     throw new ArgyleError('CONFIG_INVALID', 'this worker has no docker sandboxes; set sandbox to "sock"', {
@@ -57,9 +69,9 @@ function checkSupported(config: Config): void {
 }
 
 /** Refuses new connections; those that are open are cut only after their requests were answered, if with an error. */
-async function closeListener(tcp: Listener, manager: LambdaManager): Promise<void> {
+async function closeListener(tcp: Listener, manager?: LambdaManager): Promise<void> {
   const closed = tcp.close(GRACE_MS + FLUSH_MS);
-  await manager.close(GRACE_MS);
+  await manager?.close(GRACE_MS);
   const idle = setInterval(() => {
     tcp.server.closeIdleConnections();
   }, IDLE_EVERY_MS);
@@ -83,8 +95,17 @@ async function assemble(
   });
   const sandboxes = await startSandboxes(config, log, { stats, depTrace });
   closers.add(() => sandboxes.close());
-  const store = await openStore(config.registry);
+  const store = await openStore(config.registry, STORES);
   closers.add(() => store.close());
+  const stored = await Registry.create(store, join(config.worker_dir, 'code'), config.argyle.max_upload_mb * MB);
+  const common = { stats, metrics, log: log.part('http'), adminToken: config.argyle.admin_token };
+  const memory = () => ({ usedBytes: sandboxes.pool.usedMb * MB, totalBytes: sandboxes.pool.totalMb * MB });
+  if (config.server_mode === 'sock') {
+    const keeper = sockSandboxes(config, log, sandboxes);
+    closers.add(() => keeper.close());
+    metrics.observe({ memory });
+    return listen(config, buildSockServer({ ...common, registry: stored, keeper }), closers);
+  }
   const manager = await LambdaManager.create({
     provider: sandboxes.provider,
     store,
@@ -98,21 +119,41 @@ async function assemble(
     },
   });
   closers.add(() => manager.close(GRACE_MS));
-  const registry = await Registry.create(store, join(config.worker_dir, 'code'), config.argyle.max_upload_mb * MB);
+  const events = log.part('kafka');
+  const triggers = new KafkaTriggers({ invoker: manager, settings: kafkaSettings(config.kafka), log: events });
+  closers.add(() => triggers.close());
+  const registry = endingTriggers(stored, triggers);
   metrics.observe({
     instances: () => manager.counts,
     queued: () => manager.counts.queued,
-    memory: () => ({ usedBytes: sandboxes.pool.usedMb * MB, totalBytes: sandboxes.pool.totalMb * MB }),
+    memory,
     zygotes: () => sandboxes.zygotes.groups.live().length,
   });
-  const app = buildServer({
-    invoker: manager,
-    registry,
-    stats,
-    metrics,
-    log: log.part('http'),
-    adminToken: config.argyle.admin_token,
-  });
+  return listen(config, buildServer({ ...common, invoker: manager, registry, triggers }), closers, manager);
+}
+
+/** The registry as HTTP sees it: a deleted function's triggers end with it. */
+function endingTriggers(registry: Registry, triggers: TriggerHost): FunctionRegistry {
+  return {
+    list: () => registry.list(),
+    upload: (name, data) => registry.upload(name, data),
+    remove: async (name) => {
+      await registry.remove(name);
+      await triggers.unregister(name);
+    },
+    config: (name) => registry.config(name),
+    checkLength: (bytes) => {
+      registry.checkLength(bytes);
+    },
+  };
+}
+
+async function listen(
+  config: Config,
+  app: RequestListener,
+  closers: Closers,
+  manager?: LambdaManager,
+): Promise<Pick<RunningWorker, 'port' | 'failed'>> {
   const tcp = await listenTcp(app, config.worker_url, Number(config.worker_port));
   closers.add(() => closeListener(tcp, manager));
   // Last of all: who gets an answer here may rely on the port.

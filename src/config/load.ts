@@ -34,6 +34,8 @@ export function readJson(path: string): unknown {
 export function examine(json: unknown): Report {
   const { file, problems, warnings } = decode(json);
   if (file === undefined) return { config: undefined, problems, warnings };
+  // The original's sandboxes see the packages of the base whatever Pkgs_dir says, so files without it must work.
+  if (file.Pkgs_dir === '' && file.sandbox === 'sock') file.Pkgs_dir = join(file.sock_base_path, 'packages');
   problems.push(...checkConfig(file));
   let tree: ZygoteNode = EMPTY_TREE;
   // A tree that nobody will use need not be readable: boss-written files name paths of other machines.

@@ -103,6 +103,12 @@ describe('a config of an older worker', () => {
   });
 });
 
+test('without Pkgs_dir packages are those of the base', () => {
+  const base = { ...defaultConfig(dir, 4000), import_cache_tree: {} };
+  expect(examine({ ...base, Pkgs_dir: '' }).config?.Pkgs_dir).toBe(join(dir, 'lambda/packages'));
+  expect(examine({ ...base, Pkgs_dir: 'x' }).problems[0]?.message).toBe('Pkgs_dir cannot be relative');
+});
+
 describe('template', () => {
   test('is found in the working directory, else in its parent', () => {
     mkdirSync(join(dir, 'sub'));

@@ -1,0 +1,65 @@
+/**
+ * A worker of an ordinary user with the helper installed setuid. The installation lives in a mount namespace of its
+ * own, with an overlay over /etc, so that nothing on the machine changes.
+ */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { chmodSync } from 'node:fs';
+import { freePort, OlDir, PROGRAM, ROOT } from '../support/ol';
+import { describePrivileged } from '../support/privileged';
+
+jest.setTimeout(120_000);
+
+/** No account's ids: neither root's nor the sandboxes'. */
+const USER = 64320;
+
+const SCRIPT = `
+set -eu
+cd "$DIR"
+mkdir etc libexec home fn
+mount -t tmpfs none etc
+mkdir etc/upper etc/work
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$DIR/etc/upper,workdir=$DIR/etc/work" /etc
+cp -r "$ROOT/build/guest" "$ROOT/build/libargyle.so" "$ROOT/build/sandbox-helper" libexec/
+chown root:$USER_ID libexec/sandbox-helper
+chmod 4750 libexec/sandbox-helper
+chown $USER_ID:$USER_ID home
+mkdir -p /etc/argyle
+sed "s#^root .*#root $DIR/home#; s#^caller_gid .*#caller_gid $USER_ID#; s#^guest .*#guest $DIR/libexec/guest#" \
+  "$ROOT/configs/helper.conf" >/etc/argyle/helper.conf
+chmod 755 /etc/argyle
+chmod 644 /etc/argyle/helper.conf
+printf 'import sys\ndef f(event):\n    return [event, sys.version_info[0]]\n' >fn/f.py
+ol() { setpriv --reuid $USER_ID --regid $USER_ID --clear-groups env "HOME=$DIR/home" "$PROGRAM" "$@"; }
+ol worker init -p home/w >&2
+sed -i 's#"helper": ""#"helper": "'"$DIR"'/libexec/sandbox-helper"#; s/"5000"/"'"$PORT"'"/' home/w/config.json
+ol worker up -p home/w -d >&2 || { cat home/w/worker.out >&2; exit 1; }
+trap 'ol worker down -p home/w >&2' EXIT
+ol admin install -p home/w fn >&2
+stat -c 'uid=%u' "/proc/$(cat home/w/worker/worker.pid)"
+curl -sS -m 20 -d '{"x":1}' "http://127.0.0.1:$PORT/run/fn"
+`;
+
+describePrivileged(
+  'an ordinary user’s worker',
+  () => {
+    const here = new OlDir();
+    afterAll(() => here.dispose());
+
+    test('initialises, starts, installs and answers, with no right of root', async () => {
+      chmodSync(here.dir, 0o755);
+      const env = {
+        ...process.env,
+        ...{ DIR: here.dir, ROOT, PROGRAM, PORT: await freePort(), USER_ID: String(USER) },
+      };
+      const { stdout } = await promisify(execFile)('unshare', ['--mount', 'bash', '-c', SCRIPT], {
+        env,
+        timeout: 90_000,
+      });
+      const [worker = '', answer = ''] = stdout.split('\n');
+      expect(worker).toBe(`uid=${USER}`);
+      expect(JSON.parse(answer)).toEqual([{ x: 1 }, 3]);
+    });
+  },
+  ['curl'],
+);
