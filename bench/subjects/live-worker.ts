@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { promisify } from 'node:util';
 import { create } from 'tar';
@@ -64,7 +64,7 @@ export class LiveWorker {
     if (this.users > 0 || this.folder === undefined) return;
     try {
       await this.client?.close();
-      if (this.client !== undefined) await this.ol('worker', 'down', '-p', join(this.folder, 'ol'));
+      if (this.client !== undefined) await this.ol('worker', 'down', '-p', this.home);
     } finally {
       await rm(this.folder, { recursive: true, force: true });
     }
@@ -101,6 +101,11 @@ export class LiveWorker {
     return elapsedMs;
   }
 
+  /** Its last part names the worker's cgroup, so that no two workers may share it. */
+  private get home(): string {
+    return join(this.folder ?? '', basename(this.folder ?? ''));
+  }
+
   private connected(): Client {
     if (this.client === undefined) throw new Error('the worker is not started');
     return this.client;
@@ -113,7 +118,7 @@ export class LiveWorker {
     this.folder = await mkdtemp(join(out, 'bench-worker-'));
     // The sandboxes' own user has to pass through.
     await execute('chmod', ['0755', this.folder]);
-    const home = join(this.folder, 'ol');
+    const { home } = this;
     const port = await freePort();
     await this.ol('worker', 'init', '-p', home);
     const configFile = join(home, 'config.json');
