@@ -1,0 +1,85 @@
+/** Limits, pause and kill as the kernel enforces them, on whatever cgroup version this host has. */
+import { existsSync } from 'node:fs';
+import { deploy, invoke } from '../../support/deploy';
+import { E2eWorker, until } from '../../support/e2e-worker';
+import { describePrivileged } from '../../support/privileged';
+
+const VM = process.env['ARGYLE_VM'] === '1';
+jest.setTimeout(VM ? 600_000 : 120_000);
+
+const CPU = `import os, time
+
+def f(event):
+    start, used = time.monotonic(), time.process_time()
+    while time.monotonic() - start < event["sec"]:
+        pass
+    return (time.process_time() - used) / (time.monotonic() - start)
+`;
+
+describePrivileged('limits', () => {
+  const worker = new E2eWorker({
+    config: {
+      limits: { procs: 12, mem_mb: 60, runtime_sec: VM ? 120 : 20 },
+      features: { import_cache: 'tree' },
+      import_cache_tree: { packages: [], children: [] },
+      argyle: { pause_after_ms: 50 },
+    },
+  });
+
+  beforeAll(async () => {
+    await worker.init();
+    await worker.up();
+  });
+  afterAll(() => worker.remove());
+
+  it('kills a handler that takes more memory than it may, and serves the next request', async () => {
+    await deploy(worker.url, 'bad/fills-memory');
+    const answer = await invoke(worker.url, 'fills-memory', {});
+    expect(answer.status).toBe(502);
+    expect(answer.body).toMatch(/^RoundTrip failed: [\s\S]*\n\nSandbox State: /);
+    expect(answer.body).toContain('OOM KILLS: 1');
+    await deploy(worker.url, 'echo');
+    expect((await invoke(worker.url, 'echo', 5)).body.trim()).toBe('5');
+  });
+
+  it('holds the pids limit against a fork bomb', async () => {
+    await deploy(worker.url, 'bad/fork-bomb');
+    const answer = await invoke(worker.url, 'fork-bomb', { sec: 1 });
+    expect(answer.status).toBe(200);
+    const { started, refused } = JSON.parse(answer.body) as { started: number; refused: number };
+    expect(started).toBeLessThan(12);
+    expect(refused).toBeGreaterThan(0);
+    const most = [...(await (await fetch(`${worker.url}/debug`)).text()).matchAll(/CGROUP PIDS: (\d+)/g)];
+    for (const match of most) expect(Number(match[1])).toBeLessThanOrEqual(12);
+  });
+
+  it('holds the cpu limit', async () => {
+    await deploy(worker.url, { 'f.py': CPU, 'ol.yaml': 'limits:\n  cpu_percent: 30\n' }, 'cpu');
+    const share = Number((await invoke(worker.url, 'cpu', { sec: 2 })).body);
+    expect(share).toBeGreaterThan(0.01);
+    expect(share).toBeLessThan(0.5);
+  });
+
+  it('freezes an idle instance and thaws it for the next request', async () => {
+    const code =
+      'import threading, time\nn = [0]\n\ndef count():\n    while True:\n        n[0] += 1\n        time.sleep(0.01)\n\nthreading.Thread(target=count, daemon=True).start()\n\ndef f(event):\n    return n[0]\n';
+    await deploy(worker.url, { 'f.py': code }, 'ticks');
+    const first = Number((await invoke(worker.url, 'ticks', {})).body);
+    await until('frozen', async () => (await (await fetch(`${worker.url}/debug`)).text()).includes('FROZEN'));
+    await new Promise((done) => setTimeout(done, 2000));
+    const second = Number((await invoke(worker.url, 'ticks', {})).body);
+    expect(second).toBeGreaterThanOrEqual(first);
+    expect(second - first).toBeLessThan(100);
+  });
+
+  it('leaves no process of a killed sandbox', async () => {
+    await deploy(worker.url, 'bad/leaves-processes');
+    expect((await invoke(worker.url, 'leaves-processes', {})).status).toBe(200);
+    await deploy(worker.url, 'bad/exits');
+    expect((await invoke(worker.url, 'exits', {})).status).toBe(502);
+    const pids = worker.guests().map((p) => p.pid);
+    await worker.down();
+    await until('gone', () => pids.every((pid) => !existsSync(`/proc/${pid}`)));
+    expect(worker.cgroups()).toEqual([]);
+  });
+});

@@ -1,0 +1,241 @@
+/** A real worker, started through `ol worker`, as root or as an ordinary user with the setuid helper. */
+import { execFile } from 'node:child_process';
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { buildHelper } from './helper/build';
+
+const ROOT = resolve(__dirname, '../..');
+/** Ids without an entry in /etc/passwd: nobody's files are at stake. */
+export const USER = { uid: 64990, gid: 64991 };
+const SANDBOX_ID = 64992;
+
+export interface E2eOptions {
+  /** `user` runs the worker as USER, with a setuid helper made for this test. */
+  as?: 'root' | 'user';
+  /** Merged into config.json, two levels deep. */
+  config?: Record<string, unknown>;
+}
+
+async function freePort(): Promise<number> {
+  return new Promise((done, fail) => {
+    const server = createServer();
+    server.once('error', fail);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => {
+        done(typeof address === 'object' && address !== null ? address.port : 0);
+      });
+    });
+  });
+}
+
+export interface Process {
+  pid: number;
+  ppid: number;
+  cmd: string;
+}
+
+/** Every process of this machine. */
+export function processes(): Process[] {
+  const found: Process[] = [];
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      if (fields[0] === 'Z') continue;
+      const cmd = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+      found.push({ pid: Number(name), ppid: Number(fields[1]), cmd });
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  return found;
+}
+
+export class E2eWorker {
+  readonly top = mkdtempSync(join(tmpdir(), 'argyle-e2e-'));
+  readonly dir = join(this.top, `ol${String(process.pid)}`);
+  url = '';
+  private readonly as: 'root' | 'user';
+  private readonly overrides: Record<string, unknown>;
+  private program = join(ROOT, 'bin/ol');
+  private helper: { binary: string; conf: string } | undefined;
+
+  constructor(options: E2eOptions = {}) {
+    this.as = options.as ?? 'root';
+    this.overrides = options.config ?? {};
+    chmodSync(this.top, 0o755);
+    if (this.as === 'user') this.prepareUser();
+  }
+
+  /** `ol …argv` as this worker's user. */
+  async ol(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+    return new Promise((done) => {
+      const ids = this.as === 'user' ? USER : {};
+      const env = { ...process.env, HOME: this.top };
+      const settings = { cwd: this.top, env, timeout: 240_000, ...ids };
+      execFile(process.execPath, [this.program, ...argv], settings, (error, out, err) => {
+        done({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, out, err });
+      });
+    });
+  }
+
+  async init(): Promise<void> {
+    const run = await this.ol('worker', 'init', `-p=${this.dir}`);
+    if (run.code !== 0) throw new Error(`init: ${run.out}${run.err}`);
+    const port = await freePort();
+    this.url = `http://127.0.0.1:${String(port)}`;
+    const file = join(this.dir, 'config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as Record<string, Record<string, unknown> | unknown>;
+    const more: Record<string, unknown> = { worker_port: String(port), mem_pool_mb: 2000, ...this.overrides };
+    if (this.helper !== undefined) {
+      const argyle = more['argyle'] as Record<string, unknown> | undefined;
+      more['argyle'] = { ...argyle, helper: this.helper.binary, helper_conf: this.helper.conf };
+    }
+    for (const [key, value] of Object.entries(more)) {
+      const old = config[key];
+      const merge = typeof value === 'object' && typeof old === 'object' && old !== null && key !== 'import_cache_tree';
+      config[key] = merge ? { ...(old as object), ...value } : value;
+    }
+    writeFileSync(file, JSON.stringify(config, null, 2));
+    if (this.as === 'user') chownSync(file, USER.uid, USER.gid);
+  }
+
+  /** Starts detached; throws with the worker's output when it does not become ready. */
+  async up(): Promise<void> {
+    const run = await this.ol('worker', 'up', `-p=${this.dir}`, '-d');
+    if (run.code !== 0) throw new Error(`up: ${run.out}${run.err}\n${this.output()}`);
+  }
+
+  async down(): Promise<void> {
+    const run = await this.ol('worker', 'down', `-p=${this.dir}`);
+    if (run.code !== 0) throw new Error(`down: ${run.out}${run.err}\n${this.output()}`);
+  }
+
+  /** worker.out so far. */
+  output(): string {
+    const file = join(this.dir, 'worker.out');
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  }
+
+  pid(): number {
+    return Number(readFileSync(join(this.dir, 'worker/worker.pid'), 'utf8'));
+  }
+
+  /** The helper's process of this worker. */
+  helperPid(): number {
+    const pid = this.pid();
+    const found = processes().find((p) => p.ppid === pid && p.cmd.includes('sandbox-helper'));
+    if (found === undefined) throw new Error('no helper is running');
+    return found.pid;
+  }
+
+  /** Processes below the helper: fresh guests, zygotes, and what was forked from them. */
+  guests(role?: string): Process[] {
+    const all = processes();
+    const under = new Set([this.helperPid()]);
+    for (let grown = true; grown;) {
+      grown = false;
+      for (const p of all) {
+        if (!under.has(p.pid) && under.has(p.ppid)) {
+          under.add(p.pid);
+          grown = true;
+        }
+      }
+    }
+    under.delete(this.helperPid());
+    return all.filter((p) => under.has(p.pid) && (role === undefined || p.cmd.endsWith(` ${role}`)));
+  }
+
+  /** Cgroup directories of this worker, in every hierarchy. */
+  cgroups(): string[] {
+    const name = `ol${String(process.pid)}`;
+    const roots = ['/sys/fs/cgroup', ...readdirSync('/sys/fs/cgroup').map((entry) => join('/sys/fs/cgroup', entry))];
+    const found: string[] = [];
+    for (const root of roots) {
+      if (!statSync(root).isDirectory()) continue;
+      for (const entry of readdirSync(root)) {
+        if (entry.includes(`${name}-`) && statSync(join(root, entry)).isDirectory()) found.push(join(root, entry));
+      }
+    }
+    return found;
+  }
+
+  /** Lines of this process's mount table that name this worker's directory. */
+  mounts(): string[] {
+    return readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .filter((line) => line.includes(this.top));
+  }
+
+  /** Stops whatever still runs and removes the directory. */
+  async remove(): Promise<void> {
+    if (existsSync(this.dir)) await this.ol('worker', 'force-cleanup', `-p=${this.dir}`);
+    rmSync(this.top, { recursive: true, force: true });
+  }
+
+  private prepareUser(): void {
+    chownSync(this.top, USER.uid, USER.gid);
+    const etc = mkdtempSync(join(tmpdir(), 'argyle-etc-'));
+    chmodSync(etc, 0o755);
+    const conf = join(etc, 'helper.conf');
+    const guest = join(etc, 'guest');
+    cpSync(join(ROOT, 'build/guest'), guest, { recursive: true });
+    writeFileSync(
+      conf,
+      `root ${this.top}\nsandbox_uid ${String(SANDBOX_ID)}\nsandbox_gid ${String(SANDBOX_ID)}\n` +
+        `caller_gid ${String(USER.gid)}\nguest ${guest}\n`,
+      { mode: 0o644 },
+    );
+    const built = buildHelper(`sandbox-helper-e2e-${String(process.pid)}`, [`-DARGYLE_CONFIG="${conf}"`]);
+    const binary = join(etc, 'sandbox-helper');
+    cpSync(built, binary);
+    rmSync(built);
+    cpSync(join(ROOT, 'build/libargyle.so'), join(etc, 'libargyle.so'));
+    chownSync(binary, 0, USER.gid);
+    chmodSync(binary, 0o4750);
+    this.helper = { binary, conf };
+    if (!readableByAll(ROOT)) {
+      // The checkout may lie below a home directory that others cannot enter.
+      const copy = join(etc, 'argyle');
+      mkdirSync(copy);
+      for (const part of ['bin', 'dist', 'node_modules', 'package.json'])
+        cpSync(join(ROOT, part), join(copy, part), { recursive: true, verbatimSymlinks: true });
+      this.program = join(copy, 'bin/ol');
+    }
+  }
+}
+
+function readableByAll(path: string): boolean {
+  accessSync(path, constants.R_OK);
+  for (let at = path; ; at = resolve(at, '..')) {
+    if ((statSync(at).mode & 0o005) !== 0o005) return false;
+    if (at === '/') return true;
+  }
+}
+
+/** Waits until `check` holds. @throws Error with `what` after `ms` */
+export async function until(what: string, check: () => boolean | Promise<boolean>, ms = 20_000): Promise<void> {
+  const end = Date.now() + ms * (process.env['ARGYLE_VM'] === '1' ? 8 : 1);
+  while (!(await check())) {
+    if (Date.now() > end) throw new Error(`${what}: not within ${String(ms)} ms`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
