@@ -72,7 +72,7 @@ export class TraceDemand {
   }
 
   private parse(line: string): TraceEvent {
-    const value: unknown = this.guard(() => JSON.parse(line));
+    const value = this.guard((): unknown => JSON.parse(line));
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
     throw this.malformed(line);
   }

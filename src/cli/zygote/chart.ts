@@ -86,7 +86,7 @@ export function treeSpec(nodes: readonly TreeDatum[], savedTitle: string): Spec 
       },
       { name: 'area', type: 'linear', range: [30, 700], domain: { data: 'tree', field: 'mb' }, zero: true },
     ],
-    legends: [{ fill: 'colour', title: savedTitle, orient: 'top-left' }],
+    legends: [{ fill: 'colour', title: savedTitle, titleLimit: 300, orient: 'top-left' }],
     marks: [
       {
         type: 'path',
@@ -106,13 +106,21 @@ export function treeSpec(nodes: readonly TreeDatum[], savedTitle: string): Spec 
           },
         },
       },
-      textMark('label', -3, 'bold'),
-      textMark('detail', 9, 'normal'),
+      // A white rim first, or the links would run through the words.
+      ...['white', undefined].flatMap((rim) => [
+        textMark('label', -3, 'bold', rim),
+        textMark('detail', 9, 'normal', rim),
+      ]),
     ],
   };
 }
 
-function textMark(field: string, dy: number, fontWeight: 'bold' | 'normal'): NonNullable<Spec['marks']>[number] {
+function textMark(
+  field: string,
+  dy: number,
+  fontWeight: 'bold' | 'normal',
+  rim: string | undefined,
+): NonNullable<Spec['marks']>[number] {
   return {
     type: 'text',
     from: { data: 'tree' },
@@ -124,6 +132,7 @@ function textMark(field: string, dy: number, fontWeight: 'bold' | 'normal'): Non
         fontSize: { value: 10 },
         fontWeight: { value: fontWeight },
         baseline: { value: 'middle' },
+        ...(rim === undefined ? {} : { stroke: { value: rim }, strokeWidth: { value: 4 } }),
       },
     },
   };

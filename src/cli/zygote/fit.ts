@@ -1,8 +1,6 @@
 /** `ol zygote fit`: a static tree out of what a worker recorded. */
-import { createReadStream } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { fitTree, TraceDemand } from '../../zygote/fit';
 import { pinOf } from '../../zygote/match';
@@ -18,14 +16,10 @@ const Costs = z.record(z.string(), z.object({ ms: z.number().min(0), mb: z.numbe
 
 async function readTrace(path: string): Promise<TraceDemand> {
   const trace = new TraceDemand();
-  try {
-    for await (const line of createInterface({ input: createReadStream(path, 'utf8') })) trace.add(line);
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') {
-      throw new CliError(`there is no trace at ${path}`, { cause });
-    }
-    throw cause;
-  }
+  const file = await open(path).catch((cause: unknown) => {
+    throw new CliError(`--trace: cannot read ${path}`, { cause });
+  });
+  for await (const line of file.readLines()) trace.add(line);
   if (trace.invocations === 0) throw new CliError(`${path} records no invocation of a function that it defines`);
   return trace;
 }

@@ -84,7 +84,8 @@ export function lru(share = ZYGOTE_SHARE): SimPolicy {
       const id = setId(pins);
       if (pins.length === 0 || world.zygotes.has(id) || zygote?.state !== 'ready') return;
       const mb = pins.reduce((sum, key) => sum + world.data.costOf(key).mb, world.model.nodeMb) - zygote.contentMb;
-      if (makeRoom(world, mb) && zygote.state === 'ready') world.create(id, pins, zygote, atMs);
+      // The room may have been made by ending the very zygote that was to be the parent.
+      if (makeRoom(world, mb) && world.zygotes.get(zygote.id) === zygote) world.create(id, pins, zygote, atMs);
     },
   };
 }

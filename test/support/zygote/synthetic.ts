@@ -30,7 +30,10 @@ export function syntheticPackages(seed = 7): PackageData {
       layers[layer]?.push(name);
     }
   });
-  const sets = [...closures.values()].map((pins, rank) => ({ pins, count: Math.ceil(1000 / (1 + ((rank * 29) % 72))) }));
+  const sets = [...closures.values()].map((pins, rank) => ({
+    pins,
+    count: Math.ceil(1000 / (1 + ((rank * 29) % 72))),
+  }));
   return {
     sets,
     costOf: (key) => costs.get(key) ?? { ms: 0, mb: 0 },

@@ -59,7 +59,7 @@ describe('TraceDemand', () => {
       const trace = traceOf({ type: 'invocation', name: 'x' });
       expect(() => {
         trace.add(line);
-      }).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID', field: 'trace', value: 'line 2' }));
+      }).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID', field: 'trace', value: 'line 2' }) as Error);
     },
   );
 });

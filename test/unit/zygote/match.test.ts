@@ -24,7 +24,9 @@ describe('parsePackageSpec', () => {
   });
 
   it.each(['', '==1.0', '../etc', 'a b;c', '-r x'])('refuses %j and names it', (spec) => {
-    expect(() => parsePackageSpec(spec)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID', value: spec }));
+    expect(() => parsePackageSpec(spec)).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID', value: spec }) as Error,
+    );
   });
 });
 

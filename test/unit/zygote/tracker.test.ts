@@ -106,7 +106,7 @@ describe('PopularityTracker', () => {
     ],
   ])('refuses the seed %j, naming %s', (seed, field) => {
     expect(() => new PopularityTracker().restore(seed, 0)).toThrow(
-      expect.objectContaining({ code: 'CONFIG_INVALID', field }),
+      expect.objectContaining({ code: 'CONFIG_INVALID', field }) as Error,
     );
   });
 });
