@@ -103,7 +103,8 @@ async function assemble(
   if (config.server_mode === 'sock') {
     const keeper = sockSandboxes(config, log, sandboxes);
     closers.add(() => keeper.close());
-    metrics.observe({ memory });
+    const { pool } = sandboxes;
+    metrics.observe({ instances: () => keeper.counts, queued: () => pool.waiting, memory });
     return listen(config, buildSockServer({ ...common, registry: stored, keeper }), closers);
   }
   const manager = await LambdaManager.create({

@@ -39,6 +39,11 @@ export interface LeafHooks {
   onDestroyed?: () => void;
   /** Cold-start ms that keeping it saves at its next use, for the evictor; 0 when unknown. */
   savesMs?: () => number;
+  /**
+   * Set for a sandbox whose owner talks to its socket himself: the worker then keeps no connection to it, cannot know
+   * when it is idle, and so never pauses or evicts it. Called with the slot as soon as there is one.
+   */
+  ownedBy?: (slot: Slot) => void;
 }
 
 interface Start {
@@ -141,6 +146,7 @@ export class SandboxFactory {
     let leaf: LeafSandbox | undefined;
     try {
       slot = await start.slot();
+      hooks.ownedBy?.(slot);
       const started = start.submit(slot);
       leaf = new LeafSandbox({
         id,
@@ -150,6 +156,7 @@ export class SandboxFactory {
         parentPid: start.parentPid,
         codeDir: join(this.options.codeDir, spec.codeName),
         onBoot: hooks.onBoot,
+        handOver: hooks.ownedBy !== undefined,
       });
       await started;
     } catch (thrown) {
@@ -165,6 +172,7 @@ export class SandboxFactory {
       pool,
       charge,
       chargeMb,
+      evictable: hooks.ownedBy === undefined,
       downsizePaused: this.options.downsizePaused,
       stats,
       savesMs: () => hooks.savesMs?.() ?? 0,

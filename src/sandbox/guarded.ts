@@ -24,6 +24,8 @@ export interface GuardOptions {
   charge: Charge;
   /** MB charged while running. */
   chargeMb: number;
+  /** false: only its owner pauses and destroys it. Default true. */
+  evictable?: boolean;
   /** features.downsize_paused_mem: charge a paused sandbox what it uses. */
   downsizePaused: boolean;
   stats: Stats;
@@ -57,7 +59,7 @@ export class GuardedSandbox implements Sandbox, Holder {
         resolve(exit);
       });
     });
-    options.pool.add(this);
+    if (options.evictable !== false) options.pool.add(this);
   }
 
   get id(): string {

@@ -27,17 +27,24 @@ export class GuestHttp {
   /**
    * @param connect opens a connection to the slot.
    * @param onBoot called once, with the first response.
+   * @param handOver closes the connection behind the boot frame, so that the guest turns to other clients of its socket.
    */
   constructor(
     private readonly connect: () => Socket,
     frame: Buffer,
     private readonly onBoot: ((info: BootInfo) => void) | undefined,
+    handOver = false,
   ) {
     const first = connect();
     // Until the client takes the socket over an error must not be uncaught; the client meets it as a destroyed socket.
     first.on('error', () => undefined);
-    first.write(frame);
-    this.first = first;
+    if (handOver) {
+      first.end(frame);
+      first.resume();
+    } else {
+      first.write(frame);
+      this.first = first;
+    }
     this.client = new Client('http://root', {
       connect: (_options, callback) => {
         this.hand(callback);

@@ -15,6 +15,8 @@ export interface LeafParts {
   /** Host path of the code directory, for people. */
   codeDir: string;
   onBoot: ((info: BootInfo) => void) | undefined;
+  /** Others than the worker are the clients of its socket. */
+  handOver?: boolean;
 }
 
 export class LeafSandbox implements Sandbox {
@@ -34,7 +36,7 @@ export class LeafSandbox implements Sandbox {
     this.parentPid = parts.parentPid;
     this.limits = spec.limits;
     slot.log.source = `${spec.boot.name}#${parts.id}`;
-    this.http = new GuestHttp(() => slot.connect(), bootFrame(spec.boot), parts.onBoot);
+    this.http = new GuestHttp(() => slot.connect(), bootFrame(spec.boot), parts.onBoot, parts.handOver);
     this.exited = new Promise((resolve) => {
       void slot.exited.then((exit) => {
         if (this.why !== undefined) return;

@@ -4,6 +4,7 @@
  */
 import { unlinkSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { basename } from 'node:path';
 import type { HelperClient } from '../helper/client';
 import { Flag, Usage, type Completion } from '../helper/protocol';
 import { ArgyleError } from '../errors';
@@ -70,6 +71,11 @@ export class Slot {
         resolve(this.exit);
       });
     });
+  }
+
+  /** File name of the listening socket in `<worker_dir>/scratch`. */
+  get socketName(): string {
+    return basename(this.parts.socketPath);
   }
 
   get limits(): SandboxLimits {

@@ -1,0 +1,87 @@
+/** One Kafka message as a call of a function: POST /run/<name>/ with the message as its body, by the worker's own way. */
+import { InvocationBody, type ResponseSink } from '../../lambda/invocation';
+import { asArgyleError } from '../../errors';
+import type { Invoker } from '../ports';
+
+export interface Message {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: string;
+  readonly value: Buffer | null;
+}
+
+/** `failure` is set when the message must count as not handled; `seek` is the offset that the function asked for. */
+export interface Delivered {
+  failure?: string;
+  seek?: string;
+}
+
+const SEEK_HEADER = 'x-kafka-seek-offset';
+
+/** Keeps status and headers of a response; its body is of no use to anybody. */
+class HeadSink implements ResponseSink {
+  status = 0;
+  seek: string | undefined;
+  broken: string | undefined;
+
+  start(status: number, _statusMessage: string, headers: string[]): void {
+    this.status = status;
+    for (let i = 0; i + 1 < headers.length; i += 2) {
+      if (headers[i]?.toLowerCase() === SEEK_HEADER) this.seek = headers[i + 1]?.trim();
+    }
+  }
+
+  write(): boolean {
+    return true;
+  }
+
+  onDrain(resume: () => void): void {
+    resume();
+  }
+
+  end(): void {
+    // The head has said it all.
+  }
+
+  fail(text: string): void {
+    this.broken = text;
+  }
+}
+
+/**
+ * Calls the function. Never rejects: a status of 400 or above, a broken response and an error of the worker's, the
+ * method's restriction among them, all are failures.
+ */
+export async function deliver(
+  invoker: Invoker,
+  lambda: string,
+  group: string,
+  message: Message,
+  signal: AbortSignal,
+): Promise<Delivered> {
+  const sink = new HeadSink();
+  const body = message.value ?? Buffer.alloc(0);
+  const headers = [
+    'Content-Type',
+    'application/json',
+    'Content-Length',
+    String(body.length),
+    'X-Kafka-Topic',
+    message.topic,
+    'X-Kafka-Partition',
+    String(message.partition),
+    'X-Kafka-Offset',
+    message.offset,
+    'X-Kafka-Group-Id',
+    group,
+  ];
+  const uri = `/run/${encodeURIComponent(lambda)}/`;
+  try {
+    await invoker.invoke(lambda, { method: 'POST', uri, headers, body: InvocationBody.of(body), sink, signal });
+  } catch (thrown) {
+    return { failure: asArgyleError('INTERNAL', thrown).message };
+  }
+  if (sink.broken !== undefined) return { failure: sink.broken };
+  if (sink.status < 200 || sink.status >= 400) return { failure: `the function answered with status ${sink.status}` };
+  return sink.seek !== undefined && /^\d{1,19}$/.test(sink.seek) ? { seek: sink.seek } : {};
+}

@@ -1,0 +1,118 @@
+/** server_mode "sock": a client makes and destroys sandboxes itself. Every path is an operation, every error a 500. */
+import type { Express, Request, RequestHandler } from 'express';
+import { asArgyleError } from '../errors';
+import type { SockRequest } from '../lambda/sock-sandboxes';
+import { requireToken } from './auth';
+import { decodePath, splitTarget } from './mux';
+import type { EventLog } from './ports';
+import { sendError, sendText } from './replies';
+import { addCommonRoutes, buildApp, type ServerDeps } from './server';
+
+/** Makes and destroys sandboxes; SockSandboxes is one. */
+export interface SandboxKeeper {
+  create(request: SockRequest): Promise<string>;
+  destroy(id: string): Promise<void>;
+  pause(id: string): Promise<void>;
+  unpause(id: string): Promise<void>;
+  debug(): Promise<string[]>;
+}
+
+export type SockServerDeps = Omit<ServerDeps, 'invoker' | 'triggers' | 'debug'> & { keeper: SandboxKeeper };
+
+/** Most bytes of a request to /create. */
+const MAX_CREATE_BYTES = 1 << 20;
+
+/** Means that the original would have crashed over the request: its connection is closed without an answer. */
+class Mistyped extends Error {}
+
+function field<T>(args: Record<string, unknown>, name: string, fits: (value: unknown) => value is T, missing?: T): T {
+  const value = args[name];
+  if (value === undefined && missing !== undefined) return missing;
+  if (!fits(value)) throw new Mistyped(name);
+  return value;
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';
+const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText);
+
+/**
+ * Reads the body of /create.
+ * @throws Mistyped for a missing or mistyped field, Error for what is no JSON or names an unknown runtime
+ */
+export function parseCreate(body: string): SockRequest {
+  const json: unknown = JSON.parse(body);
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw new Error('the body is no JSON object');
+  const args = json as Record<string, unknown>;
+  const leaf = field(args, 'leaf', isFlag, true);
+  const runtime = field(args, 'runtime', isText, 'python');
+  if (runtime !== 'python' && runtime !== 'native') throw new Error(`unknown runtime '${runtime}'`);
+  const code = field(args, 'code', isText);
+  return { code, leaf, parent: field(args, 'parent', isText, ''), pkgs: field(args, 'pkgs', isTexts, []), runtime };
+}
+
+export function isMistyped(thrown: unknown): boolean {
+  return thrown instanceof Mistyped;
+}
+
+async function readBody(req: Request): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of req.iterator({ destroyOnReturn: false })) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > MAX_CREATE_BYTES) throw new Error(`the body is larger than ${MAX_CREATE_BYTES} bytes`);
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+async function carryOut(req: Request, keeper: SandboxKeeper, gone: () => boolean): Promise<string> {
+  if (req.method !== 'POST') throw new Error(`Only POST allowed (found ${req.method})`);
+  const [op = '', id = ''] = decodePath(splitTarget(req.url).path).slice(1).split('/');
+  switch (op) {
+    case 'create': {
+      const made = await keeper.create(parseCreate(await readBody(req)));
+      // Nobody learns the id of a sandbox whose client has left while it waited for memory.
+      if (gone()) await keeper.destroy(made);
+      return `${made}\n`;
+    }
+    case 'destroy':
+      await keeper.destroy(id);
+      return '';
+    case 'pause':
+      await keeper.pause(id);
+      return '';
+    case 'unpause':
+      await keeper.unpause(id);
+      return '';
+    case 'debug':
+      return (await keeper.debug()).map((text) => `${text}--------\n`).join('');
+    default:
+      throw new Error(`unknown op ${op}`);
+  }
+}
+
+function sockRoute(keeper: SandboxKeeper, log: EventLog): RequestHandler {
+  return async (req, res) => {
+    let gone = false;
+    res.on('close', () => {
+      gone = !res.writableFinished;
+    });
+    try {
+      sendText(res, 200, await carryOut(req, keeper, () => gone));
+    } catch (thrown) {
+      const error = asArgyleError('INTERNAL', thrown);
+      log.debug({ url: req.url, err: error }, 'sandbox operation failed');
+      if (isMistyped(thrown)) req.socket.destroy();
+      else sendError(res, 500, error.message, error.code);
+    }
+  };
+}
+
+/** The application of sock mode. */
+export function buildSockServer(deps: SockServerDeps): Express {
+  return buildApp(deps.log, (app) => {
+    addCommonRoutes(app, deps);
+    app.use(requireToken(deps.adminToken), sockRoute(deps.keeper, deps.log));
+  });
+}

@@ -1,0 +1,280 @@
+/**
+ * The sandboxes of server_mode "sock": made, paused and destroyed one by one by a client, which talks to them itself.
+ *
+ * A client reaches sandbox <id> by HTTP on `<worker_dir>/scratch/<id>/ol.sock`, a link to the slot's listening socket.
+ * A non-leaf is a zygote: it imports its packages, and serves as the parent of later sandboxes. The client owns what it
+ * made: nothing here is evicted, and creating waits until enough memory has been given back.
+ */
+import { createReadStream } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import * as path from 'node:path';
+import { Readable } from 'node:stream';
+import * as tar from 'tar';
+import { ArgyleError, asArgyleError } from '../errors';
+import type { SandboxFactory } from '../sandbox/factory';
+import type { LeafSpec, PackageImport, Sandbox, SandboxLimits } from '../sandbox/types';
+import type { GroupSpec, ZygoteMaker } from '../zygote/birth';
+import type { ZygoteProcess } from '../zygote/live';
+import { pinOf, servesKeys } from '../zygote/match';
+import { unpackArchive } from './archive';
+import type { CodeDirs } from './code-dirs';
+import { findEntry, resolveEnv } from './code-env';
+import type { PackageService } from './ports';
+
+export interface SockRequest {
+  /** Directory or .tar.gz; '' for a non-leaf. */
+  code: string;
+  leaf: boolean;
+  /** Id of a non-leaf to fork from; '' for a fresh process. */
+  parent: string;
+  pkgs: string[];
+  runtime: 'python' | 'native';
+}
+
+export interface SockSandboxDeps {
+  factory: SandboxFactory;
+  maker: ZygoteMaker;
+  packages: PackageService;
+  dirs: CodeDirs;
+  /** `<worker_dir>/scratch`. */
+  scratchDir: string;
+  limits: SandboxLimits;
+}
+
+/** One entry of the table: what the client may do to it. */
+interface Owned {
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  destroy(reason: string): Promise<void>;
+  debug(): Promise<string>;
+  zygote?: { process: ZygoteProcess; spec: GroupSpec };
+}
+
+export class SockSandboxes {
+  private readonly owned = new Map<string, Owned>();
+  private lastId = 0;
+  private closed = false;
+
+  constructor(private readonly deps: SockSandboxDeps) {}
+
+  /**
+   * Makes a sandbox and returns its id. A failure leaves nothing behind.
+   * @throws ArgyleError LAMBDA_CODE, REQUIREMENT_INVALID, INSTALL_FAILED, SANDBOX_*, ZYGOTE_FAILED, SHUTTING_DOWN
+   */
+  async create(request: SockRequest): Promise<string> {
+    if (this.closed) throw new ArgyleError('SHUTTING_DOWN', 'the worker is shutting down');
+    if (request.leaf && request.code === '') throw new ArgyleError('LAMBDA_CODE', "code must not be '' for a leaf");
+    if (!request.leaf && request.code !== '') throw new ArgyleError('LAMBDA_CODE', "code must be '' for a non-leaf");
+    if (!request.leaf && request.runtime !== 'python') {
+      throw new ArgyleError('ZYGOTE_FAILED', 'only python sandboxes can be parents');
+    }
+    const parent = request.parent === '' ? undefined : this.parentOf(request.parent);
+    const packages = request.pkgs.length === 0 ? [] : await this.deps.packages.ensureInstalled(request.pkgs.join('\n'));
+    const id = String(++this.lastId);
+    const entry = request.leaf
+      ? await this.leaf(id, request, parent, packages)
+      : await this.zygote(id, parent, packages);
+    // Who stops the worker waits for what is in the table, so a late-comer must not enter it.
+    if (this.isClosed()) {
+      await entry.destroy('the worker is stopping');
+      throw new ArgyleError('SHUTTING_DOWN', 'the worker is shutting down');
+    }
+    this.owned.set(id, entry);
+    return id;
+  }
+
+  /** @throws ArgyleError SANDBOX_STATE for an unknown id; so do pause() and unpause(), and SANDBOX_DEAD */
+  async destroy(id: string): Promise<void> {
+    const entry = this.find(id);
+    this.owned.delete(id);
+    await entry.destroy('destroyed by its owner');
+  }
+
+  async pause(id: string): Promise<void> {
+    await this.find(id).pause();
+  }
+
+  async unpause(id: string): Promise<void> {
+    await this.find(id).resume();
+  }
+
+  /** One description a sandbox. */
+  debug(): Promise<string[]> {
+    return Promise.all([...this.owned.values()].map((entry) => entry.debug()));
+  }
+
+  /** Numbers for metrics, in the terms of functions' instances; what runs in them only their owners know. */
+  get counts(): { busy: number; idle: number; paused: number; starting: number } {
+    return { busy: 0, idle: this.owned.size, paused: 0, starting: 0 };
+  }
+
+  /** Destroys all, leaves before the zygotes that they came from. Never rejects. */
+  async close(): Promise<void> {
+    this.closed = true;
+    const all = [...this.owned.values()];
+    this.owned.clear();
+    await Promise.all(all.filter((entry) => entry.zygote === undefined).map((entry) => entry.destroy('stopping')));
+    await Promise.all(all.flatMap(({ zygote }) => (zygote === undefined ? [] : [zygote.process.end()])));
+  }
+
+  private isClosed(): boolean {
+    return this.closed;
+  }
+
+  private find(id: string): Owned {
+    const entry = this.owned.get(id);
+    if (entry === undefined) throw new ArgyleError('SANDBOX_STATE', `no sandbox found with ID '${id}'`);
+    return entry;
+  }
+
+  private parentOf(id: string): NonNullable<Owned['zygote']> {
+    const { zygote } = this.find(id);
+    if (zygote === undefined)
+      throw new ArgyleError('SANDBOX_STATE', `sandbox '${id}' is a leaf and cannot be a parent`);
+    if (!zygote.process.isReady) throw new ArgyleError('SANDBOX_DEAD', `sandbox '${id}' can no longer be a parent`);
+    return zygote;
+  }
+
+  private async leaf(
+    id: string,
+    request: SockRequest,
+    parent: Owned['zygote'],
+    packages: PackageImport[],
+  ): Promise<Owned> {
+    if (parent !== undefined) checkServes(request.parent, parent.spec, packages);
+    const { dirs, factory } = this.deps;
+    const link = path.join(this.deps.scratchDir, id);
+    const { dir, codeName } = await dirs.make('sock');
+    const clean = async (): Promise<void> => {
+      await Promise.all([dirs.remove(dir), fs.rm(link, { recursive: true, force: true })]);
+    };
+    // The fork counts as a descendant from the start: its parent must not end meanwhile.
+    parent?.process.retain();
+    let letGo = (): void => {
+      letGo = () => undefined;
+      parent?.process.release();
+    };
+    try {
+      await copyCode(request.code, dir);
+      const spec = await this.spec(request, dir, codeName, packages);
+      let socketName = '';
+      const hooks = {
+        ownedBy: (slot: { socketName: string }) => {
+          socketName = slot.socketName;
+        },
+        onDestroyed: () => {
+          letGo();
+        },
+      };
+      const sandbox =
+        parent === undefined || request.runtime === 'native'
+          ? await factory.fresh(spec, hooks)
+          : await factory.fork(parent.process.slot, spec, hooks);
+      parent?.process.used();
+      try {
+        await fs.mkdir(link, { recursive: true });
+        await fs.symlink(path.join('..', socketName), path.join(link, 'ol.sock'));
+      } catch (error) {
+        await sandbox.destroy('its socket could not be named');
+        throw error;
+      }
+      return ownedLeaf(sandbox, clean);
+    } catch (thrown) {
+      letGo();
+      await clean();
+      throw asArgyleError('SANDBOX_CREATE', thrown);
+    }
+  }
+
+  private async spec(
+    request: SockRequest,
+    dir: string,
+    codeName: string,
+    packages: PackageImport[],
+  ): Promise<LeafSpec> {
+    const env = await resolveEnv(dir, {});
+    const entryFile = request.runtime === 'native' ? 'f.bin' : (await findEntry(dir, env)).entryFile;
+    return {
+      boot: {
+        role: 'leaf',
+        name: codeName,
+        runtime: request.runtime,
+        entry_file: entryFile,
+        sys_path: packages.map(({ spec }) => `/packages/${spec}/files`).reverse(),
+        env,
+      },
+      codeName,
+      limits: this.deps.limits,
+      packages,
+    };
+  }
+
+  private async zygote(id: string, parent: Owned['zygote'], packages: PackageImport[]): Promise<Owned> {
+    const inherited = new Set(parent?.spec.pins);
+    const imports = new Map(packages.map((found) => [pinOf(found.spec).key, found] as const));
+    const spec: GroupSpec = {
+      id: `sock ${id}`,
+      parent: parent?.spec.id,
+      pins: [...new Set([...inherited, ...imports.keys()])].sort(),
+      imports: new Map([...imports].filter(([key]) => !inherited.has(key))),
+      path: [...packages.map(({ spec: name }) => name).reverse(), ...(parent?.spec.path ?? [])],
+    };
+    // Its death is seen by who forks from it, and by /pause.
+    const process = await this.deps.maker.make(spec, parent?.process, () => undefined);
+    return {
+      zygote: { process, spec },
+      pause: () => process.slot.pause(),
+      resume: () => process.slot.resume(),
+      // The processes forked from it go on; it ends with the last of them.
+      destroy: async () => {
+        await process.slot.resume().catch(() => undefined);
+        await process.drain();
+      },
+      debug: async () => {
+        const usage = await process.slot.usage().catch(() => undefined);
+        if (usage === undefined) return `SANDBOX ${id} is DEAD: its process ended\n`;
+        const state = usage.frozen ? 'FROZEN' : 'THAWED';
+        return `SOCK ${id} (zygote: ${spec.pins.join(' ')})\nCGROUP PIDS: ${usage.pids}\nFREEZE STATE: ${state}\n`;
+      },
+    };
+  }
+}
+
+function ownedLeaf(sandbox: Sandbox, clean: () => Promise<void>): Owned {
+  return {
+    pause: () => sandbox.pause(),
+    resume: () => sandbox.resume(),
+    destroy: async (reason) => {
+      await sandbox.destroy(reason);
+      await clean();
+    },
+    debug: () => sandbox.debugString(),
+  };
+}
+
+/** The package rule: what a parent has imported must stand among what the leaf asks for. */
+function checkServes(parent: string, spec: GroupSpec, packages: readonly PackageImport[]): void {
+  const wanted = new Set(packages.map((found) => pinOf(found.spec).key));
+  if (servesKeys(spec.pins, wanted)) return;
+  const foreign = spec.pins.filter((key) => !wanted.has(key)).join(', ');
+  throw new ArgyleError('SANDBOX_STATE', `parent '${parent}' has imported ${foreign}, which pkgs does not list`);
+}
+
+/** Copies a directory or unpacks an archive, by the rules that hold for uploads. */
+async function copyCode(code: string, dir: string): Promise<void> {
+  if (code.endsWith('.tar.gz')) {
+    await unpackArchive(createReadStream(code), dir);
+    return;
+  }
+  const stat = await fs.stat(code).catch(() => undefined);
+  if (stat?.isDirectory() !== true) {
+    throw new ArgyleError('LAMBDA_CODE', `code '${code}' is neither a directory nor a .tar.gz`, { field: 'code' });
+  }
+  const names = await fs.readdir(code);
+  if (names.length === 0) return;
+  const files = tar.create(
+    { cwd: code, portable: true },
+    names.map((name) => `./${name}`),
+  );
+  await unpackArchive(Readable.from(files), dir);
+}
