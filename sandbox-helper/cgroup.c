@@ -6,26 +6,16 @@
  *
  * The v2 descriptors that a zygote receives stem from a detached clone of the mount whose root is the
  * pool: ".." ends there, and the names in it are random and cannot be listed (0711). */
-#define _GNU_SOURCE
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/mount.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "helper.h"
 
 static const char *const controller_name[CTL_COUNT] = {"memory", "pids", "cpu"};
-static const char *const pool_name[] = {NULL, "lambda", "install"};
+const char *const pool_name[] = {NULL, "lambda", "install"};
 
 /* How long leftovers of a dead helper may take to die, and its lock to vanish. */
 #define LEFTOVER_WAIT_MS 5000
@@ -36,13 +26,8 @@ static void nap_ms(long ms) {
 }
 
 static int put(int dir_fd, const char *path, const char *text) {
-  int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) return -1;
-  ssize_t n = write(fd, text, strlen(text));
-  int saved = errno;
-  close(fd);
-  errno = saved;
-  return n < 0 ? -1 : 0;
+  SCOPED int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  return fd < 0 || write(fd, text, strlen(text)) < 0 ? -1 : 0;
 }
 
 static int put_number(int dir_fd, const char *path, uint64_t number, const char *if_zero) {
@@ -52,11 +37,9 @@ static int put_number(int dir_fd, const char *path, uint64_t number, const char 
 }
 
 static ssize_t get(int dir_fd, const char *path, char *text, size_t size) {
-  int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) return -1;
-  ssize_t n = read(fd, text, size - 1);
-  close(fd);
-  if (n >= 0) text[n] = 0;
+  SCOPED int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+  text[n > 0 ? n : 0] = 0;
   return n;
 }
 
@@ -88,13 +71,8 @@ static bool is_cgroup2(const char *path) {
 
 /* Opens <mount>/<cgroup_root>; returns -1 with errno when it is not there. */
 static int open_below(const char *mount, const char *below) {
-  int top = open_dir(AT_FDCWD, mount);
-  if (top < 0 || !below[0]) return top;
-  int fd = open_beneath(top, below, O_RDONLY | O_DIRECTORY);
-  int saved = errno;
-  close(top);
-  errno = saved;
-  return fd;
+  SCOPED int top = open_dir(AT_FDCWD, mount);
+  return top < 0 || !below[0] ? take_fd(&top) : open_beneath(top, below, O_RDONLY | O_DIRECTORY);
 }
 
 static bool has_word(const char *text, const char *word) {
@@ -136,9 +114,11 @@ static int enable_controllers(struct session *s, int dir_fd) {
 
 /* Removes every child cgroup of dir_fd, their processes being dead or dying. */
 static int remove_children(int dir_fd) {
-  int fd = dup(dir_fd), failed = 0;
+  SCOPED int fd = dup(dir_fd);
   DIR *d = fd < 0 ? NULL : fdopendir(fd);
+  int failed = 0;
   if (!d) return -1;
+  take_fd(&fd); /* closedir() closes it */
   rewinddir(d);
   for (struct dirent *e; (e = readdir(d));) {
     if (e->d_type != DT_DIR || e->d_name[0] == '.') continue;
@@ -152,10 +132,8 @@ static int remove_children(int dir_fd) {
 
 static void clear_v1(struct session *s, const char *name) {
   for (int c = 0; c < CTL_COUNT; c++) {
-    int fd = s->cg_parent_v1[c] < 0 ? -1 : open_dir(s->cg_parent_v1[c], name);
-    if (fd < 0) continue;
-    remove_children(fd);
-    close(fd);
+    SCOPED int fd = s->cg_parent_v1[c] < 0 ? -1 : open_dir(s->cg_parent_v1[c], name);
+    if (fd >= 0) remove_children(fd);
   }
 }
 
@@ -163,10 +141,9 @@ static void clear_v1(struct session *s, const char *name) {
 static int clear_leftovers(struct session *s) {
   if (put(s->cg_top_v2, "cgroup.kill", "1") < 0) return fault_sys(AG_ST_CGROUP, "cgroup.kill (Linux 5.14)");
   for (int p = AG_POOL_LAMBDA; p <= AG_POOL_INSTALL; p++) {
-    int fd = open_dir(s->cg_top_v2, pool_name[p]);
+    SCOPED int fd = open_dir(s->cg_top_v2, pool_name[p]);
     if (fd < 0) continue;
     int left = remove_children(fd);
-    close(fd);
     /* The pool goes too: a killed cgroup must not be cloned into again on some kernels. */
     if (left < 0 || unlinkat(s->cg_top_v2, pool_name[p], AT_REMOVEDIR) < 0)
       return fault_sys(AG_ST_CGROUP, "leftover processes");
@@ -177,21 +154,18 @@ static int clear_leftovers(struct session *s) {
 
 static int open_pool(struct session *s, int p) {
   struct pool *pool = &s->pool[p];
-  int dir = make_dir(s->cg_top_v2, pool_name[p]);
+  SCOPED int dir = make_dir(s->cg_top_v2, pool_name[p]);
   if (dir < 0) return fault_sys(AG_ST_CGROUP, "make pool");
-  int ok = enable_controllers(s, dir);
+  if (enable_controllers(s, dir) < 0) return -1;
   /* CLONE_INTO_CGROUP by a zygote asks for write access to the common ancestor's cgroup.procs. */
-  if (ok == 0 && fchownat(dir, "cgroup.procs", s->config.sandbox_uid, 0, 0) < 0) ok = fault_sys(AG_ST_CGROUP, "chown");
+  if (fchownat(dir, "cgroup.procs", s->config.sandbox_uid, 0, 0) < 0) return fault_sys(AG_ST_CGROUP, "chown");
   pool->v2_fd = (int)syscall(SYS_open_tree, dir, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-  close(dir);
   if (pool->v2_fd < 0) return fault_sys(AG_ST_CGROUP, "clone cgroup mount");
-  for (int c = 0; ok == 0 && c < CTL_COUNT; c++) {
-    pool->v1_fd[c] = -1;
-    if (s->cg_parent_v1[c] < 0) continue;
-    pool->v1_fd[c] = make_dir(s->cg_parent_v1[c], s->cg_name);
-    if (pool->v1_fd[c] < 0) ok = fault_sys(AG_ST_CGROUP, controller_name[c]);
+  for (int c = 0; c < CTL_COUNT; c++) {
+    pool->v1_fd[c] = s->cg_parent_v1[c] < 0 ? -1 : make_dir(s->cg_parent_v1[c], s->cg_name);
+    if (pool->v1_fd[c] < 0 && s->cg_parent_v1[c] >= 0) return fault_sys(AG_ST_CGROUP, controller_name[c]);
   }
-  return ok;
+  return 0;
 }
 
 /* Takes the name: one living helper per name, leftovers of a dead one are removed.
@@ -224,71 +198,51 @@ static int controller_dir(struct pool *pool, int c, const char *name) {
   return open_dir(pool->v1_fd[c] >= 0 ? pool->v1_fd[c] : pool->v2_fd, name);
 }
 
+static int write_memory(bool v1, int fd, uint64_t memory, uint64_t swap) {
+  /* v1: memory+swap must never be below memory, so it is lifted first. Without swap accounting it is missing. */
+  if (v1) (void)put(fd, "memory.memsw.limit_in_bytes", "-1");
+  if (put_number(fd, v1 ? "memory.limit_in_bytes" : "memory.max", memory, v1 ? "-1" : "max") < 0) return -1;
+  int ok = v1 ? put_number(fd, "memory.memsw.limit_in_bytes", memory ? memory + swap : 0, "-1")
+              : put_number(fd, "memory.swap.max", swap, "0");
+  if (ok < 0 && errno != ENOENT) return -1;
+  /* One process of a sandbox out of memory: all of it is useless. */
+  return v1 || put(fd, "memory.oom.group", "1") == 0 || errno == ENOENT ? 0 : -1;
+}
+
 static int write_limits(struct pool *pool, int c, int fd, const uint64_t limits[8]) {
   bool v1 = pool->v1_fd[c] >= 0;
-  if (c == CTL_MEMORY && v1) {
-    uint64_t memory = limits[AG_LIM_MEM_BYTES], both = memory ? memory + limits[AG_LIM_SWAP_BYTES] : 0;
-    /* memsw must never be below memory: lift it first, then set both. It may not exist (no swap accounting). */
-    (void)put(fd, "memory.memsw.limit_in_bytes", "-1");
-    if (put_number(fd, "memory.limit_in_bytes", memory, "-1") < 0) return fault_sys(AG_ST_CGROUP, "memory limit");
-    if (put_number(fd, "memory.memsw.limit_in_bytes", both, "-1") < 0 && errno != ENOENT)
-      return fault_sys(AG_ST_CGROUP, "memory+swap limit");
-    return 0;
-  }
-  if (c == CTL_MEMORY) {
-    if (put_number(fd, "memory.max", limits[AG_LIM_MEM_BYTES], "max") < 0) return fault_sys(AG_ST_CGROUP, "memory.max");
-    char swap[32];
-    snprintf(swap, sizeof swap, "%llu", (unsigned long long)limits[AG_LIM_SWAP_BYTES]);
-    if (put(fd, "memory.swap.max", swap) < 0 && errno != ENOENT) return fault_sys(AG_ST_CGROUP, "memory.swap.max");
-    /* One process of a sandbox out of memory: all of it is useless. */
-    return put(fd, "memory.oom.group", "1") < 0 && errno != ENOENT ? fault_sys(AG_ST_CGROUP, "memory.oom.group") : 0;
-  }
-  if (c == CTL_PIDS)
-    return put_number(fd, "pids.max", limits[AG_LIM_PIDS], "max") < 0 ? fault_sys(AG_ST_CGROUP, "pids.max") : 0;
   char quota[64];
+  if (c == CTL_MEMORY) return write_memory(v1, fd, limits[AG_LIM_MEM_BYTES], limits[AG_LIM_SWAP_BYTES]);
+  if (c == CTL_PIDS) return put_number(fd, "pids.max", limits[AG_LIM_PIDS], "max");
   unsigned long long usec = limits[AG_LIM_CPU_PERCENT] * 1000ull; /* of a period of 100 ms; 100 % is one core */
-  if (v1) {
-    snprintf(quota, sizeof quota, "%llu", usec);
-    return put(fd, "cpu.cfs_quota_us", usec ? quota : "-1") < 0 ? fault_sys(AG_ST_CGROUP, "cpu.cfs_quota_us") : 0;
-  }
-  snprintf(quota, sizeof quota, "%llu 100000", usec);
-  return put(fd, "cpu.max", usec ? quota : "max 100000") < 0 ? fault_sys(AG_ST_CGROUP, "cpu.max") : 0;
+  snprintf(quota, sizeof quota, v1 ? "%llu" : "%llu 100000", usec);
+  return put(fd, v1 ? "cpu.cfs_quota_us" : "cpu.max", usec ? quota : v1 ? "-1" : "max 100000");
 }
 
 int cgroup_limits(struct session *s, unsigned p, const char *name, const uint64_t limits[8]) {
   struct pool *pool = &s->pool[p];
   for (int c = 0; c < CTL_COUNT; c++) {
-    int fd = controller_dir(pool, c, name);
-    if (fd < 0) return fault_sys(AG_ST_CGROUP, controller_name[c]);
-    int ok = write_limits(pool, c, fd, limits);
-    close(fd);
-    if (ok < 0) return -1;
+    SCOPED int fd = controller_dir(pool, c, name);
+    if (fd < 0 || write_limits(pool, c, fd, limits) < 0) return fault_sys(AG_ST_CGROUP, controller_name[c]);
+  }
+  return 0;
+}
+
+static int make_all(struct session *s, struct pool *pool, const char *name) {
+  SCOPED int fd = make_dir(pool->v2_fd, name);
+  if (fd < 0) return fault_sys(AG_ST_CGROUP, "make slot cgroup");
+  if (fchownat(fd, "cgroup.procs", s->config.sandbox_uid, 0, 0) < 0) return fault_sys(AG_ST_CGROUP, "chown");
+  for (int c = 0; c < CTL_COUNT; c++) {
+    SCOPED int v1 = pool->v1_fd[c] < 0 ? -1 : make_dir(pool->v1_fd[c], name);
+    if (v1 < 0 && pool->v1_fd[c] >= 0) return fault_sys(AG_ST_CGROUP, controller_name[c]);
   }
   return 0;
 }
 
 int cgroup_make(struct session *s, unsigned p, const char *name, const uint64_t limits[8]) {
-  struct pool *pool = &s->pool[p];
-  int fd = make_dir(pool->v2_fd, name), ok = 0;
-  if (fd < 0) return fault_sys(AG_ST_CGROUP, "make slot cgroup");
-  if (fchownat(fd, "cgroup.procs", s->config.sandbox_uid, 0, 0) < 0) ok = fault_sys(AG_ST_CGROUP, "chown");
-  close(fd);
-  for (int c = 0; ok == 0 && c < CTL_COUNT; c++) {
-    if (pool->v1_fd[c] < 0) continue;
-    int v1 = make_dir(pool->v1_fd[c], name);
-    if (v1 < 0)
-      ok = fault_sys(AG_ST_CGROUP, controller_name[c]);
-    else
-      close(v1);
-  }
-  if (ok == 0) ok = cgroup_limits(s, p, name, limits);
-  if (ok < 0) {
-    struct fault kept = *last_fault();
-    (void)cgroup_remove(s, p, name);
-    errno = kept.sys_errno;
-    return kept.code == AG_E_SYS ? fault_sys(kept.stage, kept.detail) : fault(kept.code, kept.stage, kept.detail);
-  }
-  return 0;
+  if (make_all(s, &s->pool[p], name) == 0 && cgroup_limits(s, p, name, limits) == 0) return 0;
+  (void)cgroup_remove(s, p, name);
+  return -1;
 }
 
 /* For CLONE_INTO_CGROUP; O_PATH so that a zygote can read nothing through it. */
@@ -297,43 +251,38 @@ int cgroup_open(struct session *s, unsigned p, const char *name) {
   return fd < 0 ? fault_sys(AG_ST_CGROUP, "open slot cgroup") : fd;
 }
 
+/* A file of the slot's cgroup. */
+static const char *slot_file(const char *name, const char *file) {
+  static char path[CG_NAME + 32];
+  snprintf(path, sizeof path, "%s/%s", name, file);
+  return path;
+}
+
 int cgroup_join_v1(struct session *s, unsigned p, const char *name, pid_t pid) {
-  char path[CG_NAME + 16], text[16];
-  snprintf(path, sizeof path, "%s/cgroup.procs", name);
-  snprintf(text, sizeof text, "%d", (int)pid);
   for (int c = 0; c < CTL_COUNT; c++)
-    if (s->pool[p].v1_fd[c] >= 0 && put(s->pool[p].v1_fd[c], path, text) < 0)
+    if (s->pool[p].v1_fd[c] >= 0 &&
+        put_number(s->pool[p].v1_fd[c], slot_file(name, "cgroup.procs"), (uint64_t)pid, "0") < 0)
       return fault_sys(AG_ST_CGROUP, controller_name[c]);
   return 0;
 }
 
-static int slot_file(char path[CG_NAME + 32], const char *name, const char *file) {
-  return snprintf(path, CG_NAME + 32, "%s/%s", name, file);
-}
-
 /* The kernel tells pids as this process sees them, so no guest has to be believed. 0: empty. */
 pid_t cgroup_first_pid(struct session *s, unsigned p, const char *name) {
-  char path[CG_NAME + 32];
-  slot_file(path, name, "cgroup.procs");
-  return (pid_t)get_number(s->pool[p].v2_fd, path, NULL);
+  return (pid_t)get_number(s->pool[p].v2_fd, slot_file(name, "cgroup.procs"), NULL);
 }
 
 int cgroup_freeze(struct session *s, unsigned p, const char *name, bool frozen) {
-  char path[CG_NAME + 32];
-  slot_file(path, name, "cgroup.freeze");
-  return put(s->pool[p].v2_fd, path, frozen ? "1" : "0") < 0 ? fault_sys(AG_ST_CGROUP, "cgroup.freeze") : 0;
+  int ok = put(s->pool[p].v2_fd, slot_file(name, "cgroup.freeze"), frozen ? "1" : "0");
+  return ok < 0 ? fault_sys(AG_ST_CGROUP, "cgroup.freeze") : 0;
 }
 
+/* No fault: who calls this tries again or has one to report already. */
 int cgroup_kill(struct session *s, unsigned p, const char *name) {
-  char path[CG_NAME + 32];
-  slot_file(path, name, "cgroup.kill");
-  return put(s->pool[p].v2_fd, path, "1") < 0 ? fault_sys(AG_ST_KILL, "cgroup.kill") : 0;
+  return put(s->pool[p].v2_fd, slot_file(name, "cgroup.kill"), "1");
 }
 
 bool cgroup_populated(struct session *s, unsigned p, const char *name) {
-  char path[CG_NAME + 32];
-  slot_file(path, name, "cgroup.events");
-  return get_number(s->pool[p].v2_fd, path, "populated") != 0;
+  return get_number(s->pool[p].v2_fd, slot_file(name, "cgroup.events"), "populated") != 0;
 }
 
 /* Removes the slot's cgroups; -1 (no fault) while something in them is still dying. */
@@ -347,11 +296,9 @@ int cgroup_remove(struct session *s, unsigned p, const char *name) {
 
 uint64_t cgroup_oom_kills(struct session *s, unsigned p, const char *name) {
   struct pool *pool = &s->pool[p];
-  int fd = controller_dir(pool, CTL_MEMORY, name);
-  if (fd < 0) return 0;
-  uint64_t n = get_number(fd, pool->v1_fd[CTL_MEMORY] >= 0 ? "memory.oom_control" : "memory.events", "oom_kill");
-  close(fd);
-  return n;
+  SCOPED int fd = controller_dir(pool, CTL_MEMORY, name);
+  const char *file = pool->v1_fd[CTL_MEMORY] >= 0 ? "memory.oom_control" : "memory.events";
+  return fd < 0 ? 0 : get_number(fd, file, "oom_kill");
 }
 
 static uint64_t proc_number(struct session *s, pid_t pid, const char *file, const char *key) {
@@ -371,26 +318,23 @@ static uint64_t pss_bytes(struct session *s, int v2_fd) {
   return kib * 1024;
 }
 
-int cgroup_usage(struct session *s, unsigned p, const char *name, bool pss, uint64_t value[8]) {
-  struct pool *pool = &s->pool[p];
-  int memory = controller_dir(pool, CTL_MEMORY, name), pids = controller_dir(pool, CTL_PIDS, name);
-  int v2 = open_dir(pool->v2_fd, name), ok = -1;
-  if (memory < 0 || pids < 0 || v2 < 0) {
-    fault_sys(AG_ST_CGROUP, "usage");
-  } else {
-    value[AG_USE_MEM_BYTES] =
-        get_number(memory, pool->v1_fd[CTL_MEMORY] >= 0 ? "memory.usage_in_bytes" : "memory.current", NULL);
-    value[AG_USE_PIDS] = get_number(pids, "pids.current", NULL);
-    value[AG_USE_OOM_KILLS] = cgroup_oom_kills(s, p, name);
-    value[AG_USE_CPU_USEC] = get_number(v2, "cpu.stat", "usage_usec"); /* v2 counts time without a controller */
-    value[AG_USE_FROZEN] = get_number(v2, "cgroup.events", "frozen");
-    if (pss) value[AG_USE_PSS_BYTES] = pss_bytes(s, v2);
-    ok = 0;
-  }
-  if (memory >= 0) close(memory);
-  if (pids >= 0) close(pids);
-  if (v2 >= 0) close(v2);
-  return ok;
+int cgroup_usage(struct session *s, const struct slot *slot, bool pss, uint64_t value[8]) {
+  struct pool *pool = &s->pool[slot->pool];
+  const char *name = slot->name;
+  SCOPED int memory = controller_dir(pool, CTL_MEMORY, name);
+  SCOPED int pids = controller_dir(pool, CTL_PIDS, name);
+  SCOPED int v2 = open_dir(pool->v2_fd, name);
+  if (memory < 0 || pids < 0 || v2 < 0) return fault_sys(AG_ST_CGROUP, "usage");
+  value[AG_USE_MEM_BYTES] =
+      get_number(memory, pool->v1_fd[CTL_MEMORY] >= 0 ? "memory.usage_in_bytes" : "memory.current", NULL);
+  value[AG_USE_PIDS] = get_number(pids, "pids.current", NULL);
+  value[AG_USE_OOM_KILLS] = cgroup_oom_kills(s, slot->pool, name);
+  value[AG_USE_CPU_USEC] = get_number(v2, "cpu.stat", "usage_usec"); /* v2 counts time without a controller */
+  value[AG_USE_FROZEN] = get_number(v2, "cgroup.events", "frozen");
+  value[AG_USE_PID] = (uint64_t)slot->pid;
+  value[AG_USE_THREADS] = slot->pid ? proc_number(s, slot->pid, "status", "\nThreads:") : 0;
+  if (pss) value[AG_USE_PSS_BYTES] = pss_bytes(s, v2);
+  return 0;
 }
 
 /* Kills everything at once and removes every cgroup that this helper made. */

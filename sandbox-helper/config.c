@@ -1,13 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * helper.conf: lines `key value`, `#` comments. Root-owned; a config that others can write is refused. */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "helper.h"
 
@@ -23,7 +15,7 @@ static int parse_id(const char *value, unsigned *out) {
   char *end;
   errno = 0;
   unsigned long n = strtoul(value, &end, 10);
-  /* 0 would be root and 65534/-1 are "nobody" and "unchanged" to the kernel. */
+  /* 0 would be root, and -1 means "unchanged" to the kernel. */
   if (errno || *end || end == value || value[0] == '-' || n == 0 || n >= 0xfffffffeul) return -1;
   *out = (unsigned)n;
   return 0;
@@ -45,25 +37,22 @@ static int parse_line(char *line, unsigned number, struct config *c) {
   value += strspn(value, " \t");
   for (size_t n = strlen(value); n > 0 && strchr(" \t\r", value[n - 1]); n--) value[n - 1] = 0;
 
-  if (!strcmp(key, "root")) {
-    if (c->nroots == MAX_ROOTS) return bad(number, "too many roots");
-    if (copy_path(value, c->root[c->nroots], true) < 0) return bad(number, "root");
-    c->nroots++;
-  } else if (!strcmp(key, "sandbox_uid")) {
-    if (parse_id(value, &c->sandbox_uid) < 0) return bad(number, "sandbox_uid");
-  } else if (!strcmp(key, "sandbox_gid")) {
-    if (parse_id(value, &c->sandbox_gid) < 0) return bad(number, "sandbox_gid");
-  } else if (!strcmp(key, "caller_gid")) {
-    if (parse_id(value, &c->caller_gid) < 0) return bad(number, "caller_gid");
-    c->has_caller_gid = true;
-  } else if (!strcmp(key, "guest")) {
-    if (copy_path(value, c->guest, true) < 0) return bad(number, "guest");
-  } else if (!strcmp(key, "cgroup_root")) {
-    if (copy_path(value, c->cgroup_root, false) < 0) return bad(number, "cgroup_root");
-  } else {
+  int ok = -1;
+  if (!strcmp(key, "root"))
+    ok = c->nroots < MAX_ROOTS ? copy_path(value, c->root[c->nroots++], true) : -1;
+  else if (!strcmp(key, "sandbox_uid"))
+    ok = parse_id(value, &c->sandbox_uid);
+  else if (!strcmp(key, "sandbox_gid"))
+    ok = parse_id(value, &c->sandbox_gid);
+  else if (!strcmp(key, "caller_gid"))
+    ok = parse_id(value, &c->caller_gid);
+  else if (!strcmp(key, "guest"))
+    ok = copy_path(value, c->guest, true);
+  else if (!strcmp(key, "cgroup_root"))
+    ok = copy_path(value, c->cgroup_root, false);
+  else
     return bad(number, "unknown key");
-  }
-  return 0;
+  return ok < 0 ? bad(number, key) : 0;
 }
 
 /* Parses NUL-terminated text in place. Pure apart from fault(): the fuzzer calls it. */
@@ -89,21 +78,16 @@ static bool only_root_writes(const struct stat *st) { return st->st_uid == 0 && 
 int config_load(const char *path, bool trusted_caller, struct config *config) {
   char text[CONFIG_MAX_BYTES + 1], dir[AG_NAME_MAX];
   struct stat st;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  SCOPED int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0) return fault_sys(AG_ST_CONFIG, "open helper.conf");
-  ssize_t n = -1;
   if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !only_root_writes(&st))
-    fault(AG_E_DENIED, AG_ST_CONFIG, "helper.conf is not root's alone");
-  else if ((n = read(fd, text, sizeof text)) < 0)
-    fault_sys(AG_ST_CONFIG, "read helper.conf");
-  close(fd);
-  if (n < 0) return -1;
+    return fault(AG_E_DENIED, AG_ST_CONFIG, "helper.conf is not root's alone");
+  ssize_t n = read(fd, text, sizeof text);
+  if (n < 0) return fault_sys(AG_ST_CONFIG, "read helper.conf");
   if (n > CONFIG_MAX_BYTES || memchr(text, 0, (size_t)n)) return fault(AG_E_BADREQ, AG_ST_CONFIG, "helper.conf size");
   text[n] = 0;
   if (!trusted_caller) {
-    if (strlen(path) >= sizeof dir) return fault(AG_E_DENIED, AG_ST_CONFIG, "path too long");
-    memcpy(dir, path, strlen(path) + 1);
-    *strrchr(dir, '/') = 0;
+    snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(path, '/') - path), path); /* a path that was compiled in */
     if (lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || !only_root_writes(&st))
       return fault(AG_E_DENIED, AG_ST_CONFIG, "directory is not root's alone");
   }

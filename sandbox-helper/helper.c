@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Start, the request table and the event loop. */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "helper.h"
 
 #ifndef ARGYLE_CONFIG
 #define ARGYLE_CONFIG "/etc/argyle/helper.conf"
+#endif
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4
 #endif
 #define TICK_MS 2 /* how often slots that wait for processes to die are looked at */
 
@@ -25,51 +18,38 @@ int watch_fd(struct session *s, int fd, enum watch kind, uint32_t id) {
   return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? fault_sys(AG_ST_SLOT, "epoll_ctl") : 0;
 }
 
+void unwatch_fd(struct session *s, int *fd) {
+  /* Closing alone would not do: a child that is just being born may hold a copy. */
+  if (*fd >= 0) epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, *fd, NULL);
+  close_scoped(fd);
+}
+
 /* AG_HELLO. Safety: the first message and the only one that names paths; each is opened below a root
  * that root configured, without links, and must be the caller's own. */
 static int hello(struct session *s, const struct ag_request *r) {
-  int fd[3] = {-1, -1, -1}, ok = -1;
   if (s->greeted) return fault(AG_E_STATE, AG_ST_HELLO, "second HELLO");
   if ((r->flags & AG_F_NO_SECCOMP) && s->caller.uid != 0)
     return fault(AG_E_DENIED, AG_ST_HELLO, "seccomp is not yours to drop");
   s->seccomp = !(r->flags & AG_F_NO_SECCOMP);
   if (rootfs_unshare() < 0) return -1;
-  for (int i = 0; i < 3; i++)
-    if ((fd[i] = open_owned_dir(s, r->arg[i], r->name[i])) < 0) goto out;
-  if (cgroup_start(s, r->name[3]) == 0 && rootfs_enter(s, fd[0], fd[1], fd[2], r->flags & AG_F_HOST_USR) == 0) ok = 0;
-  s->greeted = ok == 0;
-out:
-  for (int i = 0; i < 3; i++)
-    if (fd[i] >= 0) close(fd[i]);
-  return ok;
+  SCOPED int worker = open_owned_dir(s, r->arg[0], r->name[0]);
+  SCOPED int packages = worker < 0 ? -1 : open_owned_dir(s, r->arg[1], r->name[1]);
+  SCOPED int base = packages < 0 ? -1 : open_owned_dir(s, r->arg[2], r->name[2]);
+  if (base < 0 || cgroup_start(s, r->name[3]) < 0) return -1;
+  if (rootfs_enter(s, worker, packages, base, r->flags & AG_F_HOST_USR) < 0) return -1;
+  s->greeted = true;
+  return 0;
 }
 
 static int network(struct session *s, const struct ag_request *r) {
   unsigned n = 0;
   if (r->arg[0] < AG_NET_OUTBOUND || r->arg[0] > AG_NET_HOST) return fault(AG_E_BADREQ, AG_ST_NETWORK, "mode");
   if (r->arg[1] != AG_POOL_LAMBDA && r->arg[1] != AG_POOL_INSTALL) return fault(AG_E_BADREQ, AG_ST_NETWORK, "pool");
-  if (r->arg[1] == AG_POOL_LAMBDA && s->network) return fault(AG_E_STATE, AG_ST_NETWORK, "already set");
+  if (s->network[r->arg[1]]) return fault(AG_E_STATE, AG_ST_NETWORK, "already set");
   for (; n < 6 && r->arg[2 + n]; n++)
     if (r->arg[2 + n] >> 40 != 127) return fault(AG_E_BADREQ, AG_ST_NETWORK, "endpoint is not loopback");
   if (net_apply(s, (unsigned)r->arg[0], (unsigned)r->arg[1], &r->arg[2], n) < 0) return -1;
-  if (r->arg[1] == AG_POOL_LAMBDA) s->network = (unsigned)r->arg[0];
-  return 0;
-}
-
-static int usage(struct session *s, const struct ag_request *r, uint64_t value[8]) {
-  struct slot *slot = &s->slot[r->slot];
-  char path[64], text[2048];
-  if (cgroup_usage(s, slot->pool, slot->name, r->flags & AG_F_PSS, value) < 0) return -1;
-  value[AG_USE_PID] = (uint64_t)slot->pid;
-  if (slot->pid <= 0) return 0;
-  snprintf(path, sizeof path, "%d/status", (int)slot->pid);
-  int fd = openat(s->proc_fd, path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0; /* it ended just now */
-  ssize_t n = read(fd, text, sizeof text - 1);
-  close(fd);
-  text[n > 0 ? n : 0] = 0;
-  const char *at = strstr(text, "\nThreads:");
-  value[AG_USE_THREADS] = at ? strtoull(at + 9, NULL, 10) : 0;
+  s->network[r->arg[1]] = (unsigned)r->arg[0];
   return 0;
 }
 
@@ -99,7 +79,7 @@ static int slot_verb(struct session *s, const struct ag_request *r, uint64_t val
     case AG_DESTROY:
       return slot_destroy(s, r->slot, r->seq) < 0 ? -1 : 1;
     case AG_USAGE:
-      return usage(s, r, value);
+      return cgroup_usage(s, slot, r->flags & AG_F_PSS, value);
     case AG_LIMITS:
       return cgroup_limits(s, slot->pool, slot->name, r->arg);
     default:
@@ -113,8 +93,6 @@ static int dispatch(struct session *s, const struct ag_request *r, int fds[], un
   if (r->verb == AG_NETWORK) return network(s, r);
   if (r->verb == AG_DIAG) return diag(s, value);
   if (r->verb == AG_REMOVE) return tree_remove_job(s, r->seq, (unsigned)r->arg[0], r->name[0]) < 0 ? -1 : 1;
-  /* Until the network is set, nothing could run with the right filter. */
-  if (!s->network) return fault(AG_E_STATE, AG_ST_NETWORK, "NETWORK comes first");
   if (r->verb == AG_SLOT) return slot_make(s, r, fds, nfds);
   if (r->verb == AG_SPAWN) return spawn_guest(s, r, value);
   if (r->verb == AG_FORK) return zygote_fork(s, r) < 0 ? -1 : 1;
@@ -139,8 +117,7 @@ void handle_request(struct session *s, const struct ag_request *r, size_t size, 
   if (well_formed) result = dispatch(s, r, fds, nfds, value);
   for (unsigned i = 0; i < nfds; i++) /* what a verb has not taken over is closed, whatever happened */
     if (fds[i] >= 0) close(fds[i]);
-  if (result <= 0 && reply(size >= 16 ? r->seq : 0, well_formed ? r->slot : 0, result, value) < 0)
-    die(AG_ST_EVENTS, "completion pipe");
+  if (result <= 0) reply(size >= 16 ? r->seq : 0, well_formed ? r->slot : 0, result, value);
   /* A caller that cannot even say HELLO in this version has nothing more to say. */
   if (result < 0 && !s->greeted && (r->verb == AG_HELLO || !well_formed)) {
     cgroup_stop(s);
@@ -154,19 +131,20 @@ static bool take_request(struct session *s) {
   struct ag_request r;
   union {
     struct cmsghdr head;
-    char room[CMSG_SPACE(sizeof(int) * (AG_MAX_FDS + 1))];
+    char room[CMSG_LEN(sizeof(int) * AG_MAX_FDS)]; /* exactly: in padding the kernel would put one more */
   } control;
   struct iovec part = {&r, sizeof r};
   struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-  int fds[AG_MAX_FDS + 1];
+  int fds[AG_MAX_FDS];
   unsigned nfds = 0;
   memset(&r, 0, sizeof r);
   ssize_t n = recvmsg(AG_CONTROL_FD, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (n < 0) return errno == EAGAIN || errno == EINTR;
   if (n == 0) return false;
   for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
-    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-      for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len && nfds <= AG_MAX_FDS; at += sizeof(int))
+    /* SCM_PIDFD: a caller can make the kernel add one; it is closed like any other that is not asked for. */
+    if (c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == SCM_PIDFD))
+      for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len && nfds < AG_MAX_FDS; at += sizeof(int))
         memcpy(&fds[nfds++], CMSG_DATA(c) + at, sizeof(int));
   if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) n = -1; /* oversized: answered as malformed */
   handle_request(s, &r, (size_t)n, fds, nfds);
@@ -233,7 +211,7 @@ int main(int argc, char **argv) {
   start_session(s);
 
   bool alive = true;
-  while (alive) {
+  while (alive && !events_broken) {
     struct epoll_event events[64];
     int n = epoll_wait(s->epoll_fd, events, 64, s->busy ? TICK_MS : -1);
     if (n < 0 && errno != EINTR) break;
@@ -241,6 +219,6 @@ int main(int argc, char **argv) {
     if (s->busy) slots_tick(s);
   }
   cgroup_stop(s);
-  return 0;
+  return events_broken ? AG_ST_EVENTS : 0;
 }
 #endif

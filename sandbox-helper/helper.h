@@ -27,10 +27,22 @@
 #ifndef ARGYLE_HELPER_H
 #define ARGYLE_HELPER_H
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "protocol.h"
 
@@ -44,8 +56,7 @@ struct config {
   char cgroup_root[AG_NAME_MAX]; /* below the cgroup mounts; "" is their top */
   uid_t sandbox_uid;
   gid_t sandbox_gid;
-  bool has_caller_gid;
-  gid_t caller_gid;
+  gid_t caller_gid; /* 0: only root may call */
 };
 
 struct caller {
@@ -88,7 +99,7 @@ struct session {
   struct config config;
   struct caller caller;
   bool greeted, seccomp;
-  unsigned network; /* 0 until AG_NETWORK */
+  unsigned network[3]; /* by enum ag_pool; 0 until AG_NETWORK */
   int epoll_fd, proc_fd, code_fd, packages_fd, base_fd, slots_fd, null_fd;
   int cg_parent_v2, cg_parent_v1[CTL_COUNT]; /* where <name> itself stands */
   char cg_name[AG_NAME_MAX];
@@ -98,19 +109,27 @@ struct session {
   unsigned busy; /* slots that wait for a cgroup to become empty or a zygote to answer */
 };
 
+/* A descriptor that is closed, errno kept, when its variable goes out of scope. take_fd() moves it out. */
+#define SCOPED __attribute__((cleanup(close_scoped)))
+void close_scoped(int *fd);
+int take_fd(int *fd);
+
 /* diag.c */
 int fault(int code, unsigned stage, const char *detail);
 int fault_sys(unsigned stage, const char *detail); /* AG_E_SYS with errno */
 const struct fault *last_fault(void);
 void die(unsigned stage, const char *detail) __attribute__((noreturn));
-int reply(uint64_t seq, uint32_t slot, int result, const uint64_t value[8]);
-int event_exit(uint32_t slot, uint64_t status, uint64_t oom_kills, uint64_t pid);
+extern bool events_broken; /* the worker does not take its completions any more */
+void reply(uint64_t seq, uint32_t slot, int result, const uint64_t value[8]);
+void event_exit(uint32_t slot, uint64_t status, uint64_t oom_kills, uint64_t pid);
 uint64_t now_ms(void);
 int count_open_fds(struct session *s);
 int count_mounts(struct session *s);
 
 /* priv.c */
 void priv_start(struct caller *caller);
+int priv_bound(uint64_t mask);
+int priv_keep(uint64_t mask, bool inheritable);
 void priv_drop_helper_caps(void);
 void priv_check_caller(const struct config *config, struct caller *caller);
 
@@ -121,8 +140,10 @@ int config_load(const char *path, bool trusted_caller, struct config *config);
 /* names.c */
 bool name_is_component(const char *name);
 bool name_terminated(const char name[AG_NAME_MAX]);
+int fault_name(unsigned stage, const char *name);
 int open_beneath(int dir_fd, const char *path, int flags);
 int open_owned_dir(struct session *s, uint64_t root, const char *path);
+bool callers_own(struct session *s, int fd);
 int random_name(char name[CG_NAME]);
 
 /* rootfs.c */
@@ -132,9 +153,10 @@ int rootfs_make(struct session *s, const char *name, uint64_t scratch_bytes);
 int rootfs_open(struct session *s, const char *name);
 int rootfs_bind(struct session *s, const char *slot_name, int area_fd, const char *what, const char *where,
                 bool writable);
-void rootfs_remove(struct session *s, const char *name);
+int rootfs_remove(struct session *s, const char *name);
 
 /* cgroup.c */
+extern const char *const pool_name[]; /* by enum ag_pool */
 int cgroup_start(struct session *s, const char *name);
 int cgroup_make(struct session *s, unsigned pool, const char *name, const uint64_t limits[8]);
 int cgroup_limits(struct session *s, unsigned pool, const char *name, const uint64_t limits[8]);
@@ -145,7 +167,7 @@ int cgroup_freeze(struct session *s, unsigned pool, const char *name, bool froze
 int cgroup_kill(struct session *s, unsigned pool, const char *name);
 bool cgroup_populated(struct session *s, unsigned pool, const char *name);
 int cgroup_remove(struct session *s, unsigned pool, const char *name);
-int cgroup_usage(struct session *s, unsigned pool, const char *name, bool pss, uint64_t value[8]);
+int cgroup_usage(struct session *s, const struct slot *slot, bool pss, uint64_t value[8]);
 uint64_t cgroup_oom_kills(struct session *s, unsigned pool, const char *name);
 void cgroup_stop(struct session *s);
 
@@ -155,12 +177,14 @@ int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t en
 /* slot.c */
 int slot_make(struct session *s, const struct ag_request *r, int fds[], unsigned nfds);
 int slot_started(struct session *s, uint32_t id, int pid_fd, pid_t pid, bool own_child);
+void slot_answer(struct session *s, uint32_t id, int result, const uint64_t value[8]);
+void slot_wait(struct session *s, uint32_t id, uint64_t seq);
 int slot_go(struct session *s, uint32_t id, const char *code);
 int slot_kill(struct session *s, uint32_t id, uint64_t seq);
 int slot_destroy(struct session *s, uint32_t id, uint64_t seq);
+void slot_fail(struct session *s, uint32_t id);
 void slot_process_ended(struct session *s, uint32_t id);
 void slots_tick(struct session *s);
-void slot_close_channels(struct slot *slot);
 struct slot *slot_at(struct session *s, uint32_t id);
 
 /* spawn.c */
@@ -172,13 +196,13 @@ void zygote_answered(struct session *s, uint32_t id);
 void zygote_lost(struct session *s, uint32_t id);
 
 /* tree.c */
-int tree_remove_at(int dir_fd, const char *name);
 int tree_remove_job(struct session *s, uint64_t seq, unsigned area, const char *name);
 void tree_job_ended(struct session *s, uint32_t job);
 
 /* helper.c */
 enum watch { WATCH_CONTROL = 1, WATCH_PID = 2, WATCH_LINK = 3, WATCH_JOB = 4, WATCH_SIGNAL = 5 };
 int watch_fd(struct session *s, int fd, enum watch kind, uint32_t id);
+void unwatch_fd(struct session *s, int *fd);
 void handle_request(struct session *s, const struct ag_request *r, size_t size, int fds[], unsigned nfds);
 
 #endif

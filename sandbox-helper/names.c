@@ -1,15 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Names: callers give components and paths relative to a configured root, never absolute ones. */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/openat2.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "helper.h"
 
@@ -31,32 +23,29 @@ int open_beneath(int dir_fd, const char *path, int flags) {
   return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
 }
 
+/* Why a name could not be opened: is it missing, does it lead elsewhere, or did the system fail? */
+int fault_name(unsigned stage, const char *name) {
+  if (errno == ENOENT || errno == ENOTDIR) return fault(AG_E_NOENT, stage, name);
+  return errno == ELOOP || errno == EXDEV ? fault(AG_E_DENIED, stage, name) : fault_sys(stage, name);
+}
+
+/* Root may use any directory; another caller those that it owns and nobody else may write to. */
+bool callers_own(struct session *s, int fd) {
+  struct stat st;
+  return s->caller.uid == 0 ||
+         (fstat(fd, &st) == 0 && st.st_uid == s->caller.uid && !(st.st_mode & (S_IWGRP | S_IWOTH)));
+}
+
 /* Opens a directory that the caller named below configured root number `root`. A caller who is not
  * root must own it, and nobody else may write to it: else a stranger could swap what is mounted. */
 int open_owned_dir(struct session *s, uint64_t root, const char *path) {
   if (root >= s->config.nroots) return fault(AG_E_DENIED, AG_ST_ROOTS, "root index");
   struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
-  int root_fd = (int)syscall(SYS_openat2, AT_FDCWD, s->config.root[root], &how, sizeof how);
+  SCOPED int root_fd = (int)syscall(SYS_openat2, AT_FDCWD, s->config.root[root], &how, sizeof how);
   if (root_fd < 0) return fault_sys(AG_ST_ROOTS, "configured root");
-  int fd = open_beneath(root_fd, path[0] ? path : ".", O_PATH | O_DIRECTORY);
-  int saved = errno;
-  close(root_fd);
-  errno = saved;
-  if (fd < 0) {
-    if (errno == ENOENT || errno == ENOTDIR) return fault(AG_E_NOENT, AG_ST_ROOTS, path);
-    if (errno == ELOOP || errno == EXDEV) return fault(AG_E_DENIED, AG_ST_ROOTS, path);
-    return fault_sys(AG_ST_ROOTS, path);
-  }
-  struct stat st;
-  if (fstat(fd, &st) < 0) {
-    fault_sys(AG_ST_ROOTS, "fstat");
-  } else if (s->caller.uid != 0 && (st.st_uid != s->caller.uid || (st.st_mode & (S_IWGRP | S_IWOTH)))) {
-    fault(AG_E_DENIED, AG_ST_ROOTS, path);
-  } else {
-    return fd;
-  }
-  close(fd);
-  return -1;
+  SCOPED int fd = open_beneath(root_fd, path[0] ? path : ".", O_PATH | O_DIRECTORY);
+  if (fd < 0) return fault_name(AG_ST_ROOTS, path);
+  return callers_own(s, fd) ? take_fd(&fd) : fault(AG_E_DENIED, AG_ST_ROOTS, path);
 }
 
 /* 128 random bits: nobody inside can guess another slot's directory or cgroup. */

@@ -7,17 +7,11 @@
  *           host, but for the endpoints that the worker names (a local DNS server, a local pip mirror);
  *           bind() only to port 0.
  * none:     all of them fail.          host: no program. */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/bpf.h>
+#include <net/if.h>
 #include <netinet/in.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "helper.h"
 
@@ -59,6 +53,14 @@ static void finish(struct program *p, int verdict) {
   emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
+/* Refuses when the bits of `mask` are those of `value`, both in host order. Uses r8. */
+static void refuse_masked(struct program *p, uint8_t reg, uint32_t mask, uint32_t value) {
+  emit(p, BPF_ALU64 | BPF_MOV | BPF_X, 8, reg, 0, 0);
+  emit(p, BPF_ALU | BPF_AND | BPF_K, 8, 0, 0, (int32_t)htonl(mask));
+  unless_equal_skip(p, 8, htonl(value), 2);
+  finish(p, 0);
+}
+
 /* Verdicts on the IPv4 address in r2 and the port in r3, both in network order. */
 static void judge_v4(struct program *p, const struct hosts *local, const uint64_t endpoint[], unsigned n) {
   for (unsigned i = 0; i < n; i++) {
@@ -70,11 +72,9 @@ static void judge_v4(struct program *p, const struct hosts *local, const uint64_
     unless_equal_skip(p, 2, local->v4[i], 2);
     finish(p, 0);
   }
-  unless_equal_skip(p, 2, 0, 2);
-  finish(p, 0);
-  emit(p, BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, (int32_t)htonl(0xff000000));
-  unless_equal_skip(p, 2, htonl(0x7f000000), 2);
-  finish(p, 0);
+  refuse_masked(p, 2, 0xffffffff, 0);
+  refuse_masked(p, 2, 0xff000000, 0x7f000000);
+  refuse_masked(p, 2, 0xe0000000, 0xe0000000); /* multicast and broadcast: the host's own services hear them too */
   finish(p, 1);
 }
 
@@ -85,6 +85,7 @@ static void judge_v6(struct program *p, const struct hosts *local, const uint64_
       unless_equal_skip(p, (uint8_t)(4 + word), local->v6[i][word], (int16_t)(5 - word));
     finish(p, 0);
   }
+  refuse_masked(p, 4, 0xff000000, 0xff000000); /* multicast */
   /* What is left of loopback: ::, ::1, and IPv4 in IPv6's clothes, which is judged as IPv4. */
   struct program v4 = {.n = 0};
   judge_v4(&v4, local, endpoint, n);
@@ -111,16 +112,13 @@ static int attach(int cgroup_fd, const struct program *p, enum bpf_attach_type t
   a.insns = (uint64_t)(uintptr_t)p->insn;
   a.insn_cnt = p->n;
   a.license = (uint64_t)(uintptr_t) "Apache-2.0";
-  int prog = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &a, sizeof a);
+  SCOPED int prog = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &a, sizeof a);
   if (prog < 0) return fault_sys(AG_ST_NETWORK, "BPF_PROG_LOAD");
   memset(&a, 0, sizeof a);
   a.target_fd = (uint32_t)cgroup_fd;
   a.attach_bpf_fd = (uint32_t)prog;
   a.attach_type = type;
-  int ok = (int)syscall(SYS_bpf, BPF_PROG_ATTACH, &a, sizeof a);
-  if (ok < 0) fault_sys(AG_ST_NETWORK, "BPF_PROG_ATTACH");
-  close(prog);
-  return ok;
+  return syscall(SYS_bpf, BPF_PROG_ATTACH, &a, sizeof a) < 0 ? fault_sys(AG_ST_NETWORK, "BPF_PROG_ATTACH") : 0;
 }
 
 /* The host's own addresses, so that a service on eth0 is as far away as one on loopback. Taken once: an
@@ -131,14 +129,18 @@ static int local_addresses(struct hosts *local) {
   if (getifaddrs(&all) < 0) return fault_sys(AG_ST_NETWORK, "getifaddrs");
   for (a = all; a; a = a->ifa_next) {
     if (!a->ifa_addr) continue;
-    if (a->ifa_addr->sa_family == AF_INET && local->n4 < MAX_LOCAL)
+    if (a->ifa_addr->sa_family == AF_INET && local->n4 < MAX_LOCAL - 1) {
       memcpy(&local->v4[local->n4++], &((struct sockaddr_in *)(void *)a->ifa_addr)->sin_addr, 4);
-    else if (a->ifa_addr->sa_family == AF_INET6 && local->n6 < MAX_LOCAL)
+      if (a->ifa_flags & IFF_BROADCAST && a->ifa_broadaddr) /* answered by this host too */
+        memcpy(&local->v4[local->n4++], &((struct sockaddr_in *)(void *)a->ifa_broadaddr)->sin_addr, 4);
+    }
+    if (a->ifa_addr->sa_family == AF_INET6 && local->n6 < MAX_LOCAL)
       memcpy(local->v6[local->n6++], &((struct sockaddr_in6 *)(void *)a->ifa_addr)->sin6_addr, 16);
   }
   freeifaddrs(all);
-  return local->n4 == MAX_LOCAL || local->n6 == MAX_LOCAL ? fault(AG_E_LIMIT, AG_ST_NETWORK, "too many local addresses")
-                                                          : 0;
+  return local->n4 >= MAX_LOCAL - 1 || local->n6 == MAX_LOCAL
+             ? fault(AG_E_LIMIT, AG_ST_NETWORK, "too many local addresses")
+             : 0;
 }
 
 static void judge_bind(struct program *p) {
@@ -154,7 +156,6 @@ int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t en
   static const enum bpf_attach_type talk4[] = {BPF_CGROUP_INET4_CONNECT, BPF_CGROUP_UDP4_SENDMSG};
   static const enum bpf_attach_type talk6[] = {BPF_CGROUP_INET6_CONNECT, BPF_CGROUP_UDP6_SENDMSG};
   static const enum bpf_attach_type binds[] = {BPF_CGROUP_INET4_BIND, BPF_CGROUP_INET6_BIND};
-  static const char *const where[] = {NULL, "lambda", "install"};
   struct program v4 = {.n = 0}, v6 = {.n = 0}, bind = {.n = 0};
   struct hosts local;
   if (mode == AG_NET_HOST) return 0;
@@ -170,10 +171,9 @@ int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t en
     judge_v6(&v6, &local, endpoint, n);
     judge_bind(&bind);
   }
-  int fd = open_beneath(s->cg_top_v2, where[pool], O_RDONLY | O_DIRECTORY), ok = 0;
+  SCOPED int fd = open_beneath(s->cg_top_v2, pool_name[pool], O_RDONLY | O_DIRECTORY);
   if (fd < 0) return fault_sys(AG_ST_NETWORK, "open pool");
-  for (int i = 0; ok == 0 && i < 2; i++)
-    if (attach(fd, &v4, talk4[i]) < 0 || attach(fd, &v6, talk6[i]) < 0 || attach(fd, &bind, binds[i]) < 0) ok = -1;
-  close(fd);
-  return ok;
+  for (int i = 0; i < 2; i++)
+    if (attach(fd, &v4, talk4[i]) < 0 || attach(fd, &v6, talk6[i]) < 0 || attach(fd, &bind, binds[i]) < 0) return -1;
+  return 0;
 }

@@ -1,19 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The first steps of a setuid program: distrust everything inherited, then shed what is not needed. */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <linux/close_range.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "helper.h"
 
@@ -85,7 +74,7 @@ void priv_check_caller(const struct config *config, struct caller *caller) {
   gid_t groups[1024];
   errno = 0;
   if (caller->uid != 0) {
-    if (!config->has_caller_gid) die(AG_ST_PRIV, "helper.conf names no caller_gid, so only root may call");
+    if (!config->caller_gid) die(AG_ST_PRIV, "helper.conf names no caller_gid, so only root may call");
     int n = getgroups(sizeof groups / sizeof *groups, groups);
     if (n < 0) die(AG_ST_PRIV, "getgroups");
     caller->in_group = caller->gid == config->caller_gid;
@@ -96,23 +85,33 @@ void priv_check_caller(const struct config *config, struct caller *caller) {
   if (setgroups(0, NULL) < 0) die(AG_ST_PRIV, "setgroups");
 }
 
-/* What the helper needs from now on; everything else leaves even the bounding set. */
+/* All capabilities but these leave the bounding set. 0, or -1 and errno, as below. */
+int priv_bound(uint64_t mask) {
+  for (unsigned cap = 0; cap < 64; cap++)
+    if (!(mask >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+      return -1;
+  return 0;
+}
+
+/* Of the permitted capabilities these stay, effective and, for a zygote's exec, inheritable. */
+int priv_keep(uint64_t mask, bool inheritable) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2];
+  if (syscall(SYS_capget, &header, data) < 0) return -1;
+  for (int i = 0; i < 2; i++) {
+    data[i].permitted &= (uint32_t)(mask >> (32 * i));
+    data[i].effective = data[i].permitted;
+    data[i].inheritable = inheritable ? data[i].permitted : 0;
+  }
+  return (int)syscall(SYS_capset, &header, data);
+}
+
+/* What the helper needs from now on. */
 void priv_drop_helper_caps(void) {
   static const unsigned keep[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,    CAP_KILL,       CAP_SETUID,
                                   CAP_SETGID, CAP_SETPCAP,      CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_NET_ADMIN,
                                   CAP_BPF,    CAP_SYS_PTRACE,   CAP_MKNOD,     CAP_SETFCAP};
   uint64_t mask = 0;
   for (size_t i = 0; i < sizeof keep / sizeof *keep; i++) mask |= 1ull << keep[i];
-  for (unsigned cap = 0; cap < 64; cap++)
-    if (!(mask >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-      die(AG_ST_PRIV, "bounding set");
-  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  struct __user_cap_data_struct data[2];
-  if (syscall(SYS_capget, &header, data) < 0) die(AG_ST_PRIV, "capget");
-  for (int i = 0; i < 2; i++) {
-    data[i].permitted &= (uint32_t)(mask >> (32 * i));
-    data[i].effective = data[i].permitted;
-    data[i].inheritable = 0;
-  }
-  if (syscall(SYS_capset, &header, data) < 0) die(AG_ST_PRIV, "capset");
+  if (priv_bound(mask) < 0 || priv_keep(mask, false) < 0) die(AG_ST_PRIV, "capabilities");
 }

@@ -3,7 +3,9 @@
  * libguest.so (forked ones, which add the leaf's restrictions to their zygote's filter).
  *
  * What is not listed fails with ENOSYS, so that libraries fall back as on an old kernel. A filter of
- * constant verdicts costs nothing at run time: the kernel (5.11) caches them in a bitmap. */
+ * constant verdicts costs nothing at run time: the kernel (5.11) caches them in a bitmap.
+ * inotify is missing on purpose: its instances are counted for the creator of the user namespace, so a
+ * sandbox could use up root's. */
 #ifndef ARGYLE_SECCOMP_PROFILE_H
 #define ARGYLE_SECCOMP_PROFILE_H
 
@@ -47,7 +49,6 @@ static const int seccomp_allowed[] = {
     SYS_dup, SYS_dup3, SYS_pipe2, SYS_umask, SYS_sendfile, SYS_splice, SYS_tee, SYS_copy_file_range,
     SYS_memfd_create, SYS_getxattr, SYS_lgetxattr, SYS_fgetxattr, SYS_listxattr, SYS_llistxattr, SYS_flistxattr,
     SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr,
-    SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch,
     /* waiting */
     SYS_ppoll, SYS_pselect6, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_eventfd2,
     SYS_signalfd4, SYS_timerfd_create, SYS_timerfd_settime, SYS_timerfd_gettime, SYS_nanosleep,
@@ -62,7 +63,7 @@ static const int seccomp_allowed[] = {
     SYS_sched_setaffinity, SYS_sched_getparam, SYS_sched_setparam, SYS_sched_getscheduler, SYS_sched_setscheduler,
     SYS_sched_get_priority_max, SYS_sched_get_priority_min, SYS_sched_rr_get_interval, SYS_sched_getattr,
     SYS_sched_setattr, SYS_getpriority, SYS_setpriority, SYS_ioprio_get, SYS_ioprio_set, SYS_getrlimit,
-    SYS_setrlimit, SYS_prlimit64, SYS_getrusage, SYS_times, SYS_getcpu, SYS_prctl, SYS_capget, SYS_capset,
+    SYS_setrlimit, SYS_prlimit64, SYS_getrusage, SYS_times, SYS_getcpu, SYS_capget, SYS_capset,
     SYS_seccomp, SYS_landlock_create_ruleset, SYS_landlock_add_rule, SYS_landlock_restrict_self,
     SYS_restart_syscall, SYS_getpid, SYS_gettid, SYS_getppid, SYS_getpgid, SYS_setpgid, SYS_getsid, SYS_setsid,
     SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid, SYS_getgroups, SYS_setuid,
@@ -86,7 +87,7 @@ static const int seccomp_allowed[] = {
     SYS_open, SYS_creat, SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_getdents, SYS_mkdir, SYS_rmdir,
     SYS_mknod, SYS_unlink, SYS_rename, SYS_renameat, SYS_link, SYS_symlink, SYS_chmod, SYS_chown, SYS_lchown,
     SYS_utime, SYS_utimes, SYS_futimesat, SYS_dup2, SYS_pipe, SYS_poll, SYS_select, SYS_epoll_create,
-    SYS_epoll_wait, SYS_eventfd, SYS_signalfd, SYS_inotify_init, SYS_fork, SYS_vfork, SYS_getpgrp, SYS_alarm,
+    SYS_epoll_wait, SYS_eventfd, SYS_signalfd, SYS_fork, SYS_vfork, SYS_getpgrp, SYS_alarm,
     SYS_pause, SYS_time, SYS_arch_prctl,
 #endif
 };
@@ -153,6 +154,12 @@ static inline void seccomp_socket_rules(struct seccomp_program *p, unsigned netw
     seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, 6 /* TCP */, 2, 0);
     seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, 17 /* UDP */, 1, 0);
     seccomp_return(p, SECCOMP_DENY(EPROTONOSUPPORT));
+    /* So would what SOCK_SEQPACKET and SOCK_DCCP choose for protocol 0. */
+    seccomp_load(p, SECCOMP_ARG(1));
+    seccomp_emit(p, BPF_ALU | BPF_AND | BPF_K, 0xf, 0, 0);
+    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, SOCK_STREAM, 2, 0);
+    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, SOCK_DGRAM, 1, 0);
+    seccomp_return(p, SECCOMP_DENY(EPROTONOSUPPORT));
   }
   seccomp_load(p, SECCOMP_ARG(0));
   if (network != AG_NET_NONE) {
@@ -189,6 +196,11 @@ static inline void seccomp_argument_rules(struct seccomp_program *p) {
   seccomp_load(p, SECCOMP_ARG(1));
   SECCOMP_IF_EQUAL(p, SECCOMP_TIOCSTI, SECCOMP_DENY(EPERM));
   SECCOMP_IF_EQUAL(p, SECCOMP_TIOCLINUX, SECCOMP_DENY(EPERM));
+  seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
+
+  block = seccomp_open_block(p, SYS_prctl);
+  seccomp_load(p, SECCOMP_ARG(0));
+  SECCOMP_IF_EQUAL(p, PR_SET_PDEATHSIG, SECCOMP_DENY(EPERM)); /* or it would outlive a killed helper */
   seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
 
   block = seccomp_open_block(p, SYS_personality);

@@ -3,23 +3,10 @@
  *
  * Safety: the child runs no byte of the caller's choosing before it has lost everything. Its program,
  * arguments and environment are constants; its root, cgroup and descriptors are the slot's own. */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/sched.h>
 #include <linux/securebits.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "helper.h"
 #include "seccomp_profile.h"
@@ -72,17 +59,11 @@ static void enter_root(const struct birth *b) {
 
 static void drop_privileges(unsigned role) {
   uint64_t keep = role == AG_ZYGOTE ? 1ull << CAP_SYS_CHROOT | 1ull << CAP_SYS_ADMIN : 0;
-  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  struct __user_cap_data_struct data[2];
-  for (unsigned cap = 0; cap < 64; cap++)
-    if (!(keep >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-      _exit(AG_ST_GUEST_PRIV);
+  if (priv_bound(keep) < 0) _exit(AG_ST_GUEST_PRIV);
   if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_KEEP_CAPS) < 0) _exit(AG_ST_GUEST_PRIV);
   if (setresgid(GUEST_ID, GUEST_ID, GUEST_ID) < 0 || setresuid(GUEST_ID, GUEST_ID, GUEST_ID) < 0)
     _exit(AG_ST_GUEST_PRIV);
-  memset(data, 0, sizeof data);
-  data[0].permitted = data[0].effective = data[0].inheritable = (uint32_t)keep; /* both are below 32 */
-  if (syscall(SYS_capset, &header, data) < 0) _exit(AG_ST_GUEST_PRIV);
+  if (priv_keep(keep, true) < 0) _exit(AG_ST_GUEST_PRIV);
   if (keep && (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0) < 0 ||
                prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0))
     _exit(AG_ST_GUEST_PRIV);
@@ -114,7 +95,7 @@ __attribute__((noreturn)) static void be_born(const struct birth *b) {
   forbid_namespaces(b->s->proc_fd);
   if (sethostname("sandbox", 7) < 0) _exit(AG_ST_GUEST_NS);
   bool filtered = b->s->seccomp;
-  unsigned network = b->s->network;
+  unsigned network = b->s->network[b->role == AG_INSTALLER ? AG_POOL_INSTALL : AG_POOL_LAMBDA];
   limit(RLIMIT_NOFILE, 1024, 4096);
   limit(RLIMIT_STACK, 8u << 20, RLIM_INFINITY);
   limit(RLIMIT_CORE, 0, 0);
@@ -132,11 +113,8 @@ static int write_map(struct session *s, pid_t pid, const char *file, unsigned ou
   char path[64], text[64];
   snprintf(path, sizeof path, "%d/%s", (int)pid, file);
   int n = outside ? snprintf(text, sizeof text, "%u %u 1", GUEST_ID, outside) : snprintf(text, sizeof text, "deny");
-  int fd = openat(s->proc_fd, path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return fault_sys(AG_ST_SPAWN, file);
-  int ok = write(fd, text, (size_t)n) == n ? 0 : fault_sys(AG_ST_SPAWN, file);
-  close(fd);
-  return ok;
+  SCOPED int fd = openat(s->proc_fd, path, O_WRONLY | O_CLOEXEC);
+  return fd >= 0 && write(fd, text, (size_t)n) == n ? 0 : fault_sys(AG_ST_SPAWN, file);
 }
 
 /* Writes the maps and joins v1 cgroups while the child waits. */
@@ -147,7 +125,8 @@ static int admit(struct session *s, struct slot *slot, pid_t pid) {
   return cgroup_join_v1(s, slot->pool, slot->name, pid);
 }
 
-static int clone_guest(struct session *s, uint32_t id, int sync[2], int link[2], int root_fd, int cgroup_fd) {
+/* The parent's half: 0 when the child is on its way. */
+static int clone_guest(struct session *s, uint32_t id, struct birth *b, int go_end, int *ours, int cgroup_fd) {
   struct slot *slot = &s->slot[id];
   int pid_fd = -1;
   struct clone_args args = {
@@ -158,38 +137,43 @@ static int clone_guest(struct session *s, uint32_t id, int sync[2], int link[2],
   pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return fault_sys(AG_ST_SPAWN, "clone3");
   if (pid == 0) {
-    close(sync[1]); /* else the helper's death would not end the wait below */
-    be_born(&(struct birth){s, slot->role, sync[0], root_fd, link[1], slot->listen_fd, slot->log_fd});
+    close(go_end); /* else the helper's death would not end the child's wait */
+    be_born(b);
   }
-  if (admit(s, slot, pid) == 0 && write(sync[1], "", 1) == 1) {
-    slot->link_fd = link[0];
-    link[0] = -1;
-    return slot_started(s, id, pid_fd, pid, true);
-  }
-  syscall(SYS_pidfd_send_signal, pid_fd, SIGKILL, NULL, 0);
-  waitid((idtype_t)P_PIDFD, (id_t)pid_fd, &(siginfo_t){0}, WEXITED);
-  close(pid_fd);
-  return -1;
+  slot->link_fd = take_fd(ours);
+  if (slot_started(s, id, pid_fd, pid, true) < 0 || admit(s, slot, pid) < 0) return -1;
+  return write(go_end, "", 1) == 1 ? 0 : fault_sys(AG_ST_SPAWN, "start");
 }
 
 static int bind_staging(struct session *s, const struct slot *slot, const char *staging) {
   if (!name_is_component(staging)) return fault(AG_E_BADREQ, AG_ST_SPAWN, "staging name");
-  int fd = open_beneath(s->packages_fd, staging, O_RDONLY | O_DIRECTORY);
-  if (fd < 0) return fault(AG_E_NOENT, AG_ST_SPAWN, "staging directory");
-  int files = open_beneath(fd, "files", O_RDONLY | O_DIRECTORY), ok = -1;
+  SCOPED int fd = open_beneath(s->packages_fd, staging, O_RDONLY | O_DIRECTORY);
+  if (fd < 0) return fault_name(AG_ST_SPAWN, "staging directory");
+  SCOPED int files = open_beneath(fd, "files", O_RDONLY | O_DIRECTORY);
+  if (files < 0) return fault_name(AG_ST_SPAWN, "staging files");
   /* The installer must write there: it is given away, the caller keeps only the directory above. */
-  if (files < 0 || fchown(files, s->config.sandbox_uid, s->config.sandbox_gid) < 0)
-    fault_sys(AG_ST_SPAWN, "staging files");
-  else
-    ok = rootfs_bind(s, slot->name, fd, "files", "host/files", true);
-  if (files >= 0) close(files);
-  close(fd);
-  return ok;
+  if (!callers_own(s, files)) return fault(AG_E_DENIED, AG_ST_SPAWN, "staging files");
+  if (fchown(files, s->config.sandbox_uid, s->config.sandbox_gid) < 0) return fault_sys(AG_ST_SPAWN, "staging files");
+  return rootfs_bind(s, slot->name, fd, "files", "host/files", true);
+}
+
+/* Makes the channels of a guest and the guest. */
+static int start(struct session *s, uint32_t id) {
+  struct slot *slot = &s->slot[id];
+  int sync[2], link[2];
+  if (pipe2(sync, O_CLOEXEC) < 0) return fault_sys(AG_ST_SPAWN, "channels");
+  SCOPED int wait_end = sync[0], go_end = sync[1];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0) return fault_sys(AG_ST_SPAWN, "channels");
+  SCOPED int ours = link[0], theirs = link[1];
+  SCOPED int root = rootfs_open(s, slot->name);
+  SCOPED int cgroup = root < 0 ? -1 : cgroup_open(s, slot->pool, slot->name);
+  if (cgroup < 0) return -1;
+  struct birth b = {s, slot->role, wait_end, root, theirs, slot->listen_fd, slot->log_fd};
+  return clone_guest(s, id, &b, go_end, &ours, cgroup);
 }
 
 int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]) {
   struct slot *slot = slot_at(s, r->slot);
-  int sync[2] = {-1, -1}, link[2] = {-1, -1}, root = -1, cgroup = -1, ok = -1;
   if (!slot) return -1;
   if (slot->state != SLOT_READY) return fault(AG_E_STATE, AG_ST_SPAWN, "slot is not ready");
   if (r->role < AG_LEAF || r->role > AG_INSTALLER) return fault(AG_E_BADREQ, AG_ST_SPAWN, "role");
@@ -197,14 +181,10 @@ int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]
   if (r->name[0][0] && rootfs_bind(s, slot->name, s->code_fd, r->name[0], "handler", false) < 0) return -1;
   if (r->role == AG_INSTALLER && bind_staging(s, slot, r->name[1]) < 0) return -1;
   slot->role = r->role;
-  if (pipe2(sync, O_CLOEXEC) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0)
-    fault_sys(AG_ST_SPAWN, "channels");
-  else if ((root = rootfs_open(s, slot->name)) >= 0 && (cgroup = cgroup_open(s, slot->pool, slot->name)) >= 0)
-    ok = clone_guest(s, r->slot, sync, link, root, cgroup);
-  const int done[] = {sync[0], sync[1], link[0], link[1], root, cgroup};
-  for (size_t i = 0; i < sizeof done / sizeof *done; i++)
-    if (done[i] >= 0) close(done[i]);
-  if (ok == 0 && !(r->flags & AG_F_PARK)) ok = slot_go(s, r->slot, "");
-  if (ok == 0) value[0] = (uint64_t)slot->pid;
-  return ok;
+  if (start(s, r->slot) < 0 || (!(r->flags & AG_F_PARK) && slot_go(s, r->slot, "") < 0)) {
+    if (slot->pid) slot_fail(s, r->slot);
+    return -1;
+  }
+  value[0] = (uint64_t)slot->pid;
+  return 0;
 }

@@ -4,20 +4,12 @@
  *
  * Safety: one component below the packages or code area; every step is relative to an open directory,
  * no link is followed, and a directory on another mount or device is left alone, as an error. */
-#define _GNU_SOURCE
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/openat2.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "helper.h"
 
-#define MAX_DEPTH 200 /* each level holds one descriptor */
+#define MAX_DEPTH 64     /* each level holds one descriptor; what lies deeper is moved up first */
+#define MAX_PASSES 10000 /* over the tree's root, for what was moved up */
 #define MAX_JOBS 16
 
 static struct {
@@ -31,30 +23,43 @@ static int open_same_mount(int dir_fd, const char *name) {
   return (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof how);
 }
 
-static int remove_depth(int dir_fd, const char *name, int depth) {
+/* top_fd: the tree's root, where a directory that lies too deep is moved under a name of ours. */
+static int remove_depth(int top_fd, int dir_fd, const char *name, int depth) {
+  char moved[CG_NAME];
   if (unlinkat(dir_fd, name, 0) == 0) return 0;
   if (errno == ENOENT) return depth ? 0 : -1;
   if (errno != EISDIR && errno != EPERM) return -1;
-  if (depth == MAX_DEPTH) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  int fd = open_same_mount(dir_fd, name), failed = 0;
+  if (depth == MAX_DEPTH) return random_name(moved) < 0 ? -1 : renameat(dir_fd, name, top_fd, moved);
+  SCOPED int fd = open_same_mount(dir_fd, name);
   if (fd < 0) return -1;
-  DIR *d = fdopendir(fd);
+  int copy = dup(fd), left = 1, failed = 0;
+  DIR *d = copy < 0 ? NULL : fdopendir(copy);
   if (!d) {
-    close(fd);
+    close_scoped(&copy);
     return -1;
   }
-  for (struct dirent *e; !failed && (e = readdir(d));)
-    if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) failed = remove_depth(fd, e->d_name, depth + 1) < 0;
+  for (int pass = 0; left && !failed && pass < (depth ? 1 : MAX_PASSES); pass++) {
+    rewinddir(d);
+    left = 0;
+    for (struct dirent *e; !failed && (e = readdir(d));)
+      if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && ++left)
+        failed = remove_depth(depth ? top_fd : fd, fd, e->d_name, depth + 1) < 0;
+  }
   int saved = errno;
   closedir(d);
   errno = saved;
   return failed ? -1 : unlinkat(dir_fd, name, AT_REMOVEDIR);
 }
 
-int tree_remove_at(int dir_fd, const char *name) { return remove_depth(dir_fd, name, 0); }
+/* The remover's life, in a process of its own: it keeps one descriptor and two capabilities. */
+#define KEEP (1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER)
+__attribute__((noreturn)) static void remover(int area_fd, const char *name) {
+  errno = 0;
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && dup2(area_fd, 0) == 0 && syscall(SYS_close_range, 3u, ~0u, 0u) == 0 &&
+      priv_bound(KEEP) == 0 && priv_keep(KEEP, false) == 0 && remove_depth(-1, 0, name, 0) == 0)
+    _exit(0);
+  _exit(errno == 0 || errno > 254 ? 255 : errno);
+}
 
 int tree_remove_job(struct session *s, uint64_t seq, unsigned area, const char *name) {
   int area_fd = area == AG_AREA_PACKAGES ? s->packages_fd : area == AG_AREA_CODE ? s->code_fd : -1;
@@ -65,25 +70,25 @@ int tree_remove_job(struct session *s, uint64_t seq, unsigned area, const char *
   if (job == MAX_JOBS) return fault(AG_E_LIMIT, AG_ST_REMOVE, "too many removals at once");
   pid_t pid = fork();
   if (pid < 0) return fault_sys(AG_ST_REMOVE, "fork");
-  if (pid == 0) _exit(tree_remove_at(area_fd, name) == 0 ? 0 : errno == 0 || errno > 254 ? 255 : errno);
-  jobs[job].pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-  if (jobs[job].pid_fd < 0 || watch_fd(s, jobs[job].pid_fd, WATCH_JOB, job) < 0) {
+  if (pid == 0) remover(area_fd, name);
+  SCOPED int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+  if (pid_fd < 0 || watch_fd(s, pid_fd, WATCH_JOB, job) < 0) {
     int ok = fault_sys(AG_ST_REMOVE, "pidfd_open");
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     return ok;
   }
+  jobs[job].pid_fd = take_fd(&pid_fd);
   jobs[job].seq = seq;
   return 0;
 }
 
 void tree_job_ended(struct session *s, uint32_t job) {
   siginfo_t info = {0};
-  (void)s;
   if (job >= MAX_JOBS || waitid((idtype_t)P_PIDFD, (id_t)jobs[job].pid_fd, &info, WEXITED | WNOHANG) < 0 ||
       !info.si_pid)
     return;
-  close(jobs[job].pid_fd);
+  unwatch_fd(s, &jobs[job].pid_fd);
   uint64_t seq = jobs[job].seq;
   jobs[job].seq = 0;
   int result = 0;
@@ -95,5 +100,5 @@ void tree_job_ended(struct session *s, uint32_t job) {
     errno = info.si_status;
     result = fault_sys(AG_ST_REMOVE, "remove tree");
   }
-  if (reply(seq, 0, result, NULL) < 0) die(AG_ST_EVENTS, "completion pipe");
+  reply(seq, 0, result, NULL);
 }

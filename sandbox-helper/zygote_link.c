@@ -5,13 +5,6 @@
  * the new slot's root, cgroup and sockets, which are empty and belong to a handler that asked for every
  * package it has imported (the worker's rule). Who was born is read from the slot's cgroup; a zygote
  * that clones elsewhere leaves that empty and is treated as failed. */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "helper.h"
 
@@ -38,7 +31,6 @@ static int send_fork(int zygote_link, const struct slot *slot, uint64_t number, 
 
 int zygote_fork(struct session *s, const struct ag_request *r) {
   struct slot *slot = slot_at(s, r->slot), *zygote = slot_at(s, r->source);
-  int link[2] = {-1, -1}, root = -1, cgroup = -1, ok = -1;
   if (!slot || !zygote) return -1;
   if (slot->state != SLOT_READY) return fault(AG_E_STATE, AG_ST_FORK, "slot is not ready");
   if (r->role != AG_LEAF && r->role != AG_ZYGOTE) return fault(AG_E_BADREQ, AG_ST_FORK, "role");
@@ -49,35 +41,21 @@ int zygote_fork(struct session *s, const struct ag_request *r) {
   slot->role = r->role;
   slot->source = r->source;
   slot->park = r->flags & AG_F_PARK;
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0)
-    fault_sys(AG_ST_FORK, "channels");
-  else if ((root = rootfs_open(s, slot->name)) >= 0 && (cgroup = cgroup_open(s, slot->pool, slot->name)) >= 0)
-    ok = send_fork(zygote->link_fd, slot, ticket(r->slot, r->seq), root, cgroup, link[1]);
-  if (ok == 0) {
-    slot->link_fd = link[0];
-    link[0] = -1;
-    slot->state = SLOT_FORKING;
-    slot->wait_seq = r->seq;
-    slot->since_ms = now_ms();
-    s->busy++;
-  }
-  const int done[] = {link[0], link[1], root, cgroup};
-  for (size_t i = 0; i < sizeof done / sizeof *done; i++)
-    if (done[i] >= 0) close(done[i]);
-  return ok;
+  int link[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0) return fault_sys(AG_ST_FORK, "channels");
+  SCOPED int ours = link[0], theirs = link[1];
+  SCOPED int root = rootfs_open(s, slot->name);
+  SCOPED int cgroup = root < 0 ? -1 : cgroup_open(s, slot->pool, slot->name);
+  if (cgroup < 0 || send_fork(zygote->link_fd, slot, ticket(r->slot, r->seq), root, cgroup, theirs) < 0) return -1;
+  slot->link_fd = take_fd(&ours);
+  slot->state = SLOT_FORKING;
+  slot_wait(s, r->slot, r->seq);
+  return 0;
 }
 
 static void finish(struct session *s, uint32_t id, int result) {
-  struct slot *slot = &s->slot[id];
-  uint64_t seq = slot->wait_seq, value[8] = {(uint64_t)slot->pid};
-  slot->wait_seq = 0;
-  s->busy--;
-  if (result < 0) {
-    slot->state = SLOT_DEAD;
-    slot_close_channels(slot);
-    (void)cgroup_kill(s, slot->pool, slot->name);
-  }
-  if (reply(seq, id, result, value) < 0) die(AG_ST_EVENTS, "completion pipe");
+  if (result < 0) slot_fail(s, id);
+  slot_answer(s, id, result, (const uint64_t[8]){(uint64_t)s->slot[id].pid});
 }
 
 /* Finds the newborn by its cgroup and admits it to the v1 cgroups. */
@@ -85,18 +63,12 @@ static int adopt(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   pid_t pid = cgroup_first_pid(s, slot->pool, slot->name);
   if (pid <= 0) return fault(AG_E_ZYGOTE, AG_ST_FORK, "no process was born");
-  int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-  if (pid_fd < 0) return fault(AG_E_ZYGOTE, AG_ST_FORK, "the newborn died");
+  SCOPED int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
   /* The number may have been reused between reading and opening; in the cgroup still, it was not. */
-  if (cgroup_first_pid(s, slot->pool, slot->name) != pid) {
-    close(pid_fd);
+  if (pid_fd < 0 || cgroup_first_pid(s, slot->pool, slot->name) != pid)
     return fault(AG_E_ZYGOTE, AG_ST_FORK, "the newborn died");
-  }
-  if (cgroup_join_v1(s, slot->pool, slot->name, pid) < 0) {
-    close(pid_fd);
+  if (cgroup_join_v1(s, slot->pool, slot->name, pid) < 0 || slot_started(s, id, take_fd(&pid_fd), pid, false) < 0)
     return -1;
-  }
-  if (slot_started(s, id, pid_fd, pid, false) < 0) return -1;
   return slot->park ? 0 : slot_go(s, id, "");
 }
 
@@ -108,9 +80,7 @@ void zygote_answered(struct session *s, uint32_t id) {
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n != (ssize_t)sizeof m || m.op != AG_LINK_FORKED) { /* closed, or it talks nonsense: end it */
     zygote_lost(s, id);
-    (void)cgroup_kill(s, zygote->pool, zygote->name);
-    close(zygote->link_fd);
-    zygote->link_fd = -1;
+    slot_fail(s, id);
     return;
   }
   uint32_t target = (uint32_t)m.seq;
@@ -118,9 +88,8 @@ void zygote_answered(struct session *s, uint32_t id) {
   /* A zygote can only answer what it was asked. */
   if (!slot || slot->state != SLOT_FORKING || slot->source != id || m.seq != ticket(target, slot->wait_seq)) return;
   if (m.result < 0) {
-    errno = (int)-m.result;
-    fault_sys(AG_ST_FORK, "clone3 in zygote");
-    finish(s, target, fault(AG_E_ZYGOTE, AG_ST_FORK, strerrorname_np(errno) ? strerrorname_np(errno) : "zygote errno"));
+    const char *name = m.result > -4096 ? strerrorname_np((int)-m.result) : NULL;
+    finish(s, target, fault(AG_E_ZYGOTE, AG_ST_FORK, name ? name : "unknown error in the zygote"));
   } else {
     finish(s, target, adopt(s, target));
   }
