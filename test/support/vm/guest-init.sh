@@ -31,7 +31,8 @@ mount_root() {
   for tree in proc sys dev; do $busybox mount --move "/$tree" "$root/$tree"; done
   $busybox mkdir -p "$root/dev/shm" "$root/dev/pts"
   $busybox mount -t devpts devpts "$root/dev/pts"
-  for memory in dev/shm run tmp; do $busybox mount -t tmpfs -o mode=1777 tmpfs "$root/$memory"; done
+  # Not /tmp: the checkout may lie below it, and the overlay's upper layer is memory anyway.
+  for memory in dev/shm run; do $busybox mount -t tmpfs -o mode=1777 tmpfs "$root/$memory"; done
   $busybox mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup" || give_up 'cannot mount cgroup2'
   for link in fd:/proc/self/fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do
     $busybox ln -sf "${link#*:}" "$root/dev/${link%%:*}"
