@@ -1,7 +1,8 @@
 """Test support, not product code: serves one function over a unix socket, with its raw connection.
 
 usage: mini_guest.py SOCKET CODE_DIR ENTRY_FILE; the environment is the function's. The entry file
-defines `f(event)`, or `raw(handler)` which gets the BaseHTTPRequestHandler and writes the response itself.
+defines `f(event)`, or `raw(handler)`, which gets the BaseHTTPRequestHandler and writes the response
+itself.
 """
 
 import importlib.util
