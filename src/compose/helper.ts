@@ -65,24 +65,27 @@ function usesHostUsr(base: string): boolean {
   }
 }
 
+/** Name servers on loopback, such as systemd-resolved's 127.0.0.53. Pure. */
+export function localNameservers(resolvConf: string): { host: string; port: number }[] {
+  const found = resolvConf.matchAll(/^\s*nameserver\s+(127\.[\d.]+)/gm);
+  return [...found].map((match) => ({ host: match[1] ?? '', port: DNS_PORT }));
+}
+
 /** Loopback addresses that installers must reach: nameservers of the base, and package sources on this machine. Pure. */
 export function installerEndpoints(resolvConf: string, sources: readonly URL[]): { host: string; port: number }[] {
-  const dns = [...resolvConf.matchAll(/^\s*nameserver\s+(127\.[\d.]+)/gm)].map((m) => ({
-    host: m[1] ?? '',
-    port: DNS_PORT,
-  }));
   const local = sources
     .map((url) => ({
       host: url.hostname === 'localhost' ? '127.0.0.1' : url.hostname,
       port: Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
     }))
     .filter(({ host }) => host.startsWith('127.'));
-  return [...dns, ...local];
+  return [...localNameservers(resolvConf), ...local];
 }
 
 async function sessionOf(config: Config): Promise<Omit<SessionSettings, 'cgroupName'>> {
   const base = config.sock_base_path;
   const resolv = join(base, 'etc/resolv.conf');
+  const resolvConf = existsSync(resolv) ? readFileSync(resolv, 'utf8') : '';
   const env = { ...(await readPipEnv()), ...(config.pip_mirror === '' ? {} : { PIP_INDEX_URL: config.pip_mirror }) };
   return {
     workerDir: config.worker_dir,
@@ -91,7 +94,8 @@ async function sessionOf(config: Config): Promise<Omit<SessionSettings, 'cgroupN
     hostUsr: usesHostUsr(base),
     seccomp: config.features.enable_seccomp,
     network: config.argyle.network,
-    installerEndpoints: installerEndpoints(existsSync(resolv) ? readFileSync(resolv, 'utf8') : '', packageSources(env)),
+    installerEndpoints: installerEndpoints(resolvConf, packageSources(env)),
+    lambdaEndpoints: localNameservers(resolvConf),
   };
 }
 

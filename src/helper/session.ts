@@ -19,6 +19,8 @@ export interface SessionSettings {
   network: 'outbound' | 'none' | 'host';
   /** Loopback endpoints that stay reachable for installers, such as a pip mirror on this host. */
   installerEndpoints: readonly { host: string; port: number }[];
+  /** Loopback endpoints that stay reachable for lambdas too: this host's own DNS server, where it has one. */
+  lambdaEndpoints?: readonly { host: string; port: number }[];
 }
 
 /** @throws ArgyleError HELPER_DENIED when a directory lies below no root. */
@@ -49,7 +51,8 @@ export function packEndpoint(host: string, port: number): number {
 
 /** AG_NETWORK takes one pool at a time: this is the lambda pool's. */
 export function lambdaNetwork(settings: SessionSettings): RequestFields {
-  return { arg: [modeOf(settings.network), Pool.LAMBDA] };
+  const endpoints = (settings.lambdaEndpoints ?? []).slice(0, 6).map(({ host, port }) => packEndpoint(host, port));
+  return { arg: [modeOf(settings.network), Pool.LAMBDA, ...endpoints] };
 }
 
 /** Installers get `outbound` whatever lambdas have, unless the whole host network is allowed. */

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { cgroupNames, installerEndpoints } from '../../../src/compose/helper';
+import { cgroupNames, installerEndpoints, localNameservers } from '../../../src/compose/helper';
 
 describe('cgroupNames', () => {
   test('the contract’s name comes first, one that no other directory has second', () => {
@@ -31,4 +31,11 @@ test('installers reach loopback nameservers and loopback package sources, and on
     { host: '127.0.0.1', port: 3141 },
     { host: '127.0.0.2', port: 443 },
   ]);
+});
+
+describe('localNameservers', () => {
+  it('names the DNS servers of this host on loopback, which sandboxes may then ask', () => {
+    const text = 'nameserver 127.0.0.53\nnameserver 10.0.0.1\n# nameserver 127.0.0.9\noptions edns0\n';
+    expect(localNameservers(text)).toEqual([{ host: '127.0.0.53', port: 53 }]);
+  });
 });
