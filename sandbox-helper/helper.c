@@ -158,7 +158,8 @@ static void start_session(struct session *s) {
   s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   s->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
   s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (s->epoll_fd < 0 || s->proc_fd < 0 || s->null_fd < 0) die(AG_ST_PRIV, "/proc or /dev/null");
+  s->self_fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+  if (s->epoll_fd < 0 || s->proc_fd < 0 || s->null_fd < 0 || s->self_fd < 0) die(AG_ST_PRIV, "/proc or /dev/null");
   sigemptyset(&stop);
   sigaddset(&stop, SIGTERM);
   sigaddset(&stop, SIGINT);

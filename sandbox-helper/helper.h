@@ -100,7 +100,7 @@ struct session {
   struct caller caller;
   bool greeted, seccomp;
   unsigned network[3]; /* by enum ag_pool; 0 until AG_NETWORK */
-  int epoll_fd, proc_fd, code_fd, packages_fd, base_fd, slots_fd, null_fd;
+  int epoll_fd, self_fd, proc_fd, code_fd, packages_fd, base_fd, slots_fd, null_fd;
   int cg_parent_v2, cg_parent_v1[CTL_COUNT]; /* where <name> itself stands */
   char cg_name[AG_NAME_MAX];
   int cg_top_v2;       /* locked while this helper lives */

@@ -3,8 +3,10 @@
  *
  * Safety: the child runs no byte of the caller's choosing before it has lost everything. Its program,
  * arguments and environment are constants; its root, cgroup and descriptors are the slot's own. */
+#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <linux/securebits.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/resource.h>
 
@@ -54,7 +56,7 @@ static void enter_root(const struct birth *b) {
   place_fd(log, 2);
   place_fd(link, AG_GUEST_LINK_FD);
   place_fd(listen, AG_GUEST_LISTEN_FD);
-  if (syscall(SYS_close_range, 5u, ~0u, 0u) < 0) _exit(AG_ST_GUEST_ROOT);
+  if (syscall(SYS_close_range, 5u, ~0u, CLOSE_RANGE_CLOEXEC) < 0) _exit(AG_ST_GUEST_ROOT);
 }
 
 static void drop_privileges(unsigned role) {
@@ -104,6 +106,8 @@ __attribute__((noreturn)) static void be_born(const struct birth *b) {
   umask(022);
   drop_privileges(b->role);
   clean_signals();
+  /* A helper that died before PDEATHSIG was set would never be noticed. */
+  if (poll(&(struct pollfd){.fd = b->s->self_fd, .events = POLLIN}, 1, 0) != 0) _exit(AG_ST_GUEST_PRIV);
   if (filtered && seccomp_install(b->role, network) < 0) _exit(AG_ST_GUEST_SECCOMP);
   execve("/usr/bin/python3", argv, envp);
   _exit(AG_ST_GUEST_EXEC);

@@ -2,5 +2,5 @@
 import { address as refAddress } from 'ref-napi';
 
 export function address(buffer: Buffer): bigint {
-  return BigInt((refAddress)(buffer));
+  return BigInt(refAddress(buffer));
 }

@@ -1,0 +1,310 @@
+/** The setuid helper in the hands of hostile callers, up to its first message: exit codes by stage. */
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Role, Stage } from '../../../src/helper/protocol';
+import { compile } from '../../support/helper/build';
+import { Canary, hostMounts } from '../../support/helper/canary';
+import { CALLER, CALLERS_GROUP, Fixture, SANDBOX_USER } from '../../support/helper/fixture';
+import { RawHelper, type Ending, type RawOptions } from '../../support/helper/raw';
+import { installSetuid } from '../../support/helper/setuid';
+import { describePrivileged } from '../../support/privileged';
+
+jest.setTimeout(40_000);
+
+const as = (uid: number, gid: number, ...more: string[]): string[] => [
+  'setpriv',
+  `--reuid=${uid}`,
+  `--regid=${gid}`,
+  ...(more.length > 0 ? more : ['--clear-groups']),
+];
+const MEMBER = as(CALLER, CALLERS_GROUP);
+const bash = (script: string): string[] => ['/bin/bash', '-c', `${script}; exec "$@"`, 'bash'];
+const python = (script: string): string[] => [
+  '/usr/bin/python3',
+  '-c',
+  `import os, resource, signal, socket, sys\n${script}\nos.execv(sys.argv[1], sys.argv[1:])`,
+];
+const limit = (option: string): string[] => ['/usr/bin/prlimit', option];
+
+describePrivileged('starting the setuid helper', () => {
+  let fixture: Fixture;
+  let canary: Canary;
+  let setuid: { binary: string; args: string[] };
+  let mounts: string;
+
+  beforeEach(() => {
+    chmodSafely(dirname(installSetuid.conf));
+    fixture = new Fixture({ owner: CALLER, confPath: installSetuid.conf });
+    fixture.write({ 'worker/code/1/f.py': 'import os\ndef f(e): return [e, dict(os.environ)]\n' });
+    canary = new Canary();
+    setuid = installSetuid(fixture);
+    mounts = hostMounts();
+  });
+
+  afterEach(() => {
+    expect(fixture.cgroups()).toEqual([]);
+    const [now, before] = canary.compare();
+    expect(now).toBe(before);
+    expect(hostMounts()).toBe(mounts);
+    canary.remove();
+    fixture.remove();
+  });
+
+  /** Starts a helper that should refuse by itself. */
+  async function refused(options: RawOptions): Promise<Ending> {
+    const helper = new RawHelper(fixture, { ...setuid, ...options });
+    const timer = setTimeout(() => helper.child.kill('SIGKILL'), 5000);
+    const ending = await helper.ended;
+    clearTimeout(timer);
+    await helper.close();
+    return ending;
+  }
+
+  /** Says HELLO, runs a leaf once and closes. */
+  async function serves(options: RawOptions): Promise<string> {
+    const helper = new RawHelper(fixture, { ...setuid, wrapper: MEMBER, ...options });
+    await helper.greet();
+    await helper.slot(1);
+    const answer = helper.invoke(1, 'hi');
+    expect(await helper.call('SPAWN', { slot: 1, role: Role.LEAF, name: ['1'] })).toMatchObject({ code: 0 });
+    const text = await answer;
+    expect((await helper.call('DESTROY', { slot: 1 })).code).toBe(0);
+    expect(await helper.close()).toMatchObject({ code: 0 });
+    return text;
+  }
+
+  describe('callers', () => {
+    it.each([
+      ['a stranger, where the mode lets him in', as(CALLER, 60001), 0o4755, Stage.PRIV],
+      ['the sandbox user, though a member', as(SANDBOX_USER, CALLERS_GROUP), 0o4755, Stage.PRIV],
+      ['a member, but the setuid bit is missing', MEMBER, 0o755, Stage.PRIV],
+      // By way of env: setpriv itself still has its capabilities when it executes.
+      ['a stranger, against mode 4750', [...as(CALLER, 60001), '/usr/bin/env'], 0o4750, 126],
+    ])('%s', async (_name, wrapper, mode, code) => {
+      chmodSync(setuid.binary, mode);
+      const ending = await refused({ wrapper });
+      expect(ending.code).toBe(code);
+    });
+
+    it('a member by a supplementary group is served', async () => {
+      expect(await serves({ wrapper: as(CALLER, 60001, `--groups=${CALLERS_GROUP}`) })).toContain('"hi"');
+    });
+
+    it.each([
+      [['--config', '/etc/passwd'], Stage.PRIV],
+      [['--config'], Stage.USAGE],
+      [['x'], Stage.USAGE],
+      [['--config', 'a', 'b'], Stage.USAGE],
+    ])('arguments %j', async (args, code) => {
+      expect((await refused({ wrapper: MEMBER, args })).code).toBe(code);
+    });
+
+    it('cannot be signalled, traced or read by its caller', async () => {
+      const helper = new RawHelper(fixture, { ...setuid, wrapper: MEMBER });
+      await helper.greet();
+      const pid = String(helper.child.pid);
+      for (const command of [
+        `kill -TERM ${pid}`,
+        `kill -KILL ${pid}`,
+        `cat /proc/${pid}/environ`,
+        `ls /proc/${pid}/fd`,
+      ])
+        expect(() => execFileSync('setpriv', [...MEMBER.slice(1), 'sh', '-c', command], { stdio: 'ignore' })).toThrow();
+      expect((await helper.diag()).code).toBe(0);
+      await helper.close();
+    });
+  });
+
+  describe('channels', () => {
+    it.each([
+      ['control closed', bash('exec 3>&-')],
+      ['control a file', bash('exec 3</etc/passwd')],
+      ['control a pipe', bash('exec 3< <(sleep 0)')],
+      ['control an inet socket', python('s=socket.socket(); os.dup2(s.fileno(), 3)')],
+      ['control a stream socket', python('a,b=socket.socketpair(); os.dup2(a.fileno(), 3)')],
+      ['events closed', bash('exec 4>&-')],
+      ['events a file', bash('exec 4>/dev/null')],
+      ['events the read end', python('r,w=os.pipe(); os.dup2(r, 4)')],
+      ['events a socket', python('a,b=socket.socketpair(); os.dup2(a.fileno(), 4)')],
+      ['everything closed', bash('exec 0<&- 1>&- 2>&- 3>&- 4>&-')],
+    ])('%s', async (_name, wrapper) => {
+      expect((await refused({ wrapper: [...MEMBER, ...wrapper] })).code).toBe(Stage.USAGE);
+    });
+
+    it.each([['<&-'], ['<&- >&-'], ['2>&-'], ['<&- >&- 2>&-']])('stdio %s is filled, not confused', async (closed) => {
+      expect(await serves({ wrapper: [...MEMBER, ...bash(`exec ${closed}`)] })).toContain('"hi"');
+    });
+
+    it('drops a full table of stray descriptors', async () => {
+      const helper = new RawHelper(fixture, { ...setuid, wrapper: MEMBER });
+      await helper.greet();
+      const plain = (await helper.diag()).value[1];
+      await helper.close();
+      const script = 'for i in {10..900}; do eval "exec $i</etc/passwd"; done';
+      const crowded = new RawHelper(fixture, { ...setuid, wrapper: [...MEMBER, ...bash(script)] });
+      await crowded.greet();
+      expect((await crowded.diag()).value[1]).toBe(plain);
+      await crowded.close();
+    });
+  });
+
+  describe('limits, signals and environment', () => {
+    it.each([
+      ['--nofile=8:8', [Stage.USAGE, Stage.PRIV, 1, 127]],
+      ['--nofile=64:64', [Stage.PRIV]],
+      ['--nofile=255:255', [Stage.PRIV]],
+      ['--as=4000000:4000000', [null, 1, 127]],
+      ['--as=1:1', [null, 1, 126, 127]],
+      ['--stack=4096:4096', [null, 1, 126, 127]],
+    ])('%s ends at a stage, or in the kernel', async (option, codes) => {
+      const ending = await refused({ wrapper: [...MEMBER, ...limit(option)] });
+      expect(codes).toContain(ending.code);
+    });
+
+    it.each([
+      ['--nofile=64:4096'],
+      ['--nofile=256:256'],
+      ['--fsize=0:0'],
+      ['--core=unlimited'],
+      ['--nproc=0:0'],
+      ['--memlock=0:0'],
+      ['--sigpending=0:0'],
+      ['--msgqueue=0:0'],
+      ['--locks=0:0'],
+      ['--rss=0:0'],
+      ['--data=20000000:20000000'],
+      ['--cpu=1:60'],
+    ])('%s does not matter', async (option) => {
+      expect(await serves({ wrapper: [...MEMBER, ...limit(option)] })).toContain('"hi"');
+    });
+
+    it('serves with every signal blocked or ignored', async () => {
+      const script = [
+        'for n in range(1, signal.NSIG):',
+        '  try: signal.signal(n, signal.SIG_IGN)',
+        '  except (OSError, ValueError): pass',
+        'signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))',
+      ].join('\n');
+      expect(await serves({ wrapper: [...MEMBER, ...python(script)] })).toContain('"hi"');
+    });
+
+    it('ignores a hostile environment and hands none of it on', async () => {
+      const marker = join(fixture.dir, 'worker/loaded');
+      const source = join(fixture.dir, 'evil.c');
+      writeFileSync(
+        source,
+        `#include <fcntl.h>\n__attribute__((constructor)) void f(void) { open("${marker}", O_CREAT, 0600); }\n`,
+      );
+      execFileSync('cc', ['-shared', '-fPIC', '-o', join(fixture.dir, 'evil.so'), source]);
+      const evil = join(fixture.dir, 'evil.so');
+      const env = {
+        LD_PRELOAD: evil, LD_AUDIT: evil, LD_LIBRARY_PATH: fixture.dir, GCONV_PATH: fixture.dir, LOCPATH: fixture.dir,
+        NLSPATH: fixture.dir, MALLOC_CHECK_: '7', MALLOC_PERTURB_: '1', GLIBC_TUNABLES: 'glibc.malloc.check=3', IFS: '/',
+        PATH: fixture.dir, PYTHONPATH: fixture.dir, PYTHONSTARTUP: evil, TMPDIR: fixture.dir, HOME: fixture.dir,
+      }; // prettier-ignore
+      const assignments = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+      const text = await serves({
+        wrapper: [...MEMBER, '/usr/bin/env', ...assignments.filter((a) => !a.startsWith('LD_'))],
+      });
+      expect(text).not.toContain(fixture.dir);
+      // With LD_* the wrappers themselves would load it, so the last one must set them: env execs the helper.
+      await serves({ wrapper: [...MEMBER, '/usr/bin/env', ...assignments] });
+      expect(existsSync(marker)).toBe(false);
+    });
+
+    it.each(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGPIPE', 'SIGUSR1', 'SIGALRM', 'SIGCHLD', 'SIGQUIT'] as const)(
+      '%s from root at each stage ends it cleanly or not at all',
+      async (signal) => {
+        for (const stage of [0, 1, 2, 3]) {
+          const helper = new RawHelper(fixture, { ...setuid, wrapper: MEMBER });
+          if (stage > 0) await helper.hello();
+          if (stage > 1) await helper.call('NETWORK', { arg: [1, 1] });
+          if (stage > 2) {
+            await helper.slot(1);
+            await helper.call('SPAWN', { slot: 1, role: Role.LEAF, name: ['1'] });
+          }
+          if (stage === 0) await new Promise((resolve) => setTimeout(resolve, 100));
+          helper.child.kill(signal);
+          const ending = await helper.close();
+          expect(ending.signal).toBeNull();
+          expect(ending.code).toBe(0);
+          expect(fixture.cgroups()).toEqual([]);
+        }
+      },
+    );
+
+    it.each([0, 1, 2, 5, 10, 300])(
+      'killed %i ms after a spawn, leaves nothing but cgroups, for the next helper',
+      async (ms) => {
+        const helper = new RawHelper(fixture, { ...setuid, wrapper: MEMBER });
+        await helper.greet();
+        await helper.slot(1);
+        const spawned = await helper.call('SPAWN', { slot: 1, role: Role.LEAF, name: ['1'] });
+        await new Promise((resolve) => setTimeout(resolve, ms));
+        helper.child.kill('SIGKILL');
+        await helper.close();
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        const status = `/proc/${spawned.value[0]}/status`;
+        expect(existsSync(status) && !/State:\s+Z/.test(readFileSync(status, 'utf8'))).toBe(false);
+        expect(fixture.cgroups()).not.toEqual([]);
+        await serves({});
+      },
+    );
+  });
+
+  describe('helper.conf', () => {
+    const conf = installSetuid.conf;
+    const good = (): string => readFileSync(conf, 'utf8');
+    it.each<[string, () => void]>([
+      ['missing', () => rmSync(conf)],
+      ['writable for a group', () => chmodSync(conf, 0o664)],
+      ['writable for all', () => chmodSync(conf, 0o646)],
+      ["not root's", () => chownSync(conf, CALLER, 0)],
+      ['a symbolic link', () => (renameSync(conf, `${conf}.real`), symlinkSync(`${conf}.real`, conf))],
+      ['a directory', () => (rmSync(conf), mkdirSync(conf))],
+      ['a pipe', () => (rmSync(conf), execFileSync('mkfifo', [conf]))],
+      ['in a directory that others write', () => chmodSync(dirname(conf), 0o777)],
+      ["in a directory that is not root's", () => chownSync(dirname(conf), CALLER, 0)],
+      ['too long', () => writeFileSync(conf, '#'.repeat(70_000))],
+      ['with a NUL', () => writeFileSync(conf, `${good()}\0`)],
+      ['empty', () => writeFileSync(conf, '')],
+      ['with an unknown key', () => writeFileSync(conf, `${good()}shell /bin/sh\n`)],
+      ['with a relative root', () => writeFileSync(conf, `${good()}root tmp\n`)],
+      ['with .. in a root', () => writeFileSync(conf, `${good()}root /tmp/../etc\n`)],
+      ['with root as the sandbox user', () => writeFileSync(conf, `${good()}sandbox_uid 0\n`)],
+      ['with an id out of range', () => writeFileSync(conf, `${good()}sandbox_uid 4294967295\n`)],
+      ['with a negative id', () => writeFileSync(conf, `${good()}sandbox_gid -1\n`)],
+      ['with too many roots', () => writeFileSync(conf, good() + 'root /a\n'.repeat(20))],
+    ])('%s', async (_name, spoil) => {
+      spoil();
+      const ending = await refused({ wrapper: MEMBER });
+      chmodSafely(dirname(conf));
+      rmSync(conf, { recursive: true, force: true });
+      rmSync(`${conf}.real`, { force: true });
+      expect(ending).toMatchObject({ code: Stage.CONFIG, signal: null });
+    });
+  });
+
+  it('compiles the path of its configuration in', () => {
+    expect(compile.name).toBe('compile');
+    expect(readFileSync(setuid.binary).includes(installSetuid.conf)).toBe(true);
+  });
+});
+
+/** A directory that only root writes, whatever a case did to it. */
+function chmodSafely(dir: string): void {
+  mkdirSync(dir, { recursive: true });
+  chmodSync(dir, 0o755);
+  chownSync(dir, 0, 0);
+}
