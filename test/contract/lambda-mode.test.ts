@@ -1,0 +1,30 @@
+/**
+ * The contract of lambda mode, statement by statement, against one live worker: the project's own, started through the
+ * CLI, or any other at ARGYLE_CONTRACT_URL.
+ */
+import { describeContract, liveWorker } from '../support/live-worker';
+import { headerStatements } from './statements/headers';
+import { pathStatements } from './statements/paths';
+import { registryStatements } from './statements/registry';
+import { runStatements } from './statements/run';
+import { streamStatements } from './statements/streams';
+import { yamlStatements } from './statements/ol-yaml';
+
+jest.setTimeout(30_000);
+
+describeContract('contract', () => {
+  const worker = liveWorker({ mirror: true });
+  const sections = {
+    '1 paths': pathStatements,
+    '1 run': runStatements,
+    '1 headers': headerStatements,
+    '1 bodies': streamStatements,
+    '4 ol.yaml': yamlStatements,
+    '5 registry': registryStatements,
+  };
+  for (const [title, statements] of Object.entries(sections)) {
+    describe(title, () => {
+      statements(worker);
+    });
+  }
+});

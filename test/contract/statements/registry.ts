@@ -1,0 +1,171 @@
+/** Contract, section 5: the registry, and when its changes are seen. */
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { packLambda } from '../../support/deploy';
+import { localTest, REGISTRY_CACHE_MS, sleep, until, type LiveWorker } from '../../support/live-worker';
+
+const SAYS = (text: string) => ({ 'f.py': `def f(event):\n    return "${text}"\n` });
+
+export function registryStatements(worker: LiveWorker): void {
+  const names = async () => JSON.parse((await worker.call('/registry/')).body) as string[];
+
+  test('POST /registry/<n> is 201 `Lambda N uploaded successfully`, and the list has it', async () => {
+    const name = worker.name('up');
+    expect(await worker.upload(name, SAYS('a'))).toMatchObject({
+      status: 201,
+      body: `Lambda ${name} uploaded successfully`,
+    });
+    expect(await names()).toContain(name);
+  });
+
+  test('GET /registry/ is JSON', async () => {
+    const reply = await worker.call('/registry/');
+    expect(reply).toMatchObject({ status: 200, headers: { 'content-type': 'application/json' } });
+  });
+
+  test('DELETE is 200 `Lambda N deleted successfully`, then 500 `lambda N not found`', async () => {
+    const name = await worker.deploy('down', SAYS('a'));
+    const remove = () => worker.call(`/registry/${name}`, { method: 'DELETE' });
+    expect(await remove()).toMatchObject({ status: 200, body: `Lambda ${name} deleted successfully` });
+    expect(await names()).not.toContain(name);
+    expect(await remove()).toMatchObject({ status: 500, body: `lambda ${name} not found\n` });
+  });
+
+  test('GET …/config is the configuration in Go’s names, 404 for an unknown one', async () => {
+    const name = await worker.deploy('config', SAYS('a'));
+    const reply = await worker.call(`/registry/${name}/config`);
+    const text = '{"Triggers":{"HTTP":[{"Method":"*"}],"Cron":null,"Kafka":null},"Environment":{},"ReuseSandbox":true}';
+    expect([reply.status, reply.body.trim()]).toEqual([200, text]);
+    expect(reply.headers['content-type']).toBe('application/json');
+    expect(await worker.call('/registry/unknown/config')).toMatchObject({ status: 404 });
+  });
+
+  test('GET …/config tells what ol.yaml says', async () => {
+    const yaml = `triggers:
+  http: [{method: PUT}]
+  cron: [{schedule: "* * * * *"}]
+  kafka:
+    - {bootstrap_servers: ["b:1"], topics: [t], auto_offset_reset: earliest}
+environment: {A: 1}
+reuse-sandbox: false
+`;
+    const name = await worker.deploy('config-full', { ...SAYS('a'), 'ol.yaml': yaml });
+    expect(JSON.parse((await worker.call(`/registry/${name}/config`)).body)).toMatchObject({
+      Triggers: {
+        HTTP: [{ Method: 'PUT' }],
+        Cron: [{ Schedule: '* * * * *' }],
+        Kafka: [{ BootstrapServers: ['b:1'], Topics: ['t'], AutoOffsetReset: 'earliest' }],
+      },
+      Environment: { A: '1' },
+      ReuseSandbox: false,
+    });
+  });
+
+  test('GET /registry/<n> is 501 `not implemented`, other methods are 405', async () => {
+    const name = await worker.deploy('get', SAYS('a'));
+    expect(await worker.call(`/registry/${name}`)).toMatchObject({ status: 501, body: 'not implemented\n' });
+    for (const method of ['PUT', 'PATCH']) {
+      expect(await worker.call(`/registry/${name}`, { method })).toMatchObject({ status: 405 });
+    }
+    expect(await worker.call('/registry/', { method: 'DELETE' })).toMatchObject({ status: 405 });
+  });
+
+  test('an invalid name is 400', async () => {
+    for (const name of ['a%20b', 'x:y']) expect(await worker.upload(name, SAYS('a'))).toMatchObject({ status: 400 });
+  });
+
+  test('what is no archive is 500 `Failed to add lambda: …`', async () => {
+    const reply = await worker.upload(worker.name('junk'), Buffer.from('junk'));
+    expect([reply.status, reply.body.startsWith('Failed to add lambda: ')]).toEqual([500, true]);
+  });
+
+  localTest('a failed upload changes nothing: no phantom in the list, old code stays', async () => {
+    const name = await worker.deploy('kept', SAYS('old'));
+    await worker.upload(name, Buffer.from('junk'));
+    await worker.upload(worker.name('phantom'), Buffer.from('junk'));
+    expect(await names()).not.toContain(worker.name('phantom'));
+    expect(await worker.invoke(name)).toMatchObject({ status: 200, body: '"old"' });
+  });
+
+  localTest('the registry directory holds <name>.tar.gz at its root, without temporary files', async () => {
+    const name = await worker.deploy('file', SAYS('a'));
+    const files = readdirSync(worker.dir.path('w/registry'));
+    expect(files).toContain(`${name}.tar.gz`);
+    expect(files.filter((file) => !/\.tar\.gz(\.attrs)?$/.test(file))).toEqual([]);
+  });
+
+  localTest('a file put into the directory runs and has a config, though the list lacks it', async () => {
+    const name = worker.name('beside');
+    writeFileSync(worker.dir.path(`w/registry/${name}.tar.gz`), await packLambda(SAYS('beside')));
+    expect(await worker.invoke(name)).toMatchObject({ status: 200, body: '"beside"' });
+    expect(await worker.call(`/registry/${name}/config`)).toMatchObject({ status: 200 });
+    expect(await names()).not.toContain(name);
+  });
+
+  test('new code is not looked for until registry_cache_ms after a pull, and then runs', async () => {
+    const name = await worker.deploy('update', SAYS('old'));
+    expect(await worker.invoke(name)).toMatchObject({ body: '"old"' });
+    const pulled = Date.now();
+    await worker.deploy('update', SAYS('new'));
+    const early = await worker.invoke(name);
+    // A machine that was busy for so long shows nothing here.
+    if (Date.now() - pulled < REGISTRY_CACHE_MS) expect(early.body).toBe('"old"');
+    await sleep(REGISTRY_CACHE_MS + 50 - (Date.now() - pulled));
+    expect(await worker.invoke(name)).toMatchObject({ status: 200, body: '"new"' });
+  });
+
+  test('a request that runs while new code arrives ends with the old code', async () => {
+    const code = (text: string) => ({
+      'f.py': `import time\n\ndef f(event):\n    time.sleep(event)\n    return "${text}" + open("/handler/data").read()\n`,
+      data: text,
+    });
+    const name = await worker.deploy('running', code('old'));
+    await worker.invoke(name, 0);
+    await worker.deploy('running', code('new'));
+    const running = worker.invoke(name, REGISTRY_CACHE_MS / 1000 + 1);
+    await sleep(REGISTRY_CACHE_MS + 200);
+    expect(await worker.invoke(name, 0)).toMatchObject({ body: '"newnew"' });
+    expect(await running).toMatchObject({ status: 200, body: '"oldold"' });
+  });
+
+  localTest('a failed pull is 500 even with old code at hand, and the next call pulls again', async () => {
+    const name = await worker.deploy('repull', SAYS('old'));
+    await worker.invoke(name);
+    writeFileSync(worker.dir.path(`w/registry/${name}.tar.gz`), 'junk');
+    await sleep(REGISTRY_CACHE_MS + 50);
+    expect(await worker.invoke(name)).toMatchObject({ status: 500 });
+    writeFileSync(worker.dir.path(`w/registry/${name}.tar.gz`), await packLambda(SAYS('mended')));
+    expect(await worker.invoke(name)).toMatchObject({ status: 200, body: '"mended"' });
+  });
+
+  test('a deleted lambda runs until registry_cache_ms ran out', async () => {
+    const name = await worker.deploy('expires', SAYS('a'));
+    await worker.invoke(name);
+    const pulled = Date.now();
+    await worker.call(`/registry/${name}`, { method: 'DELETE' });
+    const early = await worker.invoke(name);
+    if (Date.now() - pulled < REGISTRY_CACHE_MS) expect(early.status).toBe(200);
+    await sleep(REGISTRY_CACHE_MS + 50 - (Date.now() - pulled));
+    expect(await worker.invoke(name)).toMatchObject({ status: 500 });
+  });
+
+  localTest('a 405 right after an update still ends the old instances and their code', async () => {
+    const name = await worker.deploy('update-405', SAYS('old'));
+    await worker.invoke(name);
+    const dirs = () => readdirSync(worker.dir.path('w/worker/code')).filter((dir) => dir.endsWith(`-${name}`));
+    expect(dirs()).toHaveLength(1);
+    await worker.deploy('update-405', { ...SAYS('new'), 'ol.yaml': 'triggers:\n  http: [{method: GET}]\n' });
+    await sleep(REGISTRY_CACHE_MS + 50);
+    expect(await worker.invoke(name)).toMatchObject({ status: 405 });
+    await until('old code is gone', () => dirs().length === 1);
+    expect(await worker.call(`/run/${name}`)).toMatchObject({ status: 200, body: '"new"' });
+  });
+
+  localTest('a registry that cannot be read is 500 and no crash', async () => {
+    const name = worker.name('dir-instead');
+    const path = worker.dir.path(`w/registry/${name}.tar.gz`);
+    rmSync(path, { force: true });
+    expect(existsSync(path)).toBe(false);
+    expect(await worker.invoke(name)).toMatchObject({ status: 500 });
+    expect(await worker.call('/status')).toMatchObject({ status: 200 });
+  });
+}

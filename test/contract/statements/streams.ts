@@ -1,0 +1,204 @@
+/** Contract, section 1: bodies that stream, large bodies, clients that leave, timeouts. */
+import type { IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import { localTest, replyOf, sleep, until, type LiveWorker } from '../../support/live-worker';
+
+const SINK = `import hashlib
+
+async def app(scope, receive, send):
+    digest, size = hashlib.md5(), 0
+    while True:
+        message = await receive()
+        chunk = message.get("body", b"")
+        digest.update(chunk)
+        size += len(chunk)
+        if not message.get("more_body"):
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": f"{size} {digest.hexdigest()}".encode()})
+`;
+
+const SOURCE = `CHUNK = b"x" * 65536
+
+def wsgi(environ, start_response):
+    count = int(environ["QUERY_STRING"])
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    for _ in range(count):
+        yield CHUNK
+`;
+
+/** Answers at once with what ASGI or a generator yields, and sleeps then. */
+const SLOW = `import asyncio
+
+async def app(scope, receive, send):
+    before, after = [float(x) for x in scope["query_string"].decode().split("+")]
+    await asyncio.sleep(before)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"first", "more_body": True})
+    await asyncio.sleep(after)
+    await send({"type": "http.response.body", "body": b"last"})
+`;
+
+const MB = 1 << 20;
+const LARGE_MB = 100;
+/** Node's own buffers and garbage; the body is larger by far. */
+const FLAT_MB = 70;
+
+export function streamStatements(worker: LiveWorker): void {
+  let sink: string;
+  let slow: string;
+  const wsgiYaml = 'environment:\n  OL_WSGI_ENTRY: wsgi\n';
+
+  beforeAll(async () => {
+    sink = await worker.deploy('sink', { 'f.py': SINK });
+    slow = await worker.deploy('slow', { 'f.py': SLOW, 'ol.yaml': 'limits:\n  runtime_sec: 1\n' });
+  });
+
+  /** Sends `mb` megabytes, with a declared length or chunked. */
+  async function send(mb: number, declared: boolean): Promise<string> {
+    const request = worker.open(`/run/${sink}`, {
+      method: 'POST',
+      headers: declared ? { 'content-length': mb * MB } : {},
+    });
+    const reply = replyOf(request);
+    const chunk = Buffer.alloc(MB / 4, 'y');
+    for (let i = 0; i < mb * 4; i++) if (!request.write(chunk)) await once(request, 'drain');
+    request.end();
+    return (await reply).body;
+  }
+
+  async function responseOf(path: string): Promise<IncomingMessage> {
+    const request = worker.open(path);
+    request.end();
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    return response;
+  }
+
+  test('a chunked request body arrives whole', async () => {
+    expect(await send(1, false)).toMatch(/^1048576 /);
+    const echo = await worker.deploy('echo-chunked', 'echo');
+    const request = worker.open(`/run/${echo}`, { method: 'POST', headers: { 'transfer-encoding': 'chunked' } });
+    const reply = replyOf(request);
+    request.write('{"a"');
+    await sleep(20);
+    request.end(':1}');
+    expect(JSON.parse((await reply).body)).toEqual({ a: 1 });
+  });
+
+  test('WSGI reads a chunked request body', async () => {
+    const name = await worker.deploy('wsgi-chunked', 'wsgi');
+    const request = worker.open(`/run/${name}`, { method: 'POST', headers: { 'transfer-encoding': 'chunked' } });
+    const reply = replyOf(request);
+    request.write('one ');
+    request.end('two');
+    expect(JSON.parse((await reply).body)).toMatchObject({ body: 'one two' });
+  });
+
+  test('WSGI without Content-Length ends as soon as it is complete', async () => {
+    const name = await worker.deploy('wsgi', 'wsgi');
+    const start = Date.now();
+    const reply = await worker.invoke(name, 'x');
+    expect(reply.status).toBe(200);
+    expect(JSON.parse(reply.body)).toMatchObject({ REQUEST_METHOD: 'POST', body: '"x"' });
+    expect(Date.now() - start).toBeLessThan(8000);
+  });
+
+  test('responses are streamed as they are produced: server-sent events arrive one by one', async () => {
+    const name = await worker.deploy('sse', 'sse');
+    const response = await responseOf(`/run/${name}?count=4&ms=150`);
+    expect(response.headers['content-type']).toBe('text/event-stream');
+    const times: number[] = [];
+    let text = '';
+    for await (const chunk of response) {
+      times.push(Date.now());
+      text += String(chunk);
+    }
+    expect(text.match(/^data: /gm)).toHaveLength(4);
+    expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThan(250);
+  });
+
+  localTest(`${LARGE_MB} MB go in and come out in flat memory of the worker`, async () => {
+    const code = { 'f.py': SOURCE, 'ol.yaml': wsgiYaml };
+    const source = await worker.deploy('source', code);
+    await send(4, true);
+    const before = worker.rssMb;
+    let most = before;
+    const watch = setInterval(() => (most = Math.max(most, worker.rssMb)), 20);
+    try {
+      expect(await send(LARGE_MB, true)).toMatch(new RegExp(`^${LARGE_MB * MB} `));
+      expect(await send(LARGE_MB, false)).toMatch(new RegExp(`^${LARGE_MB * MB} `));
+      let bytes = 0;
+      for await (const chunk of await responseOf(`/run/${source}?${LARGE_MB * 16}`)) bytes += (chunk as Buffer).length;
+      expect(bytes).toBe(LARGE_MB * MB);
+    } finally {
+      clearInterval(watch);
+    }
+    expect(most - before).toBeLessThan(FLAT_MB);
+  });
+
+  localTest('a client that reads slowly holds the lambda back, not the worker’s memory', async () => {
+    const source = await worker.deploy('source-slow', { 'f.py': SOURCE, 'ol.yaml': wsgiYaml });
+    const response = await responseOf(`/run/${source}?${LARGE_MB * 16}`);
+    const before = worker.rssMb;
+    await sleep(700);
+    expect(worker.rssMb - before).toBeLessThan(FLAT_MB);
+    response.destroy();
+  });
+
+  localTest('a client that disconnects cancels: its sandbox ends', async () => {
+    const name = await worker.deploy('forever', {
+      'f.py': 'import time\n\ndef f(event):\n    time.sleep(25 if event else 0)\n    return 1\n',
+    });
+    await worker.invoke(name, 0);
+    const sandboxes = async () => (await worker.call('/debug')).body.split(`-${name}\n`).length - 1;
+    const request = worker.open(`/run/${name}`, { method: 'POST' });
+    request.on('error', () => undefined);
+    request.end('1');
+    await sleep(150);
+    expect(await sandboxes()).toBeGreaterThan(0);
+    request.destroy();
+    await until('no sandbox serves it any more', async () => (await sandboxes()) === 0, 8000);
+    expect(await worker.invoke(name, 0)).toMatchObject({ status: 200, body: '1' });
+  });
+
+  localTest('a client that leaves in the middle of its upload ends only its own request', async () => {
+    const request = worker.open(`/run/${sink}`, { method: 'POST', headers: { 'content-length': MB } });
+    request.on('error', () => undefined);
+    request.write(Buffer.alloc(MB / 2));
+    await sleep(50);
+    request.destroy();
+    expect(await send(1, true)).toMatch(/^1048576 /);
+  });
+
+  localTest('a timeout before the headers is 502 `RoundTrip failed: …`, and the sandbox is destroyed', async () => {
+    const start = Date.now();
+    const { status, body } = await worker.call(`/run/${slow}?9+0`);
+    expect(Date.now() - start).toBeLessThan(7000);
+    expect(status).toBe(502);
+    expect(body).toContain(`RoundTrip failed: Get "http://root/run/${slow}?9+0": context deadline exceeded`);
+    expect(body).toContain('\n\nSandbox State: ');
+    expect((await worker.call('/debug')).body).not.toContain(`-${slow}\n`);
+    expect(await worker.call(`/run/${slow}?0+0`)).toMatchObject({ status: 200, body: 'firstlast' });
+  });
+
+  localTest('a timeout after the headers appends `reading lambda response failed: …` to the body', async () => {
+    const { status, body } = await worker.call(`/run/${slow}?0+9`);
+    expect(status).toBe(200);
+    expect(body).toMatch(/^firstreading lambda response failed: context deadline exceeded/);
+    expect(await worker.call(`/run/${slow}?0+0`)).toMatchObject({ status: 200, body: 'firstlast' });
+  });
+
+  test('a crash after the headers appends `reading lambda response failed: …` to the body', async () => {
+    const code = `import os
+
+def wsgi(environ, start_response):
+    start_response("200 OK", [])
+    yield b"x" * 100000
+    os._exit(1)
+`;
+    const name = await worker.deploy('crash-late', { 'f.py': code, 'ol.yaml': wsgiYaml });
+    const { status, body } = await worker.invoke(name);
+    expect(status).toBe(200);
+    expect(body).toMatch(/^x+reading lambda response failed: /);
+  });
+}

@@ -1,0 +1,204 @@
+/**
+ * The worker that the contract tests talk to: one that a suite starts through the CLI in a temporary directory, or the
+ * one at ARGYLE_CONTRACT_URL (the original, for example). Tests of what can't be seen from outside run in the first
+ * case only.
+ */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import * as http from 'node:http';
+import { createConnection } from 'node:net';
+import { deploy, packLambda, type LambdaSource } from './deploy';
+import { startTestMirror, type TestMirror } from './mirror';
+import { freePort, OlDir } from './ol';
+import { whyNotPrivileged } from './privileged';
+
+const REMOTE = process.env['ARGYLE_CONTRACT_URL'];
+
+/** How long the registry's answers count as current: short here, the original's default elsewhere. */
+export const REGISTRY_CACHE_MS = REMOTE === undefined ? 1000 : 5000;
+
+const ALONE = REMOTE === undefined ? whyNotPrivileged() : undefined;
+const MUST_WORK = process.env['ARGYLE_MUST_WORK'] === '1';
+
+/** `describe` for the contract; skipped on a machine that can't run a worker, unless ARGYLE_MUST_WORK=1. */
+export function describeContract(name: string, body: () => void): void {
+  if (ALONE === undefined || MUST_WORK) describe(name, body);
+  else describe.skip(`${name} (${ALONE})`, body);
+}
+
+/** `test` for statements about files, settings or processes of the worker, which a remote one does not show. */
+export const localTest = REMOTE === undefined ? test : test.skip;
+
+export interface Reply {
+  status: number;
+  headers: http.IncomingHttpHeaders;
+  /** Names and values as they came, duplicates kept. */
+  rawHeaders: string[];
+  body: string;
+  bytes: Buffer;
+}
+
+export interface CallOptions extends Omit<http.RequestOptions, 'path' | 'host' | 'port'> {
+  body?: string | Buffer;
+}
+
+export interface LiveOptions {
+  /** Changes to config.json; values that are objects replace those of the file key by key. */
+  config?: Record<string, unknown>;
+  /** Serves the project's own packages and has the worker install from there. */
+  mirror?: boolean;
+}
+
+export class LiveWorker {
+  private readonly prefix = `c${randomBytes(3).toString('hex')}-`;
+  private dirOfWorker: OlDir | undefined;
+  private testMirror: TestMirror | undefined;
+  url = '';
+
+  async start(options: LiveOptions): Promise<void> {
+    if (REMOTE !== undefined) {
+      this.url = REMOTE.replace(/\/$/, '');
+      return;
+    }
+    const port = await freePort();
+    const dir = new OlDir();
+    this.dirOfWorker = dir;
+    this.url = `http://127.0.0.1:${port}`;
+    if (options.mirror === true) this.testMirror = await startTestMirror();
+    const init = await dir.ol(['worker', 'init', '-p', 'w']);
+    if (init.code !== 0) throw new Error(`init: ${init.err}`);
+    const file = dir.json('w/config.json');
+    const changes: Record<string, unknown> = {
+      registry_cache_ms: REGISTRY_CACHE_MS,
+      ...(this.testMirror === undefined ? {} : { pip_mirror: this.testMirror.url }),
+      ...options.config,
+    };
+    for (const [key, value] of Object.entries(changes)) {
+      const old = file[key];
+      const merge = isGroup(old) && isGroup(value);
+      file[key] = merge ? { ...old, ...value } : value;
+    }
+    dir.configure(file);
+    const up = await dir.ol(['worker', 'up', '-p', 'w', '-d', '-o', `worker_port=${port}`]);
+    if (up.code !== 0) throw new Error(`the worker did not start: ${up.err}\n${dir.read('w/worker.out')}`);
+  }
+
+  async stop(): Promise<void> {
+    await this.dirOfWorker?.dispose();
+    await this.testMirror?.close();
+  }
+
+  /** The directory in which `ol` runs; the worker's own is `w` in it. */
+  get dir(): OlDir {
+    if (this.dirOfWorker === undefined) throw new Error('the worker is not ours');
+    return this.dirOfWorker;
+  }
+
+  get pid(): number {
+    return Number(this.dir.read('w/worker/worker.pid'));
+  }
+
+  /** Resident memory of the worker, MB. */
+  get rssMb(): number {
+    const kb = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1];
+    return Number(kb) / 1024;
+  }
+
+  /** A name that no other suite uses. */
+  name(name: string): string {
+    return this.prefix + name;
+  }
+
+  /** Uploads a function under name() of it, and returns that. */
+  deploy(name: string, source: LambdaSource): Promise<string> {
+    return deploy(this.url, source, this.name(name));
+  }
+
+  /** Uploads whatever it is given under a name as it stands. */
+  async upload(name: string, source: LambdaSource | Buffer): Promise<Reply> {
+    const body = Buffer.isBuffer(source) ? source : await packLambda(source);
+    return this.call(`/registry/${name}`, { method: 'POST', body });
+  }
+
+  /** Starts one request on a connection of its own: the path goes out as it stands, redirects are not followed. */
+  open(path: string, options: http.RequestOptions = {}): http.ClientRequest {
+    const { hostname, port } = new URL(this.url);
+    return http.request({ host: hostname, port, path, agent: false, ...options });
+  }
+
+  call(path: string, options: CallOptions = {}): Promise<Reply> {
+    const { body, ...rest } = options;
+    const request = this.open(path, { ...(body === undefined ? {} : { method: 'POST' }), ...rest });
+    const answer = replyOf(request);
+    request.end(body);
+    return answer;
+  }
+
+  /** POSTs an event to a function. */
+  invoke(path: string, event?: unknown, options: CallOptions = {}): Promise<Reply> {
+    const body = event === undefined ? {} : { body: JSON.stringify(event) };
+    return this.call(`/run/${path}`, { method: 'POST', ...body, ...options });
+  }
+
+  /** Writes these lines as a request and returns all that comes back until the worker closes the connection. */
+  raw(lines: readonly string[], body = ''): Promise<string> {
+    const { hostname, port } = new URL(this.url);
+    return new Promise((resolve, reject) => {
+      const socket = createConnection(Number(port), hostname);
+      let text = '';
+      socket.setEncoding('latin1');
+      socket.on('data', (chunk: string) => (text += chunk));
+      socket.on('error', reject);
+      socket.on('close', () => {
+        resolve(text);
+      });
+      socket.write(`${lines.join('\r\n')}\r\n\r\n${body}`);
+    });
+  }
+
+  async stats(): Promise<Record<string, number>> {
+    return JSON.parse((await this.call('/stats')).body) as Record<string, number>;
+  }
+}
+
+function isGroup(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The whole response to a request that was begun. */
+export function replyOf(request: http.ClientRequest): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    request.on('error', reject);
+    request.on('response', (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => {
+        const { statusCode = 0, headers, rawHeaders } = response;
+        const bytes = Buffer.concat(chunks);
+        resolve({ status: statusCode, headers, rawHeaders, bytes, body: bytes.toString('utf8') });
+      });
+    });
+  });
+}
+
+/** Has a worker run while the tests of this `describe` do. */
+export function liveWorker(options: LiveOptions = {}): LiveWorker {
+  const worker = new LiveWorker();
+  beforeAll(() => worker.start(options), 60_000);
+  afterAll(() => worker.stop(), 60_000);
+  return worker;
+}
+
+/** Waits until something holds. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 15_000): Promise<void> {
+  const end = Date.now() + timeoutMs;
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
+    await sleep(20);
+  }
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
