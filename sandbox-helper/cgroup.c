@@ -38,9 +38,10 @@ static int put_number(int dir_fd, const char *path, uint64_t number, const char 
 
 static ssize_t get(int dir_fd, const char *path, char *text, size_t size) {
   SCOPED int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-  text[n > 0 ? n : 0] = 0;
-  return n;
+  ssize_t n = -1, got = 0; /* the kernel gives a long list in parts */
+  while (fd >= 0 && (n = read(fd, text + got, size - 1 - (size_t)got)) > 0) got += n;
+  text[got] = 0;
+  return n < 0 ? -1 : got;
 }
 
 /* The number after `key ` in a flat keyed file, or the whole file's when key is NULL. */
@@ -263,6 +264,50 @@ int cgroup_join_v1(struct session *s, unsigned p, const char *name, pid_t pid) {
     if (s->pool[p].v1_fd[c] >= 0 &&
         put_number(s->pool[p].v1_fd[c], slot_file(name, "cgroup.procs"), (uint64_t)pid, "0") < 0)
       return fault_sys(AG_ST_CGROUP, controller_name[c]);
+  return 0;
+}
+
+/* A guest with more processes than fit here, or found outside so often, is a fork bomb. */
+#define PROCS_TEXT 65536
+#define MAX_JOIN_PASSES 100
+
+static bool has_line(const char *text, const char *line) {
+  size_t n = strlen(line);
+  for (const char *at = text; (at = strstr(at, line)); at += n)
+    if ((at == text || at[-1] == '\n') && at[n] == '\n') return true;
+  return false;
+}
+
+/* Moves what is in `pids`, the v2 list, and not yet in one v1 cgroup. Returns how many, -1 on failure. */
+static int move_missing(int v1_fd, const char *path, const char *pids) {
+  static char inside[PROCS_TEXT];
+  int moved = 0;
+  if (get(v1_fd, path, inside, sizeof inside) < 0) return -1;
+  for (const char *end; (end = strchr(pids, '\n')); pids = end + 1) {
+    char pid[16];
+    snprintf(pid, sizeof pid, "%.*s", (int)(end - pids), pids);
+    if (has_line(inside, pid)) continue;
+    if (put(v1_fd, path, pid) < 0 && errno != ESRCH) return -1;
+    moved++;
+  }
+  return moved;
+}
+
+/* Brings every process of a slot into its v1 cgroups. What is forked by one that is inside is born
+ * inside, so a pass that finds none outside ends it. */
+int cgroup_join_v1_all(struct session *s, unsigned p, const char *name) {
+  static char pids[PROCS_TEXT];
+  const char *path = slot_file(name, "cgroup.procs");
+  for (int pass = 0, moved = 1; moved; pass++) {
+    if (pass) nap_ms(1); /* what is just exiting is still listed, and cannot be moved */
+    if (pass == MAX_JOIN_PASSES || get(s->pool[p].v2_fd, path, pids, sizeof pids) >= PROCS_TEXT - 1) return -1;
+    moved = 0;
+    for (int c = 0; c < CTL_COUNT; c++) {
+      int more = s->pool[p].v1_fd[c] < 0 ? 0 : move_missing(s->pool[p].v1_fd[c], path, pids);
+      if (more < 0) return -1;
+      moved += more;
+    }
+  }
   return 0;
 }
 

@@ -181,7 +181,7 @@ static bool handle_event(struct session *s, const struct epoll_event *e) {
       if (s->slot[id].link_fd >= 0) zygote_answered(s, id);
       return true;
     case WATCH_JOB:
-      tree_job_ended(s, id);
+      job_ended(s, id);
       return true;
     case WATCH_SIGNAL:
       return false;
@@ -218,6 +218,7 @@ int main(int argc, char **argv) {
     if (n < 0 && errno != EINTR) break;
     for (int i = 0; i < n && alive; i++) alive = handle_event(s, &events[i]);
     if (s->busy) slots_tick(s);
+    joins_start(s);
   }
   cgroup_stop(s);
   return events_broken ? AG_ST_EVENTS : 0;

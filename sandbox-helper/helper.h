@@ -9,6 +9,7 @@
  *   worker           caller             none                                            host
  *   helper           root               a reduced capability set, no_new_privs          own mount namespace
  *   remover          root               CAP_DAC_OVERRIDE, CAP_FOWNER                    same, one job, then exits
+ *   joiner           root               none                                            cgroups, then exits
  *   fresh guest      sandbox uid        none; user/pid/ipc/uts namespaces, seccomp      its slot's root
  *   zygote           sandbox uid        SYS_CHROOT+SYS_ADMIN inside its user namespace  its slot's root
  *   forked guest     sandbox uid        none; pid/ipc namespaces, seccomp twice         its slot's root
@@ -162,6 +163,7 @@ int cgroup_make(struct session *s, unsigned pool, const char *name, const uint64
 int cgroup_limits(struct session *s, unsigned pool, const char *name, const uint64_t limits[8]);
 int cgroup_open(struct session *s, unsigned pool, const char *name);
 int cgroup_join_v1(struct session *s, unsigned pool, const char *name, pid_t pid);
+int cgroup_join_v1_all(struct session *s, unsigned pool, const char *name);
 pid_t cgroup_first_pid(struct session *s, unsigned pool, const char *name);
 int cgroup_freeze(struct session *s, unsigned pool, const char *name, bool frozen);
 int cgroup_kill(struct session *s, unsigned pool, const char *name);
@@ -197,7 +199,16 @@ void zygote_lost(struct session *s, uint32_t id);
 
 /* tree.c */
 int tree_remove_job(struct session *s, uint64_t seq, unsigned area, const char *name);
-void tree_job_ended(struct session *s, uint32_t job);
+
+/* jobs.c */
+enum job { JOB_JOIN = 0, JOB_REMOVE = 1 };
+typedef void job_end(struct session *s, uint64_t tag, int status);
+int job_fork(struct session *s, enum job kind, const int fds[], int nfds, uint64_t caps, job_end *ended, uint64_t tag);
+void job_ended(struct session *s, uint32_t job);
+
+/* join.c */
+int join_later(struct session *s, uint32_t id);
+void joins_start(struct session *s);
 
 /* helper.c */
 enum watch { WATCH_CONTROL = 1, WATCH_PID = 2, WATCH_LINK = 3, WATCH_JOB = 4, WATCH_SIGNAL = 5 };

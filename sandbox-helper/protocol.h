@@ -138,6 +138,7 @@ enum ag_stage {
   AG_ST_KILL = 21,
   AG_ST_REMOVE = 22,
   AG_ST_EVENTS = 23, /* the completion pipe is broken */
+  AG_ST_JOB = 24,    /* a child process of the helper, for slow work */
   /* exit codes of a guest that could not be set up, 30 and up */
   AG_ST_GUEST_NS = 30,
   AG_ST_GUEST_ROOT = 31,

@@ -10,12 +10,6 @@
 
 #define MAX_DEPTH 64     /* each level holds one descriptor; what lies deeper is moved up first */
 #define MAX_PASSES 10000 /* over the tree's root, for what was moved up */
-#define MAX_JOBS 16
-
-static struct {
-  int pid_fd;
-  uint64_t seq;
-} jobs[MAX_JOBS]; /* seq 0: free */
 
 static int open_same_mount(int dir_fd, const char *name) {
   struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW,
@@ -51,54 +45,28 @@ static int remove_depth(int top_fd, int dir_fd, const char *name, int depth) {
   return failed ? -1 : unlinkat(dir_fd, name, AT_REMOVEDIR);
 }
 
-/* The remover's life, in a process of its own: it keeps one descriptor and two capabilities. */
-#define KEEP (1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER)
-__attribute__((noreturn)) static void remover(int area_fd, const char *name) {
-  errno = 0;
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && dup2(area_fd, 0) == 0 && syscall(SYS_close_range, 3u, ~0u, 0u) == 0 &&
-      priv_bound(KEEP) == 0 && priv_keep(KEEP, false) == 0 && remove_depth(-1, 0, name, 0) == 0)
-    _exit(0);
-  _exit(errno == 0 || errno > 254 ? 255 : errno);
+static void removed(struct session *s, uint64_t seq, int status) {
+  int result = 0;
+  (void)s;
+  if (status < 0) {
+    result = fault(AG_E_SYS, AG_ST_REMOVE, "the remover was killed");
+  } else if (status == ENOENT) {
+    result = fault(AG_E_NOENT, AG_ST_REMOVE, "no such tree");
+  } else if (status) {
+    errno = status;
+    result = fault_sys(AG_ST_REMOVE, "remove tree");
+  }
+  reply(seq, 0, result, NULL);
 }
 
 int tree_remove_job(struct session *s, uint64_t seq, unsigned area, const char *name) {
   int area_fd = area == AG_AREA_PACKAGES ? s->packages_fd : area == AG_AREA_CODE ? s->code_fd : -1;
-  uint32_t job = 0;
+  const uint64_t caps = 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER;
   if (area_fd < 0) return fault(AG_E_BADREQ, AG_ST_REMOVE, "area");
   if (!name_is_component(name)) return fault(AG_E_BADREQ, AG_ST_REMOVE, "name");
-  while (job < MAX_JOBS && jobs[job].seq) job++;
-  if (job == MAX_JOBS) return fault(AG_E_LIMIT, AG_ST_REMOVE, "too many removals at once");
-  pid_t pid = fork();
-  if (pid < 0) return fault_sys(AG_ST_REMOVE, "fork");
-  if (pid == 0) remover(area_fd, name);
-  SCOPED int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-  if (pid_fd < 0 || watch_fd(s, pid_fd, WATCH_JOB, job) < 0) {
-    int ok = fault_sys(AG_ST_REMOVE, "pidfd_open");
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    return ok;
-  }
-  jobs[job].pid_fd = take_fd(&pid_fd);
-  jobs[job].seq = seq;
-  return 0;
-}
-
-void tree_job_ended(struct session *s, uint32_t job) {
-  siginfo_t info = {0};
-  if (job >= MAX_JOBS || waitid((idtype_t)P_PIDFD, (id_t)jobs[job].pid_fd, &info, WEXITED | WNOHANG) < 0 ||
-      !info.si_pid)
-    return;
-  unwatch_fd(s, &jobs[job].pid_fd);
-  uint64_t seq = jobs[job].seq;
-  jobs[job].seq = 0;
-  int result = 0;
-  if (info.si_code != CLD_EXITED) {
-    result = fault(AG_E_SYS, AG_ST_REMOVE, "the remover was killed");
-  } else if (info.si_status == ENOENT) {
-    result = fault(AG_E_NOENT, AG_ST_REMOVE, "no such tree");
-  } else if (info.si_status) {
-    errno = info.si_status;
-    result = fault_sys(AG_ST_REMOVE, "remove tree");
-  }
-  reply(seq, 0, result, NULL);
+  int job = job_fork(s, JOB_REMOVE, &area_fd, 1, caps, removed, seq);
+  if (job <= 0) return job;
+  errno = 0;
+  if (remove_depth(-1, 0, name, 0) == 0) _exit(0);
+  _exit(errno == 0 || errno > 254 ? 255 : errno);
 }

@@ -58,7 +58,7 @@ static void finish(struct session *s, uint32_t id, int result) {
   slot_answer(s, id, result, (const uint64_t[8]){(uint64_t)s->slot[id].pid});
 }
 
-/* Finds the newborn by its cgroup and admits it to the v1 cgroups. */
+/* Finds the newborn by its cgroup and lets it go; v1 cgroups are joined meanwhile (join.c). */
 static int adopt(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   pid_t pid = cgroup_first_pid(s, slot->pool, slot->name);
@@ -67,8 +67,7 @@ static int adopt(struct session *s, uint32_t id) {
   /* The number may have been reused between reading and opening; in the cgroup still, it was not. */
   if (pid_fd < 0 || cgroup_first_pid(s, slot->pool, slot->name) != pid)
     return fault(AG_E_ZYGOTE, AG_ST_FORK, "the newborn died");
-  if (cgroup_join_v1(s, slot->pool, slot->name, pid) < 0 || slot_started(s, id, take_fd(&pid_fd), pid, false) < 0)
-    return -1;
+  if (slot_started(s, id, take_fd(&pid_fd), pid, false) < 0 || join_later(s, id) < 0) return -1;
   return slot->park ? 0 : slot_go(s, id, "");
 }
 

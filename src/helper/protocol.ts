@@ -79,6 +79,7 @@ export const Stage = {
   KILL: 21,
   REMOVE: 22,
   EVENTS: 23,
+  JOB: 24,
   GUEST_NS: 30,
   GUEST_ROOT: 31,
   GUEST_PRIV: 32,

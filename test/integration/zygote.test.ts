@@ -1,3 +1,5 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Rig, call, until, whyNoHelper, type RigOptions } from '../support/sandbox-rig';
 import type { Sandbox } from '../../src/sandbox/types';
 
@@ -11,6 +13,26 @@ const TREE = {
   children: [{ packages: ['alpha'], children: [{ packages: ['beta'], children: [] }] }],
 };
 const MANY_THREADS = 'import threading, time\nthreading.Thread(target=time.sleep, args=(3600,), daemon=True).start()\n';
+
+/** Processes of the cgroups that a process is in: the v2 one, and those of the controllers that v1 still has. */
+function processesBesides(pid: number): number[][] {
+  const lines = readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().split('\n').reverse();
+  const hybrid = existsSync('/sys/fs/cgroup/unified');
+  return lines.flatMap((line) => {
+    const [, controllers = '', path = ''] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    const limits = controllers.split(',').find((name) => ['memory', 'pids', 'cpu'].includes(name));
+    if (controllers !== '' && limits === undefined) return [];
+    const mount = controllers === '' ? (hybrid ? 'unified' : '') : (limits ?? '');
+    const text = readFileSync(join('/sys/fs/cgroup', mount, path, 'cgroup.procs'), 'utf8');
+    return [
+      text
+        .trim()
+        .split('\n')
+        .map(Number)
+        .sort((a, b) => a - b),
+    ];
+  });
+}
 
 async function ahead(sandbox: Sandbox): Promise<string[]> {
   const { status, body } = await call(sandbox);
@@ -58,6 +80,26 @@ real('zygotes with the real helper', () => {
       ['alpha==1.1', '', ['alpha==1.1']],
       ['alpha==1.1,beta==2.1', 'alpha==1.1', ['beta==2.1']],
     ]);
+  });
+
+  it('have their leaves, and all that these start at once, under limits of their own', async () => {
+    await start({ mode: 'tree', spares: 1 });
+    const forks =
+      'import os, time\nfor _ in range(5):\n    if os.fork() == 0:\n        time.sleep(60)\n        os._exit(0)\n';
+    const spec = rig.leaf(forks + USES());
+    const forked = await rig.zygotes.provider.create(spec);
+    await until('a spare', () => rig.zygotes.groups.get('')?.processes[0]?.spares?.size === 1);
+    const spare = await rig.zygotes.provider.create(spec);
+    expect([forked.start, spare.start]).toEqual(['fork', 'spare']);
+    for (const sandbox of [forked, spare]) {
+      await ahead(sandbox);
+      // On hybrid hosts memory, pids and cpu are joined while the guest runs already.
+      await until('all in one place', () => {
+        const [v2, ...limited] = processesBesides(sandbox.pid);
+        return v2?.length === 6 && limited.every((pids) => pids.join() === v2.join());
+      });
+      expect((await sandbox.usage()).pids).toBe(6);
+    }
   });
 
   it('serve nobody who did not ask for all that they imported', async () => {
