@@ -1,10 +1,14 @@
 """Describes a table with a package of the project's own mirror: needs no outside package index."""
 
-import argyle_sample_frame
+import sys
+
+FROM_ZYGOTE = "argyle_sample_frame" in sys.modules  # a zygote had it before this function came
+
+import argyle_sample_frame  # noqa: E402
 
 DEFAULT = {"City": ["Oslo", "Rome", "Oslo"], "Sold": [3, 5, 4]}
 
 
 def f(event):
     table = argyle_sample_frame.Frame(event.get("columns", DEFAULT))
-    return table.group_by(event.get("by", "city"))
+    return {"from_zygote": FROM_ZYGOTE, "rows": table.group_by(event.get("by", "city"))}
