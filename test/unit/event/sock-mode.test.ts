@@ -1,0 +1,28 @@
+import { isMistyped, parseCreate } from '../../../src/event/sock-mode';
+
+const mistyped = (body: unknown): boolean => {
+  try {
+    parseCreate(JSON.stringify(body));
+    return false;
+  } catch (thrown) {
+    return isMistyped(thrown);
+  }
+};
+
+describe('the body of /create', () => {
+  it('has defaults for all but code', () => {
+    expect(parseCreate('{"code":"/x"}')).toEqual({ code: '/x', leaf: true, parent: '', pkgs: [], runtime: 'python' });
+  });
+
+  it.each([{}, { code: 1 }, { code: '', leaf: 1 }, { code: '', pkgs: [1] }, { code: '', runtime: 2 }])(
+    'is mistyped: %j',
+    (body) => {
+      expect(mistyped(body)).toBe(true);
+    },
+  );
+
+  it.each(['', '[]', 'null', '{"code":"x","runtime":"wasm"}'])('is an ordinary error: %s', (body) => {
+    expect(() => parseCreate(body)).toThrow();
+    if (body !== '') expect(mistyped(JSON.parse(body))).toBe(false);
+  });
+});
