@@ -3,10 +3,13 @@
  * CLI, or any other at ARGYLE_CONTRACT_URL.
  */
 import { describeContract, liveWorker } from '../support/live-worker';
+import { faultStatements } from './statements/faults';
 import { headerStatements } from './statements/headers';
+import { packageStatements } from './statements/packages';
 import { pathStatements } from './statements/paths';
 import { registryStatements } from './statements/registry';
 import { runStatements } from './statements/run';
+import { statsStatements } from './statements/stats';
 import { streamStatements } from './statements/streams';
 import { yamlStatements } from './statements/ol-yaml';
 
@@ -21,6 +24,9 @@ describeContract('contract', () => {
     '1 bodies': streamStatements,
     '4 ol.yaml': yamlStatements,
     '5 registry': registryStatements,
+    '6 packages': packageStatements,
+    '8 statistics': statsStatements,
+    '9 faults': faultStatements,
   };
   for (const [title, statements] of Object.entries(sections)) {
     describe(title, () => {
