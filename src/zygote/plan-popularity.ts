@@ -8,6 +8,8 @@ import type { PinKey, ZygoteAction } from './types';
 
 /** Shortest time between two looks, ms. A look computes for some ms, and zygotes take some hundred to make. */
 const TICK_MS = 2000;
+/** A look computes on the event loop: the pause after it is at least this many times as long, so 2 % at most. */
+const PAUSE_PER_LOOK = 50;
 /** First look after something new was asked for, ms: soon, so that the second cold start may find a zygote. */
 const SOON_MS = 200;
 /** Looks without anything having been asked for, so that unused zygotes go, ms. */
@@ -27,6 +29,7 @@ export class PopularityPlanner {
   private readonly requirements = new Map<PinKey, readonly string[]>();
   private timer: NodeJS.Timeout | undefined;
   private lastMs = 0;
+  private lookMs = 0;
   private dueMs = Infinity;
 
   constructor(private readonly options: PopularityPlannerOptions) {}
@@ -46,7 +49,8 @@ export class PopularityPlanner {
 
   /** Something was asked for: looks again soon. */
   poke(): void {
-    this.arm(Math.max(SOON_MS, this.lastMs + TICK_MS - Date.now()));
+    const pauseMs = Math.max(TICK_MS, PAUSE_PER_LOOK * this.lookMs);
+    this.arm(Math.max(SOON_MS, this.lastMs + pauseMs - Date.now()));
   }
 
   start(): void {
@@ -62,7 +66,9 @@ export class PopularityPlanner {
   tick(): void {
     const { tracker, groups, budgetMb } = this.options;
     this.lastMs = Date.now();
+    const startMs = performance.now();
     const { actions } = tracker.tick(this.lastMs, budgetMb, groups.live());
+    this.lookMs = performance.now() - startMs;
     for (const action of actions) this.carryOut(action);
   }
 
