@@ -107,7 +107,7 @@ install: build ## install for everyone (as root): PREFIX=/usr/local GROUP=argyle
 	@[ "$$(id -u)" = 0 ] || { echo 'make install must run as root' >&2; exit 1; }
 	getent group $(GROUP) >/dev/null || groupadd --system $(GROUP)
 	install -d -m 755 $(LIBEXEC) $(dir $(CONF))
-	cp -r --no-preserve=ownership dist node_modules package.json bin $(LIBEXEC)/
+	cp -r --no-preserve=ownership dist node_modules package.json bin configs $(LIBEXEC)/
 	install -m 644 build/libargyle.so $(LIBEXEC)/
 	rm -rf $(LIBEXEC)/guest && cp -r --no-preserve=ownership build/guest $(LIBEXEC)/guest
 	chmod -R u=rwX,go=rX $(LIBEXEC)
