@@ -150,7 +150,7 @@ enum ag_stage {
 /* helper <-> guest, on AG_GUEST_LINK_FD. Fixed size, never larger. */
 enum ag_link_op {
   AG_LINK_GO = 1,    /* helper -> guest: admitted and bound; accept and serve */
-  AG_LINK_FORK = 2,  /* helper -> zygote, fds: root dir, cgroup dir, listen, log, child's link */
+  AG_LINK_FORK = 2,  /* helper -> zygote, fds: root dir, cgroup dir, listen, log, child's link; result: 1 to park */
   AG_LINK_FORKED = 3 /* zygote -> helper: result is 0 or -errno */
 };
 #define AG_LINK_FORK_FDS 5

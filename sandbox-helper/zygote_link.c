@@ -12,7 +12,7 @@
 static uint64_t ticket(uint32_t id, uint64_t seq) { return (seq & 0xffffffffu) << 32 | id; }
 
 static int send_fork(int zygote_link, const struct slot *slot, uint64_t number, int root, int cgroup, int child_link) {
-  struct ag_link_msg order = {.op = AG_LINK_FORK, .role = slot->role, .seq = number};
+  struct ag_link_msg order = {.op = AG_LINK_FORK, .role = slot->role, .seq = number, .result = slot->park};
   int fds[AG_LINK_FORK_FDS] = {root, cgroup, slot->listen_fd, slot->log_fd, child_link};
   union {
     struct cmsghdr head;

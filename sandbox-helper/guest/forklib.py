@@ -9,6 +9,8 @@ import os
 
 from _argyle import channel
 
+# By what fork() returns in a child. A spare is a leaf for which no request waits yet.
+ROLES = {1: "leaf", 2: "zygote", 3: "spare"}
 PATH = f"{__file__.rpartition('/')[0]}/libguest.so"
 
 
@@ -27,8 +29,8 @@ class LibGuest:
     def fork(self):
         """Carries out the FORK order that waits on the link.
 
-        Returns 0 in the zygote, 1 in a new leaf, 2 in a new zygote, or -errno when the zygote
-        cannot go on (-ENOTCONN: the link is closed).
+        Returns 0 in the zygote, a key of ROLES in a child, or -errno when the zygote cannot go on
+        (-ENOTCONN: the link is closed).
         """
         return self._fork(channel.LINK_FD)
 

@@ -98,8 +98,8 @@ static int *tid_address(void) {
   return address;
 }
 
-/* Serves the order that waits on link_fd. Returns 0 in the zygote, 1 in a new leaf, 2 in a new zygote,
- * and -errno when the zygote cannot go on (-ENOTCONN: the helper is gone). */
+/* Serves the order that waits on link_fd. Returns 0 in the zygote; 1 in a new leaf, 2 in a new zygote and
+ * 3 in a leaf that stays parked; -errno when the zygote cannot go on (-ENOTCONN: the helper is gone). */
 EXPORT int guest_fork(int link_fd) {
   struct ag_link_msg order;
   int fds[AG_LINK_FORK_FDS];
@@ -118,7 +118,7 @@ EXPORT int guest_fork(int link_fd) {
   if (pid == 0) {
     become_guest(&order, fds);
     call_python("PyOS_AfterFork_Child");
-    return order.role == AG_LEAF ? 1 : 2;
+    return order.role != AG_LEAF ? 2 : order.result ? 3 : 1;
   }
   call_python("PyOS_AfterFork_Parent");
   for (int i = 0; i < AG_LINK_FORK_FDS; i++) close(fds[i]);

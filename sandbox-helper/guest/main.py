@@ -3,7 +3,8 @@
 Theory of operation. The process finds its link to the helper on descriptor 3 and the slot's
 listening socket on descriptor 4 (docs/guest-protocol.md). It waits for GO, accepts the first
 connection, reads the boot frame and becomes what the frame says. A zygote's children come back
-from `zygote.run` as a leaf or as another zygote and go round the loop again.
+from `zygote.run` as a leaf, a spare (a leaf that has time) or as another zygote and go round the
+loop again.
 
 The modules beside this file are loaded as the package `_argyle`, so that neither sys.path nor a
 plain module name such as `http1` or `entry` is taken away from handlers.
@@ -46,6 +47,11 @@ def main(argv):
         role = zygote.run(conn, document)
         if role is None:
             return 0
+        if role == "spare":
+            from _argyle import warm
+
+            warm.run()
+            role = "leaf"
 
 
 if __name__ == "__main__":

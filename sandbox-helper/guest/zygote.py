@@ -11,7 +11,7 @@ import time
 import _thread
 import resource
 
-from _argyle import channel, fastjson, forked, server
+from _argyle import channel, fastjson, forked, forklib, server
 
 # What leaves need sooner or later, and what many handlers and packages import, so that no fork
 # pays for it. Modules that hook into every fork are left out, see README.md: threading (and so
@@ -21,6 +21,7 @@ PRELOAD = (
     "_argyle.function",
     "_argyle.wsgi",
     "_argyle.native",
+    "_argyle.warm",
     "json",
     "traceback",
     "base64",
@@ -37,8 +38,8 @@ PRELOAD = (
 def run(conn, document):
     """Imports, reports on the connection, and serves FORK orders.
 
-    Returns "leaf" or "zygote" in a child, which then starts over, and None in the zygote once the
-    helper has closed the link.
+    Returns "leaf", "spare" or "zygote" in a child, which then starts over, and None in the zygote
+    once the helper has closed the link.
     """
     gc.disable()
     base_path = list(sys.path)
@@ -94,8 +95,6 @@ def import_package(item):
 
 
 def _load_library():
-    from _argyle import forklib
-
     try:
         return forklib.LibGuest(), None
     except OSError as error:
@@ -112,7 +111,7 @@ def serve_forks(library):
         poll.poll()
         result = library.fork()
         if result > 0:
-            return "leaf" if result == 1 else "zygote"
+            return forklib.ROLES[result]
         if result == -errno.ENOTCONN:
             return None
         if result < 0:

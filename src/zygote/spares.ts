@@ -23,6 +23,8 @@ const GUESS_MB = 4;
 const SAVES_MS = 1;
 /** Refilling waits until the request that took a spare has had the CPUs for a moment, ms. */
 const REFILL_DELAY_MS = 3;
+/** A spare has joined its cgroups and rehearsed a request (guest/warm.py) by then, ms. */
+const MEASURE_AFTER_MS = 200;
 /** Wait before a refill is tried again for which there was no memory or no slot, ms. */
 const RETRY_MS = 500;
 
@@ -40,6 +42,11 @@ export class Spare implements Holder {
     private readonly freed: () => void,
   ) {
     void slot.exited.then(() => this.discard());
+  }
+
+  /** Whether it is a leaf's or given up. */
+  get isTaken(): boolean {
+    return this.taken;
   }
 
   /** Claims it for a leaf; what it holds is then the caller's. */
@@ -142,9 +149,6 @@ export class SparePool implements Parked {
     let slot: Slot | undefined;
     try {
       slot = await factory.park(zygote.slot, this.options.limits);
-      const { memBytes } = await slot.usage();
-      this.spareMb = Math.max(1, Math.ceil(memBytes / MEGABYTE));
-      charge.measured(this.spareMb);
     } catch {
       await slot?.destroy();
       charge.release();
@@ -165,8 +169,18 @@ export class SparePool implements Parked {
     );
     this.parked.push(spare);
     this.options.pool.add(spare);
+    setTimeout(() => {
+      void this.measure(spare);
+    }, MEASURE_AFTER_MS).unref();
     if (this.parked.length > this.wanted) await spare.discard();
     return true;
+  }
+
+  private async measure(spare: Spare): Promise<void> {
+    const usage = await spare.slot.usage().catch(() => undefined);
+    if (usage === undefined || spare.isTaken) return;
+    this.spareMb = Math.max(1, Math.ceil(usage.memBytes / MEGABYTE));
+    spare.charge.measured(this.spareMb);
   }
 
   private left(spare: Spare): void {
