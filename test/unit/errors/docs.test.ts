@@ -1,0 +1,12 @@
+/** docs/errors.md lists exactly the errors that there are, with the status and meaning that they have. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ERRORS } from '../../../src/errors';
+
+test('docs/errors.md is equal to the table of errors', () => {
+  const text = readFileSync(join(__dirname, '../../../docs/errors.md'), 'utf8');
+  const rows = [...text.matchAll(/^\| `(\w+)`\s*\| (\d+)\s*\| (yes|no)\s*\| (.*?)\s*\|$/gm)];
+  const listed = rows.map(([, code, status, retryable, about]) => [code, Number(status), retryable === 'yes', about]);
+  const expected = Object.entries(ERRORS).map(([code, error]) => [code, error.status, error.retryable, error.about]);
+  expect(listed).toEqual(expected);
+});
