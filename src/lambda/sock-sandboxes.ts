@@ -178,7 +178,7 @@ export class SockSandboxes {
         await sandbox.destroy('its socket could not be named');
         throw error;
       }
-      return ownedLeaf(sandbox, clean);
+      return ownedLeaf(id, sandbox, clean);
     } catch (thrown) {
       letGo();
       await clean();
@@ -240,7 +240,7 @@ export class SockSandboxes {
   }
 }
 
-function ownedLeaf(sandbox: Sandbox, clean: () => Promise<void>): Owned {
+function ownedLeaf(id: string, sandbox: Sandbox, clean: () => Promise<void>): Owned {
   return {
     pause: () => sandbox.pause(),
     resume: () => sandbox.resume(),
@@ -248,7 +248,8 @@ function ownedLeaf(sandbox: Sandbox, clean: () => Promise<void>): Owned {
       await sandbox.destroy(reason);
       await clean();
     },
-    debug: () => sandbox.debugString(),
+    // Under the id that the client knows; the sandbox counts leaves only.
+    debug: async () => (await sandbox.debugString()).replace(/^(SOCK|SANDBOX) \d+/, `$1 ${id}`),
   };
 }
 

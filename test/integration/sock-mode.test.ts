@@ -150,6 +150,7 @@ real('sock mode', () => {
       `sandbox '${leaf}' is a leaf and cannot be a parent\n`,
     );
     for (const id of [root, zygote]) expect(await op(`destroy/${id}`)).toEqual({ status: 200, text: '' });
+    expect((await op('debug')).text).toMatch(new RegExp(`^SOCK ${leaf}\n`));
     // What was forked from them goes on.
     expect(await invoke(leaf, 2)).toEqual({ event: 2, has: true });
     await op(`destroy/${leaf}`);
