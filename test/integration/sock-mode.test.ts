@@ -120,7 +120,8 @@ real('sock mode', () => {
     expect(await invoke(id, { x: 2 })).toEqual({ event: { x: 2 }, has: false });
     expect((await op('debug')).text).toMatch(/^SOCK 1\n[^]*FREEZE STATE: THAWED\n[^]*--------\n$/);
     expect(await op(`pause/${id}`)).toEqual({ status: 200, text: '' });
-    expect((await op('debug')).text).toContain('FREEZE STATE: FROZEN\n');
+    // The kernel reports it a moment after it was asked for.
+    await until('it is frozen', async () => (await op('debug')).text.includes('FREEZE STATE: FROZEN\n'));
     expect(await op(`unpause/${id}`)).toEqual({ status: 200, text: '' });
     expect(await invoke(id, 3)).toEqual({ event: 3, has: false });
     expect(await op(`destroy/${id}`)).toEqual({ status: 200, text: '' });
