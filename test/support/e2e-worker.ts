@@ -103,7 +103,7 @@ export class E2eWorker {
     const port = await freePort();
     this.url = `http://127.0.0.1:${String(port)}`;
     const file = join(this.dir, 'config.json');
-    const config = JSON.parse(readFileSync(file, 'utf8')) as Record<string, Record<string, unknown> | unknown>;
+    const config = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
     const more: Record<string, unknown> = { worker_port: String(port), mem_pool_mb: 2000, ...this.overrides };
     if (this.helper !== undefined) {
       const argyle = more['argyle'] as Record<string, unknown> | undefined;
@@ -112,7 +112,7 @@ export class E2eWorker {
     for (const [key, value] of Object.entries(more)) {
       const old = config[key];
       const merge = typeof value === 'object' && typeof old === 'object' && old !== null && key !== 'import_cache_tree';
-      config[key] = merge ? { ...(old as object), ...value } : value;
+      config[key] = merge ? { ...old, ...value } : value;
     }
     writeFileSync(file, JSON.stringify(config, null, 2));
     if (this.as === 'user') chownSync(file, USER.uid, USER.gid);

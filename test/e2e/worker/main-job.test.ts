@@ -37,7 +37,7 @@ describePrivileged('the main job', () => {
       await worker.up();
       await deploy(worker.url, 'inspect');
       await deploy(worker.url, { 'f.py': 'def f(event):\n    return event\n' }, 'echo');
-      expect(await (await invoke(worker.url, 'echo', { a: [1, 'x'] })).body).toBe('{"a": [1, "x"]}');
+      expect((await invoke(worker.url, 'echo', { a: [1, 'x'] })).body).toBe('{"a": [1, "x"]}');
 
       // The first call need not wait for the zygote; later ones come from it. reuse is avoided by a new upload.
       let got: Inspected = { preimported: false, import_ms: -1, pid: 0 };
