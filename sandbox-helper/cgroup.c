@@ -169,6 +169,23 @@ static int open_pool(struct session *s, int p) {
   return 0;
 }
 
+/* Locks the directory of our name. Its holder removes it at the end, so one that was waited for may be gone
+ * by the time it is ours: only a lock on what the name still means counts. */
+static int take_name(struct session *s) {
+  for (int tries = 0; tries < 40; tries++) {
+    struct stat held, named;
+    s->cg_top_v2 = make_dir(s->cg_parent_v2, s->cg_name);
+    if (s->cg_top_v2 < 0 && errno != ENOENT) return fault_sys(AG_ST_CGROUP, "make cgroup");
+    if (s->cg_top_v2 >= 0 && flock(s->cg_top_v2, LOCK_EX | LOCK_NB) == 0 && fstat(s->cg_top_v2, &held) == 0 &&
+        fstatat(s->cg_parent_v2, s->cg_name, &named, AT_SYMLINK_NOFOLLOW) == 0 && held.st_ino == named.st_ino)
+      return 0;
+    if (s->cg_top_v2 >= 0) close(s->cg_top_v2);
+    s->cg_top_v2 = -1;
+    nap_ms(50); /* a helper that was just killed may still be dying */
+  }
+  return fault(AG_E_STATE, AG_ST_CGROUP, "a live helper has this name");
+}
+
 /* Takes the name: one living helper per name, leftovers of a dead one are removed.
  * Safety: the name is one component with a fixed suffix; another user's callers get their uid in it. */
 int cgroup_start(struct session *s, const char *name) {
@@ -184,13 +201,7 @@ int cgroup_start(struct session *s, const char *name) {
   else
     snprintf(s->cg_name, sizeof s->cg_name, "%s", name);
   if (find_hierarchies(s) < 0 || enable_controllers(s, s->cg_parent_v2) < 0) return -1;
-  s->cg_top_v2 = make_dir(s->cg_parent_v2, s->cg_name);
-  if (s->cg_top_v2 < 0) return fault_sys(AG_ST_CGROUP, "make cgroup");
-  for (int tries = 0; flock(s->cg_top_v2, LOCK_EX | LOCK_NB) < 0; tries++) {
-    if (errno != EWOULDBLOCK) return fault_sys(AG_ST_CGROUP, "flock");
-    if (tries == 40) return fault(AG_E_STATE, AG_ST_CGROUP, "a live helper has this name");
-    nap_ms(50); /* a helper that was just killed may still be dying */
-  }
+  if (take_name(s) < 0) return -1;
   if (clear_leftovers(s) < 0 || enable_controllers(s, s->cg_top_v2) < 0) return -1;
   return open_pool(s, AG_POOL_LAMBDA) < 0 || open_pool(s, AG_POOL_INSTALL) < 0 ? -1 : 0;
 }
