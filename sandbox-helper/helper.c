@@ -92,7 +92,7 @@ static int dispatch(struct session *s, const struct ag_request *r, int fds[], un
   if (!s->greeted) return fault(AG_E_STATE, AG_ST_HELLO, "HELLO comes first");
   if (r->verb == AG_NETWORK) return network(s, r);
   if (r->verb == AG_DIAG) return diag(s, value);
-  if (r->verb == AG_REMOVE) return tree_remove_job(s, r->seq, (unsigned)r->arg[0], r->name[0]) < 0 ? -1 : 1;
+  if (r->verb == AG_REMOVE) return tree_remove_job(s, r->seq, r->arg[0], r->name[0]) < 0 ? -1 : 1;
   if (r->verb == AG_SLOT) return slot_make(s, r, fds, nfds);
   if (r->verb == AG_SPAWN) return spawn_guest(s, r, value);
   if (r->verb == AG_FORK) return zygote_fork(s, r) < 0 ? -1 : 1;

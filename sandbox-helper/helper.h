@@ -198,7 +198,7 @@ void zygote_answered(struct session *s, uint32_t id);
 void zygote_lost(struct session *s, uint32_t id);
 
 /* tree.c */
-int tree_remove_job(struct session *s, uint64_t seq, unsigned area, const char *name);
+int tree_remove_job(struct session *s, uint64_t seq, uint64_t area, const char *name);
 
 /* jobs.c */
 enum job { JOB_JOIN = 0, JOB_REMOVE = 1 };

@@ -59,7 +59,7 @@ static void removed(struct session *s, uint64_t seq, int status) {
   reply(seq, 0, result, NULL);
 }
 
-int tree_remove_job(struct session *s, uint64_t seq, unsigned area, const char *name) {
+int tree_remove_job(struct session *s, uint64_t seq, uint64_t area, const char *name) {
   int area_fd = area == AG_AREA_PACKAGES ? s->packages_fd : area == AG_AREA_CODE ? s->code_fd : -1;
   const uint64_t caps = 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER;
   if (area_fd < 0) return fault(AG_E_BADREQ, AG_ST_REMOVE, "area");

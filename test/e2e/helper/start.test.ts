@@ -1,19 +1,8 @@
 /** The setuid helper in the hands of hostile callers, up to its first message: exit codes by stage. */
 import { execFileSync } from 'node:child_process';
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Role, Stage } from '../../../src/helper/protocol';
-import { compile } from '../../support/helper/build';
 import { Canary, hostMounts } from '../../support/helper/canary';
 import { CALLER, CALLERS_GROUP, Fixture, SANDBOX_USER } from '../../support/helper/fixture';
 import { RawHelper, type Ending, type RawOptions } from '../../support/helper/raw';
@@ -44,7 +33,6 @@ describePrivileged('starting the setuid helper', () => {
   let mounts: string;
 
   beforeEach(() => {
-    chmodSafely(dirname(installSetuid.conf));
     fixture = new Fixture({ owner: CALLER, confPath: installSetuid.conf });
     fixture.write({ 'worker/code/1/f.py': 'import os\ndef f(e): return [e, dict(os.environ)]\n' });
     canary = new Canary();
@@ -262,49 +250,4 @@ describePrivileged('starting the setuid helper', () => {
       },
     );
   });
-
-  describe('helper.conf', () => {
-    const conf = installSetuid.conf;
-    const good = (): string => readFileSync(conf, 'utf8');
-    it.each<[string, () => void]>([
-      ['missing', () => rmSync(conf)],
-      ['writable for a group', () => chmodSync(conf, 0o664)],
-      ['writable for all', () => chmodSync(conf, 0o646)],
-      ["not root's", () => chownSync(conf, CALLER, 0)],
-      ['a symbolic link', () => (renameSync(conf, `${conf}.real`), symlinkSync(`${conf}.real`, conf))],
-      ['a directory', () => (rmSync(conf), mkdirSync(conf))],
-      ['a pipe', () => (rmSync(conf), execFileSync('mkfifo', [conf]))],
-      ['in a directory that others write', () => chmodSync(dirname(conf), 0o777)],
-      ["in a directory that is not root's", () => chownSync(dirname(conf), CALLER, 0)],
-      ['too long', () => writeFileSync(conf, '#'.repeat(70_000))],
-      ['with a NUL', () => writeFileSync(conf, `${good()}\0`)],
-      ['empty', () => writeFileSync(conf, '')],
-      ['with an unknown key', () => writeFileSync(conf, `${good()}shell /bin/sh\n`)],
-      ['with a relative root', () => writeFileSync(conf, `${good()}root tmp\n`)],
-      ['with .. in a root', () => writeFileSync(conf, `${good()}root /tmp/../etc\n`)],
-      ['with root as the sandbox user', () => writeFileSync(conf, `${good()}sandbox_uid 0\n`)],
-      ['with an id out of range', () => writeFileSync(conf, `${good()}sandbox_uid 4294967295\n`)],
-      ['with a negative id', () => writeFileSync(conf, `${good()}sandbox_gid -1\n`)],
-      ['with too many roots', () => writeFileSync(conf, good() + 'root /a\n'.repeat(20))],
-    ])('%s', async (_name, spoil) => {
-      spoil();
-      const ending = await refused({ wrapper: MEMBER });
-      chmodSafely(dirname(conf));
-      rmSync(conf, { recursive: true, force: true });
-      rmSync(`${conf}.real`, { force: true });
-      expect(ending).toMatchObject({ code: Stage.CONFIG, signal: null });
-    });
-  });
-
-  it('compiles the path of its configuration in', () => {
-    expect(compile.name).toBe('compile');
-    expect(readFileSync(setuid.binary).includes(installSetuid.conf)).toBe(true);
-  });
 });
-
-/** A directory that only root writes, whatever a case did to it. */
-function chmodSafely(dir: string): void {
-  mkdirSync(dir, { recursive: true });
-  chmodSync(dir, 0o755);
-  chownSync(dir, 0, 0);
-}

@@ -58,7 +58,7 @@ export class RawHelper {
   readonly events: Completion[] = [];
   readonly logs = new Map<number, number>();
   private readonly waiting = new Map<number, (completion: Completion) => void>();
-  private readonly dirFd: number;
+  private dirFd = -1;
   private readonly pipe: Socket;
   private stderr = '';
   private seq = 1000;
@@ -70,7 +70,6 @@ export class RawHelper {
   ) {
     const channel = argyle.channel();
     this.control = channel.control;
-    this.dirFd = argyle.openDir(join(fixture.dir, 'worker/scratch'));
     const args = options.args ?? ['--config', fixture.conf];
     const [command = '', ...rest] = [
       ...(options.wrapper ?? []),
@@ -151,6 +150,7 @@ export class RawHelper {
   /** A listening socket and a log pipe under the slot's number. */
   slotFds(slot: number): { listen: number; log: number } {
     rmSync(join(this.fixture.dir, `worker/scratch/${slot}.sock`), { force: true });
+    if (this.dirFd < 0) this.dirFd = argyle.openDir(join(this.fixture.dir, 'worker/scratch'));
     const fds = argyle.slotFds(this.dirFd, `${slot}.sock`);
     const old = this.logs.get(slot);
     if (old !== undefined) closeSync(old);
@@ -232,7 +232,8 @@ export class RawHelper {
     const ending = await this.ended;
     clearTimeout(timer);
     this.pipe.destroy();
-    argyle.close(this.dirFd);
+    if (this.dirFd >= 0) argyle.close(this.dirFd);
+    this.dirFd = -1;
     for (const fd of this.logs.values()) closeSync(fd);
     this.logs.clear();
     return ending;
