@@ -71,7 +71,7 @@ const STEPS = [
   jest('contract', 'test/contract', 400, ['--runInBand']),
   jest('e2e', 'test/e2e', 600, ['--runInBand']),
   {
-    ...check('vm', 'e2e in a cgroup v2 guest', ['test/support/vm/suite.sh', join(OUT, 'vm')], 900),
+    ...check('vm', 'e2e in a cgroup v2 guest', ['test/support/vm/suite.sh', join(OUT, 'vm')], 1560),
     count: (_output, status) => fromJest(join(OUT, 'vm/report.json'), status, MUST_WORK),
   },
 ];

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests that need the real helper (all of e2e, and its own integration tests) in the cgroup v2 guest and leaves jest's report in OUT/report.json.
+# Runs the tests whose subject is the kernel's side (the worker's end-to-end tests, and those of single sandboxes) in the
+# cgroup v2 guest and leaves jest's report in OUT/report.json.
 #
 #   suite.sh OUT [JEST ARGS...]
 set -euo pipefail
@@ -8,9 +9,9 @@ root=$(cd "$here/../../.." && pwd)
 out=$(realpath -m "$1") && shift
 mkdir -p "$out"
 rm -f "$out/report.json"
-[ $# -gt 0 ] || set -- test/e2e test/integration/sandbox test/integration/zygote
+[ $# -gt 0 ] || set -- test/e2e/worker test/integration/sandbox
 # The guest is software-emulated, about ten times slower: tests read ARGYLE_VM and stretch their limits.
-exec "$here/run-vm.sh" --share "$out" --timeout "${ARGYLE_VM_TIMEOUT_SEC:-840}" -- \
+exec "$here/run-vm.sh" --share "$out" --timeout "${ARGYLE_VM_TIMEOUT_SEC:-1500}" -- \
   env --chdir="$root" ARGYLE_VM=1 ARGYLE_MUST_WORK="${ARGYLE_MUST_WORK:-}" \
   /usr/bin/env node node_modules/jest/bin/jest.js --runInBand --json --outputFile "$out/report.json" \
   --passWithNoTests --testTimeout 120000 "$@"
