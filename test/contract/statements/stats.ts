@@ -1,6 +1,6 @@
 /** Contract, section 8: names of statistics, debug strings, traces; and the Kafka routes of section 1. */
 import { readFileSync } from 'node:fs';
-import { localTest, until, type LiveWorker } from '../../support/live-worker';
+import { localTest, sleep, until, type LiveWorker } from '../../support/live-worker';
 
 /** What consumers read, and what an ordinary worker has used after one call of each kind. */
 const NAMES = [
@@ -34,7 +34,7 @@ export function statsStatements(worker: LiveWorker): void {
     await until(`${key} is there`, async () => {
       await worker.invoke(name);
       // Time to be frozen, so that the next call wakes it.
-      await new Promise((resolve) => setTimeout(resolve, 60));
+      await sleep(60);
       return `${key}.cnt` in (await worker.stats());
     });
     const stats = await worker.stats();
@@ -69,6 +69,19 @@ export function statsStatements(worker: LiveWorker): void {
       /^OOM KILLS: 0$/m,
     ];
     for (const line of lines) expect(block).toMatch(line);
+  });
+
+  localTest('MEMORY USED is what the sandbox really uses, paused or not', async () => {
+    const code = 'KEEP = []\n\ndef f(event):\n    KEEP.append(b"x" * (event << 20))\n    return 1\n';
+    const large = await worker.deploy('large', { 'f.py': code });
+    await worker.invoke(large, 20);
+    await sleep(200);
+    const { body } = await worker.call('/debug');
+    const block = body.split('--------\n').find((text) => text.includes(`-${large}\n`)) ?? '';
+    expect(block).toContain('FREEZE STATE: FROZEN');
+    const usedMb = Number(/^MEMORY USED: (\d+) of 50 MB$/m.exec(block)?.[1]);
+    expect(usedMb).toBeGreaterThanOrEqual(20);
+    expect(usedMb).toBeLessThan(45);
   });
 
   localTest('dep-trace.json has JSON lines for packages, functions and invocations', async () => {
