@@ -155,7 +155,7 @@ real('installs in a real sandbox', () => {
   const outside = pypiReached() ? test : test.skip;
 
   outside.each(['flask', 'numpy', 'pandas', 'thumbnail'])(
-    'the real packages of %s install with the host’s pip configuration and run',
+    '[optional] the real packages of %s install with the host’s pip configuration and run',
     async (name) => {
       const text = readFileSync(join(LAMBDAS_DIR, name, 'requirements.txt'), 'utf8');
       const shared = new PackageInstaller({ pkgsDir, sandbox: rig.installer });
