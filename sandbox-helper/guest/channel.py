@@ -48,9 +48,10 @@ def wait_go():
 
 def accept():
     """Accepts one connection on the slot's socket. Returns a blocking _socket.socket."""
-    listener = _socket.socket(fileno=LISTEN_FD)
+    # Family and type are told, or each object would ask the kernel for them.
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, LISTEN_FD)
     try:
         fd, _ = listener._accept()
     finally:
         listener.detach()
-    return _socket.socket(fileno=fd)
+    return _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
