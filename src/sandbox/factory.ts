@@ -114,10 +114,10 @@ export class SandboxFactory {
     try {
       return await this.make(spec, hooks, {
         kind: 'spare',
-        slot: async () => {
+        slot: () => {
           charge.release();
-          await spare.setLimits(spec.limits);
-          return spare;
+          spare.orderLimits(spec.limits);
+          return Promise.resolve(spare);
         },
         submit: (slot) => slot.go(spec.codeName),
         parentPid,

@@ -54,6 +54,7 @@ export class Slot {
   private readonly client: HelperClient;
   private current: SandboxLimits;
   private destroying: Promise<void> | undefined;
+  private limited: Promise<unknown> | undefined;
 
   constructor(private readonly parts: SlotParts) {
     this.client = parts.client;
@@ -113,6 +114,7 @@ export class Slot {
   /** Binds the code on a parked guest's /handler and lets it run. */
   async go(codeName: string): Promise<void> {
     await this.client.request('GO', { slot: this.id, name: [codeName] });
+    await this.limited;
   }
 
   async pause(): Promise<void> {
@@ -123,11 +125,15 @@ export class Slot {
     await this.client.request('RESUME', { slot: this.id });
   }
 
-  /** Writes the limits when they differ from what the slot has. */
-  async setLimits(limits: SandboxLimits): Promise<void> {
+  /**
+   * Orders the limits when they differ from what the slot has. The helper carries orders out one after the other, so
+   * the order that starts a guest need not wait for the answer; its own promise rejects when the limits could not be set.
+   */
+  orderLimits(limits: SandboxLimits): void {
     if (sameLimits(this.current, limits)) return;
-    await this.client.request('LIMITS', { slot: this.id, arg: limitArgs(limits) });
     this.current = limits;
+    this.limited = this.client.request('LIMITS', { slot: this.id, arg: limitArgs(limits) });
+    this.limited.catch(() => undefined);
   }
 
   async usage(pss = false): Promise<SandboxUsage> {
@@ -181,8 +187,9 @@ export class Slot {
     if (freed) this.parts.release();
   }
 
-  private started(completion: Completion): number {
+  private async started(completion: Completion): Promise<number> {
     this.pid = completion.value[0] ?? 0;
+    await this.limited;
     return this.pid;
   }
 }

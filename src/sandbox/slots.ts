@@ -70,13 +70,8 @@ export class SlotPool {
         void slot.destroy();
         continue;
       }
-      try {
-        await slot.setLimits(limits);
-        return slot;
-      } catch (error) {
-        void slot.destroy();
-        throw error;
-      }
+      slot.orderLimits(limits);
+      return slot;
     }
     this.refill();
     return this.make(Pool.LAMBDA, limits);

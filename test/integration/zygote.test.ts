@@ -34,6 +34,14 @@ function processesBesides(pid: number): number[][] {
   });
 }
 
+/** Bytes that the memory controller, v1 or v2, allows the cgroup of a process. */
+function memoryLimit(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+  const v1 = /^\d+:memory:(.*)$/m.exec(text)?.[1];
+  if (v1 !== undefined) return Number(readFileSync(`/sys/fs/cgroup/memory${v1}/memory.limit_in_bytes`, 'utf8'));
+  return Number(readFileSync(`/sys/fs/cgroup${/^0::(.*)$/m.exec(text)?.[1] ?? ''}/memory.max`, 'utf8'));
+}
+
 async function ahead(sandbox: Sandbox): Promise<string[]> {
   const { status, body } = await call(sandbox);
   expect(status).toBe(200);
@@ -127,6 +135,8 @@ real('zygotes with the real helper', () => {
     const second = await rig.zygotes.provider.create(rig.leaf(USES(), [], { memMb: 60 }));
     expect([second.start, second.parentPid]).toEqual(['spare', rootPid('')]);
     expect((await call(second)).status).toBe(200);
+    // Another limit than the spare was made with is ordered together with GO, and holds.
+    await until('a limit of its own', () => memoryLimit(second.pid) === 60 * 1024 * 1024);
     expect(rig.stats.snapshot()['fork().cnt']).toBe(forks);
     await until('a new spare', () => rig.zygotes.groups.get('')?.processes[0]?.spares?.size === 2);
   });
