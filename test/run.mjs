@@ -66,10 +66,10 @@ const STEPS = [
   ...['sandbox-helper/guest/tests', 'sandbox-helper/tests', 'packages-mirror/tests', 'test/unit/vm']
     .filter(hasPythonTests)
     .map(unittest),
-  jest('unit', 'test/unit', 300),
-  jest('integration', 'test/integration', 400, ['--runInBand']),
-  jest('contract', 'test/contract', 400, ['--runInBand']),
-  jest('e2e', 'test/e2e', 600, ['--runInBand']),
+  jest('unit', 'test/unit', 600),
+  jest('integration', 'test/integration', 900, ['--runInBand']),
+  jest('contract', 'test/contract', 500, ['--runInBand']),
+  jest('e2e', 'test/e2e', 1000, ['--runInBand']),
   {
     ...check('vm', 'e2e in a cgroup v2 guest', ['test/support/vm/suite.sh', join(OUT, 'vm')], 1560),
     count: (_output, status) => fromJest(join(OUT, 'vm/report.json'), status, MUST_WORK),
