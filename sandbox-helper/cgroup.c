@@ -278,9 +278,7 @@ int cgroup_join_v1(struct session *s, unsigned p, const char *name, pid_t pid) {
   return 0;
 }
 
-/* A guest with more processes than fit here, or found outside so often, is a fork bomb. */
-#define PROCS_TEXT 65536
-#define MAX_JOIN_PASSES 100
+#define PROCS_TEXT 65536 /* a guest with more processes than fit here is a fork bomb */
 
 static bool has_line(const char *text, const char *line) {
   size_t n = strlen(line);
@@ -289,34 +287,23 @@ static bool has_line(const char *text, const char *line) {
   return false;
 }
 
-/* Moves what is in `pids`, the v2 list, and not yet in one v1 cgroup. Returns how many, -1 on failure. */
-static int move_missing(int v1_fd, const char *path, const char *pids) {
-  static char inside[PROCS_TEXT];
-  int moved = 0;
-  if (get(v1_fd, path, inside, sizeof inside) < 0) return -1;
-  for (const char *end; (end = strchr(pids, '\n')); pids = end + 1) {
-    char pid[16];
-    snprintf(pid, sizeof pid, "%.*s", (int)(end - pids), pids);
-    if (has_line(inside, pid)) continue;
-    if (put(v1_fd, path, pid) < 0 && errno != ESRCH) return -1;
-    moved++;
-  }
-  return moved;
-}
-
 /* Brings every process of a slot into its v1 cgroups. What is forked by one that is inside is born
- * inside, so a pass that finds none outside ends it. */
+ * inside, so a pass that finds none but those moved before ends it. The v1 lists are not read: the
+ * kernel makes, sorts and keeps a copy of them each time. */
 int cgroup_join_v1_all(struct session *s, unsigned p, const char *name) {
-  static char pids[PROCS_TEXT];
-  const char *path = slot_file(name, "cgroup.procs");
-  for (int pass = 0, moved = 1; moved; pass++) {
-    if (pass) nap_ms(1); /* what is just exiting is still listed, and cannot be moved */
-    if (pass == MAX_JOIN_PASSES || get(s->pool[p].v2_fd, path, pids, sizeof pids) >= PROCS_TEXT - 1) return -1;
-    moved = 0;
-    for (int c = 0; c < CTL_COUNT; c++) {
-      int more = s->pool[p].v1_fd[c] < 0 ? 0 : move_missing(s->pool[p].v1_fd[c], path, pids);
-      if (more < 0) return -1;
-      moved += more;
+  static char pids[PROCS_TEXT], moved[PROCS_TEXT];
+  size_t used = 0;
+  moved[0] = 0;
+  for (bool more = true; more;) {
+    more = false;
+    if (get(s->pool[p].v2_fd, slot_file(name, "cgroup.procs"), pids, sizeof pids) >= PROCS_TEXT - 1) return -1;
+    for (char *at = pids, *end; (end = strchr(at, '\n')); at = end + 1) {
+      *end = 0;
+      if (has_line(moved, at)) continue;
+      if (used + 16 > sizeof moved) return -1;
+      if (cgroup_join_v1(s, p, name, (pid_t)strtol(at, NULL, 10)) < 0 && last_fault()->sys_errno != ESRCH) return -1;
+      used += (size_t)snprintf(moved + used, 16, "%s\n", at);
+      more = true;
     }
   }
   return 0;
