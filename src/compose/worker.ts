@@ -130,7 +130,8 @@ async function assemble(
     memory,
     zygotes: () => sandboxes.zygotes.groups.live().length,
   });
-  return listen(config, buildServer({ ...common, invoker: manager, registry, triggers }), closers, manager);
+  const zygotes = () => sandboxes.zygotes.provider.report();
+  return listen(config, buildServer({ ...common, invoker: manager, registry, triggers, zygotes }), closers, manager);
 }
 
 /** The registry as HTTP sees it: a deleted function's triggers end with it. */

@@ -10,7 +10,7 @@ import { muxNotFound, muxRedirects } from './mux';
 import type { EventLog, FunctionRegistry, Invoker, TriggerHost } from './ports';
 import { Profiler } from './pprof';
 import { registryRoute } from './registry-routes';
-import { sendBinary, sendError, sendText, sendThrown } from './replies';
+import { sendBinary, sendError, sendJson, sendText, sendThrown } from './replies';
 import { runRoute } from './run-route';
 
 export interface ServerDeps {
@@ -25,6 +25,8 @@ export interface ServerDeps {
   adminToken: string;
   /** Further descriptions for /debug, of zygotes for example. */
   debug?: () => Promise<string[]>;
+  /** What /zygotes answers, to be sent as JSON. Absent: there is no such path. */
+  zygotes?: () => unknown;
 }
 
 /** Stands in where no trigger host was given. */
@@ -95,11 +97,16 @@ export function buildApp(log: EventLog, addRoutes: (app: Express) => void): Expr
 
 /** The application of lambda mode. */
 export function buildServer(deps: ServerDeps): Express {
-  const { registry, triggers = NO_TRIGGERS, log, adminToken } = deps;
+  const { registry, triggers = NO_TRIGGERS, log, adminToken, zygotes } = deps;
   return buildApp(log, (app) => {
     app.all(/^\/run\//, runRoute(deps));
     addCommonRoutes(app, deps);
     app.all('/debug', debugRoute(deps));
+    if (zygotes !== undefined) {
+      app.all('/zygotes', (_req, res) => {
+        sendJson(res, 200, zygotes());
+      });
+    }
     const guard = requireToken(adminToken);
     const kafka = { registry, triggers };
     app.all(/^\/kafka\/register\//, guard, kafkaRegisterRoute(kafka));

@@ -17,7 +17,7 @@ export interface SandboxKeeper {
   debug(): Promise<string[]>;
 }
 
-export type SockServerDeps = Omit<ServerDeps, 'invoker' | 'triggers' | 'debug'> & { keeper: SandboxKeeper };
+export type SockServerDeps = Omit<ServerDeps, 'invoker' | 'triggers' | 'debug' | 'zygotes'> & { keeper: SandboxKeeper };
 
 /** Most bytes of a request to /create. */
 const MAX_CREATE_BYTES = 1 << 20;

@@ -27,6 +27,7 @@ export interface WorkerOptions {
   settings?: Partial<LambdaSettings>;
   packages?: PackageService;
   triggers?: TriggerHost;
+  zygotes?: () => unknown;
   adminToken?: string;
   maxUploadBytes?: number;
 }
@@ -99,9 +100,13 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
   });
   metrics.observe({ instances: () => manager.counts, queued: () => manager.counts.queued });
   const registry = await Registry.create(store, dir, options.maxUploadBytes ?? 0);
-  const { adminToken = '', triggers } = options;
-  const base = { invoker: manager, registry, stats, metrics, log: LOG, adminToken };
-  const listener = await listenTcp(buildServer(triggers === undefined ? base : { ...base, triggers }), '127.0.0.1', 0);
+  const { adminToken = '', triggers, zygotes } = options;
+  const app = buildServer({
+    ...{ invoker: manager, registry, stats, metrics, log: LOG, adminToken },
+    ...(triggers === undefined ? {} : { triggers }),
+    ...(zygotes === undefined ? {} : { zygotes }),
+  });
+  const listener = await listenTcp(app, '127.0.0.1', 0);
   return {
     dir,
     registryDir,

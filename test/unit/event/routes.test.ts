@@ -16,6 +16,7 @@ describe('the paths and plain answers of the worker', () => {
     ['GET', '/Status', 404, '404 page not found\n'],
     ['GET', '/', 404, '404 page not found\n'],
     ['GET', '/nope', 404, '404 page not found\n'],
+    ['GET', '/zygotes', 404, '404 page not found\n'],
     ['GET', '/run/', 500, 'expected invocation format: /run/<lambda-name>'],
     ['GET', '/registry/', 200, '[]'],
     ['GET', '/registry/x', 501, 'not implemented\n'],
