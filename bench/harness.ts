@@ -10,6 +10,8 @@ export interface Plan {
   warmup: number;
   /** Pause between two measurements, so that one does not pay for the clean-up of another. */
   settleMs: number;
+  /** Rounds that would begin after this moment (ms, as of Date.now()) are left out. */
+  untilMs?: number;
 }
 
 /** One row of the report: a summary, or why there is none. */
@@ -37,6 +39,10 @@ export async function measure(subjects: readonly Subject[], plan: Plan, log: (li
   try {
     for (const subject of subjects) rows.set(subject, await prepare(subject, plan, log));
     for (let round = 0; round < plan.rounds; round += 1) {
+      if (plan.untilMs !== undefined && Date.now() > plan.untilMs) {
+        log(`out of time after ${round} of ${plan.rounds} rounds`);
+        break;
+      }
       const offset = round % Math.max(subjects.length, 1);
       for (const subject of [...subjects.slice(offset), ...subjects.slice(0, offset)]) {
         const row = rows.get(subject);

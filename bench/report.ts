@@ -36,9 +36,11 @@ export function judge(rows: readonly Row[], goals: readonly Goal[]): GoalResult[
 const NOTE_CHARS = 90;
 /** One line of a table, whatever a program printed. */
 const note = (text: string): string => text.replaceAll(/\s+/g, ' ').replaceAll('|', '/').slice(0, NOTE_CHARS);
-const fixed = (value: number): string => value.toFixed(value < 10 ? 2 : 1);
+/** Two digits below ten, one above. */
+export const fixed = (value: number): string => value.toFixed(value < 10 ? 2 : 1);
 
-function table(header: string[], lines: string[][]): string {
+/** A Markdown table, padded for reading as text. */
+export function table(header: string[], lines: string[][]): string {
   const widths = header.map((cell, column) => Math.max(cell.length, ...lines.map((line) => line[column]?.length ?? 0)));
   const format = (line: string[]): string =>
     `| ${line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;

@@ -1,0 +1,70 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { SkipSubject } from '../subject';
+import type { Subject } from '../subject';
+import type { LiveWorker } from '../subjects/live-worker';
+
+/** The one package that test/lambdas/thumbnail asks for. */
+export const PILLOW_PINS: readonly string[] = ['pillow==10.4.0'];
+
+/** Draws a photo-like picture of 1280×960 pixels, as JPEG. */
+const PAINTER = `import base64
+import io
+
+from PIL import Image
+
+
+def f(event):
+    size = (1280, 960)
+    bands = [Image.effect_mandelbrot(size, box, 60) for box in ((-2, -1, 1, 1), (-1, -1, 0, 0), (0, 0, 1, 1))]
+    picture = Image.blend(Image.merge("RGB", bands), Image.effect_noise(size, 40).convert("RGB"), 0.3)
+    out = io.BytesIO()
+    picture.save(out, format="JPEG", quality=85)
+    return base64.b64encode(out.getvalue()).decode()
+`;
+
+const Answer = z.object({ work_ms: z.number() });
+
+/** Image resizing on a live worker: the ms of a request less those that the function itself worked. */
+export class Thumbnail implements Subject {
+  private body = '';
+
+  /** @param real whether Pillow can be had here */
+  constructor(
+    private readonly root: string,
+    readonly name: string,
+    readonly about: string,
+    private readonly worker: LiveWorker,
+    private readonly options: { cold: boolean; real: boolean },
+  ) {}
+
+  async setup(): Promise<void> {
+    if (!this.options.real) throw new SkipSubject('needs Pillow, and no package index answers');
+    await this.worker.start();
+    const folder = join(this.root, 'test/lambdas/thumbnail');
+    const requirements = await readFile(join(folder, 'requirements.txt'), 'utf8');
+    const source = await readFile(join(folder, 'f.py'), 'utf8');
+    await this.worker.install('painter', { 'f.py': PAINTER, 'requirements.txt': requirements });
+    const picture = await this.worker.call('painter', '{}');
+    this.body = JSON.stringify({ image: JSON.parse(picture.text) as string, edge: 128 });
+    await this.worker.install(this.function, {
+      'f.py': source,
+      'requirements.txt': requirements,
+      'ol.yaml': `reuse-sandbox: ${!this.options.cold}\n`,
+    });
+  }
+
+  async run(): Promise<number> {
+    const { elapsedMs, text } = await this.worker.call(this.function, this.body);
+    return elapsedMs - Answer.parse(JSON.parse(text)).work_ms;
+  }
+
+  async teardown(): Promise<void> {
+    if (this.options.real) await this.worker.stop();
+  }
+
+  private get function(): string {
+    return this.options.cold ? 'thumbnail-cold' : 'thumbnail-warm';
+  }
+}
