@@ -35,6 +35,10 @@ export interface FactoryOptions {
 export interface LeafHooks {
   /** Told once, with the first response, how the handler's import went. */
   onBoot?: (info: BootInfo) => void;
+  /** Called once it has its share of memory: ms that it waited for how many MB. */
+  onMemory?: (waitMs: number, mb: number) => void;
+  /** Called when it has to go, idle, to make room: MB that this frees. */
+  onEvicted?: (mb: number) => void;
   /** Called once when nothing of the sandbox is left. */
   onDestroyed?: () => void;
   /** Cold-start ms that keeping it saves at its next use, for the evictor; 0 when unknown. */
@@ -140,7 +144,9 @@ export class SandboxFactory {
     const startMs = performance.now();
     const chargeMb = spec.limits.memMb === 0 ? this.options.defaultMemMb : spec.limits.memMb;
     const charge = await pool.acquire(chargeMb);
-    stats.record('Create()/acquire-mem', performance.now() - startMs);
+    const waitMs = performance.now() - startMs;
+    stats.record('Create()/acquire-mem', waitMs);
+    hooks.onMemory?.(waitMs, chargeMb);
     const id = String(++this.lastId);
     let slot: Slot | undefined;
     let leaf: LeafSandbox | undefined;
@@ -176,6 +182,9 @@ export class SandboxFactory {
       downsizePaused: this.options.downsizePaused,
       stats,
       savesMs: () => hooks.savesMs?.() ?? 0,
+      onEvicted: (mb) => {
+        hooks.onEvicted?.(mb);
+      },
       onDestroyed: () => {
         this.live.delete(sandbox);
         hooks.onDestroyed?.();

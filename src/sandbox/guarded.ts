@@ -31,6 +31,8 @@ export interface GuardOptions {
   stats: Stats;
   /** Expected ms that a paused instance saves against a cold start; read when memory is short. */
   savesMs: () => number;
+  /** Called when it is about to be destroyed for the MB that it holds while idle. */
+  onEvicted?: (mb: number) => void;
   /** Called once when destroy() has freed everything. */
   onDestroyed?: () => void;
 }
@@ -184,6 +186,7 @@ export class GuardedSandbox implements Sandbox, Holder {
       await this.pause().catch(() => undefined);
       return;
     }
+    if (this.deadWhy === undefined) this.options.onEvicted?.(this.options.charge.mb);
     this.deadWhy ??= 'evicted to free memory';
     this.evicted?.({ oomKills: 0, status: undefined, evicted: true });
     await this.destroy('evicted to free memory');

@@ -45,8 +45,18 @@ const COOL_EVERY_MS = 10_000;
 /** What making a sandbox costs besides imports, ms, for the evictor: a fresh Python, a fork. */
 const FRESH_MS = 20;
 const FORK_MS = 2;
+/** POLICY: memory that was there at once took some µs to get, which is no wait and has no price. */
+const WAIT_MIN_MS = 1;
 /** Errors that no other way of starting would avoid. */
 const FINAL = new Set(['MEMORY_EXHAUSTED', 'HELPER_GONE', 'HELPER_START', 'SHUTTING_DOWN']);
+
+/** One cold start. */
+interface Cold {
+  fn: string;
+  pins: readonly PackagePin[];
+  /** performance.now() when it was asked for. */
+  startMs: number;
+}
 
 interface Choice {
   group: Group;
@@ -86,7 +96,9 @@ export class ZygoteProvider implements SandboxProvider {
   async create(spec: LeafSpec): Promise<Sandbox> {
     const { mode, factory, stats, groups } = this.options;
     if (mode === '' || spec.boot.runtime !== 'python') return factory.fresh(spec);
+    const startMs = performance.now();
     const pins = [...pinsByName(spec.packages.map(({ spec: name }) => this.pin(name))).values()];
+    const cold: Cold = { fn: spec.boot.name, pins, startMs };
     const wanted = new Set(pins.map(({ key }) => key));
     setImmediate(() => {
       this.foresee(spec, pins);
@@ -95,7 +107,7 @@ export class ZygoteProvider implements SandboxProvider {
       const choice = this.choose(wanted);
       if (choice === undefined) break;
       try {
-        return await this.fork(choice, spec, pins);
+        return await this.fork(choice, spec, cold);
       } catch (error) {
         const code = error instanceof ArgyleError ? error.code : undefined;
         if (code !== undefined && FINAL.has(code)) throw error;
@@ -105,7 +117,7 @@ export class ZygoteProvider implements SandboxProvider {
       }
     }
     stats.count('ImportCache.miss');
-    return factory.fresh(spec, this.hooks('fresh', pins, [], undefined));
+    return factory.fresh(spec, this.hooks('fresh', cold, [], undefined));
   }
 
   /** Body of GET /zygotes. */
@@ -143,7 +155,7 @@ export class ZygoteProvider implements SandboxProvider {
     return zygote === undefined ? undefined : { group, zygote };
   }
 
-  private async fork({ group, zygote }: Choice, spec: LeafSpec, pins: readonly PackagePin[]): Promise<Sandbox> {
+  private async fork({ group, zygote }: Choice, spec: LeafSpec, cold: Cold): Promise<Sandbox> {
     const { factory, stats } = this.options;
     zygote.used();
     this.warm(group);
@@ -157,7 +169,7 @@ export class ZygoteProvider implements SandboxProvider {
         counted = false;
       };
       try {
-        const hooks = this.hooks('spare', pins, zygote.pins, release);
+        const hooks = this.hooks('spare', cold, zygote.pins, release);
         return await factory.go(spare.slot, spec, zygote.slot.pid, spare.charge, hooks);
       } catch (error) {
         release();
@@ -172,7 +184,7 @@ export class ZygoteProvider implements SandboxProvider {
       return await factory.fork(
         zygote.slot,
         spec,
-        this.hooks('fork', pins, zygote.pins, () => {
+        this.hooks('fork', cold, zygote.pins, () => {
           zygote.release();
         }),
       );
@@ -186,20 +198,34 @@ export class ZygoteProvider implements SandboxProvider {
 
   private hooks(
     start: StartKind,
-    pins: readonly PackagePin[],
+    { fn, pins, startMs }: Cold,
     preimported: readonly PinKey[],
     onDestroyed: (() => void) | undefined,
   ): LeafHooks {
     const { tracker } = this.options;
     const keys = pins.map(({ key }) => key);
+    const startCostMs = start === 'fresh' ? FRESH_MS : FORK_MS;
     let importMs: number | undefined;
+    let waitMs = 0;
+    let waitedForMb = 0;
+    let memoryMs = startMs;
+    const onMemory = (ms: number, mb: number): void => {
+      waitMs = ms < WAIT_MIN_MS ? 0 : ms;
+      waitedForMb = mb;
+      memoryMs = performance.now();
+    };
     const onBoot = (info: BootInfo): void => {
       importMs = info.importMs;
-      tracker.observe({ atMs: Date.now(), pins: keys, start, preimported, importMs });
+      // The first answer also took the handler's own time, which no instance that is kept would save.
+      const coldMs = memoryMs - startMs + startCostMs + importMs;
+      tracker.observe({ atMs: Date.now(), pins: keys, start, preimported, importMs, fn, coldMs, waitMs, waitedForMb });
       this.options.popularity?.poke();
     };
-    const savesMs = (): number => (start === 'fresh' ? FRESH_MS : FORK_MS) + (importMs ?? 0);
-    return { onBoot, savesMs, ...(onDestroyed === undefined ? {} : { onDestroyed }) };
+    const savesMs = (): number => startCostMs + (importMs ?? 0);
+    const onEvicted = (mb: number): void => {
+      tracker.evicted(fn, mb, Date.now());
+    };
+    return { onBoot, onMemory, onEvicted, savesMs, ...(onDestroyed === undefined ? {} : { onDestroyed }) };
   }
 
   /** Off the request path: has what would have served it better made for the next one. */

@@ -239,6 +239,42 @@ real('zygotes with the real helper', () => {
     expect(await ahead(sandbox)).toEqual(expect.arrayContaining(['alpha', 'beta']));
   });
 
+  it('tell the policy of cold starts, of waits for memory and of evictions', async () => {
+    await start({ mode: 'tree', poolMb: 200 });
+    const { tracker, provider } = rig.zygotes;
+    const observe = jest.spyOn(tracker, 'observe');
+    const evicted = jest.spyOn(tracker, 'evicted');
+    const slow = 'import time\ntime.sleep(0.02)\ndef f(event):\n    time.sleep(1)\n    return 1\n';
+    const sandbox = await provider.create(rig.leaf(slow));
+    await call(sandbox);
+    // The import's 20 ms count, the handler's second doesn't.
+    expect(observe).toHaveBeenLastCalledWith(expect.objectContaining({ fn: 'fn', start: 'fork', waitMs: 0 }));
+    const coldMs = observe.mock.lastCall?.[0].coldMs ?? 0;
+    expect(coldMs).toBeGreaterThan(20);
+    expect(coldMs).toBeLessThan(1000);
+
+    await sandbox.pause();
+    // All memory that the root zygote leaves: the idle instance must go.
+    const charge = await rig.pool.acquire(rig.pool.totalMb - provider.report().memory.usedMb);
+    expect(await sandbox.exited).toMatchObject({ evicted: true });
+    expect(evicted).toHaveBeenCalledTimes(1);
+    const [name, mb] = evicted.mock.lastCall ?? [];
+    expect(name).toBe('fn');
+    expect(mb).toBeGreaterThan(0);
+    expect(mb).toBeLessThanOrEqual(50);
+
+    setTimeout(() => {
+      charge.release();
+    }, 100);
+    const late = await provider.create(rig.leaf(slow));
+    await call(late);
+    expect(observe.mock.lastCall?.[0]).toMatchObject({ waitedForMb: 50 });
+    expect(observe.mock.lastCall?.[0].waitMs).toBeGreaterThan(50);
+    await late.destroy('it was seen');
+    // What its owner ends is no eviction.
+    expect(evicted).toHaveBeenCalledTimes(1);
+  });
+
   it('survive a storm of forks, kills and evictions', async () => {
     await start({ mode: 'multitree', spares: 2, poolMb: 400 });
     const alpha = rig.addPackage('alpha==1.1', 'VALUE = 1\n');
