@@ -23,7 +23,7 @@ describePrivileged(
       mkdirSync(join(work, 'found'));
       const args = [`-runs=${runs}`, '-seed=1', '-max_total_time=60', `-artifact_prefix=${work}/`];
       const corpus = [join(work, 'found'), join(HELPER_DIR, 'tests/corpus', target)];
-      const options = { timeout: 100_000, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] } as const;
+      const options = { timeout: 100_000, stdio: 'pipe' as const };
       expect(() => execFileSync(join(OUT, `fuzz-${target}`), [...args, ...corpus], options)).not.toThrow();
       rmSync(work, { recursive: true, force: true });
     });
