@@ -1,4 +1,4 @@
-"""Writes the hand-made seeds of the fuzzers; `make fuzz` adds what it finds to a directory of its own."""
+"""Writes the hand-made seeds of the fuzzers; `make fuzz` keeps what it finds elsewhere."""
 
 import os
 
