@@ -61,8 +61,12 @@ static int open_dir(int dir_fd, const char *path) { return openat(dir_fd, path, 
 static int make_dir(int dir_fd, const char *name) {
   if (mkdirat(dir_fd, name, 0711) < 0 && errno != EEXIST) return -1;
   /* The helper's umask is 077; an own cgroup must be searchable, and only that, for a zygote. */
-  if (fchmodat(dir_fd, name, 0711, 0) < 0) return -1;
-  return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  int fd =
+      fchmodat(dir_fd, name, 0711, 0) < 0 ? -1 : openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  int saved = errno;
+  if (fd < 0) unlinkat(dir_fd, name, AT_REMOVEDIR); /* fails, as it should, when it is in use */
+  errno = saved;
+  return fd;
 }
 
 static bool is_cgroup2(const char *path) {

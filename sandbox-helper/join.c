@@ -16,7 +16,7 @@ static unsigned queued, served;
 static void ended(struct session *s, uint64_t tag, int status) {
   (void)tag;
   for (unsigned i = 0; i < served && status; i++)
-    if (s->slot[queue[i]].state != SLOT_FREE) slot_fail(s, queue[i]);
+    if (s->slot[queue[i]].state == SLOT_PARKED || s->slot[queue[i]].state == SLOT_RUNNING) slot_fail(s, queue[i]);
   queued -= served;
   memmove(queue, queue + served, queued * sizeof *queue);
   served = 0;

@@ -63,6 +63,7 @@ export class RawHelper {
   private stderr = '';
   private seq = 1000;
   private isOpen = true;
+  private isOver = false;
 
   constructor(
     readonly fixture: Fixture,
@@ -91,6 +92,7 @@ export class RawHelper {
     });
     this.pipe.on('error', () => undefined);
     this.ended = once(this.child, 'close').then(([code, signal]) => {
+      this.isOver = true;
       for (const resolve of this.waiting.values()) resolve({ ...GONE });
       this.waiting.clear();
       return { code: code as number | null, signal: signal as string | null, stderr: this.stderr };
@@ -113,10 +115,13 @@ export class RawHelper {
 
   /** The reply with this sequence number; code -1 when the helper ended or `timeoutMs` went by. */
   reply(seq: number, timeoutMs = 10_000): Promise<Completion> {
+    if (this.isOver) return Promise.resolve({ ...GONE });
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
         this.waiting.delete(seq);
-        resolve({ ...GONE, detail: 'no answer in time' });
+        const late = { ...GONE, seq, detail: LATE };
+        this.events.push(late);
+        resolve(late);
       }, timeoutMs);
       this.waiting.set(seq, (completion) => {
         clearTimeout(timer);
@@ -128,7 +133,7 @@ export class RawHelper {
   call(verb: VerbName, fields: RequestFields = {}, fds: readonly number[] = []): Promise<Completion> {
     const seq = ++this.seq;
     const answer = this.reply(seq);
-    if (!this.send(requestBytes(Verb[verb], seq, fields), fds)) this.events.push({ ...GONE, seq });
+    this.send(requestBytes(Verb[verb], seq, fields), fds); // fails when the helper is over
     return answer;
   }
 
@@ -192,7 +197,7 @@ export class RawHelper {
         socket.destroy();
         resolve(text);
       };
-      const timer = setTimeout(done, timeoutMs);
+      const timer = setTimeout(done, this.isOver ? 0 : timeoutMs);
       socket.on('error', done).on('close', done);
       socket.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;
@@ -240,4 +245,6 @@ export class RawHelper {
   }
 }
 
+/** Detail of the stand-in for an answer that did not come. */
+export const LATE = 'no answer in time';
 const GONE: Completion = { kind: 1, seq: 0, slot: 0, code: -1, errno: 0, stage: 0, value: [], detail: 'helper ended' };
