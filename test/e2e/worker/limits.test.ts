@@ -37,7 +37,8 @@ describePrivileged('limits', () => {
     const answer = await invoke(worker.url, 'fills-memory', {});
     expect(answer.status).toBe(502);
     expect(answer.body).toMatch(/^RoundTrip failed: [\s\S]*\n\nSandbox State: /);
-    expect(answer.body).toContain('OOM KILLS: 1');
+    // cgroup v2 kills the whole group and may count more than one.
+    expect(answer.body).toMatch(/^OOM KILLS: [1-9]/m);
     await deploy(worker.url, 'echo');
     expect((await invoke(worker.url, 'echo', 5)).body.trim()).toBe('5');
   });
