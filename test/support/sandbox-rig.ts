@@ -185,6 +185,8 @@ export class Rig {
     if (!existsSync('/sys/fs/cgroup')) return [];
     const found = execFileSync('find', [
       '/sys/fs/cgroup',
+      // Others' cgroups may vanish while we look.
+      '-ignore_readdir_race',
       '-type',
       'd',
       '-name',
