@@ -94,10 +94,10 @@ describePrivileged('a helper whose calls fail', () => {
       const { code, detail } = await helper.call('DESTROY', { slot });
       if (code !== Code.OK && code !== Code.STATE) return `slot ${slot}: ${code} ${detail}`;
     }
-    for (let wait = 0; wait < 20; wait++) {
+    for (let wait = 0; wait < 300; wait++) {
       const { value } = await helper.diag();
       if (value.join() === baseline.join()) break;
-      if (wait === 19) return `counts ${value.join()} instead of ${baseline.join()}`;
+      if (wait === 299) return `counts ${value.join()} instead of ${baseline.join()}`;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     const slots = fixture.cgroups().filter((path) => path.includes('/cg-'));
@@ -106,7 +106,7 @@ describePrivileged('a helper whose calls fail', () => {
 
   async function next(): Promise<string | undefined> {
     await helper.slot(NEXT_SLOT);
-    const answer = helper.invoke(NEXT_SLOT, 'next', 3000);
+    const answer = helper.invoke(NEXT_SLOT, 'next', 10_000);
     const spawned = await helper.call('SPAWN', { slot: NEXT_SLOT, role: Role.LEAF, name: ['1'] });
     const text = spawned.code === Code.OK ? await answer : spawned.detail;
     const gone = await helper.call('DESTROY', { slot: NEXT_SLOT });
