@@ -72,6 +72,7 @@ const STEPS = [
   // Apart, because the helper's tests open and close descriptors by number in jest's own process.
   jest('e2e', 'test/e2e/worker', 900, ['--runInBand']),
   jest('e2e', 'test/e2e/helper', 900, ['--runInBand', '--forceExit']),
+  jest('e2e', 'test/e2e/escape', 600, ['--runInBand', '--forceExit']),
   {
     ...check('vm', 'e2e in a cgroup v2 guest', ['test/support/vm/suite.sh', join(OUT, 'vm')], 1560),
     count: (_output, status) => fromJest(join(OUT, 'vm/report.json'), status, MUST_WORK),

@@ -1,0 +1,66 @@
+"""Services of the host that a sandbox must not reach; prints where they are.
+
+Ends with its standard input.
+"""
+
+import json
+import os
+import selectors
+import socket
+import sys
+
+SECRET = b"loopback service"
+
+
+def bound(family, kind, address):
+    """A socket that is ready to be asked; IPv6 ones take IPv4 too."""
+    s = socket.socket(family, kind)
+    if family == socket.AF_INET6:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    s.bind(address)
+    if kind == socket.SOCK_STREAM:
+        s.listen(64)
+    return s
+
+
+def main():
+    """Answers everybody with SECRET."""
+    tcp = bound(socket.AF_INET6, socket.SOCK_STREAM, ("::", 0))
+    port = tcp.getsockname()[1]
+    names = [f"argyle-{kind}-{os.getpid()}" for kind in ("stream", "datagram")]
+    sockets = [
+        tcp,
+        bound(socket.AF_INET6, socket.SOCK_DGRAM, ("::", port)),
+        bound(socket.AF_UNIX, socket.SOCK_STREAM, "\0" + names[0]),
+        bound(socket.AF_UNIX, socket.SOCK_DGRAM, "\0" + names[1]),
+    ]
+    ready = selectors.DefaultSelector()
+    for s in [*sockets, sys.stdin]:
+        ready.register(s, selectors.EVENT_READ)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        free_port = unused.getsockname()[1]
+    place = {
+        "free_port": free_port,
+        "port": port,
+        "abstract": names[0],
+        "abstract_datagram": names[1],
+    }
+    print(json.dumps(place), flush=True)
+    while True:
+        for key, _ in ready.select():
+            s = key.fileobj
+            if s is sys.stdin:  # its end is the test's end
+                return
+            if s.type == socket.SOCK_STREAM:
+                peer, _ = s.accept()
+                peer.send(SECRET)
+                peer.close()
+            else:
+                _, peer = s.recvfrom(100)
+                if peer:
+                    s.sendto(SECRET, peer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
