@@ -1,6 +1,6 @@
 /** The few calls of libc that tests of the helper need and Node lacks: odd descriptors, and sendmsg with any number. */
 import { Library } from 'ffi-napi';
-import { address } from './pointer';
+import { writePointer } from 'ref-napi';
 
 interface RawLibc {
   socket(domain: number, type: number, protocol: number): number;
@@ -48,7 +48,8 @@ export const setOption = (fd: number, level: number, name: number): boolean => {
 export function sendWithFds(control: number, bytes: Buffer, fds: readonly number[]): boolean {
   const body = bytes.length > 0 ? bytes : Buffer.alloc(1);
   const part = Buffer.alloc(16);
-  part.writeBigUInt64LE(address(body), 0);
+  // Not a bare address: each buffer must keep the one that it points to from being collected before the call.
+  writePointer(part, 0, body);
   part.writeBigUInt64LE(BigInt(bytes.length), 8);
   const space = 16 + Math.ceil((4 * fds.length) / 8) * 8;
   const ancillary = Buffer.alloc(space);
@@ -57,10 +58,10 @@ export function sendWithFds(control: number, bytes: Buffer, fds: readonly number
   ancillary.writeInt32LE(1, 12); // SCM_RIGHTS
   fds.forEach((fd, index) => ancillary.writeInt32LE(fd, 16 + 4 * index));
   const message = Buffer.alloc(56);
-  message.writeBigUInt64LE(address(part), 16);
+  writePointer(message, 16, part);
   message.writeBigUInt64LE(1n, 24);
   if (fds.length > 0) {
-    message.writeBigUInt64LE(address(ancillary), 32);
+    writePointer(message, 32, ancillary);
     message.writeBigUInt64LE(BigInt(space), 40);
   }
   return libc.sendmsg(control, message, MSG_DONTWAIT | MSG_NOSIGNAL) === bytes.length;
