@@ -10,7 +10,6 @@
 #include <linux/mount.h>
 #include <sys/file.h>
 #include <sys/vfs.h>
-#include <time.h>
 
 #include "helper.h"
 
@@ -19,11 +18,6 @@ const char *const pool_name[] = {NULL, "lambda", "install"};
 
 /* How long leftovers of a dead helper may take to die, and its lock to vanish. */
 #define LEFTOVER_WAIT_MS 5000
-
-static void nap_ms(long ms) {
-  struct timespec t = {ms / 1000, (ms % 1000) * 1000000};
-  nanosleep(&t, NULL);
-}
 
 static int put(int dir_fd, const char *path, const char *text) {
   SCOPED int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -44,25 +38,30 @@ static ssize_t get(int dir_fd, const char *path, char *text, size_t size) {
   return n < 0 ? -1 : got;
 }
 
-/* The number after `key ` in a flat keyed file, or the whole file's when key is NULL. */
+/* What follows `word` where it stands as a word of its own, first in the text or behind `before`; or NULL. */
+static const char *after_word(const char *text, const char *word, char before) {
+  size_t n = strlen(word);
+  for (const char *at = text; (at = strstr(at, word)); at += n)
+    if ((at == text || at[-1] == before) && strchr(" \t\n", at[n])) return at + n;
+  return NULL;
+}
+
+/* The number after `key` in a flat keyed file, or the whole file's when key is NULL. */
 static uint64_t get_number(int dir_fd, const char *path, const char *key) {
   char text[4096];
   if (get(dir_fd, path, text, sizeof text) < 0) return 0;
-  if (!key) return strtoull(text, NULL, 10);
-  for (char *line = text; line; line = (line = strchr(line, '\n')) ? line + 1 : NULL) {
-    size_t n = strlen(key);
-    if (!strncmp(line, key, n) && line[n] == ' ') return strtoull(line + n + 1, NULL, 10);
-  }
-  return 0;
+  const char *at = key ? after_word(text, key, '\n') : text;
+  return at ? strtoull(at, NULL, 10) : 0;
 }
 
-static int open_dir(int dir_fd, const char *path) { return openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
+static int open_dir(int dir_fd, const char *path) {
+  return openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
 
 static int make_dir(int dir_fd, const char *name) {
   if (mkdirat(dir_fd, name, 0711) < 0 && errno != EEXIST) return -1;
   /* The helper's umask is 077; an own cgroup must be searchable, and only that, for a zygote. */
-  int fd =
-      fchmodat(dir_fd, name, 0711, 0) < 0 ? -1 : openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  int fd = fchmodat(dir_fd, name, 0711, 0) < 0 ? -1 : open_dir(dir_fd, name);
   int saved = errno;
   if (fd < 0) unlinkat(dir_fd, name, AT_REMOVEDIR); /* fails, as it should, when it is in use */
   errno = saved;
@@ -76,15 +75,8 @@ static bool is_cgroup2(const char *path) {
 
 /* Opens <mount>/<cgroup_root>; returns -1 with errno when it is not there. */
 static int open_below(const char *mount, const char *below) {
-  SCOPED int top = open_dir(AT_FDCWD, mount);
+  SCOPED int top = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* of v1's it may be a link to `cpu,cpuacct` */
   return top < 0 || !below[0] ? take_fd(&top) : open_beneath(top, below, O_RDONLY | O_DIRECTORY);
-}
-
-static bool has_word(const char *text, const char *word) {
-  size_t n = strlen(word);
-  for (const char *at = text; (at = strstr(at, word)); at += n)
-    if ((at == text || at[-1] == ' ') && (at[n] == 0 || at[n] == ' ' || at[n] == '\n')) return true;
-  return false;
 }
 
 static int find_hierarchies(struct session *s) {
@@ -98,7 +90,7 @@ static int find_hierarchies(struct session *s) {
   for (int c = 0; c < CTL_COUNT; c++) {
     char path[64];
     s->cg_parent_v1[c] = -1;
-    if (has_word(available, controller_name[c])) continue;
+    if (after_word(available, controller_name[c], ' ')) continue;
     snprintf(path, sizeof path, "/sys/fs/cgroup/%s", controller_name[c]);
     s->cg_parent_v1[c] = open_below(path, s->config.cgroup_root);
     if (s->cg_parent_v1[c] < 0) return fault_sys(AG_ST_CGROUP, controller_name[c]);
@@ -117,43 +109,34 @@ static int enable_controllers(struct session *s, int dir_fd) {
   return 0;
 }
 
-/* Removes every child cgroup of dir_fd, their processes being dead or dying. */
-static int remove_children(int dir_fd) {
-  SCOPED int fd = dup(dir_fd);
-  DIR *d = fd < 0 ? NULL : fdopendir(fd);
+/* Removes every child cgroup of the one named, if there is one, their processes being dead or dying. */
+static int remove_children(int parent_fd, const char *name) {
+  SCOPED int fd = open_dir(parent_fd, name);
+  if (fd < 0) return errno == ENOENT ? 0 : -1;
+  DIR *d = fdopendir(fd);
   int failed = 0;
   if (!d) return -1;
   take_fd(&fd); /* closedir() closes it */
-  rewinddir(d);
   for (struct dirent *e; (e = readdir(d));) {
     if (e->d_type != DT_DIR || e->d_name[0] == '.') continue;
     int tries = LEFTOVER_WAIT_MS / 5;
-    while (unlinkat(dir_fd, e->d_name, AT_REMOVEDIR) < 0 && errno == EBUSY && tries--) nap_ms(5);
+    while (unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR) < 0 && errno == EBUSY && tries--) usleep(5000);
     failed |= tries < 0;
   }
   closedir(d);
   return failed ? -1 : 0;
 }
 
-static void clear_v1(struct session *s, const char *name) {
-  for (int c = 0; c < CTL_COUNT; c++) {
-    SCOPED int fd = s->cg_parent_v1[c] < 0 ? -1 : open_dir(s->cg_parent_v1[c], name);
-    if (fd >= 0) remove_children(fd);
-  }
-}
-
 /* Kills and removes what a killed helper left under our name. */
 static int clear_leftovers(struct session *s) {
   if (put(s->cg_top_v2, "cgroup.kill", "1") < 0) return fault_sys(AG_ST_CGROUP, "cgroup.kill (Linux 5.14)");
-  for (int p = AG_POOL_LAMBDA; p <= AG_POOL_INSTALL; p++) {
-    SCOPED int fd = open_dir(s->cg_top_v2, pool_name[p]);
-    if (fd < 0) continue;
-    int left = remove_children(fd);
+  for (int p = AG_POOL_LAMBDA; p <= AG_POOL_INSTALL; p++)
     /* The pool goes too: a killed cgroup must not be cloned into again on some kernels. */
-    if (left < 0 || unlinkat(s->cg_top_v2, pool_name[p], AT_REMOVEDIR) < 0)
+    if (remove_children(s->cg_top_v2, pool_name[p]) < 0 ||
+        (unlinkat(s->cg_top_v2, pool_name[p], AT_REMOVEDIR) < 0 && errno != ENOENT))
       return fault_sys(AG_ST_CGROUP, "leftover processes");
-  }
-  clear_v1(s, s->cg_name);
+  for (int c = 0; c < CTL_COUNT; c++)
+    if (s->cg_parent_v1[c] >= 0) (void)remove_children(s->cg_parent_v1[c], s->cg_name);
   return 0;
 }
 
@@ -185,7 +168,7 @@ static int take_name(struct session *s) {
       return 0;
     if (s->cg_top_v2 >= 0) close(s->cg_top_v2);
     s->cg_top_v2 = -1;
-    nap_ms(50); /* a helper that was just killed may still be dying */
+    usleep(50000); /* a helper that was just killed may still be dying */
   }
   return fault(AG_E_STATE, AG_ST_CGROUP, "a live helper has this name");
 }
@@ -197,16 +180,15 @@ int cgroup_start(struct session *s, const char *name) {
   size_t n = strlen(name), m = strlen(suffix);
   if (!name_is_component(name) || n <= m || n > 100 || strcmp(name + n - m, suffix) != 0)
     return fault(AG_E_BADREQ, AG_ST_CGROUP, "cgroup name");
-  for (size_t i = 0; i < n; i++)
-    if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-", name[i]))
-      return fault(AG_E_BADREQ, AG_ST_CGROUP, "cgroup name");
+  if (name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")])
+    return fault(AG_E_BADREQ, AG_ST_CGROUP, "cgroup name");
   if (s->caller.uid)
     snprintf(s->cg_name, sizeof s->cg_name, "u%u-%s", s->caller.uid, name);
   else
     snprintf(s->cg_name, sizeof s->cg_name, "%s", name);
-  if (find_hierarchies(s) < 0 || enable_controllers(s, s->cg_parent_v2) < 0) return -1;
-  if (take_name(s) < 0) return -1;
-  if (clear_leftovers(s) < 0 || enable_controllers(s, s->cg_top_v2) < 0) return -1;
+  if (find_hierarchies(s) < 0 || enable_controllers(s, s->cg_parent_v2) < 0 || take_name(s) < 0 ||
+      clear_leftovers(s) < 0 || enable_controllers(s, s->cg_top_v2) < 0)
+    return -1;
   return open_pool(s, AG_POOL_LAMBDA) < 0 || open_pool(s, AG_POOL_INSTALL) < 0 ? -1 : 0;
 }
 
@@ -225,8 +207,7 @@ static int write_memory(bool v1, int fd, uint64_t memory, uint64_t swap) {
   return v1 || put(fd, "memory.oom.group", "1") == 0 || errno == ENOENT ? 0 : -1;
 }
 
-static int write_limits(struct pool *pool, int c, int fd, const uint64_t limits[8]) {
-  bool v1 = pool->v1_fd[c] >= 0;
+static int write_limits(bool v1, int c, int fd, const uint64_t limits[8]) {
   char quota[64];
   if (c == CTL_MEMORY) return write_memory(v1, fd, limits[AG_LIM_MEM_BYTES], limits[AG_LIM_SWAP_BYTES]);
   if (c == CTL_PIDS) return put_number(fd, "pids.max", limits[AG_LIM_PIDS], "max");
@@ -239,7 +220,8 @@ int cgroup_limits(struct session *s, unsigned p, const char *name, const uint64_
   struct pool *pool = &s->pool[p];
   for (int c = 0; c < CTL_COUNT; c++) {
     SCOPED int fd = controller_dir(pool, c, name);
-    if (fd < 0 || write_limits(pool, c, fd, limits) < 0) return fault_sys(AG_ST_CGROUP, controller_name[c]);
+    if (fd < 0 || write_limits(pool->v1_fd[c] >= 0, c, fd, limits) < 0)
+      return fault_sys(AG_ST_CGROUP, controller_name[c]);
   }
   return 0;
 }
@@ -348,26 +330,10 @@ uint64_t cgroup_oom_kills(struct session *s, unsigned p, const char *name) {
   return fd < 0 ? 0 : get_number(fd, file, "oom_kill");
 }
 
-static uint64_t proc_number(struct session *s, pid_t pid, const char *file, const char *key) {
-  char path[64], text[4096];
-  snprintf(path, sizeof path, "%d/%s", (int)pid, file);
-  if (get(s->proc_fd, path, text, sizeof text) < 0) return 0;
-  char *at = strstr(text, key);
-  return at ? strtoull(at + strlen(key), NULL, 10) : 0;
-}
-
-static uint64_t pss_bytes(struct session *s, int v2_fd) {
-  char text[16384];
-  uint64_t kib = 0;
-  if (get(v2_fd, "cgroup.procs", text, sizeof text) < 0) return 0;
-  for (char *at = text; *at; at += strspn(at, "\n"))
-    kib += proc_number(s, (pid_t)strtol(at, &at, 10), "smaps_rollup", "\nPss:");
-  return kib * 1024;
-}
-
-int cgroup_usage(struct session *s, const struct slot *slot, bool pss, uint64_t value[8]) {
+int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) {
   struct pool *pool = &s->pool[slot->pool];
   const char *name = slot->name;
+  char status[32];
   SCOPED int memory = controller_dir(pool, CTL_MEMORY, name);
   SCOPED int pids = controller_dir(pool, CTL_PIDS, name);
   SCOPED int v2 = open_dir(pool->v2_fd, name);
@@ -379,8 +345,8 @@ int cgroup_usage(struct session *s, const struct slot *slot, bool pss, uint64_t 
   value[AG_USE_CPU_USEC] = get_number(v2, "cpu.stat", "usage_usec"); /* v2 counts time without a controller */
   value[AG_USE_FROZEN] = get_number(v2, "cgroup.events", "frozen");
   value[AG_USE_PID] = (uint64_t)slot->pid;
-  value[AG_USE_THREADS] = slot->pid ? proc_number(s, slot->pid, "status", "\nThreads:") : 0;
-  if (pss) value[AG_USE_PSS_BYTES] = pss_bytes(s, v2);
+  snprintf(status, sizeof status, "%d/status", (int)slot->pid);
+  value[AG_USE_THREADS] = slot->pid ? get_number(s->proc_fd, status, "Threads:") : 0;
   return 0;
 }
 

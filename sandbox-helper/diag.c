@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Faults, replies and the counts that leak tests compare. */
+ * Faults, replies and events. */
 #include <time.h>
 
 #include "helper.h"
@@ -36,6 +36,11 @@ int fault_sys(unsigned stage, const char *detail) {
 }
 
 const struct fault *last_fault(void) { return &current; }
+
+void die_of_fault(void) {
+  errno = current.sys_errno;
+  die(current.stage, current.detail);
+}
 
 /* Ends the helper with one exit code per stage, as Chromium's suid sandbox does. */
 void die(unsigned stage, const char *detail) {
@@ -78,27 +83,4 @@ uint64_t now_ms(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-int count_open_fds(struct session *s) {
-  char path[64];
-  snprintf(path, sizeof path, "%d/fd", (int)getpid());
-  SCOPED int fd = openat(s->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *d = fd < 0 ? NULL : fdopendir(fd);
-  int n = -3; /* ".", ".." and the directory's own descriptor */
-  if (!d) return -1;
-  take_fd(&fd); /* closedir() closes it */
-  while (readdir(d)) n++;
-  closedir(d);
-  return n;
-}
-
-int count_mounts(struct session *s) {
-  char path[64], block[4096];
-  snprintf(path, sizeof path, "%d/mountinfo", (int)getpid());
-  SCOPED int fd = openat(s->proc_fd, path, O_RDONLY | O_CLOEXEC);
-  int n = fd < 0 ? -1 : 0;
-  for (ssize_t got; fd >= 0 && (got = read(fd, block, sizeof block)) > 0;)
-    for (ssize_t i = 0; i < got; i++) n += block[i] == '\n';
-  return n;
 }

@@ -55,9 +55,7 @@ static int network(struct session *s, const struct ag_request *r) {
 
 static int diag(struct session *s, uint64_t value[8]) {
   for (uint32_t id = 1; id <= AG_MAX_SLOTS; id++) value[0] += s->slot[id].state != SLOT_FREE;
-  value[1] = (uint64_t)count_open_fds(s);
-  value[2] = (uint64_t)count_mounts(s);
-  value[3] = s->busy;
+  value[1] = s->busy;
   return 0;
 }
 
@@ -79,7 +77,7 @@ static int slot_verb(struct session *s, const struct ag_request *r, uint64_t val
     case AG_DESTROY:
       return slot_destroy(s, r->slot, r->seq) < 0 ? -1 : 1;
     case AG_USAGE:
-      return cgroup_usage(s, slot, r->flags & AG_F_PSS, value);
+      return cgroup_usage(s, slot, value);
     case AG_LIMITS:
       return cgroup_limits(s, slot->pool, slot->name, r->arg);
     default:
@@ -121,8 +119,7 @@ void handle_request(struct session *s, const struct ag_request *r, size_t size, 
   /* A caller that cannot even say HELLO in this version has nothing more to say. */
   if (result < 0 && !s->greeted && (r->verb == AG_HELLO || !well_formed)) {
     cgroup_stop(s);
-    errno = last_fault()->sys_errno;
-    die(last_fault()->stage, last_fault()->detail);
+    die_of_fault();
   }
 }
 
@@ -189,7 +186,6 @@ static bool handle_event(struct session *s, const struct epoll_event *e) {
   return true;
 }
 
-#ifndef ARGYLE_FUZZ
 static struct session session;
 
 int main(int argc, char **argv) {
@@ -203,10 +199,7 @@ int main(int argc, char **argv) {
   } else if (argc != 1) {
     die(AG_ST_USAGE, "usage: sandbox-helper [--config FILE]");
   }
-  if (config_load(path, s->caller.uid == 0, &s->config) < 0) {
-    errno = last_fault()->sys_errno;
-    die(AG_ST_CONFIG, last_fault()->detail);
-  }
+  if (config_load(path, s->caller.uid == 0, &s->config) < 0) die_of_fault();
   priv_check_caller(&s->config, &s->caller);
   priv_drop_helper_caps();
   start_session(s);
@@ -223,4 +216,3 @@ int main(int argc, char **argv) {
   cgroup_stop(s);
   return events_broken ? AG_ST_EVENTS : 0;
 }
-#endif

@@ -63,7 +63,6 @@ struct config {
 struct caller {
   uid_t uid;
   gid_t gid;
-  bool in_group; /* of the configured caller_gid */
 };
 
 struct fault {
@@ -119,20 +118,19 @@ int take_fd(int *fd);
 int fault(int code, unsigned stage, const char *detail);
 int fault_sys(unsigned stage, const char *detail); /* AG_E_SYS with errno */
 const struct fault *last_fault(void);
+void die_of_fault(void) __attribute__((noreturn));
 void die(unsigned stage, const char *detail) __attribute__((noreturn));
 extern bool events_broken; /* the worker does not take its completions any more */
 void reply(uint64_t seq, uint32_t slot, int result, const uint64_t value[8]);
 void event_exit(uint32_t slot, uint64_t status, uint64_t oom_kills, uint64_t pid);
 uint64_t now_ms(void);
-int count_open_fds(struct session *s);
-int count_mounts(struct session *s);
 
 /* priv.c */
 void priv_start(struct caller *caller);
 int priv_bound(uint64_t mask);
 int priv_keep(uint64_t mask, bool inheritable);
 void priv_drop_helper_caps(void);
-void priv_check_caller(const struct config *config, struct caller *caller);
+void priv_check_caller(const struct config *config, const struct caller *caller);
 
 /* config.c */
 int config_parse(char *text, struct config *config);
@@ -142,7 +140,10 @@ int config_load(const char *path, bool trusted_caller, struct config *config);
 bool name_is_component(const char *name);
 bool name_terminated(const char name[AG_NAME_MAX]);
 int fault_name(unsigned stage, const char *name);
+int open_resolved(int dir_fd, const char *path, int flags, uint64_t resolve);
 int open_beneath(int dir_fd, const char *path, int flags);
+bool is_unix_socket(int fd, int type);
+bool is_pipes_write_end(int fd);
 int open_owned_dir(struct session *s, uint64_t root, const char *path);
 bool callers_own(struct session *s, int fd);
 int random_name(char name[CG_NAME]);
@@ -169,7 +170,7 @@ int cgroup_freeze(struct session *s, unsigned pool, const char *name, bool froze
 int cgroup_kill(struct session *s, unsigned pool, const char *name);
 bool cgroup_populated(struct session *s, unsigned pool, const char *name);
 int cgroup_remove(struct session *s, unsigned pool, const char *name);
-int cgroup_usage(struct session *s, const struct slot *slot, bool pss, uint64_t value[8]);
+int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]);
 uint64_t cgroup_oom_kills(struct session *s, unsigned pool, const char *name);
 void cgroup_stop(struct session *s);
 

@@ -16,11 +16,16 @@ bool name_is_component(const char *name) {
   return true;
 }
 
-/* Opens below dir_fd: no symbolic link in any component, no "..", no leaving dir_fd, no magic link. */
-int open_beneath(int dir_fd, const char *path, int flags) {
+/* No symbolic link in any component, no magic link, and what `resolve` (RESOLVE_*) forbids beside. */
+int open_resolved(int dir_fd, const char *path, int flags, uint64_t resolve) {
   struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC | O_NOFOLLOW),
-                         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+                         .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | resolve};
   return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
+}
+
+/* Opens below dir_fd: as above, and no leaving dir_fd by "..", by an absolute path or otherwise. */
+int open_beneath(int dir_fd, const char *path, int flags) {
+  return open_resolved(dir_fd, path, flags, RESOLVE_BENEATH);
 }
 
 /* Why a name could not be opened: is it missing, does it lead elsewhere, or did the system fail? */
@@ -28,6 +33,16 @@ int fault_name(unsigned stage, const char *name) {
   if (errno == ENOENT || errno == ENOTDIR) return fault(AG_E_NOENT, stage, name);
   return errno == ELOOP || errno == EXDEV ? fault(AG_E_DENIED, stage, name) : fault_sys(stage, name);
 }
+
+bool is_unix_socket(int fd, int type) {
+  int has = 0, domain = 0;
+  socklen_t n = sizeof has;
+  return getsockopt(fd, SOL_SOCKET, SO_TYPE, &has, &n) == 0 && has == type &&
+         getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0 && domain == AF_UNIX;
+}
+
+/* Asks a question that only a pipe answers first: a file on a hostile filesystem is not touched at all. */
+bool is_pipes_write_end(int fd) { return fcntl(fd, F_GETPIPE_SZ) >= 0 && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY; }
 
 /* Root may use any directory; another caller those that it owns and nobody else may write to. */
 bool callers_own(struct session *s, int fd) {
@@ -40,8 +55,7 @@ bool callers_own(struct session *s, int fd) {
  * root must own it, and nobody else may write to it: else a stranger could swap what is mounted. */
 int open_owned_dir(struct session *s, uint64_t root, const char *path) {
   if (root >= s->config.nroots) return fault(AG_E_DENIED, AG_ST_ROOTS, "root index");
-  struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
-  SCOPED int root_fd = (int)syscall(SYS_openat2, AT_FDCWD, s->config.root[root], &how, sizeof how);
+  SCOPED int root_fd = open_resolved(AT_FDCWD, s->config.root[root], O_PATH | O_DIRECTORY, 0);
   if (root_fd < 0) return fault_sys(AG_ST_ROOTS, "configured root");
   SCOPED int fd = open_beneath(root_fd, path[0] ? path : ".", O_PATH | O_DIRECTORY);
   if (fd < 0) return fault_name(AG_ST_ROOTS, path);

@@ -10,19 +10,12 @@
 #define MIN_OPEN_FILES 256
 
 static void check_channels(void) {
-  int type = 0, domain = 0;
-  socklen_t size = sizeof type;
-  struct stat st;
   for (int fd = 0; fd <= 2; fd++) /* a closed stdio slot would be filled by the next open() */
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd) _exit(AG_ST_USAGE);
-  if (getsockopt(AG_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET ||
-      getsockopt(AG_CONTROL_FD, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX)
-    die(AG_ST_USAGE, "descriptor 3 is not a seqpacket socket");
-  int mode = fcntl(AG_EVENTS_FD, F_GETFL);
-  if (mode < 0 || (mode & O_ACCMODE) != O_WRONLY || fstat(AG_EVENTS_FD, &st) < 0 || !S_ISFIFO(st.st_mode))
-    die(AG_ST_USAGE, "descriptor 4 is not the write end of a pipe");
+  if (!is_unix_socket(AG_CONTROL_FD, SOCK_SEQPACKET)) die(AG_ST_USAGE, "descriptor 3 is not a seqpacket socket");
+  if (!is_pipes_write_end(AG_EVENTS_FD)) die(AG_ST_USAGE, "descriptor 4 is not the write end of a pipe");
   /* The pipe is waited on when it is full: only the caller who does not read it suffers. */
-  if (fcntl(AG_EVENTS_FD, F_SETFL, mode & ~O_NONBLOCK) < 0 || fcntl(AG_CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+  if (fcntl(AG_EVENTS_FD, F_SETFL, 0) < 0 || fcntl(AG_CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0 ||
       fcntl(AG_EVENTS_FD, F_SETFD, FD_CLOEXEC) < 0)
     die(AG_ST_USAGE, "fcntl");
   if (syscall(SYS_close_range, 5u, ~0u, 0u) < 0) die(AG_ST_USAGE, "close_range");
@@ -70,16 +63,16 @@ void priv_start(struct caller *caller) {
 }
 
 /* Mode 4750 keeps strangers out; this check holds even where an installer forgot it. */
-void priv_check_caller(const struct config *config, struct caller *caller) {
+void priv_check_caller(const struct config *config, const struct caller *caller) {
   gid_t groups[1024];
   errno = 0;
   if (caller->uid != 0) {
     if (!config->caller_gid) die(AG_ST_PRIV, "helper.conf names no caller_gid, so only root may call");
     int n = getgroups(sizeof groups / sizeof *groups, groups);
     if (n < 0) die(AG_ST_PRIV, "getgroups");
-    caller->in_group = caller->gid == config->caller_gid;
-    for (int i = 0; i < n; i++) caller->in_group |= groups[i] == config->caller_gid;
-    if (!caller->in_group) die(AG_ST_PRIV, "the caller is not in the configured group");
+    bool in_group = caller->gid == config->caller_gid;
+    for (int i = 0; i < n; i++) in_group |= groups[i] == config->caller_gid;
+    if (!in_group) die(AG_ST_PRIV, "the caller is not in the configured group");
     if (caller->uid == config->sandbox_uid) die(AG_ST_PRIV, "the caller is the sandbox user");
   }
   if (setgroups(0, NULL) < 0) die(AG_ST_PRIV, "setgroups");
@@ -110,7 +103,7 @@ int priv_keep(uint64_t mask, bool inheritable) {
 void priv_drop_helper_caps(void) {
   static const unsigned keep[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,    CAP_KILL,       CAP_SETUID,
                                   CAP_SETGID, CAP_SETPCAP,      CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_NET_ADMIN,
-                                  CAP_BPF,    CAP_SYS_PTRACE,   CAP_MKNOD,     CAP_SETFCAP};
+                                  CAP_BPF,    CAP_MKNOD,        CAP_SETFCAP};
   uint64_t mask = 0;
   for (size_t i = 0; i < sizeof keep / sizeof *keep; i++) mask |= 1ull << keep[i];
   if (priv_bound(mask) < 0 || priv_keep(mask, false) < 0) die(AG_ST_PRIV, "capabilities");

@@ -39,10 +39,10 @@ enum ag_verb {
   AG_RESUME = 8,
   AG_KILL = 9,     /* replies once no process is left in the slot; the slot stays, dead */
   AG_DESTROY = 10, /* kill, unmount, remove cgroups; replies once the slot id is free again */
-  AG_USAGE = 11,   /* value: see enum ag_usage; AG_F_PSS adds the (slow) PSS of the slot's processes */
+  AG_USAGE = 11,   /* value: see enum ag_usage */
   AG_LIMITS = 12,  /* arg: limits, as in AG_SLOT */
   AG_REMOVE = 13,  /* remove tree name[0] below area arg[0] (enum ag_area) */
-  AG_DIAG = 14,    /* value: slots, open descriptors, mounts, cgroups, for leak tests and /debug */
+  AG_DIAG = 14,    /* value: slots that are not free, slots that wait */
   AG_VERB_END = 15
 };
 
@@ -53,7 +53,6 @@ enum ag_area { AG_AREA_PACKAGES = 1, AG_AREA_CODE = 2 };
 
 /* ag_request.flags */
 #define AG_F_PARK 1u       /* AG_FORK/AG_SPAWN: do not send GO; AG_GO follows */
-#define AG_F_PSS 2u        /* AG_USAGE: read smaps_rollup of every process too */
 #define AG_F_HOST_USR 4u   /* AG_HELLO: the base's /usr is the host's, bound read-only */
 #define AG_F_NO_SECCOMP 8u /* AG_HELLO: features.enable_seccomp false; root callers only */
 
@@ -73,7 +72,6 @@ enum ag_usage {
   AG_USE_OOM_KILLS = 2,
   AG_USE_CPU_USEC = 3,
   AG_USE_FROZEN = 4,
-  AG_USE_PSS_BYTES = 5,
   AG_USE_THREADS = 6, /* threads of the slot's first process */
   AG_USE_PID = 7      /* host pid of the slot's first process, 0 when it is gone */
 };

@@ -226,14 +226,6 @@ static inline void seccomp_build(struct seccomp_program *p, unsigned role, unsig
   seccomp_return(p, SECCOMP_DENY(ENOSYS));
 }
 
-/* What a leaf forked from a zygote adds: short, because the kernel evaluates it for every system call
- * number when it is installed, and that is on the path of a cold start. */
-static inline void seccomp_build_fork(struct seccomp_program *p) {
-  seccomp_start(p);
-  seccomp_leaf_rules(p);
-  seccomp_return(p, SECCOMP_RET_ALLOW);
-}
-
 static inline int seccomp_set(struct seccomp_program *p) {
   struct sock_fprog program = {p->n, p->code};
   return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
@@ -243,12 +235,6 @@ static inline int seccomp_install(unsigned role, unsigned network) {
   struct seccomp_program p;
   seccomp_build(&p, role, network);
   return p.n >= SECCOMP_MAX ? -1 : seccomp_set(&p);
-}
-
-static inline int seccomp_install_fork(void) {
-  struct seccomp_program p;
-  seccomp_build_fork(&p);
-  return seccomp_set(&p);
 }
 
 #endif

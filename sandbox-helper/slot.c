@@ -25,20 +25,14 @@ static void close_channels(struct session *s, struct slot *slot) {
   unwatch_fd(s, &slot->link_fd);
 }
 
-/* The descriptors must be what they are said to be; asking a socket question first keeps a file on a
- * hostile filesystem from being touched at all. */
+/* The descriptors must be what they are said to be. */
 static int check_fds(const int fds[], unsigned nfds) {
-  int on = 0, type = 0, domain = 0;
+  int on = 0;
   socklen_t n = sizeof on;
   if (nfds != 2) return fault(AG_E_BADREQ, AG_ST_SLOT, "two descriptors are needed");
-  if (getsockopt(fds[0], SOL_SOCKET, SO_ACCEPTCONN, &on, &n) < 0 || !on ||
-      getsockopt(fds[0], SOL_SOCKET, SO_DOMAIN, &domain, &n) < 0 || domain != AF_UNIX ||
-      getsockopt(fds[0], SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_STREAM)
+  if (!is_unix_socket(fds[0], SOCK_STREAM) || getsockopt(fds[0], SOL_SOCKET, SO_ACCEPTCONN, &on, &n) < 0 || !on)
     return fault(AG_E_BADREQ, AG_ST_SLOT, "not a listening unix socket");
-  int mode = fcntl(fds[1], F_GETFL);
-  if (fcntl(fds[1], F_GETPIPE_SZ) < 0 || mode < 0 || (mode & O_ACCMODE) != O_WRONLY)
-    return fault(AG_E_BADREQ, AG_ST_SLOT, "log is not a pipe's write end");
-  return 0;
+  return is_pipes_write_end(fds[1]) ? 0 : fault(AG_E_BADREQ, AG_ST_SLOT, "log is not a pipe's write end");
 }
 
 /* AG_SLOT. Safety: the caller names a number; directory and cgroup get a random name of our own. */
@@ -65,9 +59,7 @@ int slot_make(struct session *s, const struct ag_request *r, int fds[], unsigned
 
 int slot_started(struct session *s, uint32_t id, int pid_fd, pid_t pid, bool own_child) {
   struct slot *slot = &s->slot[id];
-  slot->pid_fd = pid_fd;
-  slot->pid = pid;
-  slot->own_child = own_child;
+  slot->pid_fd = pid_fd, slot->pid = pid, slot->own_child = own_child;
   slot->state = SLOT_PARKED;
   close_scoped(&slot->listen_fd); /* only the guest may hold it: its death must reset waiting clients */
   close_scoped(&slot->log_fd);

@@ -11,12 +11,6 @@
 #define MAX_DEPTH 64     /* each level holds one descriptor; what lies deeper is moved up first */
 #define MAX_PASSES 10000 /* over the tree's root, for what was moved up */
 
-static int open_same_mount(int dir_fd, const char *name) {
-  struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW,
-                         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
-  return (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof how);
-}
-
 /* top_fd: the tree's root, where a directory that lies too deep is moved under a name of ours. */
 static int remove_depth(int top_fd, int dir_fd, const char *name, int depth) {
   char moved[CG_NAME];
@@ -24,14 +18,10 @@ static int remove_depth(int top_fd, int dir_fd, const char *name, int depth) {
   if (errno == ENOENT) return depth ? 0 : -1;
   if (errno != EISDIR && errno != EPERM) return -1;
   if (depth == MAX_DEPTH) return random_name(moved) < 0 ? -1 : renameat(dir_fd, name, top_fd, moved);
-  SCOPED int fd = open_same_mount(dir_fd, name);
-  if (fd < 0) return -1;
-  int copy = dup(fd), left = 1, failed = 0;
-  DIR *d = copy < 0 ? NULL : fdopendir(copy);
-  if (!d) {
-    close_scoped(&copy);
-    return -1;
-  }
+  SCOPED int opened = open_resolved(dir_fd, name, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_XDEV);
+  DIR *d = opened < 0 ? NULL : fdopendir(opened);
+  if (!d) return -1;
+  int fd = take_fd(&opened), left = 1, failed = 0; /* closedir() closes it */
   for (int pass = 0; left && !failed && pass < (depth ? 1 : MAX_PASSES); pass++) {
     rewinddir(d);
     left = 0;
@@ -46,17 +36,9 @@ static int remove_depth(int top_fd, int dir_fd, const char *name, int depth) {
 }
 
 static void removed(struct session *s, uint64_t seq, int status) {
-  int result = 0;
   (void)s;
-  if (status < 0) {
-    result = fault(AG_E_SYS, AG_ST_REMOVE, "the remover was killed");
-  } else if (status == ENOENT) {
-    result = fault(AG_E_NOENT, AG_ST_REMOVE, "no such tree");
-  } else if (status) {
-    errno = status;
-    result = fault_sys(AG_ST_REMOVE, "remove tree");
-  }
-  reply(seq, 0, result, NULL);
+  errno = status < 0 ? EINTR : status; /* -1: it was killed */
+  reply(seq, 0, status ? fault_name(AG_ST_REMOVE, "remove tree") : 0, NULL);
 }
 
 int tree_remove_job(struct session *s, uint64_t seq, uint64_t area, const char *name) {

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "../protocol.h"
-#include "../seccomp_profile.h"
+#include "leaf_filter.h"
 
 #define EXPORT __attribute__((visibility("default")))
 

@@ -6,8 +6,9 @@
  * that it can be waited for like a pidfd. The input is a list of records, each led by a byte:
  *   0      a datagram of raw bytes          1      a request of few bytes, most likely well formed
  *   2      a zygote's answer, right or not  3      a process ends       4      a tick       5      a job ends */
-#define ARGYLE_FUZZ
+#define main helper_main /* the fuzzer has its own */
 #include "../helper.c"
+#undef main
 
 #include <assert.h>
 #include <setjmp.h>
@@ -102,8 +103,8 @@ bool cgroup_populated(struct session *s, unsigned pool, const char *name) {
   return (void)s, (void)pool, (void)name, byte() % 4 == 3;
 }
 int cgroup_remove(struct session *s, unsigned pool, const char *name) { return (void)s, (void)pool, (void)name, 0; }
-int cgroup_usage(struct session *s, const struct slot *slot, bool pss, uint64_t value[8]) {
-  return (void)s, (void)slot, (void)pss, (void)value, maybe(AG_ST_CGROUP);
+int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) {
+  return (void)s, (void)slot, (void)value, maybe(AG_ST_CGROUP);
 }
 uint64_t cgroup_oom_kills(struct session *s, unsigned pool, const char *name) {
   return (void)s, (void)pool, (void)name, 0;
@@ -124,7 +125,7 @@ int job_fork(struct session *s, enum job kind, const int fds[], int n, uint64_t 
 }
 void job_ended(struct session *s, uint32_t job) { (void)s, (void)job; }
 void priv_start(struct caller *caller) { (void)caller; }
-void priv_check_caller(const struct config *config, struct caller *caller) { (void)config, (void)caller; }
+void priv_check_caller(const struct config *config, const struct caller *caller) { (void)config, (void)caller; }
 void priv_drop_helper_caps(void) {}
 
 int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]) {

@@ -35,7 +35,7 @@ export const Role = { LEAF: 1, ZYGOTE: 2, INSTALLER: 3 } as const;
 export const Pool = { LAMBDA: 1, INSTALL: 2 } as const;
 export const Network = { OUTBOUND: 1, NONE: 2, HOST: 3 } as const;
 export const Area = { PACKAGES: 1, CODE: 2 } as const;
-export const Flag = { PARK: 1, PSS: 2, HOST_USR: 4, NO_SECCOMP: 8 } as const;
+export const Flag = { PARK: 1, HOST_USR: 4, NO_SECCOMP: 8 } as const;
 export const Limit = { MEM_BYTES: 0, PIDS: 1, CPU_PERCENT: 2, SWAP_BYTES: 3, SCRATCH_BYTES: 4 } as const;
 export const Usage = {
   MEM_BYTES: 0,
@@ -43,7 +43,6 @@ export const Usage = {
   OOM_KILLS: 2,
   CPU_USEC: 3,
   FROZEN: 4,
-  PSS_BYTES: 5,
   THREADS: 6,
   PID: 7,
 } as const;

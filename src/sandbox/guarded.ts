@@ -151,9 +151,9 @@ export class GuardedSandbox implements Sandbox, Holder {
     });
   }
 
-  async usage(pss = false): Promise<SandboxUsage> {
+  async usage(): Promise<SandboxUsage> {
     if (this.destroying !== undefined) throw this.death();
-    return this.inner.usage(pss);
+    return this.inner.usage();
   }
 
   destroy(reason: string): Promise<void> {

@@ -70,8 +70,8 @@ export class LeafSandbox implements Sandbox {
     return this.parts.slot.resume();
   }
 
-  usage(pss = false): Promise<SandboxUsage> {
-    return this.parts.slot.usage(pss);
+  usage(): Promise<SandboxUsage> {
+    return this.parts.slot.usage();
   }
 
   async destroy(reason: string): Promise<void> {

@@ -136,8 +136,8 @@ export class Slot {
     this.limited.catch(() => undefined);
   }
 
-  async usage(pss = false): Promise<SandboxUsage> {
-    const { value } = await this.client.request('USAGE', { slot: this.id, flags: pss ? Flag.PSS : 0 });
+  async usage(): Promise<SandboxUsage> {
+    const { value } = await this.client.request('USAGE', { slot: this.id });
     const at = (index: number): number => value[index] ?? 0;
     return {
       memBytes: at(Usage.MEM_BYTES),
@@ -145,7 +145,6 @@ export class Slot {
       oomKills: at(Usage.OOM_KILLS),
       cpuUsec: at(Usage.CPU_USEC),
       frozen: at(Usage.FROZEN) !== 0,
-      pssBytes: at(Usage.PSS_BYTES),
       threads: at(Usage.THREADS),
       pid: at(Usage.PID),
     };

@@ -82,7 +82,6 @@ export interface SandboxUsage {
   oomKills: number;
   cpuUsec: number;
   frozen: boolean;
-  pssBytes: number;
   threads: number;
   pid: number;
 }
@@ -115,7 +114,7 @@ export interface Sandbox {
   /** Freezes all processes. Throws ArgyleError when the sandbox is dead. */
   pause(): Promise<void>;
   resume(): Promise<void>;
-  usage(pss?: boolean): Promise<SandboxUsage>;
+  usage(): Promise<SandboxUsage>;
   /** Kills and frees everything; idempotent, never rejects. */
   destroy(reason: string): Promise<void>;
   /** Resolves once when the first process ends without destroy() having been called. */

@@ -85,7 +85,7 @@ export class LocalSandbox implements Sandbox {
   }
 
   usage(): Promise<SandboxUsage> {
-    const none = { memBytes: 0, pids: 1, oomKills: 0, cpuUsec: 0, pssBytes: 0, threads: 1 };
+    const none = { memBytes: 0, pids: 1, oomKills: 0, cpuUsec: 0, threads: 1 };
     return Promise.resolve({ ...none, frozen: this.frozen, pid: this.pid });
   }
 

@@ -1,6 +1,6 @@
 /** Test support: the real helper, slots, factory and zygotes in a directory of their own. Needs root and a build. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Dispatcher } from 'undici';
@@ -168,8 +168,11 @@ export class Rig {
 
   /** Slots, open descriptors and mounts of the helper, and descriptors of this process. */
   async counts(): Promise<{ slots: number; fds: number; mounts: number }> {
-    const { value } = await (await this.supervisor.get()).request('DIAG');
-    return { slots: value[0] ?? -1, fds: value[1] ?? -1, mounts: value[2] ?? -1 };
+    const helper = await this.supervisor.get();
+    const { value } = await helper.request('DIAG');
+    const fds = readdirSync(`/proc/${helper.pid}/fd`).length;
+    const mounts = readFileSync(`/proc/${helper.pid}/mountinfo`, 'utf8').split('\n').length;
+    return { slots: value[0] ?? -1, fds, mounts };
   }
 
   async close(): Promise<void> {

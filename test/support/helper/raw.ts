@@ -1,7 +1,7 @@
 /** Speaks the helper's raw protocol, so that a test can also say what the worker never would. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, readSync, rmSync } from 'node:fs';
+import { closeSync, readFileSync, readSync, readdirSync, rmSync } from 'node:fs';
 import { connect, Socket } from 'node:net';
 import { join } from 'node:path';
 import { loadArgyle } from '../../../src/helper/ffi';
@@ -225,8 +225,14 @@ export class RawHelper {
     return report;
   }
 
-  diag(): Promise<Completion> {
-    return this.call('DIAG');
+  /** value: slots that are not free, the helper's descriptors and mounts (counted here), slots that wait. */
+  async diag(): Promise<Completion> {
+    const reply = await this.call('DIAG');
+    const proc = `/proc/${this.child.pid ?? 0}`;
+    if (reply.code !== 0 || this.isOver) return reply;
+    const [slots = 0, waiting = 0] = reply.value;
+    const mounts = readFileSync(`${proc}/mountinfo`, 'utf8').split('\n').length;
+    return { ...reply, value: [slots, readdirSync(`${proc}/fd`).length, mounts, waiting] };
   }
 
   /** Closes the control socket and waits for the helper to end. */
