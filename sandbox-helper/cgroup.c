@@ -266,16 +266,9 @@ int cgroup_join_v1(struct session *s, unsigned p, const char *name, pid_t pid) {
 
 #define PROCS_TEXT 65536 /* a guest with more processes than fit here is a fork bomb */
 
-static bool has_line(const char *text, const char *line) {
-  size_t n = strlen(line);
-  for (const char *at = text; (at = strstr(at, line)); at += n)
-    if ((at == text || at[-1] == '\n') && at[n] == '\n') return true;
-  return false;
-}
-
-/* Brings every process of a slot into its v1 cgroups. What is forked by one that is inside is born
- * inside, so a pass that finds none but those moved before ends it. The v1 lists are not read: the
- * kernel makes, sorts and keeps a copy of them each time. */
+/* Brings every process of a slot into its v1 cgroups; to be called in the guest's pid namespace. What is
+ * forked by one that is inside is born inside, so a pass that finds none but those moved before ends it. The
+ * v1 lists are not read: the kernel makes, sorts and keeps a copy of them each time. */
 int cgroup_join_v1_all(struct session *s, unsigned p, const char *name) {
   static char pids[PROCS_TEXT], moved[PROCS_TEXT];
   size_t used = 0;
@@ -285,8 +278,9 @@ int cgroup_join_v1_all(struct session *s, unsigned p, const char *name) {
     if (get(s->pool[p].v2_fd, slot_file(name, "cgroup.procs"), pids, sizeof pids) >= PROCS_TEXT - 1) return -1;
     for (char *at = pids, *end; (end = strchr(at, '\n')); at = end + 1) {
       *end = 0;
-      if (has_line(moved, at)) continue;
-      if (used + 16 > sizeof moved) return -1;
+      if (after_word(moved, at, '\n')) continue;
+      /* 0 is how the kernel tells of a process outside: only a zygote that is up to something puts one there. */
+      if (used + 16 > sizeof moved || !strcmp(at, "0")) return -1;
       if (cgroup_join_v1(s, p, name, (pid_t)strtol(at, NULL, 10)) < 0 && last_fault()->sys_errno != ESRCH) return -1;
       used += (size_t)snprintf(moved + used, 16, "%s\n", at);
       more = true;

@@ -9,7 +9,7 @@
  *   worker           caller             none                                            host
  *   helper           root               a reduced capability set, no_new_privs          own mount namespace
  *   remover          root               CAP_DAC_OVERRIDE, CAP_FOWNER                    same, one job, then exits
- *   joiner           root               none                                            cgroups, then exits
+ *   joiner           root               CAP_SYS_ADMIN; none in its children             cgroups, then exits
  *   fresh guest      sandbox uid        none; user/pid/ipc/uts namespaces, seccomp      its slot's root
  *   zygote           sandbox uid        SYS_CHROOT+SYS_ADMIN inside its user namespace  its slot's root
  *   forked guest     sandbox uid        none; pid/ipc namespaces, seccomp twice         its slot's root
@@ -203,6 +203,7 @@ int tree_remove_job(struct session *s, uint64_t seq, uint64_t area, const char *
 
 /* jobs.c */
 enum job { JOB_JOIN = 0, JOB_REMOVE = 1 };
+#define JOB_FDS 32
 typedef void job_end(struct session *s, uint64_t tag, int status);
 int job_fork(struct session *s, enum job kind, const int fds[], int nfds, uint64_t caps, job_end *ended, uint64_t tag);
 void job_ended(struct session *s, uint32_t job);

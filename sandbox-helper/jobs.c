@@ -18,12 +18,15 @@ int job_fork(struct session *s, enum job kind, const int fds[], int nfds, uint64
   uint32_t job = kind;
   while (job < MAX_JOBS && jobs[job].ended) job++;
   if (job == MAX_JOBS || (kind == JOB_JOIN && job)) return fault(AG_E_LIMIT, AG_ST_JOB, "too many jobs at once");
+  int moved[JOB_FDS];
   pid_t pid = fork();
   if (pid < 0) return fault_sys(AG_ST_JOB, "fork");
   if (pid == 0) {
     errno = 0;
     bool ok = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
-    for (int i = 0; i < nfds; i++) ok = ok && dup2(fds[i], i) == i;
+    /* Upwards first, so that none is overwritten before it is moved to its place. */
+    for (int i = 0; i < nfds; i++) ok = ok && (moved[i] = fcntl(fds[i], F_DUPFD, nfds)) >= 0;
+    for (int i = 0; i < nfds; i++) ok = ok && dup2(moved[i], i) == i;
     if (ok && syscall(SYS_close_range, (unsigned)nfds, ~0u, 0u) == 0 && priv_bound(caps) == 0 &&
         priv_keep(caps, false) == 0)
       return 1;

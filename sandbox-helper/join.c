@@ -6,8 +6,14 @@
  * it is bound by the limits of its zygote's cgroups, where it was born, and what memory it takes until
  * then stays charged there. One job serves all who wait, since only the first write of several is slow.
  *
- * Safety: the job holds the pool's cgroup directories and no capability. What it finds is read from the
- * slot's v2 cgroup, which no guest can leave; a guest that cannot be brought in is killed. */
+ * Safety: a number read from the slot's v2 cgroup may, until it is written, pass to a process that is not a
+ * guest at all, which would then have a guest's limits. So what reads and writes the numbers is a child in the
+ * guest's own pid namespace: there, none names a process outside of its zygote's tree, however fast a guest
+ * forks. The job holds the pool's cgroup directories, the guests' pidfds, and CAP_SYS_ADMIN to enter; the child
+ * drops that first, and being root's, nothing inside can signal or trace it. A guest that cannot be brought in
+ * is killed. */
+#include <sched.h>
+
 #include "helper.h"
 
 static uint32_t queue[AG_MAX_SLOTS]; /* the first `served` are the job's */
@@ -31,22 +37,36 @@ int join_later(struct session *s, uint32_t id) {
   return 0;
 }
 
+static int join_inside(struct session *s, const char *name, int pid_fd) {
+  int status;
+  if (setns(pid_fd, CLONE_NEWPID) < 0) return -1;
+  pid_t pid = fork();
+  if (pid == 0) _exit(priv_keep(0, false) < 0 || cgroup_join_v1_all(s, AG_POOL_LAMBDA, name) < 0);
+  return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 ? 0 : -1;
+}
+
 /* Called when the loop has nothing more urgent to do. */
 void joins_start(struct session *s) {
   struct pool *pool = &s->pool[AG_POOL_LAMBDA];
-  int fds[1 + CTL_COUNT] = {pool->v2_fd}, n = 1;
+  int fds[JOB_FDS] = {pool->v2_fd}, n = 1;
   if (served || !queued) return;
-  served = queued;
   for (int c = 0; c < CTL_COUNT; c++)
     if (pool->v1_fd[c] >= 0) fds[n++] = pool->v1_fd[c];
-  int job = job_fork(s, JOB_JOIN, fds, n, 0, ended, 0);
+  int guests = n; /* number of the first one's pidfd in the job */
+  for (; served < queued && n < JOB_FDS; n++) {
+    int pid_fd = s->slot[queue[served++]].pid_fd;
+    fds[n] = pid_fd >= 0 ? pid_fd : s->null_fd; /* it has ended meanwhile */
+  }
+  int job = job_fork(s, JOB_JOIN, fds, n, 1ull << CAP_SYS_ADMIN, ended, 0);
   if (job < 0) ended(s, 0, -1);
   if (job <= 0) return;
   pool->v2_fd = n = 0;
   for (int c = 0; c < CTL_COUNT; c++)
     if (pool->v1_fd[c] >= 0) pool->v1_fd[c] = ++n;
-  for (unsigned i = 0; i < served; i++)
-    if (cgroup_join_v1_all(s, AG_POOL_LAMBDA, s->slot[queue[i]].name) < 0)
-      (void)cgroup_kill(s, AG_POOL_LAMBDA, s->slot[queue[i]].name);
+  for (unsigned i = 0; i < served; i++) {
+    const struct slot *slot = &s->slot[queue[i]];
+    if (slot->pid_fd >= 0 && join_inside(s, slot->name, guests + (int)i) < 0)
+      (void)cgroup_kill(s, AG_POOL_LAMBDA, slot->name);
+  }
   _exit(0);
 }
