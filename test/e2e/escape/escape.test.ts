@@ -13,7 +13,7 @@ const NAMES = Object.keys(CATALOGUE);
 /** These may take their sandbox along, so each gets one of its own. */
 const DEADLY = ['fill_memory', 'fill_memory_by_shared'];
 /** What a kernel may be built without. Elsewhere a control that fails is a failure. */
-const MAY_BE_ABSENT = ['load_module', 'kexec', 'io_ports', 'kernel_crypto', 'open_any_disk'];
+const MAY_BE_ABSENT = ['load_module', 'kexec', 'io_ports', 'kernel_crypto', 'open_any_disk', 'i386_call', 'x32_call'];
 /** ENOSYS and EAFNOSUPPORT. */
 const ABSENT = /Errno (38|97)\]/;
 /** A mistake in the attack, or one that was never judged, is no defence. */

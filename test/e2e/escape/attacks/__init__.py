@@ -36,7 +36,7 @@ def attack(control="outside", zygote=True):
 
 def load():
     """Imports every module of attacks. Returns the registry."""
-    from . import files, kernel, network, processes, resources  # noqa: F401
+    from . import files, kernel, namespaces, network, processes, resources  # noqa: F401
 
     return REGISTRY
 

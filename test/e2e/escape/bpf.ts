@@ -1,0 +1,108 @@
+/**
+ * Follows a seccomp filter along every path that its unknowns leave open. What comes out holds for each of the 2^32
+ * system call numbers and for all arguments, not only for those that somebody thought of.
+ */
+export type Instruction = [code: number, jt: number, jf: number, k: number];
+export type Program = readonly Instruction[];
+
+/** One way through a filter: what must hold for it, and the verdict at its end. */
+export interface Path {
+  /** Words of struct seccomp_data that were compared, by name: `nr`, `arch`, `arg0`, `arg1&0xf`. */
+  equal: ReadonlyMap<string, number>;
+  unlike: readonly string[];
+  verdict: number;
+}
+
+export const ALLOW = 0x7fff0000;
+export const KILL_PROCESS = 0x80000000;
+export const ERRNO = 0x00050000;
+const ACTION = 0xffff0000;
+
+/** BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JSET|K, BPF_ALU|AND|K, BPF_RET|K: all that the profile's code emits. */
+const Op = { LOAD: 0x20, JUMP_EQUAL: 0x15, JUMP_SET: 0x45, AND: 0x54, RETURN: 0x06 } as const;
+
+function wordAt(offset: number): string {
+  if (offset === 0) return 'nr';
+  if (offset === 4) return 'arch';
+  if (offset < 16 || offset >= 64 || offset % 4 !== 0) throw new Error(`filter: load of ${offset}`);
+  const index = Math.floor((offset - 16) / 8);
+  return offset % 8 === 0 ? `arg${index}` : `arg${index}.high`;
+}
+
+interface State {
+  at: number;
+  word: string;
+  equal: Map<string, number>;
+  unlike: string[];
+}
+
+/** All paths of one program that agree with `known` words. @throws Error at an instruction it does not know */
+export function paths(program: Program, known: Record<string, number>): Path[] {
+  const found: Path[] = [];
+  const open: State[] = [{ at: 0, word: '', equal: new Map(Object.entries(known)), unlike: [] }];
+  for (let state = open.pop(); state !== undefined; state = open.pop()) {
+    const instruction = program[state.at];
+    if (instruction === undefined) throw new Error('filter: it runs off its end');
+    const [code, jt, jf, k] = instruction;
+    const { at, word, equal, unlike } = state;
+    const hex = `0x${k.toString(16)}`;
+    const next = (skip: number, more: Partial<State> = {}): void =>
+      void open.push({ ...state, at: at + 1 + skip, ...more });
+    if (code === Op.RETURN) found.push({ equal, unlike, verdict: k });
+    else if (code === Op.LOAD) next(0, { word: wordAt(k) });
+    else if (code === Op.AND) next(0, { word: `${word}&${hex}` });
+    else if (code === Op.JUMP_EQUAL || code === Op.JUMP_SET) {
+      const name = code === Op.JUMP_SET ? `${word}&${hex}` : word;
+      const wanted = code === Op.JUMP_SET ? 0 : k;
+      const [whenEqual, whenNot] = code === Op.JUMP_SET ? [jf, jt] : [jt, jf];
+      const value = equal.get(name);
+      if (value === wanted || (value === undefined && !unlike.includes(`${name}!=${wanted}`)))
+        next(whenEqual, { equal: new Map(equal).set(name, wanted) });
+      if (value !== wanted) next(whenNot, value === undefined ? { unlike: [...unlike, `${name}!=${wanted}`] } : {});
+    } else throw new Error(`filter: instruction 0x${code.toString(16)}`);
+  }
+  return found;
+}
+
+const severity = (verdict: number): number => (verdict & ACTION) | 0;
+
+function agree(a: Path, b: Path): boolean {
+  for (const [name, value] of a.equal) {
+    const other = b.equal.get(name);
+    if ((other !== undefined && other !== value) || b.unlike.includes(`${name}!=${value}`)) return false;
+  }
+  return [...b.equal].every(([name, value]) => !a.unlike.includes(`${name}!=${value}`));
+}
+
+/** As the kernel does it with several filters: all run, and the strictest verdict wins. */
+export function judge(programs: readonly Program[], known: Record<string, number>): Path[] {
+  let all: Path[] = [{ equal: new Map(Object.entries(known)), unlike: [], verdict: ALLOW }];
+  for (const program of programs) {
+    const mine = paths(program, known);
+    all = all.flatMap((a) =>
+      mine
+        .filter((b) => agree(a, b))
+        .map((b) => ({
+          equal: new Map([...a.equal, ...b.equal]),
+          unlike: [...new Set([...a.unlike, ...b.unlike])],
+          verdict: severity(b.verdict) < severity(a.verdict) ? b.verdict : a.verdict,
+        })),
+    );
+  }
+  return all;
+}
+
+/** What must hold of the arguments on this path, for people; what an equality makes plain is left out. */
+export function conditions(path: Path): string {
+  const format = (name: string, value: number): string => `${name}=${value > 9 ? `0x${value.toString(16)}` : value}`;
+  const equal = [...path.equal].filter(([name]) => name.startsWith('arg'));
+  const rest = path.unlike
+    .filter((text) => text.startsWith('arg') && !path.equal.has(text.slice(0, text.indexOf('!='))))
+    .map((text) =>
+      text.replace(
+        /!=(\d+)$/,
+        (_, digits: string) => `!=${Number(digits) > 9 ? `0x${Number(digits).toString(16)}` : digits}`,
+      ),
+    );
+  return [...equal.map(([name, value]) => format(name, value)), ...rest].sort().join(' ');
+}
