@@ -1,6 +1,7 @@
 /** Contract, sections 1, 2 and 3, as far as a worker's settings and end are concerned: a second worker, small queues. */
 import { existsSync, writeFileSync } from 'node:fs';
-import { describeContract, liveWorker, localTest, sleep } from '../support/live-worker';
+import { describeContract, liveWorker, localTest } from '../support/live-worker';
+import { sleep } from '../support/until';
 
 jest.setTimeout(60_000);
 

@@ -3,7 +3,8 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { ask as get, freePort, OlDir } from '../support/ol';
+import { ask as get, OlDir } from '../support/ol';
+import { freePort } from '../support/ports';
 import { describePrivileged } from '../support/privileged';
 
 jest.setTimeout(120_000);
@@ -23,7 +24,7 @@ describePrivileged('with a worker', () => {
   let port: string;
 
   beforeEach(async () => {
-    port = await freePort();
+    port = String(await freePort());
   });
 
   test('a lambda is installed from a directory, with ol.yaml, requirements and name given apart', async () => {

@@ -18,7 +18,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { startOf, waitForEnd } from '../../src/cli/worker/pidfile';
-import { ask as get, freePort, OlDir, PROGRAM as program, ROOT as root } from '../support/ol';
+import { ask as get, OlDir, PROGRAM as program, ROOT as root } from '../support/ol';
+import { freePort } from '../support/ports';
 import { describePrivileged } from '../support/privileged';
 
 jest.setTimeout(120_000);
@@ -176,7 +177,7 @@ describe('without a worker', () => {
 
   test('down and force-cleanup of a stopped worker exit with 0, status with 1', async () => {
     await ol(['worker', 'init', '-p', 'w']);
-    configure({ worker_port: await freePort() });
+    configure({ worker_port: String(await freePort()) });
     expect(await ol(['worker', 'down', '-p', 'w'])).toMatchObject({ code: 0 });
     expect(await ol(['worker', 'force-cleanup', '-p', 'w'])).toMatchObject({ code: 0 });
     expect(await ol(['worker', 'status', '-p', 'w'])).toMatchObject({ code: 1 });
@@ -220,7 +221,7 @@ describePrivileged('with a worker', () => {
   let foreground: ChildProcess | undefined;
 
   beforeEach(async () => {
-    port = await freePort();
+    port = String(await freePort());
   });
 
   afterEach(() => {
@@ -296,7 +297,7 @@ describePrivileged('with a worker', () => {
   test('two workers whose directories have the same name run side by side', async () => {
     await up();
     mkdirSync(join(dir, 'other'));
-    const second = await freePort();
+    const second = String(await freePort());
     const other = (...args: string[]) => ol(['worker', ...args], { cwd: join(dir, 'other') });
     expect(await other('up', '-p', 'w', '-d', '-o', `worker_port=${second}`)).toMatchObject({ code: 0 });
     expect(await status()).toMatchObject({ status: 200 });

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { Kafka, logLevel, type Producer } from 'kafkajs';
 import { KafkaTriggers } from '../../src/event/kafka/triggers';
 import type { KafkaSettings } from '../../src/event/kafka/consumer';
-import { startWorker, until, type TestWorker } from '../support/worker';
+import { startWorker, type TestWorker } from '../support/worker';
+import { until } from '../support/until';
 import { startBroker, whyNoBroker, type Broker } from '../support/kafka-broker';
 
 const real = whyNoBroker() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;

@@ -7,7 +7,8 @@ import { LAMBDAS_DIR } from '../support/deploy';
 import { startTestMirror, type TestMirror } from '../support/mirror';
 import { failure } from '../support/package-fixture';
 import { pypiReached } from '../support/pypi';
-import { call, Rig, until, whyNoHelper } from '../support/sandbox-rig';
+import { call, Rig, whyNoHelper } from '../support/sandbox-rig';
+import { until } from '../support/until';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
 

@@ -1,4 +1,5 @@
-import { Rig, call, until, whyNoHelper } from '../support/sandbox-rig';
+import { Rig, call, whyNoHelper } from '../support/sandbox-rig';
+import { until } from '../support/until';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
 

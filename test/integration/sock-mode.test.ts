@@ -13,7 +13,8 @@ import { SockSandboxes } from '../../src/lambda/sock-sandboxes';
 import { WorkerMetrics } from '../../src/metrics/prometheus';
 import { ZygoteMaker } from '../../src/zygote/birth';
 import { UNMEASURED } from '../../src/zygote/params';
-import { LIMITS, Rig, until, whyNoHelper } from '../support/sandbox-rig';
+import { LIMITS, Rig, whyNoHelper } from '../support/sandbox-rig';
+import { until } from '../support/until';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
 const LOG = { debug: () => undefined, info: () => undefined, warn: () => undefined };

@@ -5,7 +5,8 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { chmodSync } from 'node:fs';
-import { freePort, OlDir, PROGRAM, ROOT } from '../support/ol';
+import { OlDir, PROGRAM, ROOT } from '../support/ol';
+import { freePort } from '../support/ports';
 import { describePrivileged } from '../support/privileged';
 
 jest.setTimeout(120_000);
@@ -50,7 +51,7 @@ describePrivileged(
       chmodSync(here.dir, 0o755);
       const env = {
         ...process.env,
-        ...{ DIR: here.dir, ROOT, PROGRAM, PORT: await freePort(), USER_ID: String(USER) },
+        ...{ DIR: here.dir, ROOT, PROGRAM, PORT: String(await freePort()), USER_ID: String(USER) },
       };
       const { stdout } = await promisify(execFile)('unshare', ['--mount', 'bash', '-c', SCRIPT], {
         env,

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Rig, call, until, whyNoHelper, type RigOptions } from '../support/sandbox-rig';
+import { Rig, call, whyNoHelper, type RigOptions } from '../support/sandbox-rig';
+import { until } from '../support/until';
 import type { Sandbox } from '../../src/sandbox/types';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;

@@ -15,10 +15,10 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildHelper } from './helper/build';
+import { freePort } from './ports';
 
 const ROOT = resolve(__dirname, '../..');
 /** Ids without an entry in /etc/passwd: nobody's files are at stake. */
@@ -30,19 +30,6 @@ export interface E2eOptions {
   as?: 'root' | 'user';
   /** Merged into config.json, two levels deep. */
   config?: Record<string, unknown>;
-}
-
-async function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
-    const server = createServer();
-    server.once('error', fail);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => {
-        done(typeof address === 'object' && address !== null ? address.port : 0);
-      });
-    });
-  });
 }
 
 export interface Process {
@@ -232,14 +219,5 @@ function readableByAll(path: string): boolean {
   for (let at = path; ; at = resolve(at, '..')) {
     if ((statSync(at).mode & 0o005) !== 0o005) return false;
     if (at === '/') return true;
-  }
-}
-
-/** Waits until `check` holds. @throws Error with `what` after `ms` */
-export async function until(what: string, check: () => boolean | Promise<boolean>, ms = 20_000): Promise<void> {
-  const end = Date.now() + ms * (process.env['ARGYLE_VM'] === '1' ? 8 : 1);
-  while (!(await check())) {
-    if (Date.now() > end) throw new Error(`${what}: not within ${String(ms)} ms`);
-    await new Promise((done) => setTimeout(done, 50));
   }
 }

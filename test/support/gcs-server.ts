@@ -4,7 +4,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import { freePort } from './ports';
 
 /** ARGYLE_GCS_EMULATOR names the program when it is not on the PATH. */
 const PROGRAM = process.env['ARGYLE_GCS_EMULATOR'] ?? 'gcp-storage-emulator';
@@ -17,15 +17,6 @@ export interface GcsServer {
 /** Why there can be no server here, or undefined. */
 export function whyNoGcs(): string | undefined {
   return spawnSync(PROGRAM, ['--help']).status === 0 ? undefined : 'gcp-storage-emulator is not installed';
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }
 
 /** @param bucket made at once @throws Error when it does not answer within 15 s */

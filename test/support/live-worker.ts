@@ -9,7 +9,8 @@ import * as http from 'node:http';
 import { createConnection } from 'node:net';
 import { deploy, packLambda, type LambdaSource } from './deploy';
 import { startTestMirror, type TestMirror } from './mirror';
-import { freePort, OlDir } from './ol';
+import { OlDir } from './ol';
+import { freePort } from './ports';
 import { whyNotPrivileged } from './privileged';
 
 const REMOTE = process.env['ARGYLE_CONTRACT_URL'];
@@ -60,7 +61,7 @@ export class LiveWorker {
       this.url = REMOTE.replace(/\/$/, '');
       return;
     }
-    const port = await freePort();
+    const port = String(await freePort());
     const dir = new OlDir();
     this.dirOfWorker = dir;
     this.url = `http://127.0.0.1:${port}`;
@@ -188,17 +189,4 @@ export function liveWorker(options: LiveOptions = {}): LiveWorker {
   beforeAll(() => worker.start(options), 60_000);
   afterAll(() => worker.stop(), 60_000);
   return worker;
-}
-
-/** Waits until something holds. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 15_000): Promise<void> {
-  const end = Date.now() + timeoutMs;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
-    await sleep(20);
-  }
-}
-
-export function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

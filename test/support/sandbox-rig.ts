@@ -245,13 +245,3 @@ export function call(sandbox: Sandbox, body: unknown = {}, timeoutMs = 10_000): 
     });
   });
 }
-
-/** Waits until `check` holds. */
-export async function until(what: string, check: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
-  // A software-emulated guest is many times slower.
-  const end = Date.now() + timeoutMs * (process.env['ARGYLE_VM'] === '1' ? 6 : 1);
-  while (!(await check())) {
-    if (Date.now() > end) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

@@ -177,12 +177,3 @@ export function rawCall(worker: TestWorker, bytes: string): Promise<string> {
     });
   });
 }
-
-/** Waits until a condition holds. @throws after timeoutMs */
-export async function until(what: string, condition: () => boolean, timeoutMs = 5000): Promise<void> {
-  const end = Date.now() + timeoutMs;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`never happened: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

@@ -1,7 +1,8 @@
 /** Contract, section 5: the registry, and when its changes are seen. */
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { packLambda } from '../../support/deploy';
-import { localTest, REGISTRY_CACHE_MS, sleep, until, type LiveWorker } from '../../support/live-worker';
+import { localTest, REGISTRY_CACHE_MS, type LiveWorker } from '../../support/live-worker';
+import { sleep, until } from '../../support/until';
 
 const SAYS = (text: string) => ({ 'f.py': `def f(event):\n    return "${text}"\n` });
 

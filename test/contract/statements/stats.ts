@@ -1,6 +1,7 @@
 /** Contract, section 8: names of statistics, debug strings, traces; and the Kafka routes of section 1. */
 import { readFileSync } from 'node:fs';
-import { localTest, sleep, until, type LiveWorker } from '../../support/live-worker';
+import { localTest, type LiveWorker } from '../../support/live-worker';
+import { sleep, until } from '../../support/until';
 
 /** What consumers read, and what an ordinary worker has used after one call of each kind. */
 const NAMES = [

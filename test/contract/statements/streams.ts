@@ -1,7 +1,8 @@
 /** Contract, section 1: bodies that stream, large bodies, clients that leave, timeouts. */
 import type { IncomingMessage } from 'node:http';
 import { once } from 'node:events';
-import { localTest, replyOf, sleep, until, type LiveWorker } from '../../support/live-worker';
+import { localTest, replyOf, type LiveWorker } from '../../support/live-worker';
+import { sleep, until } from '../../support/until';
 
 const SINK = `import hashlib
 

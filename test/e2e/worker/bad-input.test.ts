@@ -2,7 +2,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy, invoke, packLambda, upload } from '../../support/deploy';
-import { E2eWorker, until } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/e2e-worker';
+import { until } from '../../support/until';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
 import { writeFileSync } from 'node:fs';

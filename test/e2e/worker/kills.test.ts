@@ -1,7 +1,8 @@
 /** kill -9 of each process in the middle of requests: right answers or clear errors, no hang, nothing left. */
 import { existsSync } from 'node:fs';
 import { deploy } from '../../support/deploy';
-import { E2eWorker, until } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/e2e-worker';
+import { until } from '../../support/until';
 import { describePrivileged } from '../../support/privileged';
 
 const VM = process.env['ARGYLE_VM'] === '1';

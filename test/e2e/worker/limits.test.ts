@@ -1,7 +1,8 @@
 /** Limits, pause and kill as the kernel enforces them, on whatever cgroup version this host has. */
 import { existsSync } from 'node:fs';
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker, until } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/e2e-worker';
+import { until } from '../../support/until';
 import { describePrivileged } from '../../support/privileged';
 
 const VM = process.env['ARGYLE_VM'] === '1';

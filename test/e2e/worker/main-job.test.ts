@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker, until, type E2eOptions } from '../../support/e2e-worker';
+import { E2eWorker, type E2eOptions } from '../../support/e2e-worker';
+import { until } from '../../support/until';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
 

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ZygoteReport } from '../../../src/zygote/types';
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker, until } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/e2e-worker';
+import { until } from '../../support/until';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
 

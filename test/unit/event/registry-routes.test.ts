@@ -5,7 +5,8 @@ import * as path from 'node:path';
 import { openStore } from '../../../src/lambda/registry/open-store';
 import { Registry } from '../../../src/lambda/registry/registry';
 import type { TestWorker } from '../../support/worker';
-import { archive, call, startWorker, until } from '../../support/worker';
+import { archive, call, startWorker } from '../../support/worker';
+import { until } from '../../support/until';
 
 const CODE = 'def f(event): return event\n';
 const DEFAULT = '{"Triggers":{"HTTP":[{"Method":"*"}],"Cron":null,"Kafka":null},"Environment":{},"ReuseSandbox":true}';

@@ -1,7 +1,8 @@
 import { createConnection } from 'node:net';
 import { HASH, PROXY } from '../../support/lambdas';
 import type { TestWorker } from '../../support/worker';
-import { call, startWorker, until } from '../../support/worker';
+import { call, startWorker } from '../../support/worker';
+import { until } from '../../support/until';
 
 describe('/run when something fails', () => {
   let worker: TestWorker;

@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { HASH, MIRROR, PROXY } from '../../support/lambdas';
 import type { TestWorker } from '../../support/worker';
-import { call, rawCall, startWorker, until } from '../../support/worker';
+import { call, rawCall, startWorker } from '../../support/worker';
+import { until } from '../../support/until';
 
 type Mirrored = [method: string, path: string, headers: [string, string][], body: string];
 

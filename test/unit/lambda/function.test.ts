@@ -4,7 +4,8 @@ import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ArgyleError } from '../../../src/errors';
 import type { TestWorker, WorkerOptions } from '../../support/worker';
-import { call, startWorker, until } from '../../support/worker';
+import { call, startWorker } from '../../support/worker';
+import { until } from '../../support/until';
 
 const PID = 'import os, time\ndef f(event):\n    time.sleep(event.get("s", 0))\n    return [os.getpid(), VERSION]\n';
 const version = (n: number): string => `VERSION = ${n}\n${PID}`;
