@@ -61,8 +61,7 @@ static int diag(struct session *s, uint64_t value[8]) {
 
 /* Verbs on a slot that exists. Returns 1 when the answer follows later. */
 static int slot_verb(struct session *s, const struct ag_request *r, uint64_t value[8]) {
-  struct slot *slot = slot_at(s, r->slot);
-  if (!slot) return -1;
+  struct slot *slot = &s->slot[r->slot];
   if (slot->state == SLOT_FREE || slot->state == SLOT_DESTROYING) return fault(AG_E_STATE, AG_ST_SLOT, "slot is free");
   switch ((enum ag_verb)r->verb) {
     case AG_GO:
@@ -91,6 +90,7 @@ static int dispatch(struct session *s, const struct ag_request *r, int fds[], un
   if (r->verb == AG_NETWORK) return network(s, r);
   if (r->verb == AG_DIAG) return diag(s, value);
   if (r->verb == AG_REMOVE) return tree_remove_job(s, r->seq, r->arg[0], r->name[0]) < 0 ? -1 : 1;
+  if (r->slot == 0 || r->slot > AG_MAX_SLOTS) return fault(AG_E_BADREQ, AG_ST_SLOT, "slot id");
   if (r->verb == AG_SLOT) return slot_make(s, r, fds, nfds);
   if (r->verb == AG_SPAWN) return spawn_guest(s, r, value);
   if (r->verb == AG_FORK) return zygote_fork(s, r) < 0 ? -1 : 1;
@@ -103,7 +103,7 @@ static int check(const struct ag_request *r, size_t size) {
   if (r->verb == 0 || r->verb >= AG_VERB_END) return fault(AG_E_BADREQ, AG_ST_HELLO, "verb");
   if (r->seq == 0) return fault(AG_E_BADREQ, AG_ST_HELLO, "seq 0 is for events");
   for (unsigned i = 0; i < AG_NAMES; i++)
-    if (!name_terminated(r->name[i])) return fault(AG_E_BADREQ, AG_ST_HELLO, "name is not terminated");
+    if (!memchr(r->name[i], 0, AG_NAME_MAX)) return fault(AG_E_BADREQ, AG_ST_HELLO, "name is not terminated");
   return 0;
 }
 

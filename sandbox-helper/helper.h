@@ -39,6 +39,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -127,6 +128,7 @@ uint64_t now_ms(void);
 
 /* priv.c */
 void priv_start(struct caller *caller);
+int priv_limit(unsigned what, rlim_t soft, rlim_t hard);
 int priv_bound(uint64_t mask);
 int priv_keep(uint64_t mask, bool inheritable);
 void priv_drop_helper_caps(void);
@@ -138,7 +140,6 @@ int config_load(const char *path, bool trusted_caller, struct config *config);
 
 /* names.c */
 bool name_is_component(const char *name);
-bool name_terminated(const char name[AG_NAME_MAX]);
 int fault_name(unsigned stage, const char *name);
 int open_resolved(int dir_fd, const char *path, int flags, uint64_t resolve);
 int open_beneath(int dir_fd, const char *path, int flags);
@@ -188,7 +189,6 @@ int slot_destroy(struct session *s, uint32_t id, uint64_t seq);
 void slot_fail(struct session *s, uint32_t id);
 void slot_process_ended(struct session *s, uint32_t id);
 void slots_tick(struct session *s);
-struct slot *slot_at(struct session *s, uint32_t id);
 
 /* spawn.c */
 int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]);

@@ -5,8 +5,6 @@
 
 #include "helper.h"
 
-bool name_terminated(const char name[AG_NAME_MAX]) { return memchr(name, 0, AG_NAME_MAX) != NULL; }
-
 /* One path component: not empty, "." or "..", no slash, no control character. */
 bool name_is_component(const char *name) {
   size_t n = strnlen(name, AG_NAME_MAX);

@@ -15,18 +15,11 @@
 
 #include "helper.h"
 
-#define MAX_INSNS 512
-#define MAX_LOCAL 40
+#define MAX_INSNS 1024 /* some 150 of the host's own addresses */
 
 struct program {
   struct bpf_insn insn[MAX_INSNS];
   unsigned n;
-};
-
-struct hosts {
-  unsigned n4, n6;
-  uint32_t v4[MAX_LOCAL];
-  uint32_t v6[MAX_LOCAL][4];
 };
 
 #define OFF(field) ((int16_t)offsetof(struct bpf_sock_addr, field))
@@ -61,16 +54,22 @@ static void refuse_masked(struct program *p, uint8_t reg, uint32_t mask, uint32_
   finish(p, 0);
 }
 
-/* Verdicts on the IPv4 address in r2 and the port in r3, both in network order. */
-static void judge_v4(struct program *p, const struct hosts *local, const uint64_t endpoint[], unsigned n) {
+static void refuse_own_v4(struct program *p, const struct sockaddr *own) {
+  if (!own || own->sa_family != AF_INET) return;
+  unless_equal_skip(p, 2, ((const struct sockaddr_in *)(const void *)own)->sin_addr.s_addr, 2);
+  finish(p, 0);
+}
+
+/* Verdicts on the IPv4 address in r2 and the port in r3, both in network order. `own`: the host's addresses. */
+static void judge_v4(struct program *p, const struct ifaddrs *own, const uint64_t endpoint[], unsigned n) {
   for (unsigned i = 0; i < n; i++) {
     unless_equal_skip(p, 2, htonl((uint32_t)(endpoint[i] >> 16)), 3);
     unless_equal_skip(p, 3, htons((uint16_t)endpoint[i]), 2);
     finish(p, 1);
   }
-  for (unsigned i = 0; i < local->n4; i++) {
-    unless_equal_skip(p, 2, local->v4[i], 2);
-    finish(p, 0);
+  for (const struct ifaddrs *a = own; a; a = a->ifa_next) {
+    refuse_own_v4(p, a->ifa_addr);
+    if (a->ifa_flags & IFF_BROADCAST) refuse_own_v4(p, a->ifa_broadaddr); /* answered by this host too */
   }
   refuse_masked(p, 2, 0xffffffff, 0);
   refuse_masked(p, 2, 0xff000000, 0x7f000000);
@@ -78,17 +77,19 @@ static void judge_v4(struct program *p, const struct hosts *local, const uint64_
   finish(p, 1);
 }
 
-static void judge_v6(struct program *p, const struct hosts *local, const uint64_t endpoint[], unsigned n) {
+static void judge_v6(struct program *p, const struct ifaddrs *own, const uint64_t endpoint[], unsigned n) {
   for (int word = 0; word < 4; word++) load(p, (uint8_t)(4 + word), OFF(user_ip6) + 4 * word);
-  for (unsigned i = 0; i < local->n6; i++) {
+  for (const struct ifaddrs *a = own; a; a = a->ifa_next) {
+    if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET6) continue;
+    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)a->ifa_addr)->sin6_addr;
     for (int word = 0; word < 4; word++)
-      unless_equal_skip(p, (uint8_t)(4 + word), local->v6[i][word], (int16_t)(5 - word));
+      unless_equal_skip(p, (uint8_t)(4 + word), v6->s6_addr32[word], (int16_t)(5 - word));
     finish(p, 0);
   }
   refuse_masked(p, 4, 0xff000000, 0xff000000); /* multicast */
   /* What is left of loopback: ::, ::1, and IPv4 in IPv6's clothes, which is judged as IPv4. */
   struct program v4 = {.n = 0};
-  judge_v4(&v4, local, endpoint, n);
+  judge_v4(&v4, own, endpoint, n);
   unless_equal_skip(p, 4, 0, 11 + (int16_t)v4.n);
   unless_equal_skip(p, 5, 0, 10 + (int16_t)v4.n);
   unless_equal_skip(p, 6, htonl(0xffff), 2 + (int16_t)v4.n);
@@ -121,28 +122,6 @@ static int attach(int cgroup_fd, const struct program *p, enum bpf_attach_type t
   return syscall(SYS_bpf, BPF_PROG_ATTACH, &a, sizeof a) < 0 ? fault_sys(AG_ST_NETWORK, "BPF_PROG_ATTACH") : 0;
 }
 
-/* The host's own addresses, so that a service on eth0 is as far away as one on loopback. Taken once: an
- * address added later is not covered (SECURITY.md). */
-static int local_addresses(struct hosts *local) {
-  struct ifaddrs *all, *a;
-  memset(local, 0, sizeof *local);
-  if (getifaddrs(&all) < 0) return fault_sys(AG_ST_NETWORK, "getifaddrs");
-  for (a = all; a; a = a->ifa_next) {
-    if (!a->ifa_addr) continue;
-    if (a->ifa_addr->sa_family == AF_INET && local->n4 < MAX_LOCAL - 1) {
-      memcpy(&local->v4[local->n4++], &((struct sockaddr_in *)(void *)a->ifa_addr)->sin_addr, 4);
-      if (a->ifa_flags & IFF_BROADCAST && a->ifa_broadaddr) /* answered by this host too */
-        memcpy(&local->v4[local->n4++], &((struct sockaddr_in *)(void *)a->ifa_broadaddr)->sin_addr, 4);
-    }
-    if (a->ifa_addr->sa_family == AF_INET6 && local->n6 < MAX_LOCAL)
-      memcpy(local->v6[local->n6++], &((struct sockaddr_in6 *)(void *)a->ifa_addr)->sin6_addr, 16);
-  }
-  freeifaddrs(all);
-  return local->n4 >= MAX_LOCAL - 1 || local->n6 == MAX_LOCAL
-             ? fault(AG_E_LIMIT, AG_ST_NETWORK, "too many local addresses")
-             : 0;
-}
-
 static void judge_bind(struct program *p) {
   load(p, 3, OFF(user_port));
   unless_equal_skip(p, 3, 0, 2);
@@ -157,9 +136,10 @@ int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t en
   static const enum bpf_attach_type talk6[] = {BPF_CGROUP_INET6_CONNECT, BPF_CGROUP_UDP6_SENDMSG};
   static const enum bpf_attach_type binds[] = {BPF_CGROUP_INET4_BIND, BPF_CGROUP_INET6_BIND};
   struct program v4 = {.n = 0}, v6 = {.n = 0}, bind = {.n = 0};
-  struct hosts local;
+  struct ifaddrs *own;
   if (mode == AG_NET_HOST) return 0;
-  if (local_addresses(&local) < 0) return -1;
+  /* A service on eth0 is as far away as one on loopback. Taken once: an address added later is not covered. */
+  if (getifaddrs(&own) < 0) return fault_sys(AG_ST_NETWORK, "getifaddrs");
   if (mode == AG_NET_NONE) {
     finish(&v4, 0);
     finish(&v6, 0);
@@ -167,10 +147,11 @@ int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t en
   } else {
     load(&v4, 2, OFF(user_ip4));
     load(&v4, 3, OFF(user_port));
-    judge_v4(&v4, &local, endpoint, n);
-    judge_v6(&v6, &local, endpoint, n);
+    judge_v4(&v4, own, endpoint, n);
+    judge_v6(&v6, own, endpoint, n);
     judge_bind(&bind);
   }
+  freeifaddrs(own);
   SCOPED int fd = open_beneath(s->cg_top_v2, pool_name[pool], O_RDONLY | O_DIRECTORY);
   if (fd < 0) return fault_sys(AG_ST_NETWORK, "open pool");
   for (int i = 0; i < 2; i++)

@@ -2,7 +2,6 @@
  * The first steps of a setuid program: distrust everything inherited, then shed what is not needed. */
 #include <grp.h>
 #include <linux/close_range.h>
-#include <sys/resource.h>
 
 #include "helper.h"
 
@@ -29,16 +28,22 @@ static void clean_signals(void) {
   if (sigprocmask(SIG_SETMASK, &all, NULL) < 0) die(AG_ST_PRIV, "sigprocmask");
 }
 
+/* Never above the hard limit that the caller left. 0, or -1 and errno. */
+int priv_limit(unsigned what, rlim_t soft, rlim_t hard) {
+  struct rlimit l;
+  if (getrlimit(what, &l) < 0) return -1;
+  if (hard < l.rlim_max) l.rlim_max = hard;
+  l.rlim_cur = soft < l.rlim_max ? soft : l.rlim_max;
+  return setrlimit(what, &l);
+}
+
 static void clean_limits(void) {
-  struct rlimit none = {0, 0}, l;
-  if (setrlimit(RLIMIT_CORE, &none) < 0) die(AG_ST_PRIV, "RLIMIT_CORE");
-  const int raise[] = {RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_AS, RLIMIT_STACK, RLIMIT_CPU, RLIMIT_NPROC};
-  for (size_t i = 0; i < sizeof raise / sizeof *raise; i++) {
-    if (getrlimit((unsigned)raise[i], &l) < 0) die(AG_ST_PRIV, "getrlimit");
-    l.rlim_cur = l.rlim_max;
-    /* A hard limit stays where the caller put it if CAP_SYS_RESOURCE is missing. */
-    if (setrlimit((unsigned)raise[i], &l) < 0) die(AG_ST_PRIV, "setrlimit");
-  }
+  static const unsigned raised[] = {RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_AS,
+                                    RLIMIT_STACK,  RLIMIT_CPU,   RLIMIT_NPROC};
+  struct rlimit l;
+  if (priv_limit(RLIMIT_CORE, 0, 0) < 0) die(AG_ST_PRIV, "RLIMIT_CORE");
+  for (size_t i = 0; i < sizeof raised / sizeof *raised; i++)
+    if (priv_limit(raised[i], RLIM_INFINITY, RLIM_INFINITY) < 0) die(AG_ST_PRIV, "setrlimit");
   if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur < MIN_OPEN_FILES) die(AG_ST_PRIV, "RLIMIT_NOFILE is too low");
 }
 

@@ -57,13 +57,7 @@ enum ag_area { AG_AREA_PACKAGES = 1, AG_AREA_CODE = 2 };
 #define AG_F_NO_SECCOMP 8u /* AG_HELLO: features.enable_seccomp false; root callers only */
 
 /* Indexes into ag_request.arg for AG_SLOT and AG_LIMITS. 0 means no limit (scratch: the default). */
-enum ag_limit {
-  AG_LIM_MEM_BYTES = 0,
-  AG_LIM_PIDS = 1,
-  AG_LIM_CPU_PERCENT = 2,
-  AG_LIM_SWAP_BYTES = 3,
-  AG_LIM_SCRATCH_BYTES = 4
-};
+enum ag_limit { AG_LIM_MEM_BYTES, AG_LIM_PIDS, AG_LIM_CPU_PERCENT, AG_LIM_SWAP_BYTES, AG_LIM_SCRATCH_BYTES };
 
 /* Indexes into ag_completion.value for AG_USAGE. */
 enum ag_usage {

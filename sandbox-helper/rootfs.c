@@ -32,12 +32,14 @@ static int set_flags(int tree_fd, uint64_t attributes, bool recursive) {
 #define CLONE_TREE (OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH)
 #define SAFE (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
-/* A new tmpfs as a detached mount; options come as key, value pairs ending with NULL. */
-static int new_tmpfs(const char *const options[], uint64_t attributes) {
+/* A new tmpfs as a detached mount; options as mount(8) has them. */
+static int new_tmpfs(char *options, uint64_t attributes) {
   SCOPED int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
   if (fs < 0) return -1;
-  for (int i = 0; options[i]; i += 2)
-    if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, options[i], options[i + 1], 0) < 0) return -1;
+  for (char *value; (value = strsep(&options, ","));) {
+    const char *key = strsep(&value, "=");
+    if (syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0) < 0) return -1;
+  }
   if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) return -1;
   return (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, (unsigned)attributes);
 }
@@ -60,7 +62,7 @@ static int make_dev(int base_mount) {
     const char *name;
     unsigned minor;
   } nodes[] = {{"null", 3}, {"zero", 5}, {"full", 7}, {"random", 8}, {"urandom", 9}};
-  const char *const options[] = {"mode", "0755", "size", "64k", NULL};
+  char options[] = "mode=0755,size=64k";
   SCOPED int dev = new_tmpfs(options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
   if (dev < 0) return fault_sys(AG_ST_MOUNTNS, "dev tmpfs");
   for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
@@ -118,7 +120,7 @@ int rootfs_unshare(void) {
 /* Safety: runs once, on descriptors that open_owned_dir() vouched for; every source is cloned before
  * the pivot and no path of the host can be named after it. */
 int rootfs_enter(struct session *s, int worker_fd, int packages_fd, int base_fd, bool host_usr) {
-  const char *const root_options[] = {"mode", "0700", "size", "4m", NULL};
+  char root_options[] = "mode=0700,size=4m";
   SCOPED int code = open_beneath(worker_fd, "code", O_PATH | O_DIRECTORY);
   if (code < 0) return fault_name(AG_ST_MOUNTNS, "code");
   SCOPED int code_tree = sys_open_tree(code, "", CLONE_TREE);
@@ -145,13 +147,11 @@ int rootfs_open(struct session *s, const char *name) {
 }
 
 static int make_scratch(struct session *s, int root_fd, uint64_t scratch_bytes) {
-  char size[32], uid[16], gid[16], inodes[32];
-  snprintf(size, sizeof size, "%llu", (unsigned long long)scratch_bytes);
-  snprintf(uid, sizeof uid, "%u", s->config.sandbox_uid);
-  snprintf(gid, sizeof gid, "%u", s->config.sandbox_gid);
+  char options[128];
   /* One inode per 4 KiB of space, and a few: empty files must not fill the kernel's memory either. */
-  snprintf(inodes, sizeof inodes, "%llu", (unsigned long long)(scratch_bytes / 4096 + 64));
-  const char *const options[] = {"mode", "0755", "size", size, "uid", uid, "gid", gid, "nr_inodes", inodes, NULL};
+  snprintf(options, sizeof options, "mode=0755,size=%llu,nr_inodes=%llu,uid=%u,gid=%u",
+           (unsigned long long)scratch_bytes, (unsigned long long)scratch_bytes / 4096 + 64, s->config.sandbox_uid,
+           s->config.sandbox_gid);
   static const char *const dirs[] = {"tmp", "shm", "files"};
   SCOPED int fs = new_tmpfs(options, SAFE);
   if (fs < 0) return fault_sys(AG_ST_SLOT, "scratch tmpfs");

@@ -11,14 +11,6 @@
  * process sits in uninterruptible sleep: what takes this long is stuck. */
 #define WAIT_MS 20000
 
-struct slot *slot_at(struct session *s, uint32_t id) {
-  if (id == 0 || id > AG_MAX_SLOTS) {
-    fault(AG_E_BADREQ, AG_ST_SLOT, "slot id");
-    return NULL;
-  }
-  return &s->slot[id];
-}
-
 static void close_channels(struct session *s, struct slot *slot) {
   close_scoped(&slot->listen_fd);
   close_scoped(&slot->log_fd);
@@ -37,9 +29,8 @@ static int check_fds(const int fds[], unsigned nfds) {
 
 /* AG_SLOT. Safety: the caller names a number; directory and cgroup get a random name of our own. */
 int slot_make(struct session *s, const struct ag_request *r, int fds[], unsigned nfds) {
-  struct slot *slot = slot_at(s, r->slot);
+  struct slot *slot = &s->slot[r->slot];
   uint64_t scratch = r->arg[AG_LIM_SCRATCH_BYTES] ? r->arg[AG_LIM_SCRATCH_BYTES] : DEFAULT_SCRATCH_BYTES;
-  if (!slot) return -1;
   if (slot->state != SLOT_FREE) return fault(AG_E_STATE, AG_ST_SLOT, "slot in use");
   if (r->role != AG_POOL_LAMBDA && r->role != AG_POOL_INSTALL) return fault(AG_E_BADREQ, AG_ST_SLOT, "pool");
   if (!s->network[r->role]) return fault(AG_E_STATE, AG_ST_NETWORK, "NETWORK comes first");

@@ -8,7 +8,6 @@
 #include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
-#include <sys/resource.h>
 
 #include "helper.h"
 #include "seccomp_profile.h"
@@ -16,18 +15,10 @@
 #define GUEST_ID 1000 /* inside every sandbox's user namespace; not 0, so no exec ever gains anything */
 
 struct birth {
-  struct session *s;
-  unsigned role;
-  int sync_fd, root_fd, link_fd, listen_fd, log_fd;
+  const struct session *s;
+  const struct slot *slot;
+  int sync_fd, root_fd, link_fd;
 };
-
-static void limit(int what, rlim_t soft, rlim_t hard) {
-  struct rlimit now, l = {soft, hard};
-  if (getrlimit((unsigned)what, &now) < 0) _exit(AG_ST_GUEST_PRIV);
-  if (l.rlim_max > now.rlim_max) l.rlim_max = now.rlim_max;
-  if (l.rlim_cur > l.rlim_max) l.rlim_cur = l.rlim_max;
-  if (setrlimit((unsigned)what, &l) < 0) _exit(AG_ST_GUEST_PRIV);
-}
 
 /* No namespace below this one: takes the kernel's most used attack surface away from zygotes too. */
 static void forbid_namespaces(int proc_fd) {
@@ -49,8 +40,8 @@ static void place_fd(int from, int to) {
 static void enter_root(const struct birth *b) {
   if (fchdir(b->root_fd) < 0 || chroot(".") < 0 || chdir("/") < 0) _exit(AG_ST_GUEST_ROOT);
   /* High numbers first, so that no descriptor is overwritten before it is used. */
-  int link = fcntl(b->link_fd, F_DUPFD_CLOEXEC, 20), listen = fcntl(b->listen_fd, F_DUPFD_CLOEXEC, 20);
-  int log = fcntl(b->log_fd, F_DUPFD_CLOEXEC, 20), null = fcntl(b->s->null_fd, F_DUPFD_CLOEXEC, 20);
+  int link = fcntl(b->link_fd, F_DUPFD_CLOEXEC, 20), listen = fcntl(b->slot->listen_fd, F_DUPFD_CLOEXEC, 20);
+  int log = fcntl(b->slot->log_fd, F_DUPFD_CLOEXEC, 20), null = fcntl(b->s->null_fd, F_DUPFD_CLOEXEC, 20);
   place_fd(null, 0);
   place_fd(log, 1);
   place_fd(log, 2);
@@ -82,33 +73,24 @@ static void clean_signals(void) {
 
 __attribute__((noreturn)) static void be_born(const struct birth *b) {
   static const char *const roles[] = {NULL, "leaf", "zygote", "installer"};
-  char *const argv[] = {"python3", "-I", "-S", "/runtime/main.py", (char *)(uintptr_t)roles[b->role], NULL};
-  /* One BLAS thread: cpu_percent is about one core, and a zygote with threads could not be forked. */
-  char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
-                        "HOME=/tmp",
-                        "TMPDIR=/tmp",
-                        "LANG=C.UTF-8",
-                        "OPENBLAS_NUM_THREADS=1",
-                        "OMP_NUM_THREADS=1",
-                        "MKL_NUM_THREADS=1",
-                        NULL};
+  char *const argv[] = {"python3", "-I", "-S", "/runtime/main.py", (char *)(uintptr_t)roles[b->slot->role], NULL};
+  char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8", NULL};
   char byte;
   if (read(b->sync_fd, &byte, 1) != 1) _exit(AG_ST_GUEST_NS); /* maps written, cgroups joined */
   forbid_namespaces(b->s->proc_fd);
   if (sethostname("sandbox", 7) < 0) _exit(AG_ST_GUEST_NS);
   bool filtered = b->s->seccomp;
-  unsigned network = b->s->network[b->role == AG_INSTALLER ? AG_POOL_INSTALL : AG_POOL_LAMBDA];
-  limit(RLIMIT_NOFILE, 1024, 4096);
-  limit(RLIMIT_STACK, 8u << 20, RLIM_INFINITY);
-  limit(RLIMIT_CORE, 0, 0);
+  unsigned network = b->s->network[b->slot->pool];
+  if (priv_limit(RLIMIT_NOFILE, 1024, 4096) < 0 || priv_limit(RLIMIT_STACK, 8u << 20, RLIM_INFINITY) < 0)
+    _exit(AG_ST_GUEST_PRIV); /* core files are forbidden since the helper's own start */
   enter_root(b);
   setsid();
   umask(022);
-  drop_privileges(b->role);
+  drop_privileges(b->slot->role);
   clean_signals();
   /* A helper that died before PDEATHSIG was set would never be noticed. */
   if (poll(&(struct pollfd){.fd = b->s->self_fd, .events = POLLIN}, 1, 0) != 0) _exit(AG_ST_GUEST_PRIV);
-  if (filtered && seccomp_install(b->role, network) < 0) _exit(AG_ST_GUEST_SECCOMP);
+  if (filtered && seccomp_install(b->slot->role, network) < 0) _exit(AG_ST_GUEST_SECCOMP);
   execve("/usr/bin/python3", argv, envp);
   _exit(AG_ST_GUEST_EXEC);
 }
@@ -129,26 +111,6 @@ static int admit(struct session *s, struct slot *slot, pid_t pid) {
   return cgroup_join_v1(s, slot->pool, slot->name, pid);
 }
 
-/* The parent's half: 0 when the child is on its way. */
-static int clone_guest(struct session *s, uint32_t id, struct birth *b, int go_end, int *ours, int cgroup_fd) {
-  struct slot *slot = &s->slot[id];
-  int pid_fd = -1;
-  struct clone_args args = {
-      .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | CLONE_INTO_CGROUP,
-      .pidfd = (uint64_t)(uintptr_t)&pid_fd,
-      .exit_signal = SIGCHLD,
-      .cgroup = (uint64_t)cgroup_fd};
-  pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
-  if (pid < 0) return fault_sys(AG_ST_SPAWN, "clone3");
-  if (pid == 0) {
-    close(go_end); /* else the helper's death would not end the child's wait */
-    be_born(b);
-  }
-  slot->link_fd = take_fd(ours);
-  if (slot_started(s, id, pid_fd, pid, true) < 0 || admit(s, slot, pid) < 0) return -1;
-  return write(go_end, "", 1) == 1 ? 0 : fault_sys(AG_ST_SPAWN, "start");
-}
-
 static int bind_staging(struct session *s, const struct slot *slot, const char *staging) {
   if (!name_is_component(staging)) return fault(AG_E_BADREQ, AG_ST_SPAWN, "staging name");
   SCOPED int fd = open_beneath(s->packages_fd, staging, O_RDONLY | O_DIRECTORY);
@@ -161,10 +123,10 @@ static int bind_staging(struct session *s, const struct slot *slot, const char *
   return rootfs_bind(s, slot->name, fd, "files", "host/files", true);
 }
 
-/* Makes the channels of a guest and the guest. */
+/* Makes the channels of a guest and the guest: 0 when it is on its way. */
 static int start(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
-  int sync[2], link[2];
+  int sync[2], link[2], pid_fd = -1;
   if (pipe2(sync, O_CLOEXEC) < 0) return fault_sys(AG_ST_SPAWN, "channels");
   SCOPED int wait_end = sync[0], go_end = sync[1];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0) return fault_sys(AG_ST_SPAWN, "channels");
@@ -172,13 +134,25 @@ static int start(struct session *s, uint32_t id) {
   SCOPED int root = rootfs_open(s, slot->name);
   SCOPED int cgroup = root < 0 ? -1 : cgroup_open(s, slot->pool, slot->name);
   if (cgroup < 0) return -1;
-  struct birth b = {s, slot->role, wait_end, root, theirs, slot->listen_fd, slot->log_fd};
-  return clone_guest(s, id, &b, go_end, &ours, cgroup);
+  struct birth b = {s, slot, wait_end, root, theirs};
+  struct clone_args args = {
+      .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | CLONE_INTO_CGROUP,
+      .pidfd = (uint64_t)(uintptr_t)&pid_fd,
+      .exit_signal = SIGCHLD,
+      .cgroup = (uint64_t)cgroup};
+  pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+  if (pid < 0) return fault_sys(AG_ST_SPAWN, "clone3");
+  if (pid == 0) {
+    close(go_end); /* else the helper's death would not end the child's wait */
+    be_born(&b);
+  }
+  slot->link_fd = take_fd(&ours);
+  if (slot_started(s, id, pid_fd, pid, true) < 0 || admit(s, slot, pid) < 0) return -1;
+  return write(go_end, "", 1) == 1 ? 0 : fault_sys(AG_ST_SPAWN, "start");
 }
 
 int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]) {
-  struct slot *slot = slot_at(s, r->slot);
-  if (!slot) return -1;
+  struct slot *slot = &s->slot[r->slot];
   if (slot->state != SLOT_READY) return fault(AG_E_STATE, AG_ST_SPAWN, "slot is not ready");
   if (r->role < AG_LEAF || r->role > AG_INSTALLER) return fault(AG_E_BADREQ, AG_ST_SPAWN, "role");
   if ((r->role == AG_INSTALLER) != (slot->pool == AG_POOL_INSTALL)) return fault(AG_E_BADREQ, AG_ST_SPAWN, "pool");

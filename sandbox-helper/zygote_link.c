@@ -30,8 +30,8 @@ static int send_fork(int zygote_link, const struct slot *slot, uint64_t number, 
 }
 
 int zygote_fork(struct session *s, const struct ag_request *r) {
-  struct slot *slot = slot_at(s, r->slot), *zygote = slot_at(s, r->source);
-  if (!slot || !zygote) return -1;
+  if (r->source == 0 || r->source > AG_MAX_SLOTS) return fault(AG_E_BADREQ, AG_ST_FORK, "source");
+  struct slot *slot = &s->slot[r->slot], *zygote = &s->slot[r->source];
   if (slot->state != SLOT_READY) return fault(AG_E_STATE, AG_ST_FORK, "slot is not ready");
   if (r->role != AG_LEAF && r->role != AG_ZYGOTE) return fault(AG_E_BADREQ, AG_ST_FORK, "role");
   if (slot->pool != AG_POOL_LAMBDA) return fault(AG_E_BADREQ, AG_ST_FORK, "pool");

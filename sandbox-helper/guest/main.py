@@ -22,8 +22,13 @@ def _make_package():
 
 def main(argv):
     """Runs the role named by argv[1] until the process is killed. Returns an exit code."""
+    import os
+
     from _argyle import boot, channel
 
+    # One BLAS thread: cpu_percent is about one core, and a zygote with threads could not be forked.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
     role = argv[1] if len(argv) == 2 else ""
     if role not in ("leaf", "zygote", "installer"):
         print(f"guest: ROLE must be leaf, zygote or installer, got {argv[1:]!r}", file=sys.stderr)

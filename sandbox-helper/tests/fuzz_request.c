@@ -129,9 +129,8 @@ void priv_check_caller(const struct config *config, const struct caller *caller)
 void priv_drop_helper_caps(void) {}
 
 int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]) {
-  struct slot *slot = slot_at(s, r->slot);
+  struct slot *slot = &s->slot[r->slot];
   int link[2];
-  if (!slot) return -1;
   if (slot->state != SLOT_READY) return fault(AG_E_STATE, AG_ST_SPAWN, "slot is not ready");
   if (r->role < AG_LEAF || r->role > AG_INSTALLER) return fault(AG_E_BADREQ, AG_ST_SPAWN, "role");
   if (maybe(AG_ST_SPAWN) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0) return -1;

@@ -14,10 +14,12 @@ function numbers(prefix: string): Record<string, number> {
 }
 
 function enumOf(name: string, prefix: string): Record<string, number> {
-  const body = new RegExp(`enum ${name} \\{([^}]*)\\}`).exec(header)?.[1] ?? '';
+  const body = new RegExp(`enum ${name} \\{([^}]*)\\}`).exec(header)?.[1]?.replace(/\/\*.*\*\//g, '') ?? '';
   const found: Record<string, number> = {};
-  for (const match of body.matchAll(new RegExp(`${prefix}(\\w+) = (\\d+)`, 'g'))) {
-    if (match[1] !== undefined) found[match[1]] = Number(match[2]);
+  let next = 0; // as C counts where no number stands
+  for (const match of body.matchAll(new RegExp(`\\b${prefix}(\\w+)(?: = (\\d+))?`, 'g'))) {
+    next = match[2] === undefined ? next : Number(match[2]);
+    if (match[1] !== undefined) found[match[1]] = next++;
   }
   return found;
 }
