@@ -2,7 +2,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { Code, Pool } from '../../../src/helper/protocol';
-import { Canary, hostMounts } from '../../support/helper/canary';
+import { Canary } from '../../support/helper/canary';
 import { Fixture } from '../../support/helper/fixture';
 import {
   AF_INET,
@@ -21,25 +21,18 @@ describePrivileged('descriptors', () => {
   let fixture: Fixture;
   let helper: RawHelper;
   let canary: Canary;
-  let mounts: string;
 
   beforeEach(async () => {
     fixture = new Fixture({ below: '/dev/shm' });
     fixture.write({ 'worker/code/1/f.py': 'def f(e): return e\n', 'packages/p/files/x': '' });
     canary = new Canary();
-    mounts = hostMounts();
     helper = new RawHelper(fixture);
     await helper.greet();
   });
 
   afterEach(async () => {
     await helper.close();
-    expect(fixture.cgroups()).toEqual([]);
-    const [now, before] = canary.compare();
-    expect(now).toBe(before);
-    expect(hostMounts()).toBe(mounts);
-    canary.remove();
-    fixture.remove();
+    canary.verify(fixture);
   });
 
   describe('descriptors of a slot', () => {

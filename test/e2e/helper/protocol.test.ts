@@ -1,7 +1,7 @@
 /** Messages that no worker sends: each is answered or ends the helper, with the code and stage that it should. */
 import fc from 'fast-check';
 import { Area, Code, Flag, Network, Pool, REQUEST_BYTES, Role, Stage, Verb } from '../../../src/helper/protocol';
-import { Canary, hostMounts } from '../../support/helper/canary';
+import { Canary } from '../../support/helper/canary';
 import { Fixture } from '../../support/helper/fixture';
 import { closeFd } from '../../support/helper/libc';
 import { LIMITS, RawHelper, requestBytes } from '../../support/helper/raw';
@@ -45,24 +45,17 @@ describePrivileged('the protocol', () => {
   let fixture: Fixture;
   let helper: RawHelper;
   let canary: Canary;
-  let mounts: string;
 
   beforeEach(() => {
     fixture = new Fixture({ below: '/dev/shm' });
     fixture.write({ 'worker/code/1/f.py': 'def f(e): return e\n', 'packages/p/files/x': '' });
     canary = new Canary();
-    mounts = hostMounts();
     helper = new RawHelper(fixture);
   });
 
   afterEach(async () => {
     await helper.close();
-    expect(fixture.cgroups()).toEqual([]);
-    const [now, before] = canary.compare();
-    expect(now).toBe(before);
-    expect(hostMounts()).toBe(mounts);
-    canary.remove();
-    fixture.remove();
+    canary.verify(fixture);
   });
 
   describe('before HELLO', () => {

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Role, Stage } from '../../../src/helper/protocol';
-import { Canary, hostMounts } from '../../support/helper/canary';
+import { Canary } from '../../support/helper/canary';
 import { CALLER, CALLERS_GROUP, Fixture, SANDBOX_USER } from '../../support/helper/fixture';
 import { RawHelper, type Ending, type RawOptions } from '../../support/helper/raw';
 import { installSetuid } from '../../support/helper/setuid';
@@ -30,23 +30,16 @@ describePrivileged('starting the setuid helper', () => {
   let fixture: Fixture;
   let canary: Canary;
   let setuid: { binary: string; args: string[] };
-  let mounts: string;
 
   beforeEach(() => {
     fixture = new Fixture({ owner: CALLER, confPath: installSetuid.conf });
     fixture.write({ 'worker/code/1/f.py': 'import os\ndef f(e): return [e, dict(os.environ)]\n' });
     canary = new Canary();
     setuid = installSetuid(fixture);
-    mounts = hostMounts();
   });
 
   afterEach(() => {
-    expect(fixture.cgroups()).toEqual([]);
-    const [now, before] = canary.compare();
-    expect(now).toBe(before);
-    expect(hostMounts()).toBe(mounts);
-    canary.remove();
-    fixture.remove();
+    canary.verify(fixture);
   });
 
   /** Starts a helper that should refuse by itself. */

@@ -1,12 +1,22 @@
 /** Files outside the configured roots that nothing may touch, and what they looked like. */
-import { execFileSync } from 'node:child_process';
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Fixture } from './fixture';
 
 export class Canary {
   readonly dir: string;
   private readonly before: string;
+  private readonly mounts = hostMounts();
 
   constructor() {
     this.dir = mkdtempSync(join(tmpdir(), 'argyle-canary-'));
@@ -29,9 +39,13 @@ export class Canary {
     return lines.join('\n');
   }
 
-  /** The same string twice when nothing was touched, for expect(…).toBe(…). */
-  compare(): [string, string] {
-    return [this.look(), this.before];
+  /** At a test's end: no cgroup is left, nothing outside was touched or mounted. Removes both. */
+  verify(fixture: Fixture): void {
+    expect(fixture.cgroups()).toEqual([]);
+    expect(this.look()).toBe(this.before);
+    expect(hostMounts()).toBe(this.mounts);
+    this.remove();
+    fixture.remove();
   }
 
   remove(): void {
@@ -40,4 +54,6 @@ export class Canary {
 }
 
 /** Mounts of the host's namespace; the helper must never add one. */
-export const hostMounts = (): string => execFileSync('cat', ['/proc/self/mountinfo'], { encoding: 'utf8' });
+function hostMounts(): string {
+  return readFileSync('/proc/self/mountinfo', 'utf8');
+}
