@@ -5,7 +5,7 @@ export interface FlagSpec {
   name: string;
   aliases?: readonly string[];
   kind: 'string' | 'bool';
-  /** Value of an absent string flag; '' when not given. */
+  /** Value of an absent flag; '' when not given, which is false for a bool. */
   value?: string;
   usage: string;
 }
@@ -52,7 +52,7 @@ function parseBool(name: string, text: string): boolean {
  */
 export function parseFlags(specs: readonly FlagSpec[], argv: readonly string[]): Parsed {
   const values = new Map<string, string | boolean>();
-  for (const spec of specs) values.set(spec.name, spec.kind === 'bool' ? false : (spec.value ?? ''));
+  for (const spec of specs) values.set(spec.name, spec.kind === 'bool' ? spec.value === 'true' : (spec.value ?? ''));
   let help = false;
   let at = 0;
   for (; at < argv.length; at++) {

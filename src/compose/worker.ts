@@ -12,8 +12,9 @@ import { buildServer } from '../event/server';
 import { buildSockServer } from '../event/sock-mode';
 import { DepTraceFile } from '../lambda/dep-trace';
 import { LambdaManager } from '../lambda/manager';
-import { openStore, type StoreOpener } from '../lambda/registry/open-store';
+import { openStore } from '../lambda/registry/open-store';
 import { Registry } from '../lambda/registry/registry';
+import { BUCKET_STORES } from '../lambda/registry/stores';
 import { lambdaSettings } from '../lambda/settings';
 import type { RootLog } from '../log';
 import { StatsRegistry } from '../metrics';
@@ -29,12 +30,6 @@ const GRACE_MS = 10_000;
 const FLUSH_MS = 1000;
 const IDLE_EVERY_MS = 20;
 const MB = 2 ** 20;
-
-/** Buckets' clients are large: each is loaded when config.json names one. */
-const STORES: Readonly<Record<string, StoreOpener>> = {
-  s3: async (url) => (await import('../lambda/registry/s3-store.js')).openS3(url),
-  gs: async (url) => (await import('../lambda/registry/gs-store.js')).openGs(url),
-};
 
 /** Steps that undo a start, to be run last first. */
 class Closers {
@@ -95,7 +90,7 @@ async function assemble(
   });
   const sandboxes = await startSandboxes(config, log, { stats, depTrace });
   closers.add(() => sandboxes.close());
-  const store = await openStore(config.registry, STORES);
+  const store = await openStore(config.registry, BUCKET_STORES);
   closers.add(() => store.close());
   const stored = await Registry.create(store, join(config.worker_dir, 'code'), config.argyle.max_upload_mb * MB);
   const common = { stats, metrics, log: log.part('http'), adminToken: config.argyle.admin_token };

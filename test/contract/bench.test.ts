@@ -1,0 +1,93 @@
+/** Contract, section 2: `ol bench`, with a worker of its own, as benchmarks go by config.json and not by overrides. */
+import { existsSync, readdirSync } from 'node:fs';
+import { describeContract, localTest } from '../support/live-worker';
+import { OlDir } from '../support/ol';
+import { freePort } from '../support/ports';
+
+jest.setTimeout(120_000);
+
+const RESULT =
+  /^\{"benchmark": "(\w+-\w+)","seconds": (\d+\.\d{3}), "successes": (\d+), "errors": 0, "ops\/s": (\d+\.\d{3})\}$/;
+const NAMES = ['py64', 'py1024', 'py65536', 'pd64', 'pd1024', 'pd65536'].flatMap((name) => [
+  `${name}-seq`,
+  `${name}-par`,
+]);
+const LOCAL = process.env['ARGYLE_CONTRACT_URL'] === undefined;
+
+describeContract('contract: benchmarks', () => {
+  let dir: OlDir;
+  beforeAll(async () => {
+    dir = new OlDir();
+    if (LOCAL) await dir.start(String(await freePort()));
+  });
+  afterAll(() => dir.dispose());
+
+  const lastLine = (text: string) => text.trimEnd().split('\n').at(-1) ?? '';
+
+  localTest('2 ol bench lists init and every benchmark, and exits with 0; one that does not exist is 3', async () => {
+    const { code, out } = await dir.ol(['bench']);
+    expect(code).toBe(0);
+    for (const name of ['init', ...NAMES]) expect(out).toMatch(new RegExp(`^   ${name} `, 'm'));
+    expect(await dir.ol(['bench', 'py65-seq'])).toMatchObject({ code: 3, out: '' });
+  });
+
+  localTest('2 a benchmark before ol bench init is 1 and says what is missing', async () => {
+    const { code, err } = await dir.ol(['bench', 'py64-seq', '-p', 'w', '-s', '1']);
+    expect(code).toBe(1);
+    expect(err).toContain('lambda "bench-py-0" not found in blob store');
+    expect(err).toContain('ol bench init');
+  });
+
+  localTest('2 ol bench init puts bench-py-N and bench-pd-N into the registry directory', async () => {
+    expect(await dir.ol(['bench', 'init', '-p', 'w', '-n', '64'])).toMatchObject({ code: 0, err: '' });
+    const archives = readdirSync(dir.path('w/registry')).filter((name) => name.endsWith('.tar.gz'));
+    expect(archives).toHaveLength(128);
+    expect(archives).toEqual(expect.arrayContaining(['bench-py-0.tar.gz', 'bench-py-63.tar.gz', 'bench-pd-63.tar.gz']));
+  });
+
+  localTest('2 py64-seq warms up, calls for -s seconds, and ends with its result line', async () => {
+    const { code, out, err } = await dir.ol(['bench', 'py64-seq', '-p=w', '--seconds', '1']);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toMatch(/^warming up/);
+    const [, name, seconds, successes, rate] = RESULT.exec(lastLine(out)) ?? [];
+    expect(name).toBe('py64-seq');
+    expect(Number(seconds)).toBeGreaterThanOrEqual(1);
+    expect(Number(successes)).toBeGreaterThan(0);
+    expect(Number(rate)).toBeCloseTo(Number(successes) / Number(seconds), 0);
+    expect(JSON.parse(lastLine(out))).toMatchObject({ benchmark: 'py64-seq', errors: 0 });
+  });
+
+  localTest('2 py64-par sends -t requests at a time, -w=false leaves the warmup out, -o keeps the line', async () => {
+    const run = await dir.ol(['bench', 'py64-par', '-p', 'w', '-s', '1', '-t', '4', '-w=false', '-o', 'result.json']);
+    expect(run).toMatchObject({ code: 0, err: '' });
+    expect(run.out).not.toContain('warming up');
+    expect(dir.read('result.json')).toBe(`${lastLine(run.out)}\n`);
+    expect(dir.json('result.json')).toMatchObject({ benchmark: 'py64-par', errors: 0 });
+  });
+
+  localTest.each([
+    [['-s', 'x'], '--seconds must be a number'],
+    [['-t', '2'], '--tasks is for parallel benchmarks'],
+    [['-x'], 'flag provided but not defined: -x'],
+    [['-p', 'nowhere'], 'nowhere is no worker directory'],
+    [['more'], 'takes no arguments'],
+  ])('2 ol bench py64-seq %j is 1 with the reason', async (args, reason) => {
+    const { code, err } = await dir.ol(['bench', 'py64-seq', ...(args[0] === '-p' ? [] : ['-p', 'w']), ...args]);
+    expect([code, err.includes(reason)]).toEqual([1, true]);
+  });
+
+  localTest('2 a benchmark of which more than 1% fails is 1 and prints no result line', async () => {
+    // Of its 1024 functions only 64 exist.
+    const { code, out, err } = await dir.ol(['bench', 'py1024-seq', '-p', 'w', '-s', '1', '-w=false']);
+    expect(code).toBe(1);
+    expect(err).toMatch(/more than 1% of the requests failed/);
+    expect(out).not.toMatch(/"benchmark"/);
+  });
+
+  localTest('2 a benchmark without a running worker is 1', async () => {
+    await dir.ol(['worker', 'down', '-p', 'w']);
+    const { code, err } = await dir.ol(['bench', 'py64-seq', '-p', 'w', '-s', '1']);
+    expect([code, err.includes('is the worker running?')]).toEqual([1, true]);
+    expect(existsSync(dir.path('w/worker/worker.pid'))).toBe(false);
+  });
+});
