@@ -6,11 +6,11 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import * as http from 'node:http';
-import { createConnection } from 'node:net';
 import { deploy, packLambda, type LambdaSource } from './deploy';
 import { startTestMirror, type TestMirror } from './mirror';
 import { OlDir } from './ol';
 import { freePort } from './ports';
+import { exchange } from './raw-http';
 import { whyNotPrivileged } from './privileged';
 
 const REMOTE = process.env['ARGYLE_CONTRACT_URL'];
@@ -144,17 +144,7 @@ export class LiveWorker {
   /** Writes these lines as a request and returns all that comes back until the worker closes the connection. */
   raw(lines: readonly string[], body = ''): Promise<string> {
     const { hostname, port } = new URL(this.url);
-    return new Promise((resolve, reject) => {
-      const socket = createConnection(Number(port), hostname);
-      let text = '';
-      socket.setEncoding('latin1');
-      socket.on('data', (chunk: string) => (text += chunk));
-      socket.on('error', reject);
-      socket.on('close', () => {
-        resolve(text);
-      });
-      socket.write(`${lines.join('\r\n')}\r\n\r\n${body}`);
-    });
+    return exchange(hostname, Number(port), `${lines.join('\r\n')}\r\n\r\n${body}`);
   }
 
   async stats(): Promise<Record<string, number>> {

@@ -1,7 +1,6 @@
 /** Test support: lambda/ and event/ put together over LocalProvider, listening on a loopback port. */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import * as http from 'node:http';
-import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import * as tar from 'tar';
@@ -161,19 +160,5 @@ export function call(worker: TestWorker, target: string, options: CallOptions = 
     );
     request.on('error', reject);
     request.end(body);
-  });
-}
-
-/** Writes these bytes and returns all that comes back until the connection ends. */
-export function rawCall(worker: TestWorker, bytes: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = createConnection(worker.listener.port, '127.0.0.1', () => socket.write(bytes));
-    let text = '';
-    socket.setEncoding('latin1');
-    socket.on('data', (chunk: string) => (text += chunk));
-    socket.on('error', reject);
-    socket.on('close', () => {
-      resolve(text);
-    });
   });
 }

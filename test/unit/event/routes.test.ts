@@ -1,5 +1,6 @@
 import type { TestWorker } from '../../support/worker';
-import { call, rawCall, startWorker } from '../../support/worker';
+import { exchange } from '../../support/raw-http';
+import { call, startWorker } from '../../support/worker';
 
 describe('the paths and plain answers of the worker', () => {
   let worker: TestWorker;
@@ -74,7 +75,11 @@ describe('the paths and plain answers of the worker', () => {
   });
 
   test('a target in absolute form is served', async () => {
-    const text = await rawCall(worker, 'GET http://x/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    const text = await exchange(
+      '127.0.0.1',
+      worker.listener.port,
+      'GET http://x/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+    );
     expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*ready\n$/);
   });
 

@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { HASH, MIRROR, PROXY } from '../../support/lambdas';
 import type { TestWorker } from '../../support/worker';
-import { call, rawCall, startWorker } from '../../support/worker';
+import { exchange } from '../../support/raw-http';
+import { call, startWorker } from '../../support/worker';
 import { until } from '../../support/until';
 
 type Mirrored = [method: string, path: string, headers: [string, string][], body: string];
@@ -43,8 +44,9 @@ describe('/run as a proxy', () => {
   });
 
   test('fills in User-Agent and Accept-Encoding as Go does, and strips hop-by-hop headers', async () => {
-    const text = await rawCall(
-      worker,
+    const text = await exchange(
+      '127.0.0.1',
+      worker.listener.port,
       'GET /run/mirror/ HTTP/1.1\r\nHost: x\r\nConnection: close, X-Mine\r\nX-Mine: 1\r\nTE: trailers\r\nKeep-Alive: 1\r\n' +
         'Upgrade: h2c\r\nProxy-Connection: x\r\nX-Kept: 1\r\n\r\n',
     );
@@ -83,7 +85,11 @@ describe('/run as a proxy', () => {
   });
 
   test('status, reason and duplicate headers come back; hop-by-hop and internal ones do not', async () => {
-    const reply = await rawCall(worker, 'GET /run/proxy/dups HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    const reply = await exchange(
+      '127.0.0.1',
+      worker.listener.port,
+      'GET /run/proxy/dups HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+    );
     expect(reply).toMatch(/^HTTP\/1\.1 201 Made Up\r\n/);
     expect(reply).toMatch(/Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n/);
     expect(reply).not.toMatch(/x-hop|x-argyle-boot|keep-alive: 5/i);

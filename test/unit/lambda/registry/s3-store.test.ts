@@ -1,11 +1,12 @@
 /** The S3 store against a server that speaks S3's protocol. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import S3rver from 's3rver';
 import { openStore } from '../../../../src/lambda/registry/open-store';
 import { openS3 } from '../../../../src/lambda/registry/s3-store';
 import type { RegistryStore } from '../../../../src/lambda/ports';
+import { storeContract } from '../../../support/store-contract';
 
 describe('the S3 store', () => {
   const saved = { ...process.env };
@@ -30,45 +31,7 @@ describe('the S3 store', () => {
     await rm(dir, { recursive: true });
   });
 
-  const put = async (name: string, text: string): Promise<void> => {
-    const file = path.join(dir, 'upload');
-    await writeFile(file, text);
-    await store.put(name, file);
-  };
-  const read = async (name: string): Promise<string | undefined> => {
-    const object = await store.open(name);
-    if (object === undefined) return undefined;
-    const chunks: Buffer[] = [];
-    for await (const chunk of object.data) chunks.push(chunk as Buffer);
-    return Buffer.concat(chunks).toString();
-  };
-
-  it('stores, lists, reads and removes archives at the root of the bucket', async () => {
-    expect(await store.list()).toEqual([]);
-    await put('echo', 'one');
-    await put('a.b', 'x');
-    expect((await store.list()).sort()).toEqual(['a.b', 'echo']);
-    expect(await read('echo')).toBe('one');
-    expect(await store.remove('a.b')).toBe(true);
-    expect(await store.remove('a.b')).toBe(false);
-    expect(await store.list()).toEqual(['echo']);
-  });
-
-  it('tells versions apart, and gives stat and open the same one', async () => {
-    await put('v', 'one');
-    const first = await store.stat('v');
-    const opened = await store.open('v');
-    opened?.data.destroy();
-    expect(opened?.version).toBe(first?.version);
-    await put('v', 'two!');
-    expect((await store.stat('v'))?.version).not.toBe(first?.version);
-  });
-
-  it('knows nothing of what is not there, and names itself', async () => {
-    expect(await store.stat('none')).toBeUndefined();
-    expect(await read('none')).toBeUndefined();
-    expect(store.bucket).toBe('s3://functions?region=us-east-1');
-  });
+  storeContract('s3://functions?region=us-east-1', () => store);
 
   it('fails as REGISTRY where there is no such bucket', async () => {
     const lost = openS3(new URL('s3://nowhere?region=us-east-1'));

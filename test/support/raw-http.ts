@@ -1,0 +1,15 @@
+import { createConnection } from 'node:net';
+
+/** Writes these bytes and resolves with all that comes back until the connection ends, as latin1. */
+export function exchange(host: string, port: number, bytes: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = createConnection(port, host, () => socket.write(bytes));
+    let text = '';
+    socket.setEncoding('latin1');
+    socket.on('data', (chunk: string) => (text += chunk));
+    socket.on('error', reject);
+    socket.on('close', () => {
+      resolve(text);
+    });
+  });
+}
