@@ -166,8 +166,7 @@ static int take_name(struct session *s) {
     if (s->cg_top_v2 >= 0 && flock(s->cg_top_v2, LOCK_EX | LOCK_NB) == 0 && fstat(s->cg_top_v2, &held) == 0 &&
         fstatat(s->cg_parent_v2, s->cg_name, &named, AT_SYMLINK_NOFOLLOW) == 0 && held.st_ino == named.st_ino)
       return 0;
-    if (s->cg_top_v2 >= 0) close(s->cg_top_v2);
-    s->cg_top_v2 = -1;
+    close_scoped(&s->cg_top_v2);
     usleep(50000); /* a helper that was just killed may still be dying */
   }
   return fault(AG_E_STATE, AG_ST_CGROUP, "a live helper has this name");
@@ -328,8 +327,7 @@ int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) 
   struct pool *pool = &s->pool[slot->pool];
   const char *name = slot->name;
   char status[32];
-  SCOPED int memory = controller_dir(pool, CTL_MEMORY, name);
-  SCOPED int pids = controller_dir(pool, CTL_PIDS, name);
+  SCOPED int memory = controller_dir(pool, CTL_MEMORY, name), pids = controller_dir(pool, CTL_PIDS, name);
   SCOPED int v2 = open_dir(pool->v2_fd, name);
   if (memory < 0 || pids < 0 || v2 < 0) return fault_sys(AG_ST_CGROUP, "usage");
   value[AG_USE_MEM_BYTES] =

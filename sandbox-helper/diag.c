@@ -21,9 +21,7 @@ int take_fd(int *fd) {
 }
 
 int fault(int code, unsigned stage, const char *detail) {
-  current.code = code;
-  current.sys_errno = 0;
-  current.stage = stage;
+  current = (struct fault){.code = code, .stage = stage};
   snprintf(current.detail, sizeof current.detail, "%s", detail);
   return -1;
 }
@@ -73,9 +71,7 @@ void reply(uint64_t seq, uint32_t slot, int result, const uint64_t value[8]) {
 
 void event_exit(uint32_t slot, uint64_t status, uint64_t oom_kills, uint64_t pid) {
   struct ag_completion c = {.magic = AG_MAGIC, .version = AG_VERSION, .kind = AG_EVENT_EXIT, .slot = slot};
-  c.value[0] = status;
-  c.value[1] = oom_kills;
-  c.value[2] = pid;
+  memcpy(c.value, (const uint64_t[]){status, oom_kills, pid}, 3 * sizeof c.value[0]);
   send_completion(&c);
 }
 

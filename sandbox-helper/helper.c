@@ -8,10 +8,8 @@
 #ifndef ARGYLE_CONFIG
 #define ARGYLE_CONFIG "/etc/argyle/helper.conf"
 #endif
-#ifndef SCM_PIDFD
-#define SCM_PIDFD 4
-#endif
-#define TICK_MS 2 /* how often slots that wait for processes to die are looked at */
+#define CONTROL_PIDFD 4 /* SCM_PIDFD, which older headers lack */
+#define TICK_MS 2       /* how often slots that wait for processes to die are looked at */
 
 int watch_fd(struct session *s, int fd, enum watch kind, uint32_t id) {
   struct epoll_event e = {.events = EPOLLIN, .data.u64 = (uint64_t)kind << 32 | id};
@@ -140,7 +138,7 @@ static bool take_request(struct session *s) {
   if (n == 0) return false;
   for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
     /* SCM_PIDFD: a caller can make the kernel add one; it is closed like any other that is not asked for. */
-    if (c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == SCM_PIDFD))
+    if (c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == CONTROL_PIDFD))
       for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len && nfds < AG_MAX_FDS; at += sizeof(int))
         memcpy(&fds[nfds++], CMSG_DATA(c) + at, sizeof(int));
   if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) n = -1; /* oversized: answered as malformed */
@@ -204,8 +202,7 @@ int main(int argc, char **argv) {
   priv_drop_helper_caps();
   start_session(s);
 
-  bool alive = true;
-  while (alive && !events_broken) {
+  for (bool alive = true; alive && !events_broken;) {
     struct epoll_event events[64];
     int n = epoll_wait(s->epoll_fd, events, 64, s->busy ? TICK_MS : -1);
     if (n < 0 && errno != EINTR) break;

@@ -50,6 +50,7 @@
 
 #define MAX_ROOTS 16
 #define CG_NAME 40
+#define CAP(name) (1ull << CAP_##name)
 
 struct config {
   unsigned nroots;

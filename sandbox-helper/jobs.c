@@ -4,7 +4,7 @@
 
 #define MAX_JOBS 17
 
-static struct {
+static struct running {
   int pid_fd;
   job_end *ended; /* NULL: free */
   uint64_t tag;
@@ -34,14 +34,12 @@ int job_fork(struct session *s, enum job kind, const int fds[], int nfds, uint64
   }
   SCOPED int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
   if (pid_fd < 0 || watch_fd(s, pid_fd, WATCH_JOB, job) < 0) {
-    int failed = fault_sys(AG_ST_JOB, "pidfd_open");
+    fault_sys(AG_ST_JOB, "pidfd_open");
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
-    return failed;
+    return -1;
   }
-  jobs[job].pid_fd = take_fd(&pid_fd);
-  jobs[job].ended = ended;
-  jobs[job].tag = tag;
+  jobs[job] = (struct running){take_fd(&pid_fd), ended, tag};
   return 0;
 }
 

@@ -57,7 +57,7 @@ void joins_start(struct session *s) {
     int pid_fd = s->slot[queue[served++]].pid_fd;
     fds[n] = pid_fd >= 0 ? pid_fd : s->null_fd; /* it has ended meanwhile */
   }
-  int job = job_fork(s, JOB_JOIN, fds, n, 1ull << CAP_SYS_ADMIN, ended, 0);
+  int job = job_fork(s, JOB_JOIN, fds, n, CAP(SYS_ADMIN), ended, 0);
   if (job < 0) ended(s, 0, -1);
   if (job <= 0) return;
   pool->v2_fd = n = 0;

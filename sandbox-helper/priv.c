@@ -106,10 +106,7 @@ int priv_keep(uint64_t mask, bool inheritable) {
 
 /* What the helper needs from now on. */
 void priv_drop_helper_caps(void) {
-  static const unsigned keep[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,    CAP_KILL,       CAP_SETUID,
-                                  CAP_SETGID, CAP_SETPCAP,      CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_NET_ADMIN,
-                                  CAP_BPF,    CAP_MKNOD,        CAP_SETFCAP};
-  uint64_t mask = 0;
-  for (size_t i = 0; i < sizeof keep / sizeof *keep; i++) mask |= 1ull << keep[i];
+  const uint64_t mask = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(KILL) | CAP(SETUID) | CAP(SETGID) |
+                        CAP(SETPCAP) | CAP(SYS_ADMIN) | CAP(SYS_CHROOT) | CAP(NET_ADMIN) | CAP(BPF) | CAP(MKNOD);
   if (priv_bound(mask) < 0 || priv_keep(mask, false) < 0) die(AG_ST_PRIV, "capabilities");
 }

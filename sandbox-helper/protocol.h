@@ -83,10 +83,8 @@ struct ag_request {
   char name[AG_NAMES][AG_NAME_MAX];
 }; /* 1120 bytes */
 
-enum ag_kind {
-  AG_REPLY = 1,
-  AG_EVENT_EXIT = 2 /* the slot's first process ended; value: wait status or ~0, OOM kills, host pid */
-};
+/* AG_EVENT_EXIT: the slot's first process ended; value: wait status or ~0, OOM kills, host pid */
+enum ag_kind { AG_REPLY = 1, AG_EVENT_EXIT = 2 };
 
 enum ag_code {
   AG_OK = 0,

@@ -105,8 +105,9 @@ static int fill_base(struct session *s, int usr_tree, int guest_tree) {
       (set_flags(usr_tree, SAFE | MOUNT_ATTR_RDONLY, true) < 0 || attach_on(usr_tree, s->base_fd, "usr") < 0))
     return fault_sys(AG_ST_MOUNTNS, "usr");
   if (set_flags(guest_tree, SAFE | MOUNT_ATTR_RDONLY, false) < 0) return fault_sys(AG_ST_MOUNTNS, "runtime");
-  if (attach_on(guest_tree, s->base_fd, "runtime") < 0) return -1;
-  if (bind_on(s->packages_fd, s->base_fd, "packages", SAFE | MOUNT_ATTR_RDONLY) < 0) return -1;
+  if (attach_on(guest_tree, s->base_fd, "runtime") < 0 ||
+      bind_on(s->packages_fd, s->base_fd, "packages", SAFE | MOUNT_ATTR_RDONLY) < 0)
+    return -1;
   return make_dev(s->base_fd);
 }
 

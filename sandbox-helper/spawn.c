@@ -51,12 +51,12 @@ static void enter_root(const struct birth *b) {
 }
 
 static void drop_privileges(unsigned role) {
-  uint64_t keep = role == AG_ZYGOTE ? 1ull << CAP_SYS_CHROOT | 1ull << CAP_SYS_ADMIN : 0;
+  uint64_t keep = role == AG_ZYGOTE ? CAP(SYS_CHROOT) | CAP(SYS_ADMIN) : 0;
   if (priv_bound(keep) < 0) _exit(AG_ST_GUEST_PRIV);
   if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_KEEP_CAPS) < 0) _exit(AG_ST_GUEST_PRIV);
-  if (setresgid(GUEST_ID, GUEST_ID, GUEST_ID) < 0 || setresuid(GUEST_ID, GUEST_ID, GUEST_ID) < 0)
+  if (setresgid(GUEST_ID, GUEST_ID, GUEST_ID) < 0 || setresuid(GUEST_ID, GUEST_ID, GUEST_ID) < 0 ||
+      priv_keep(keep, true) < 0)
     _exit(AG_ST_GUEST_PRIV);
-  if (priv_keep(keep, true) < 0) _exit(AG_ST_GUEST_PRIV);
   if (keep && (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0) < 0 ||
                prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0))
     _exit(AG_ST_GUEST_PRIV);
@@ -79,8 +79,6 @@ __attribute__((noreturn)) static void be_born(const struct birth *b) {
   if (read(b->sync_fd, &byte, 1) != 1) _exit(AG_ST_GUEST_NS); /* maps written, cgroups joined */
   forbid_namespaces(b->s->proc_fd);
   if (sethostname("sandbox", 7) < 0) _exit(AG_ST_GUEST_NS);
-  bool filtered = b->s->seccomp;
-  unsigned network = b->s->network[b->slot->pool];
   if (priv_limit(RLIMIT_NOFILE, 1024, 4096) < 0 || priv_limit(RLIMIT_STACK, 8u << 20, RLIM_INFINITY) < 0)
     _exit(AG_ST_GUEST_PRIV); /* core files are forbidden since the helper's own start */
   enter_root(b);
@@ -90,7 +88,7 @@ __attribute__((noreturn)) static void be_born(const struct birth *b) {
   clean_signals();
   /* A helper that died before PDEATHSIG was set would never be noticed. */
   if (poll(&(struct pollfd){.fd = b->s->self_fd, .events = POLLIN}, 1, 0) != 0) _exit(AG_ST_GUEST_PRIV);
-  if (filtered && seccomp_install(b->slot->role, network) < 0) _exit(AG_ST_GUEST_SECCOMP);
+  if (b->s->seccomp && seccomp_install(b->slot->role, b->s->network[b->slot->pool]) < 0) _exit(AG_ST_GUEST_SECCOMP);
   execve("/usr/bin/python3", argv, envp);
   _exit(AG_ST_GUEST_EXEC);
 }
