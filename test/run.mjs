@@ -71,6 +71,7 @@ const STEPS = [
   jest('contract', 'test/contract', 500, ['--runInBand']),
   // Apart, because the helper's tests open and close descriptors by number in jest's own process.
   jest('e2e', 'test/e2e/worker', 900, ['--runInBand']),
+  jest('e2e', 'test/e2e/boss', 400, ['--runInBand']),
   jest('e2e', 'test/e2e/helper', 900, ['--runInBand', '--forceExit']),
   jest('e2e', 'test/e2e/escape', 600, ['--runInBand', '--forceExit']),
   {

@@ -24,6 +24,33 @@ export function findBoss(cwd: string, env: NodeJS.ProcessEnv): string | undefine
   return places.find(executable);
 }
 
+/** Whoever signals `ol boss` means the boss, which stops its workers then. */
+const FORWARDED: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+/** Runs the boss as if it were this process. @returns its exit code, 1 when a signal ended it */
+function runInPlace(program: string, args: string[], cwd: string, env: NodeJS.ProcessEnv): Promise<number> {
+  return new Promise((done, fail) => {
+    const child = spawn(program, args, { cwd, env, stdio: 'inherit' });
+    const forward = (signal: NodeJS.Signals): void => {
+      // POLICY: a terminal has sent its Ctrl-C to the boss already; a second one could cut its shutdown short.
+      if (signal === 'SIGINT' && process.stdin.isTTY) return;
+      child.kill(signal);
+    };
+    for (const signal of FORWARDED) process.on(signal, forward);
+    const settle = () => {
+      for (const signal of FORWARDED) process.off(signal, forward);
+    };
+    child.once('error', (error) => {
+      settle();
+      fail(error);
+    });
+    child.once('exit', (code) => {
+      settle();
+      done(code ?? 1);
+    });
+  });
+}
+
 export const bossCommand: Command = {
   name: 'boss',
   usage: "run the original's boss (executable ol-boss, or named by OL_BOSS)",
@@ -34,12 +61,6 @@ export const bossCommand: Command = {
     if (program === undefined) {
       throw new CliError("no boss found: put the original's executable beside ol as ol-boss, or name it in OL_BOSS");
     }
-    return new Promise((done, fail) => {
-      const child = spawn(program, ['boss', ...args], { cwd, env, stdio: 'inherit' });
-      child.once('error', fail);
-      child.once('exit', (code) => {
-        done(code ?? 1);
-      });
-    });
+    return runInPlace(program, ['boss', ...args], cwd, env);
   },
 };

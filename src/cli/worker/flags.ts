@@ -3,8 +3,13 @@ import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { FlagSpec } from '../flags';
 
-/** The image whose meaning is: use the host's own /usr. */
 export const DEFAULT_IMAGE = 'ol-wasm';
+
+/**
+ * The images that the original builds for itself and that its boss names; nobody publishes them. They hold a Python and
+ * little else, so here they mean: use the host's own /usr.
+ */
+export const STOCK_IMAGES: readonly string[] = ['', DEFAULT_IMAGE, 'ol-min'];
 
 export const PATH_FLAG: FlagSpec = {
   name: 'path',

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { CliError } from '../command';
 import { addMountPoints, addResolvConf, makeHostBase } from './base';
-import { DEFAULT_IMAGE } from './flags';
+import { STOCK_IMAGES } from './flags';
 
 const run = promisify(execFile);
 
@@ -47,7 +47,7 @@ async function exportImage(image: string, baseDir: string): Promise<void> {
  */
 export async function makeBase(baseDir: string, image: string, cwd: string, env: NodeJS.ProcessEnv): Promise<void> {
   try {
-    if (image === DEFAULT_IMAGE || image === '') {
+    if (STOCK_IMAGES.includes(image)) {
       makeHostBase(baseDir, env);
       return;
     }
