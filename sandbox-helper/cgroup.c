@@ -181,8 +181,8 @@ int cgroup_start(struct session *s, const char *name) {
     return fault(AG_E_BADREQ, AG_ST_CGROUP, "cgroup name");
   if (name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")])
     return fault(AG_E_BADREQ, AG_ST_CGROUP, "cgroup name");
-  if (s->caller.uid)
-    snprintf(s->cg_name, sizeof s->cg_name, "u%u-%s", s->caller.uid, name);
+  if (s->caller_uid)
+    snprintf(s->cg_name, sizeof s->cg_name, "u%u-%s", s->caller_uid, name);
   else
     snprintf(s->cg_name, sizeof s->cg_name, "%s", name);
   if (find_hierarchies(s) < 0 || enable_controllers(s, s->cg_parent_v2) < 0 || take_name(s) < 0 ||
@@ -264,28 +264,33 @@ int cgroup_join_v1(struct session *s, unsigned p, const char *name, pid_t pid) {
 }
 
 #define PROCS_TEXT 65536 /* a guest with more processes than fit here is a fork bomb */
+#define JOIN_PASSES 100  /* and so is one that this does not catch up with */
 
 /* Brings every process of a slot into its v1 cgroups; to be called in the guest's pid namespace. What is
- * forked by one that is inside is born inside, so a pass that finds none but those moved before ends it. The
- * v1 lists are not read: the kernel makes, sorts and keeps a copy of them each time. */
+ * forked by one that is inside is born inside, so it ends with a pass that finds nobody outside. Who is in the
+ * hierarchy that is joined last is in all. */
 int cgroup_join_v1_all(struct session *s, unsigned p, const char *name) {
-  static char pids[PROCS_TEXT], moved[PROCS_TEXT];
-  size_t used = 0;
-  moved[0] = 0;
-  for (bool more = true; more;) {
-    more = false;
-    if (get(s->pool[p].v2_fd, slot_file(name, "cgroup.procs"), pids, sizeof pids) >= PROCS_TEXT - 1) return -1;
-    for (char *at = pids, *end; (end = strchr(at, '\n')); at = end + 1) {
+  static char all[PROCS_TEXT], inside[PROCS_TEXT];
+  int last = -1;
+  for (int c = 0; c < CTL_COUNT; c++)
+    if (s->pool[p].v1_fd[c] >= 0) last = s->pool[p].v1_fd[c];
+  for (int pass = 0; pass < JOIN_PASSES; pass++) {
+    bool moved = false;
+    if (get(s->pool[p].v2_fd, slot_file(name, "cgroup.procs"), all, sizeof all) >= PROCS_TEXT - 1 ||
+        (pass && get(last, slot_file(name, "cgroup.procs"), inside, sizeof inside) < 0))
+      return -1;
+    for (char *at = all, *end; (end = strchr(at, '\n')); at = end + 1) {
       *end = 0;
-      if (after_word(moved, at, '\n')) continue;
+      if (after_word(inside, at, '\n')) continue;
       /* 0 is how the kernel tells of a process outside: only a zygote that is up to something puts one there. */
-      if (used + 16 > sizeof moved || !strcmp(at, "0")) return -1;
-      if (cgroup_join_v1(s, p, name, (pid_t)strtol(at, NULL, 10)) < 0 && last_fault()->sys_errno != ESRCH) return -1;
-      used += (size_t)snprintf(moved + used, 16, "%s\n", at);
-      more = true;
+      if (!strcmp(at, "0")) return -1;
+      bool joined = cgroup_join_v1(s, p, name, (pid_t)strtol(at, NULL, 10)) == 0;
+      if (!joined && last_fault()->sys_errno != ESRCH) return -1;
+      moved |= joined;
     }
+    if (!moved) return 0;
   }
-  return 0;
+  return -1;
 }
 
 /* The kernel tells pids as this process sees them, so no guest has to be believed. 0: empty. */

@@ -26,7 +26,7 @@ void unwatch_fd(struct session *s, int *fd) {
  * that root configured, without links, and must be the caller's own. */
 static int hello(struct session *s, const struct ag_request *r) {
   if (s->greeted) return fault(AG_E_STATE, AG_ST_HELLO, "second HELLO");
-  if ((r->flags & AG_F_NO_SECCOMP) && s->caller.uid != 0)
+  if ((r->flags & AG_F_NO_SECCOMP) && s->caller_uid != 0)
     return fault(AG_E_DENIED, AG_ST_HELLO, "seccomp is not yours to drop");
   s->seccomp = !(r->flags & AG_F_NO_SECCOMP);
   if (rootfs_unshare() < 0) return -1;
@@ -189,16 +189,16 @@ static struct session session;
 int main(int argc, char **argv) {
   struct session *s = &session;
   const char *path = ARGYLE_CONFIG;
-  priv_start(&s->caller);
+  priv_start(s);
   errno = 0;
   if (argc == 3 && !strcmp(argv[1], "--config")) {
-    if (s->caller.uid != 0) die(AG_ST_PRIV, "--config is for root");
+    if (s->caller_uid != 0) die(AG_ST_PRIV, "--config is for root");
     path = argv[2];
   } else if (argc != 1) {
     die(AG_ST_USAGE, "usage: sandbox-helper [--config FILE]");
   }
-  if (config_load(path, s->caller.uid == 0, &s->config) < 0) die_of_fault();
-  priv_check_caller(&s->config, &s->caller);
+  if (config_load(path, s->caller_uid == 0, &s->config) < 0) die_of_fault();
+  priv_check_caller(s);
   priv_drop_helper_caps();
   start_session(s);
 

@@ -62,11 +62,6 @@ struct config {
   gid_t caller_gid; /* 0: only root may call */
 };
 
-struct caller {
-  uid_t uid;
-  gid_t gid;
-};
-
 struct fault {
   int code;
   int sys_errno;
@@ -99,7 +94,8 @@ struct pool {
 
 struct session {
   struct config config;
-  struct caller caller;
+  uid_t caller_uid;
+  gid_t caller_gid;
   bool greeted, seccomp;
   unsigned network[3]; /* by enum ag_pool; 0 until AG_NETWORK */
   int epoll_fd, self_fd, proc_fd, code_fd, packages_fd, base_fd, slots_fd, null_fd;
@@ -128,12 +124,12 @@ void event_exit(uint32_t slot, uint64_t status, uint64_t oom_kills, uint64_t pid
 uint64_t now_ms(void);
 
 /* priv.c */
-void priv_start(struct caller *caller);
+void priv_start(struct session *s);
 int priv_limit(unsigned what, rlim_t soft, rlim_t hard);
 int priv_bound(uint64_t mask);
 int priv_keep(uint64_t mask, bool inheritable);
 void priv_drop_helper_caps(void);
-void priv_check_caller(const struct config *config, const struct caller *caller);
+void priv_check_caller(const struct session *s);
 
 /* config.c */
 int config_parse(char *text, struct config *config);

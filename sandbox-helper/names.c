@@ -45,8 +45,8 @@ bool is_pipes_write_end(int fd) { return fcntl(fd, F_GETPIPE_SZ) >= 0 && (fcntl(
 /* Root may use any directory; another caller those that it owns and nobody else may write to. */
 bool callers_own(struct session *s, int fd) {
   struct stat st;
-  return s->caller.uid == 0 ||
-         (fstat(fd, &st) == 0 && st.st_uid == s->caller.uid && !(st.st_mode & (S_IWGRP | S_IWOTH)));
+  return s->caller_uid == 0 ||
+         (fstat(fd, &st) == 0 && st.st_uid == s->caller_uid && !(st.st_mode & (S_IWGRP | S_IWOTH)));
 }
 
 /* Opens a directory that the caller named below configured root number `root`. A caller who is not

@@ -122,13 +122,6 @@ static int attach(int cgroup_fd, const struct program *p, enum bpf_attach_type t
   return syscall(SYS_bpf, BPF_PROG_ATTACH, &a, sizeof a) < 0 ? fault_sys(AG_ST_NETWORK, "BPF_PROG_ATTACH") : 0;
 }
 
-static void judge_bind(struct program *p) {
-  load(p, 3, OFF(user_port));
-  unless_equal_skip(p, 3, 0, 2);
-  finish(p, 1);
-  finish(p, 0);
-}
-
 /* AG_NETWORK. Safety: only attaches programs of our own making to cgroups of our own making; the caller
  * chooses among three modes and names IPv4 loopback endpoints that it could reach itself anyway. */
 int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t endpoint[], unsigned n) {
@@ -149,7 +142,10 @@ int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t en
     load(&v4, 3, OFF(user_port));
     judge_v4(&v4, own, endpoint, n);
     judge_v6(&v6, own, endpoint, n);
-    judge_bind(&bind);
+    load(&bind, 3, OFF(user_port));
+    unless_equal_skip(&bind, 3, 0, 2);
+    finish(&bind, 1);
+    finish(&bind, 0);
   }
   freeifaddrs(own);
   SCOPED int fd = open_beneath(s->cg_top_v2, pool_name[pool], O_RDONLY | O_DIRECTORY);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The first steps of a setuid program: distrust everything inherited, then shed what is not needed. */
 #include <grp.h>
-#include <linux/close_range.h>
 
 #include "helper.h"
 
@@ -48,7 +47,7 @@ static void clean_limits(void) {
 }
 
 /* Acquire, no_new_privs, and only then parse (the order that bubblewrap keeps). */
-void priv_start(struct caller *caller) {
+void priv_start(struct session *s) {
   errno = 0;
   check_channels();
   clearenv();
@@ -58,8 +57,8 @@ void priv_start(struct caller *caller) {
     errno = 0;
     die(AG_ST_PRIV, "not root: the setuid bit is missing");
   }
-  caller->uid = getuid();
-  caller->gid = getgid();
+  s->caller_uid = getuid();
+  s->caller_gid = getgid();
   /* Real ids become root's too, so the caller cannot signal or trace the helper. */
   if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) die(AG_ST_PRIV, "setresuid");
   if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) die(AG_ST_PRIV, "prctl");
@@ -68,17 +67,17 @@ void priv_start(struct caller *caller) {
 }
 
 /* Mode 4750 keeps strangers out; this check holds even where an installer forgot it. */
-void priv_check_caller(const struct config *config, const struct caller *caller) {
+void priv_check_caller(const struct session *s) {
   gid_t groups[1024];
   errno = 0;
-  if (caller->uid != 0) {
-    if (!config->caller_gid) die(AG_ST_PRIV, "helper.conf names no caller_gid, so only root may call");
+  if (s->caller_uid != 0) {
+    if (!s->config.caller_gid) die(AG_ST_PRIV, "helper.conf names no caller_gid, so only root may call");
     int n = getgroups(sizeof groups / sizeof *groups, groups);
     if (n < 0) die(AG_ST_PRIV, "getgroups");
-    bool in_group = caller->gid == config->caller_gid;
-    for (int i = 0; i < n; i++) in_group |= groups[i] == config->caller_gid;
+    bool in_group = s->caller_gid == s->config.caller_gid;
+    for (int i = 0; i < n; i++) in_group |= groups[i] == s->config.caller_gid;
     if (!in_group) die(AG_ST_PRIV, "the caller is not in the configured group");
-    if (caller->uid == config->sandbox_uid) die(AG_ST_PRIV, "the caller is the sandbox user");
+    if (s->caller_uid == s->config.sandbox_uid) die(AG_ST_PRIV, "the caller is the sandbox user");
   }
   if (setgroups(0, NULL) < 0) die(AG_ST_PRIV, "setgroups");
 }

@@ -42,7 +42,8 @@ async def _main(conn, app, name, note):
             while await _serve_one(conn, app, name, note, lifespan.state):
                 server.flush_output()
             conn.close()
-            await AsyncConnection.wait_fd(channel.LISTEN_FD)
+            if not channel.is_dialling():
+                await AsyncConnection.wait_fd(channel.LISTEN_FD)
             conn = AsyncConnection(channel.accept(), bytearray())
     except asyncio.CancelledError:
         await lifespan.shutdown()

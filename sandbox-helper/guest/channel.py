@@ -1,4 +1,7 @@
-"""The two descriptors that every guest is born with: the link to the helper and the listener.
+"""How a guest is reached: the link to the helper and the listener that it is born with, or a path.
+
+A guest in a container has neither descriptor. It is told the path of a socket on which the worker
+listens, runs at once, and dials in where another guest would accept.
 
 Mirrors struct ag_link_msg and enum ag_link_op of sandbox-helper/protocol.h. Uses the C modules
 _socket and _struct directly, because `socket` alone takes as long to import as Python to start.
@@ -19,9 +22,25 @@ LINK_FORKED = 3
 # uint32 op, uint32 role, uint64 seq, int64 result; native order and alignment
 LINK_MSG = _struct.Struct("@IIQq")
 
+# The worker's socket, in a guest without descriptors of its own.
+_worker_path = None
+
+
+def use_path(path):
+    """Has this guest dial the worker at `path`, instead of using descriptors 3 and 4."""
+    global _worker_path
+    _worker_path = path
+
+
+def is_dialling():
+    """Whether accept() dials the worker, and so never waits for it."""
+    return _worker_path is not None
+
 
 def protect():
     """Keeps both descriptors from programs that a handler starts, and makes them blocking."""
+    if _worker_path is not None:
+        return
     for fd in (LINK_FD, LISTEN_FD):
         os.set_inheritable(fd, False)
         os.set_blocking(fd, True)
@@ -38,6 +57,8 @@ def read_link():
 
 def wait_go():
     """Waits for GO. Returns False when the helper closed the link instead."""
+    if _worker_path is not None:
+        return True
     while True:
         message = read_link()
         if message is None:
@@ -47,7 +68,12 @@ def wait_go():
 
 
 def accept():
-    """Accepts one connection on the slot's socket. Returns a blocking _socket.socket."""
+    """The next connection with the worker, as a blocking _socket.socket.
+
+    Without a worker to dial nobody needs this guest any more: it ends.
+    """
+    if _worker_path is not None:
+        return _dial()
     # Family and type are told, or each object would ask the kernel for them.
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, LISTEN_FD)
     try:
@@ -55,3 +81,12 @@ def accept():
     finally:
         listener.detach()
     return _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
+
+
+def _dial():
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        sock.connect(_worker_path)
+    except OSError:
+        raise SystemExit(0) from None
+    return sock

@@ -1,10 +1,10 @@
-"""Starts a guest: `python3 -I -S /runtime/main.py ROLE`, with ROLE leaf, zygote or installer.
+"""Starts a guest: `python3 -I -S /runtime/main.py ROLE [SOCKET]`: leaf, zygote or installer.
 
 Theory of operation. The process finds its link to the helper on descriptor 3 and the slot's
 listening socket on descriptor 4 (docs/guest-protocol.md). It waits for GO, accepts the first
 connection, reads the boot frame and becomes what the frame says. A zygote's children come back
 from `zygote.run` as a leaf, a spare (a leaf that has time) or as another zygote and go round the
-loop again.
+loop again. In a container there are no such descriptors, only the path SOCKET (see channel.py).
 
 The modules beside this file are loaded as the package `_argyle`, so that neither sys.path nor a
 plain module name such as `http1` or `entry` is taken away from handlers.
@@ -29,10 +29,12 @@ def main(argv):
     # One BLAS thread: cpu_percent is about one core, and a zygote with threads could not be forked.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
-    role = argv[1] if len(argv) == 2 else ""
+    role = argv[1] if len(argv) in (2, 3) else ""
     if role not in ("leaf", "zygote", "installer"):
         print(f"guest: ROLE must be leaf, zygote or installer, got {argv[1:]!r}", file=sys.stderr)
         return 2
+    if len(argv) == 3:
+        channel.use_path(argv[2])
     sys.stdout.reconfigure(line_buffering=True)
     while True:
         channel.protect()

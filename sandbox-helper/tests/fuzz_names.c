@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 1 || size > AG_NAME_MAX) return 0;
   memset(name, 0, sizeof name);
   memcpy(name, data, size);
-  if (!name_terminated(name)) {
+  if (!memchr(name, 0, AG_NAME_MAX)) {
     assert(size == AG_NAME_MAX);
     return 0;
   }

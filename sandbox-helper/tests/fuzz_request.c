@@ -124,8 +124,8 @@ int job_fork(struct session *s, enum job kind, const int fds[], int n, uint64_t 
   return 0;
 }
 void job_ended(struct session *s, uint32_t job) { (void)s, (void)job; }
-void priv_start(struct caller *caller) { (void)caller; }
-void priv_check_caller(const struct config *config, const struct caller *caller) { (void)config, (void)caller; }
+void priv_start(struct session *s) { (void)s; }
+void priv_check_caller(const struct session *s) { (void)s; }
 void priv_drop_helper_caps(void) {}
 
 int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]) {
