@@ -4,8 +4,8 @@
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync, mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -117,7 +117,7 @@ export class LocalProvider implements SandboxProvider {
 
   async create(spec: LeafSpec): Promise<Sandbox> {
     if (this.failure !== undefined) throw this.failure;
-    this.dir ??= await mkdtemp(path.join(tmpdir(), 'local-'));
+    this.dir ??= mkdtempSync(path.join(tmpdir(), 'local-')); // at once: two may be created at the same time
     const id = String(++this.created);
     const socket = path.join(this.dir, `${id}.sock`);
     const args = [GUEST, socket, path.join(this.codeDir, spec.codeName), spec.boot.entry_file];
