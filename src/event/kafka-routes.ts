@@ -112,7 +112,17 @@ function plainKeys(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.toLowerCase().replaceAll('_', ''), item]));
 }
 
-/** The boss's trigger JSON, one trigger or a list; a text says what is wrong with it. */
+/** One trigger, a list of them, or all of a function's triggers with those of Kafka among them. */
+function triggerList(json: unknown): unknown[] {
+  // Go's encoder writes a nil slice as null.
+  if (json === null) return [];
+  if (Array.isArray(json)) return json.map(plainKeys);
+  const plain = plainKeys(json);
+  if (typeof plain === 'object' && plain !== null && 'kafka' in plain) return triggerList(plain.kafka);
+  return [plain];
+}
+
+/** The boss's trigger JSON; a text says what is wrong with it. */
 export function parseTriggers(body: string | undefined): KafkaTrigger[] | string {
   if (body === undefined) return `trigger JSON is larger than ${MAX_TRIGGER_BYTES} bytes`;
   let json: unknown;
@@ -121,7 +131,7 @@ export function parseTriggers(body: string | undefined): KafkaTrigger[] | string
   } catch {
     return 'trigger is not valid JSON';
   }
-  const result = z.array(TRIGGER).safeParse((Array.isArray(json) ? json : [json]).map(plainKeys));
+  const result = z.array(TRIGGER).safeParse(triggerList(json));
   if (!result.success) {
     const [issue] = result.error.issues;
     return `invalid Kafka trigger: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`;

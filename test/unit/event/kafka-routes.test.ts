@@ -72,6 +72,13 @@ describe('the Kafka routes', () => {
 test.each([
   ['{"bootstrap_servers":["a:1"],"topics":["t"],"auto_offset_reset":"earliest"}', [TRIGGER]],
   ['[{"bootstrapServers":["a:1"],"topics":["t"],"autoOffsetReset":"earliest"}]', [TRIGGER]],
+  ['[{"BootstrapServers":["a:1"],"Topics":["t"],"AutoOffsetReset":"earliest"}]', [TRIGGER]],
+  [
+    '{"HTTP":null,"Cron":null,"Kafka":[{"BootstrapServers":["a:1"],"Topics":["t"],"AutoOffsetReset":"earliest"}]}',
+    [TRIGGER],
+  ],
+  ['{"Kafka":null}', []],
+  ['null', []],
   ['{}', [{ bootstrapServers: [], topics: [], autoOffsetReset: '' }]],
   ['{"topics":"t"}', expect.stringMatching(/^invalid Kafka trigger: 0\.topics: /)],
   ['3', expect.stringMatching(/^invalid Kafka trigger/)],
