@@ -91,11 +91,11 @@ deps-bench:
 
 bench: deps-bench build ## measure against fork, python3, runc, bwrap and docker: out/bench/
 	npx tsc -p bench/tsconfig.json
-	node build/bench/main.js $(BENCH_ARGS)
+	node build/js/bench/main.js $(BENCH_ARGS)
 
 paper: deps-bench build ## the SOCK paper's figures on this machine: out/paper/
 	npx tsc -p bench/tsconfig.json
-	node build/bench/paper/main.js $(PAPER_ARGS)
+	node build/js/bench/paper/main.js $(PAPER_ARGS)
 
 fuzz: ## fuzz the helper's parsers for a bounded time
 	$(MAKE) -C sandbox-helper fuzz

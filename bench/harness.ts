@@ -1,4 +1,4 @@
-import { SkipSubject } from './subject';
+import { SkipSubject, Strayed } from './subject';
 import type { Subject } from './subject';
 import { summarize } from './stats';
 import type { Summary } from './stats';
@@ -20,12 +20,16 @@ export interface Row {
   about: string;
   samplesMs: number[];
   failures: string[];
+  /** Measurements thrown away because the call had gone another way than the row is about. */
+  strayed: number;
   skipped: string | undefined;
   summary: Summary | undefined;
 }
 
-/** A subject that failed this often in a row is not tried again. */
+/** A subject that failed this often is not tried again. */
 const MAX_FAILURES = 5;
+/** A row of which a larger share went astray has no figures: what is left is no fair sample. */
+const MAX_STRAYED_SHARE = 0.1;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
@@ -47,6 +51,7 @@ export async function measure(subjects: readonly Subject[], plan: Plan, log: (li
       for (const subject of [...subjects.slice(offset), ...subjects.slice(0, offset)]) {
         const row = rows.get(subject);
         if (row === undefined || row.skipped !== undefined) continue;
+        await subject.ready?.().catch(() => undefined);
         await pause(plan.settleMs);
         await measureOnce(subject, row);
       }
@@ -60,17 +65,29 @@ export async function measure(subjects: readonly Subject[], plan: Plan, log: (li
     }
   }
   const all = [...rows.values()];
-  for (const row of all) if (row.samplesMs.length > 0) row.summary = summarize(row.samplesMs);
+  for (const row of all) conclude(row);
   return all;
+}
+
+/** Sums a row up, or says why it has no figures. */
+function conclude(row: Row): void {
+  const { samplesMs, strayed } = row;
+  const tried = samplesMs.length + strayed;
+  if (strayed > tried * MAX_STRAYED_SHARE) {
+    row.skipped ??= `${strayed} of ${tried} calls went another way than this row is about`;
+  } else if (samplesMs.length > 0) row.summary = summarize(samplesMs);
 }
 
 async function prepare(subject: Subject, plan: Plan, log: (line: string) => void): Promise<Row> {
   const { name, about } = subject;
-  const row: Row = { name, about, samplesMs: [], failures: [], skipped: undefined, summary: undefined };
+  const row: Row = { name, about, samplesMs: [], failures: [], strayed: 0, skipped: undefined, summary: undefined };
   try {
     await subject.setup();
     for (let i = 0; i < plan.warmup; i += 1) {
-      await subject.run();
+      await subject.run().catch((thrown: unknown) => {
+        if (!(thrown instanceof Strayed)) throw thrown;
+      });
+      await subject.ready?.();
       await pause(plan.settleMs);
     }
   } catch (thrown) {
@@ -84,6 +101,10 @@ async function measureOnce(subject: Subject, row: Row): Promise<void> {
   try {
     row.samplesMs.push(await subject.run());
   } catch (thrown) {
+    if (thrown instanceof Strayed) {
+      row.strayed += 1;
+      return;
+    }
     row.failures.push(messageOf(thrown));
     if (row.failures.length >= MAX_FAILURES) row.skipped = `failed ${row.failures.length} times: ${messageOf(thrown)}`;
   }

@@ -1,5 +1,7 @@
+import type { Breakdown, Capacity } from './capacity';
 import type { Row } from './harness';
 import type { Machine } from './machine';
+import { quantile } from './stats';
 
 /** A ratio that a run is held to: `of` divided by `to`, by median and by p99. */
 export interface Goal {
@@ -11,26 +13,61 @@ export interface Goal {
   limit: number;
 }
 
-export interface GoalResult extends Goal {
-  medianRatio: number | undefined;
-  p99Ratio: number | undefined;
-  /** By median; undefined when one of the rows has no figures. */
+/** One goal and what came of it. */
+export interface GoalResult {
+  about: string;
+  kind: Goal['kind'];
+  limit: number;
+  /** `×` for ratios, else what the numbers count. */
+  unit: string;
+  /** The ratio of medians, or the figure itself. */
+  median: number | undefined;
+  /** The ratio of the 99th percentiles, where there are any. */
+  p99: number | undefined;
+  /** By median; undefined when there are no figures. */
   reached: boolean | undefined;
 }
+
+const holds = (kind: Goal['kind'], value: number, limit: number): boolean =>
+  kind === 'atMost' ? value <= limit : value >= limit;
 
 /** Compares the rows with the goals; pure. */
 export function judge(rows: readonly Row[], goals: readonly Goal[]): GoalResult[] {
   const byName = new Map(rows.map((row) => [row.name, row.summary]));
-  return goals.map((goal) => {
-    const of = byName.get(goal.of);
-    const to = byName.get(goal.to);
-    if (of === undefined || to === undefined) {
-      return { ...goal, medianRatio: undefined, p99Ratio: undefined, reached: undefined };
-    }
-    const medianRatio = of.medianMs / to.medianMs;
-    const reached = goal.kind === 'atMost' ? medianRatio <= goal.limit : medianRatio >= goal.limit;
-    return { ...goal, medianRatio, p99Ratio: of.p99Ms / to.p99Ms, reached };
+  return goals.map(({ about, kind, limit, of: ofName, to: toName }) => {
+    const of = byName.get(ofName);
+    const to = byName.get(toName);
+    const common = { about, kind, limit, unit: '×' };
+    if (of === undefined || to === undefined)
+      return { ...common, median: undefined, p99: undefined, reached: undefined };
+    const median = of.medianMs / to.medianMs;
+    return { ...common, median, p99: of.p99Ms / to.p99Ms, reached: holds(kind, median, limit) };
   });
+}
+
+/** What is held against the figures that are no times; pure. @param capacity undefined when it was not measured */
+export function judgeCapacity(capacity: Capacity | undefined): GoalResult[] {
+  const goal = (
+    about: string,
+    kind: Goal['kind'],
+    limit: number,
+    unit: string,
+    median: number | undefined,
+  ): GoalResult => {
+    const reached = median === undefined ? undefined : holds(kind, median, limit);
+    return { about, kind, limit, unit, median, p99: undefined, reached };
+  };
+  const churn = capacity?.churnPerSec;
+  const alone = churn && quantile(churn.alone, 0.5);
+  const beside = churn && quantile(churn.besidePaused, 0.5);
+  const flat = alone === undefined || beside === undefined ? undefined : beside / alone;
+  return [
+    goal('sandboxes made by fork and destroyed', 'atLeast', 500, '/s', alone),
+    goal(`the same beside ${capacity?.paused ?? 1000} paused sandboxes`, 'atLeast', 500, '/s', beside),
+    goal('churn beside paused sandboxes against churn alone', 'atLeast', 0.9, '×', flat),
+    goal('memory of one more idle leaf of the large zygote', 'atMost', 3, ' MB', capacity?.leafPssMb.idle),
+    goal('memory of one more spare of the large zygote', 'atMost', 3, ' MB', capacity?.leafPssMb.spare),
+  ];
 }
 
 const NOTE_CHARS = 90;
@@ -55,7 +92,9 @@ export function figuresTable(rows: readonly Row[], baseline: string): string {
     const { summary } = row;
     if (summary === undefined) return [row.name, '0', '', '', '', '', note(row.skipped ?? 'no figures')];
     const ratio = base === undefined ? '' : `${fixed(summary.medianMs / base)}×`;
-    const trouble = row.failures.length === 0 ? '' : note(`${row.failures.length} failed: ${row.failures[0] ?? ''}`);
+    const failed = row.failures.length === 0 ? '' : `${row.failures.length} failed: ${row.failures[0] ?? ''}`;
+    const astray = row.strayed === 0 ? '' : `${row.strayed} went another way`;
+    const trouble = note([astray, failed].filter((text) => text !== '').join('; '));
     const { medianMs, p99Ms, minMs } = summary;
     return [row.name, String(summary.count), fixed(medianMs), fixed(p99Ms), fixed(minMs), ratio, trouble];
   });
@@ -64,13 +103,31 @@ export function figuresTable(rows: readonly Row[], baseline: string): string {
 
 /** The goals as a Markdown table. */
 export function goalsTable(results: readonly GoalResult[]): string {
-  const lines = results.map((result) => {
-    const wanted = `${result.kind === 'atMost' ? '≤' : '≥'} ${result.limit}×`;
-    const cell = (ratio: number | undefined): string => (ratio === undefined ? '' : `${fixed(ratio)}×`);
-    const verdict = result.reached === undefined ? 'not measured' : result.reached ? 'reached' : 'MISSED';
-    return [result.about, wanted, cell(result.medianRatio), cell(result.p99Ratio), verdict];
+  const lines = results.map(({ about, kind, limit, unit, median, p99, reached }) => {
+    const wanted = `${kind === 'atMost' ? '≤' : '≥'} ${limit}${unit}`;
+    const cell = (value: number | undefined): string => (value === undefined ? '' : `${fixed(value)}${unit}`);
+    return [about, wanted, cell(median), cell(p99), verdict(reached, p99 === undefined || holds(kind, p99, limit))];
   });
   return table(['goal', 'wanted', 'median', 'p99', ''], lines);
+}
+
+function verdict(reached: boolean | undefined, p99Too: boolean): string {
+  if (reached === undefined) return 'not measured';
+  if (!reached) return 'MISSED';
+  return p99Too ? 'met' : 'met by median, p99 MISSED';
+}
+
+/** Where the time of a cold start goes, as a Markdown table; the HTTP rows tell what the worker adds to it. */
+export function breakdownTable(breakdown: readonly Breakdown[], rows: readonly Row[]): string {
+  const medians = new Map(rows.map(({ name, summary }) => [name, summary?.medianMs]));
+  const lines = breakdown.map(({ name, kind, count, startMs, importMs, serveMs, totalMs }) => {
+    const row = `${name === 'nothing to import' ? 'cold' : 'cold packages'}: ${kind}`;
+    const overHttp = medians.get(row);
+    const around = overHttp === undefined ? '' : fixed(overHttp - totalMs);
+    return [name, kind, String(count), ...[startMs, importMs, serveMs, totalMs].map(fixed), around];
+  });
+  const parts = ['order to running', 'import of the handler', 'boot, request, answer', 'first byte'];
+  return table(['median ms', 'start', 'n', ...parts, 'HTTP around it'], lines);
 }
 
 export function machineLines(machine: Machine): string {

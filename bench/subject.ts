@@ -5,7 +5,9 @@ export interface Subject {
   readonly about: string;
   /** Makes ready; throws SkipSubject when this machine lacks what it needs. */
   setup(): Promise<void>;
-  /** One measurement, in ms. Throws when the measured thing failed. */
+  /** Waits until the next measurement finds what it is about, a parked spare for example. Not timed. */
+  ready?(): Promise<void>;
+  /** One measurement, in ms. Throws when the measured thing failed, Strayed when something else was measured. */
   run(): Promise<number>;
   /** Removes all that setup() made; called also after a failed setup. */
   teardown(): Promise<void>;
@@ -16,5 +18,13 @@ export class SkipSubject extends Error {
   constructor(reason: string) {
     super(reason);
     this.name = 'SkipSubject';
+  }
+}
+
+/** Thrown by run(): the call succeeded, but by another way than the row is about; its time counts for nothing. */
+export class Strayed extends Error {
+  constructor(reason: string) {
+    super(reason);
+    this.name = 'Strayed';
   }
 }

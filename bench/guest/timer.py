@@ -53,12 +53,18 @@ def fork():
 
 
 def import_guest(folder):
-    """Loads the guest's modules under the package name that its main.py gives them."""
+    """Makes this process what a root zygote is: the guest's modules, all that it imports ahead for
+    its children, and its filled-up pools. Returns what has to stay alive.
+    """
     package = type(sys)("_argyle")
     package.__path__ = [folder]
     sys.modules["_argyle"] = package
     for name in ("boot", "channel", "zygote", "leaf"):
         importlib.import_module(f"_argyle.{name}")
+    zygote = sys.modules["_argyle.zygote"]
+    for name in zygote.PRELOAD:
+        importlib.import_module(name)
+    return zygote.fill_pools()
 
 
 def main():
@@ -66,14 +72,16 @@ def main():
     parser.add_argument("--guest", help="import what a zygote's guest has imported, from here")
     parser.add_argument("--rss-mb", type=float, default=0, help="grow to this resident size")
     options = parser.parse_args()
-    if options.guest:
-        import_guest(options.guest)
+    plugs = import_guest(options.guest) if options.guest else []
     held_mb = int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     # Touched pages, as those of imported modules are: a fork has to copy their page tables.
     ballast = b"\x01" * int(max(options.rss_mb - held_mb, 0) * 2**20)
     gc.collect()
     gc.freeze()
-    print(json.dumps({"ready": True, "mb": held_mb + len(ballast) / 2**20}), flush=True)
+    print(
+        json.dumps({"ready": True, "mb": held_mb + len(ballast) / 2**20, "plugs": len(plugs)}),
+        flush=True,
+    )
     for line in sys.stdin:
         order = json.loads(line)
         try:

@@ -5,7 +5,7 @@ import { COLD_ECHO, Invocation } from '../subjects/invocations';
 import { LiveWorker } from '../subjects/live-worker';
 import { Bubblewrap } from '../subjects/programs';
 import { primitiveName } from './primitives';
-import type { PaperPackages } from './packages';
+import type { BenchPackages } from '../packages';
 import { PILLOW_PINS, Thumbnail } from './thumbnail';
 
 /** A ratio of two rows' medians, beside the one that the paper gives for its own two. */
@@ -50,7 +50,7 @@ class Absent implements Subject {
 }
 
 /** All that is measured but the primitives, peers first. */
-export function makePaperSubjects(root: string, packages: PaperPackages): Subject[] {
+export function makePaperSubjects(root: string, packages: BenchPackages): Subject[] {
   const { real, label, handler, pins, settings } = packages;
   const child = (names: readonly string[]): object => ({ packages: [...names], children: [] });
   const tree = { packages: [], children: [child(pins), ...(real ? [child(PILLOW_PINS)] : [])] };
@@ -64,18 +64,18 @@ export function makePaperSubjects(root: string, packages: PaperPackages): Subjec
     new Docker(root),
     new Runc(root),
     new Bubblewrap(root),
-    new Invocation('lean container', `${http}, a fresh lean container without zygotes`, fresh, COLD_ECHO),
-    new Invocation('forked from a zygote', `${http}, nothing imported`, forked, COLD_ECHO),
-    new Invocation('spare of a zygote', `${http}, a parked fork was ready`, spare, COLD_ECHO),
-    new Invocation(`${label}: no cache`, `${http}, a fresh lean container imports it`, fresh, handler),
-    new Invocation(`${label}: forked`, `${http}, forked from a zygote that has it`, forked, handler),
-    new Invocation(`${label}: spare`, `${http}, a parked fork that has it was ready`, spare, handler),
+    new Invocation('lean container', `${http}, a fresh lean container without zygotes`, fresh, COLD_ECHO, 'fresh'),
+    new Invocation('forked from a zygote', `${http}, nothing imported`, forked, COLD_ECHO, 'fork'),
+    new Invocation('spare of a zygote', `${http}, a parked fork was ready`, spare, COLD_ECHO, 'spare'),
+    new Invocation(`${label}: no cache`, `${http}, a fresh lean container imports it`, fresh, handler, 'fresh'),
+    new Invocation(`${label}: forked`, `${http}, forked from a zygote that has it`, forked, handler, 'fork'),
+    new Invocation(`${label}: spare`, `${http}, a parked fork that has it was ready`, spare, handler, 'spare'),
     new Absent('AWS Lambda', 'peer of the paper', 'a cloud service, not measured here'),
     new Absent('OpenWhisk', 'peer of the paper', 'not installed'),
-    new Thumbnail(root, 'resize cold: lean', `${overhead}, no zygote`, fresh, { cold: true, real }),
-    new Thumbnail(root, 'resize cold: forked', `${overhead}, zygote has Pillow`, forked, { cold: true, real }),
-    new Thumbnail(root, 'resize cold: spare', `${overhead}, a parked fork was ready`, spare, { cold: true, real }),
-    new Thumbnail(root, 'resize warm', `${overhead}, the instance was there`, spare, { cold: false, real }),
+    new Thumbnail(root, 'resize cold: lean', `${overhead}, no zygote`, fresh, { way: 'fresh', real }),
+    new Thumbnail(root, 'resize cold: forked', `${overhead}, zygote has Pillow`, forked, { way: 'fork', real }),
+    new Thumbnail(root, 'resize cold: spare', `${overhead}, a parked fork was ready`, spare, { way: 'spare', real }),
+    new Thumbnail(root, 'resize warm', `${overhead}, the instance was there`, spare, { way: 'warm', real }),
   ];
 }
 

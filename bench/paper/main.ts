@@ -8,13 +8,13 @@ import { describeMachine } from '../machine';
 import { renderSvg } from '../plot';
 import { figuresTable, machineLines } from '../report';
 import { makePaperSubjects, PRIMITIVE_CLAIMS, paperFigures } from './catalog';
-import { choosePackages } from './packages';
+import { choosePackages } from '../packages';
 import { latencyFigure, primitivesFigure } from './plots';
 import { makePrimitives } from './primitives';
 import { aboutLines, claimsTable, compare, primitivesTable } from './report';
 import type { ClaimResult } from './report';
 
-const ROOT = resolve(__dirname, '../../..');
+const ROOT = resolve(__dirname, '../../../..');
 const USAGE = 'usage: make paper PAPER_ARGS="[--rounds N] [--primitive-rounds N] [--minutes N] [--out DIR]"';
 const WARMUP = 2;
 const SETTLE_MS = 15;
@@ -59,7 +59,7 @@ async function main(): Promise<void> {
     options: {
       rounds: { type: 'string', default: '60' },
       'primitive-rounds': { type: 'string' },
-      minutes: { type: 'string', default: '5' },
+      minutes: { type: 'string', default: '12' },
       out: { type: 'string' },
     },
   });

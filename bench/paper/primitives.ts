@@ -67,7 +67,7 @@ export class PrimitivesProgram {
   }
 
   private get binary(): string {
-    return join(this.root, 'build/bench/primitives');
+    return join(this.root, 'build/primitives');
   }
 
   private async build(): Promise<void> {

@@ -4,6 +4,8 @@ import { z } from 'zod';
 import { SkipSubject } from '../subject';
 import type { Subject } from '../subject';
 import type { LiveWorker } from '../subjects/live-worker';
+import type { Way } from '../subjects/tiers';
+import { WayWatch } from '../subjects/watch';
 
 /** The one package that test/lambdas/thumbnail asks for. */
 export const PILLOW_PINS: readonly string[] = ['pillow==10.4.0'];
@@ -29,15 +31,18 @@ const Answer = z.object({ work_ms: z.number() });
 /** Image resizing on a live worker: the ms of a request less those that the function itself worked. */
 export class Thumbnail implements Subject {
   private body = '';
+  private readonly watch: WayWatch;
 
-  /** @param real whether Pillow can be had here */
+  /** @param way how each call's sandbox has to come into being; @param real whether Pillow can be had here */
   constructor(
     private readonly root: string,
     readonly name: string,
     readonly about: string,
     private readonly worker: LiveWorker,
-    private readonly options: { cold: boolean; real: boolean },
-  ) {}
+    private readonly options: { way: Way; real: boolean },
+  ) {
+    this.watch = new WayWatch(worker, PILLOW_PINS, options.way);
+  }
 
   async setup(): Promise<void> {
     if (!this.options.real) throw new SkipSubject('needs Pillow, and no package index answers');
@@ -51,12 +56,17 @@ export class Thumbnail implements Subject {
     await this.worker.install(this.function, {
       'f.py': source,
       'requirements.txt': requirements,
-      'ol.yaml': `reuse-sandbox: ${!this.options.cold}\n`,
+      'ol.yaml': `reuse-sandbox: ${this.options.way === 'warm'}\n`,
     });
+    await this.watch.settle(() => this.call());
+  }
+
+  ready(): Promise<void> {
+    return this.watch.ready();
   }
 
   async run(): Promise<number> {
-    const { elapsedMs, text } = await this.worker.call(this.function, this.body);
+    const { elapsedMs, text } = await this.watch.checked(() => this.call());
     return elapsedMs - Answer.parse(JSON.parse(text)).work_ms;
   }
 
@@ -64,7 +74,11 @@ export class Thumbnail implements Subject {
     if (this.options.real) await this.worker.stop();
   }
 
+  private call(): Promise<{ elapsedMs: number; text: string }> {
+    return this.worker.call(this.function, this.body);
+  }
+
   private get function(): string {
-    return this.options.cold ? 'thumbnail-cold' : 'thumbnail-warm';
+    return this.options.way !== 'warm' ? 'thumbnail-cold' : 'thumbnail-warm';
   }
 }

@@ -1,19 +1,23 @@
 import type { Subject } from '../subject';
 import type { LiveWorker } from './live-worker';
+import type { Way } from './tiers';
+import { WayWatch } from './watch';
 
 /** A function to deploy for a measurement. */
 export interface Handler {
   /** Name of the function; two subjects on one worker may share it. */
   name: string;
   files: Record<string, string>;
+  /** What its requirements.txt pins; the zygote that it is forked from has imported them. */
+  pins: readonly string[];
 }
 
 const ECHO = 'def f(event):\n    return event\n';
 /** A fresh sandbox for every call, so that each call is a cold start. */
 const FRESH_EACH_CALL = 'reuse-sandbox: false\n';
 
-export const COLD_ECHO: Handler = { name: 'cold-echo', files: { 'f.py': ECHO, 'ol.yaml': FRESH_EACH_CALL } };
-export const WARM_ECHO: Handler = { name: 'warm-echo', files: { 'f.py': ECHO } };
+export const COLD_ECHO: Handler = { name: 'cold-echo', files: { 'f.py': ECHO, 'ol.yaml': FRESH_EACH_CALL }, pins: [] };
+export const WARM_ECHO: Handler = { name: 'warm-echo', files: { 'f.py': ECHO }, pins: [] };
 
 /** Pinned with all that they need, as the worker's requirements.txt has to be. */
 export const PANDAS_PINS: readonly string[] = [
@@ -32,27 +36,42 @@ export const COLD_PANDAS: Handler = {
     'ol.yaml': FRESH_EACH_CALL,
     'requirements.txt': `${PANDAS_PINS.join('\n')}\n`,
   },
+  pins: PANDAS_PINS,
 };
 
-/** Invocations of one function on a live worker, over HTTP. */
+/** Invocations of one function on a live worker, over HTTP, each of them checked to have gone the way it should. */
 export class Invocation implements Subject {
+  private readonly watch: WayWatch;
+
   constructor(
     readonly name: string,
     readonly about: string,
     private readonly worker: LiveWorker,
     private readonly handler: Handler,
-  ) {}
+    way: Way,
+  ) {
+    this.watch = new WayWatch(worker, handler.pins, way);
+  }
 
   async setup(): Promise<void> {
     await this.worker.start();
     await this.worker.install(this.handler.name, this.handler.files);
+    await this.watch.settle(() => this.call());
   }
 
-  run(): Promise<number> {
-    return this.worker.invoke(this.handler.name);
+  ready(): Promise<void> {
+    return this.watch.ready();
+  }
+
+  async run(): Promise<number> {
+    return (await this.watch.checked(() => this.call())).elapsedMs;
   }
 
   teardown(): Promise<void> {
     return this.worker.stop();
+  }
+
+  private call(): Promise<{ elapsedMs: number }> {
+    return this.worker.call(this.handler.name, '{"n":1}');
   }
 }

@@ -4,17 +4,23 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { create } from 'tar';
 import { Client } from 'undici';
 import { SkipSubject } from '../subject';
+import { readTiers } from './tiers';
+import type { Tiers } from './tiers';
 
 const execute = promisify(execFile);
 /** A first call may have to install packages. */
 const FIRST_CALL_MS = 300_000;
 const COMMAND_MS = 90_000;
+/** Longest wait for a spare before a measurement, and between two looks, ms. */
+const SPARE_MS = 1000;
+const SPARE_LOOK_MS = 5;
 
-type Json = Record<string, unknown>;
+export type Json = Record<string, unknown>;
 
 async function freePort(): Promise<number> {
   const server = createServer();
@@ -25,7 +31,7 @@ async function freePort(): Promise<number> {
 }
 
 /** Settings laid over others, objects key by key. */
-function overlay(below: Json, above: Json): Json {
+export function overlay(below: Json, above: Json): Json {
   const merged = { ...below };
   for (const [key, value] of Object.entries(above)) {
     const old = merged[key];
@@ -85,9 +91,15 @@ export class LiveWorker {
     if (answer.statusCode !== 201) throw new Error(`POST /registry/${name}: ${answer.statusCode} ${text}`);
   }
 
-  /** Invokes a function; returns the ms from sending the request to the head of the answer. */
-  async invoke(name: string): Promise<number> {
-    return (await this.call(name, '{"n":1}')).elapsedMs;
+  /** Which ways sandboxes have come into being. @param pins see readTiers() */
+  async tiers(pins: readonly string[]): Promise<Tiers> {
+    return readTiers(await this.get('/metrics'), JSON.parse(await this.get('/zygotes')), pins);
+  }
+
+  /** Waits until the zygote with these packages has a spare parked, at most SPARE_MS. */
+  async awaitSpare(pins: readonly string[]): Promise<void> {
+    const endMs = Date.now() + SPARE_MS;
+    while ((await this.tiers(pins)).spares === 0 && Date.now() < endMs) await sleep(SPARE_LOOK_MS);
   }
 
   /** Invokes a function with a JSON body; elapsedMs ends with the head of the answer. */
@@ -109,6 +121,13 @@ export class LiveWorker {
   /** Its last part names the worker's cgroup, so that no two workers may share it. */
   private get home(): string {
     return join(this.folder ?? '', basename(this.folder ?? ''));
+  }
+
+  private async get(path: string): Promise<string> {
+    const answer = await this.connected().request({ method: 'GET', path });
+    const text = await answer.body.text();
+    if (answer.statusCode !== 200) throw new Error(`GET ${path}: ${answer.statusCode} ${text}`);
+    return text;
   }
 
   private connected(): Client {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { measure } from '../../../bench/harness';
 import type { Row } from '../../../bench/harness';
-import { figuresTable, judge } from '../../../bench/report';
-import { SkipSubject } from '../../../bench/subject';
+import { figuresTable, goalsTable, judge, judgeCapacity } from '../../../bench/report';
+import { SkipSubject, Strayed } from '../../../bench/subject';
 import type { Subject } from '../../../bench/subject';
 import { quantile, summarize } from '../../../bench/stats';
 
@@ -37,7 +37,7 @@ class Told implements Subject {
 
 function row(name: string, samplesMs: number[]): Row {
   const summary = samplesMs.length === 0 ? undefined : summarize(samplesMs);
-  return { name, about: name, samplesMs, failures: [], skipped: undefined, summary };
+  return { name, about: name, samplesMs, failures: [], strayed: 0, skipped: undefined, summary };
 }
 
 test('quantiles interpolate between ranks', () => {
@@ -109,9 +109,57 @@ test('goals compare medians, and are open where a row has no figures', () => {
     { about: 'too near', of: 'ours', to: 'fork', kind: 'atMost' as const, limit: 1.5 },
     { about: 'docker', of: 'docker', to: 'ours', kind: 'atLeast' as const, limit: 18 },
   ];
-  expect(judge(rows, goals).map((goal) => [goal.reached, goal.medianRatio])).toEqual([
+  expect(judge(rows, goals).map((goal) => [goal.reached, goal.median])).toEqual([
     [true, 2],
     [false, 2],
     [undefined, undefined],
   ]);
+});
+
+test('calls that went another way are no samples, and too many of them leave the row without figures', async () => {
+  const astray = (when: (call: number) => boolean): ((call: number) => number) => {
+    return (call) => {
+      if (when(call)) throw new Strayed('forked instead');
+      return 1;
+    };
+  };
+  const seldom = new Told(
+    'seldom',
+    [],
+    astray((call) => call === 5),
+  );
+  // Also in the warm-up, in which nothing is lost by it.
+  const often = new Told(
+    'often',
+    [],
+    astray((call) => call % 2 === 1),
+  );
+  const rows = await measure([seldom, often], { ...PLAN, rounds: 20 }, silent);
+  expect(rows[0]).toMatchObject({ strayed: 1, failures: [], skipped: undefined });
+  expect(rows[0]?.summary?.count).toBe(19);
+  expect(rows[1]).toMatchObject({ summary: undefined, failures: [] });
+  expect(rows[1]?.skipped).toBe('10 of 20 calls went another way than this row is about');
+  expect(figuresTable(rows, 'seldom')).toContain('1 went another way');
+});
+
+test('goals on figures that are no ratios are judged alike, and told apart by median and p99', () => {
+  const capacity = {
+    churnPerSec: { alone: [510, 600, 400], besidePaused: [300, 300, 300] },
+    paused: 1000,
+    leafPssMb: { idle: 2.5, spare: 3.5 },
+    breakdown: [],
+  };
+  expect(judgeCapacity(capacity).map(({ median, reached }) => [median, reached])).toEqual([
+    [510, true],
+    [300, false],
+    [expect.closeTo(300 / 510), false],
+    [2.5, true],
+    [3.5, false],
+  ]);
+  expect(judgeCapacity(undefined).map(({ reached }) => reached)).toEqual(Array(5).fill(undefined));
+  const slowTail = [row('ours', [2, 2, 20]), row('fork', [1, 1, 1])];
+  const goals = [{ about: 'near fork', of: 'ours', to: 'fork', kind: 'atMost' as const, limit: 4 }];
+  const text = goalsTable([...judge(slowTail, goals), ...judgeCapacity(capacity)]);
+  expect(text).toMatch(/near fork .*≤ 4× .*2\.00× .*met by median, p99 MISSED/);
+  expect(text).toMatch(/spare of the large zygote .*≤ 3 MB .*3\.50 MB .*MISSED/);
 });

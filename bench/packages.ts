@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { COLD_PANDAS, PANDAS_PINS } from '../subjects/invocations';
-import type { Handler } from '../subjects/invocations';
+import { COLD_PANDAS, PANDAS_PINS } from './subjects/invocations';
+import type { Handler } from './subjects/invocations';
 
 const execute = promisify(execFile);
 const PROBE_MS = 20_000;
@@ -14,7 +14,7 @@ const PROBE_MS = 20_000;
 const PROBE = 'six==1.16.0';
 
 /** The packages that the run is about, and where workers get them. */
-export interface PaperPackages {
+export interface BenchPackages {
   /** Whether real packages can be had. */
   real: boolean;
   /** Short name of the big import. */
@@ -49,7 +49,7 @@ async function startMirror(root: string): Promise<{ child: ChildProcess; url: st
 }
 
 /** The real pandas where the package index answers, else the sample package that is as heavy. */
-export async function choosePackages(root: string): Promise<PaperPackages> {
+export async function choosePackages(root: string): Promise<BenchPackages> {
   if (await indexAnswers()) {
     const pins = PANDAS_PINS;
     return { real: true, label: 'pandas', handler: COLD_PANDAS, pins, settings: {}, close: () => undefined };
@@ -62,11 +62,12 @@ export async function choosePackages(root: string): Promise<PaperPackages> {
     'ol.yaml': 'reuse-sandbox: false\n',
     'requirements.txt': requirements,
   };
+  const pins = requirements.split('\n').filter((line) => line !== '');
   return {
     real: false,
     label: 'heavy sample',
-    handler: { name: 'cold-heavy', files },
-    pins: requirements.split('\n').filter((line) => line !== ''),
+    handler: { name: 'cold-heavy', files, pins },
+    pins,
     settings: { pip_mirror: url },
     close: () => child.kill('SIGTERM'),
   };

@@ -1,0 +1,226 @@
+/** What latencies of single calls do not show: churn, memory per leaf, and which part of a cold start takes how long. */
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LeafSpec, Sandbox } from '../src/sandbox/types';
+import type { ZygoteProcess } from '../src/zygote/live';
+import { firstByte, Lab, pssMb } from './lab';
+import { quantile } from './stats';
+import { COLD_ECHO } from './subjects/invocations';
+import type { Handler } from './subjects/invocations';
+
+/** Leaves that are made and destroyed at the same time in the churn. */
+const IN_FLIGHT = 8;
+const CHURN_MS = 3000;
+/** Runs with and without idle sandboxes. */
+const CHURN_RUNS = 3;
+const PAUSED = 1000;
+/** Leaves of one zygote whose memory is summed, and how many more for the second sum. */
+const LEAVES = 10;
+/** A spare has rehearsed (guest/warm.py) and joined its cgroups by then, ms. */
+const PARKED_MS = 60;
+const BREAKDOWN_ROUNDS = 60;
+const WARMUP = 5;
+/** No limit of the memory pool is to be met here. */
+const SETTINGS = { mem_pool_mb: 500_000 };
+
+export type BreakdownKind = 'fresh' | 'forked' | 'spare';
+
+/** Medians in ms of what one cold start consists of. */
+export interface Breakdown {
+  name: string;
+  kind: BreakdownKind;
+  count: number;
+  /** From the order to the helper's answer that the process runs. */
+  startMs: number;
+  /** The handler's own import, as the guest measured it. */
+  importMs: number;
+  /** Boot frame, request and answer: what is left until the first byte. */
+  serveMs: number;
+  /** All of it. */
+  totalMs: number;
+}
+
+export interface Capacity {
+  /** Sandboxes made and destroyed per second, a figure for each run. */
+  churnPerSec: { alone: number[]; besidePaused: number[] };
+  paused: number;
+  /** MB of PSS that one more leaf of the packages' zygote adds: idle after a request, and parked as a spare. */
+  leafPssMb: { idle: number; spare: number };
+  breakdown: Breakdown[];
+}
+
+export interface CapacityOptions {
+  root: string;
+  /** Settings of the worker besides those of the measurement itself. */
+  settings: Record<string, unknown>;
+  /** The handler with the large packages. */
+  handler: Handler;
+  log: (line: string) => void;
+}
+
+/** Measures everything in one worker's sandboxes. @throws SkipSubject without root */
+export async function measureCapacity({ root, settings, handler, log }: CapacityOptions): Promise<Capacity> {
+  const child = { packages: [...handler.pins], children: [] };
+  const lab = await Lab.start(root, {
+    ...settings,
+    ...SETTINGS,
+    import_cache_tree: { packages: [], children: [child] },
+    features: { import_cache: 'tree' },
+    argyle: { spares_per_zygote: 0 },
+  });
+  try {
+    log('breakdown of cold starts');
+    const echo = await lab.deploy(COLD_ECHO);
+    const root0 = await lab.zygote(echo);
+    const large = await lab.deploy(handler);
+    const zygote = await lab.zygote(large);
+    const breakdown = [
+      ...(await breakDown(lab, 'nothing to import', echo, root0)),
+      ...(await breakDown(lab, 'large packages', large, zygote)),
+    ];
+    log('memory per leaf');
+    const leafPssMb = { idle: await leafPss(lab, large, zygote), spare: await sparePss(lab, large, zygote) };
+    log(`churn, alone and beside ${PAUSED} paused sandboxes`);
+    const alone = [];
+    const besidePaused = [];
+    for (let run = 0; run < CHURN_RUNS; run += 1) alone.push(await churn(lab, echo));
+    const idle = await pausedSandboxes(lab, echo);
+    for (let run = 0; run < CHURN_RUNS; run += 1) besidePaused.push(await churn(lab, echo));
+    await Promise.all(idle.map((sandbox) => sandbox.destroy('measured')));
+    for (let run = 0; run < CHURN_RUNS; run += 1) alone.push(await churn(lab, echo));
+    return { churnPerSec: { alone, besidePaused }, paused: PAUSED, leafPssMb, breakdown };
+  } finally {
+    await lab.stop();
+  }
+}
+
+/** Makes and destroys forked sandboxes as fast as it goes, some at a time; returns how many per second. */
+async function churn(lab: Lab, spec: LeafSpec): Promise<number> {
+  const { provider } = lab.sandboxes;
+  let made = 0;
+  const startMs = performance.now();
+  const loop = async (): Promise<void> => {
+    while (performance.now() - startMs < CHURN_MS) {
+      const sandbox = await provider.create(spec);
+      const { start } = sandbox;
+      await sandbox.destroy('churn');
+      if (start !== 'fork') throw new Error(`a sandbox of the churn was made by ${start}, not by fork`);
+      made += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, loop));
+  return (made * 1000) / (performance.now() - startMs);
+}
+
+/** Sandboxes that have each served a request and are paused. */
+async function pausedSandboxes(lab: Lab, spec: LeafSpec): Promise<Sandbox[]> {
+  const idle: Sandbox[] = [];
+  while (idle.length < PAUSED) {
+    const sandbox = await lab.sandboxes.provider.create(spec);
+    idle.push(sandbox);
+    await firstByte(sandbox);
+    await sandbox.pause();
+  }
+  return idle;
+}
+
+/** MB that one more of LEAVES equal leaves adds to what the zygote and all of them hold together. */
+async function growth(zygote: ZygoteProcess, more: () => Promise<number>): Promise<number> {
+  const pids = [zygote.slot.pid];
+  const sum = async (): Promise<number> => {
+    const each = await Promise.all(pids.map(pssMb));
+    return each.reduce((total, mb) => total + mb, 0);
+  };
+  const grow = async (): Promise<void> => {
+    for (let i = 0; i < LEAVES; i += 1) pids.push(await more());
+    await sleep(PARKED_MS);
+  };
+  await grow();
+  const before = await sum();
+  await grow();
+  return ((await sum()) - before) / LEAVES;
+}
+
+async function leafPss(lab: Lab, spec: LeafSpec, zygote: ZygoteProcess): Promise<number> {
+  const made: Sandbox[] = [];
+  try {
+    return await growth(zygote, async () => {
+      const sandbox = await lab.sandboxes.factory.fork(zygote.slot, spec);
+      made.push(sandbox);
+      await firstByte(sandbox);
+      return sandbox.pid;
+    });
+  } finally {
+    await Promise.all(made.map((sandbox) => sandbox.destroy('measured')));
+  }
+}
+
+async function sparePss(lab: Lab, spec: LeafSpec, zygote: ZygoteProcess): Promise<number> {
+  const made: { destroy: () => Promise<void> }[] = [];
+  try {
+    return await growth(zygote, async () => {
+      const slot = await lab.sandboxes.factory.park(zygote.slot, spec.limits);
+      made.push(slot);
+      return slot.pid;
+    });
+  } finally {
+    await Promise.all(made.map((slot) => slot.destroy()));
+  }
+}
+
+interface Parts {
+  startMs: number;
+  importMs: number;
+  serveMs: number;
+  totalMs: number;
+}
+
+/** Fresh, forked and spare starts of one handler in turns. */
+async function breakDown(lab: Lab, name: string, spec: LeafSpec, zygote: ZygoteProcess): Promise<Breakdown[]> {
+  const kinds = ['fresh', 'forked', 'spare'] as const;
+  const samples: Record<BreakdownKind, Parts[]> = { fresh: [], forked: [], spare: [] };
+  for (let round = -WARMUP; round < BREAKDOWN_ROUNDS; round += 1) {
+    for (const kind of kinds) {
+      const parts = await coldStart(lab, kind, spec, zygote);
+      if (round >= 0) samples[kind].push(parts);
+    }
+  }
+  return kinds.map((kind) => {
+    const median = (of: (parts: Parts) => number): number => quantile(samples[kind].map(of), 0.5);
+    return {
+      name,
+      kind,
+      count: samples[kind].length,
+      startMs: median(({ startMs }) => startMs),
+      importMs: median(({ importMs }) => importMs),
+      serveMs: median(({ serveMs }) => serveMs),
+      totalMs: median(({ totalMs }) => totalMs),
+    };
+  });
+}
+
+async function coldStart(lab: Lab, kind: BreakdownKind, spec: LeafSpec, zygote: ZygoteProcess): Promise<Parts> {
+  const { factory, pool } = lab.sandboxes;
+  let importMs = 0;
+  const hooks = {
+    onBoot: (info: { importMs: number }): void => {
+      importMs = info.importMs;
+    },
+  };
+  const parked = kind === 'spare' ? await factory.park(zygote.slot, spec.limits) : undefined;
+  await sleep(PARKED_MS);
+  const charge = await pool.acquire(1);
+  const fromMs = performance.now();
+  let sandbox: Sandbox;
+  if (kind === 'fresh') sandbox = await factory.fresh(spec, hooks);
+  else if (parked === undefined) sandbox = await factory.fork(zygote.slot, spec, hooks);
+  else sandbox = await factory.go(parked, spec, zygote.slot.pid, charge, hooks);
+  const startMs = performance.now() - fromMs;
+  try {
+    const totalMs = (await firstByte(sandbox)) - fromMs;
+    return { startMs, importMs, serveMs: totalMs - startMs - importMs, totalMs };
+  } finally {
+    charge.release();
+    await sandbox.destroy('measured');
+  }
+}

@@ -1,0 +1,130 @@
+/** A worker's sandboxes without its HTTP server, in this process, for what cannot be seen from outside. */
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { startSandboxes, toSandboxLimits } from '../src/compose/sandboxes';
+import type { Sandboxes } from '../src/compose/sandboxes';
+import { loadConfig } from '../src/config';
+import type { Config } from '../src/config';
+import { createLog } from '../src/log';
+import { StatsRegistry } from '../src/metrics';
+import type { LeafSpec, Sandbox } from '../src/sandbox/types';
+import type { ZygoteProcess } from '../src/zygote/live';
+import { SkipSubject } from './subject';
+import { overlay } from './subjects/live-worker';
+import type { Json } from './subjects/live-worker';
+import type { Handler } from './subjects/invocations';
+
+const execute = promisify(execFile);
+/** Longest wait for the zygote with a handler's packages: they have to be installed first. */
+const ZYGOTE_MS = 300_000;
+const LOOK_MS = 20;
+
+export class Lab {
+  private codes = 0;
+
+  private constructor(
+    private readonly folder: string,
+    private readonly config: Config,
+    readonly sandboxes: Sandboxes,
+  ) {}
+
+  /**
+   * @param root the project's directory, built
+   * @param settings laid over the config.json that `ol worker init` writes
+   * @throws SkipSubject without root
+   */
+  static async start(root: string, settings: Json): Promise<Lab> {
+    if (process.getuid?.() !== 0) throw new SkipSubject('needs root');
+    await mkdir(join(root, 'out'), { recursive: true });
+    const folder = await mkdtemp(join(root, 'out', 'bench-lab-'));
+    await chmod(folder, 0o755);
+    try {
+      // Its last part names the cgroup, so that no two may share it.
+      const home = join(folder, basename(folder));
+      await execute(join(root, 'bin/ol'), ['worker', 'init', '-p', home], { cwd: folder });
+      const file = join(home, 'config.json');
+      const own = { argyle: { helper: join(root, 'build/sandbox-helper') } };
+      const written = overlay(overlay(JSON.parse(await readFile(file, 'utf8')) as Json, settings), own);
+      await writeFile(file, JSON.stringify(written));
+      const { config } = loadConfig(file);
+      for (const name of ['code', 'scratch']) await mkdir(join(config.worker_dir, name), { recursive: true });
+      const nothing = (): void => undefined;
+      const log = createLog({ stream: { write: nothing } });
+      const depTrace = { tracePackage: nothing, traceFunction: nothing, traceInvocation: nothing };
+      const sandboxes = await startSandboxes(config, log, { stats: new StatsRegistry(), depTrace });
+      return new Lab(folder, config, sandboxes);
+    } catch (thrown) {
+      await rm(folder, { recursive: true, force: true });
+      throw thrown;
+    }
+  }
+
+  /** Installs what the handler needs and puts its code where sandboxes find it. */
+  async deploy({ name, files }: Handler): Promise<LeafSpec> {
+    const codeName = `${++this.codes}-${name}`;
+    const dir = join(this.config.worker_dir, 'code', codeName);
+    await mkdir(dir);
+    for (const [file, text] of Object.entries(files)) await writeFile(join(dir, file), text);
+    const packages = await this.sandboxes.packages.ensureInstalled(files['requirements.txt'] ?? '');
+    const sys_path = packages.map(({ spec }) => `/packages/${spec}/files`).reverse();
+    const boot = { role: 'leaf', name, runtime: 'python', entry_file: 'f.py', sys_path, env: {} } as const;
+    return { boot, codeName, limits: toSandboxLimits(this.config.limits), packages };
+  }
+
+  /** The zygote that has imported all packages of the spec; starts what makes it. */
+  async zygote(spec: LeafSpec): Promise<ZygoteProcess> {
+    const endMs = Date.now() + ZYGOTE_MS;
+    for (;;) {
+      const sandbox = await this.sandboxes.provider.create(spec);
+      await sandbox.destroy('the zygotes are being made');
+      const groups = this.sandboxes.zygotes.groups.list();
+      const group = groups.find(({ spec: { pins } }) => pins.length === spec.packages.length);
+      const ready = group?.processes.find(({ isReady }) => isReady);
+      if (ready !== undefined) return ready;
+      if (Date.now() > endMs) throw new SkipSubject('the zygote for these packages was not made');
+      await sleep(LOOK_MS);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.sandboxes.close();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Sends a request; resolves with the moment of the answer's head, once the answer is complete. */
+export function firstByte(sandbox: Sandbox): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let headMs = 0;
+    const headers = { 'content-type': 'application/json' };
+    sandbox.dispatch(
+      { path: '/run/bench', method: 'POST', headers, body: '{"n":1}' },
+      {
+        onRequestStart: () => undefined,
+        onResponseStart: (_controller, status) => {
+          headMs = performance.now();
+          if (status !== 200) reject(new Error(`the handler answered ${status}`));
+        },
+        onResponseData: () => undefined,
+        onResponseEnd: () => {
+          resolve(headMs);
+        },
+        onResponseError: (_controller, error) => {
+          reject(error);
+        },
+      },
+    );
+  });
+}
+
+/** MB of a process's memory, what it shares with others counted by their number (PSS). */
+export async function pssMb(pid: number): Promise<number> {
+  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const kb = /^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1];
+  if (kb === undefined) throw new Error(`/proc/${pid}/smaps_rollup tells no Pss`);
+  return Number(kb) / 1024;
+}
