@@ -1,6 +1,6 @@
 /** The boot frame, and guests that answer it with one line: zygotes and installers. docs/guest-protocol.md. */
+import type { Socket } from 'node:net';
 import { ArgyleError } from '../errors';
-import type { Slot } from './slot';
 import type { InstallerBoot, LeafBoot, SandboxExit, ZygoteBoot } from './types';
 
 /** Longest answer that is read, bytes: an installer's carries the tail of pip's output. */
@@ -29,14 +29,22 @@ export interface AskOptions {
   what: string;
 }
 
+/** A slot, or whatever else has a guest to be asked. */
+export interface AskedHost {
+  readonly exited: Promise<SandboxExit>;
+  /** Set with `exited`. */
+  readonly exit: SandboxExit | undefined;
+  connect(): Socket;
+}
+
 /**
- * Connects to a slot, writes the boot frame and returns the guest's one-line JSON answer. May be called before the
+ * Connects to a guest, writes the boot frame and returns the guest's one-line JSON answer. May be called before the
  * guest runs. The answer's shape is the guest's word, so callers check what they rely on.
  *
  * @throws ArgyleError SANDBOX_DEAD when the guest ended without an answer, TIMEOUT, SANDBOX_CREATE for an answer that
  *   is no JSON or too long.
  */
-export function askGuest(slot: Slot, boot: ZygoteBoot | InstallerBoot, options: AskOptions): Promise<unknown> {
+export function askGuest(slot: AskedHost, boot: ZygoteBoot | InstallerBoot, options: AskOptions): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const socket = slot.connect();
     const chunks: Buffer[] = [];

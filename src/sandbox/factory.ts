@@ -9,45 +9,19 @@
  */
 import { join } from 'node:path';
 import { Role } from '../helper/protocol';
-import { asArgyleError } from '../errors';
-import type { Stats } from '../metrics';
-import { GuardedSandbox } from './guarded';
-import type { BootInfo } from './guest-http';
+import { LeafKeeper, type KeeperOptions, type LeafHooks } from './keeper';
 import { LeafSandbox } from './leaf';
-import type { Charge, MemoryPool } from './pool';
+import type { Charge } from './pool';
 import type { Slot } from './slot';
 import type { SlotPool } from './slots';
 import type { LeafSpec, Sandbox, SandboxLimits, StartKind } from './types';
 
-export interface FactoryOptions {
+export type { LeafHooks } from './keeper';
+
+export interface FactoryOptions extends KeeperOptions {
   slots: SlotPool;
-  pool: MemoryPool;
-  stats: Stats;
   /** `<worker_dir>/code`. */
   codeDir: string;
-  /** features.downsize_paused_mem. */
-  downsizePaused: boolean;
-  /** limits.mem_mb, which a sandbox without a memory limit is charged. */
-  defaultMemMb: number;
-}
-
-/** What the maker of a leaf wants to know of it later. */
-export interface LeafHooks {
-  /** Told once, with the first response, how the handler's import went. */
-  onBoot?: (info: BootInfo) => void;
-  /** Called once it has its share of memory: ms that it waited for how many MB. */
-  onMemory?: (waitMs: number, mb: number) => void;
-  /** Called when it has to go, idle, to make room: MB that this frees. */
-  onEvicted?: (mb: number) => void;
-  /** Called once when nothing of the sandbox is left. */
-  onDestroyed?: () => void;
-  /** Cold-start ms that keeping it saves at its next use, for the evictor; 0 when unknown. */
-  savesMs?: () => number;
-  /**
-   * Set for a sandbox whose owner talks to its socket himself: the worker then keeps no connection to it, cannot know
-   * when it is idle, and so never pauses or evicts it. Called with the slot as soon as there is one.
-   */
-  ownedBy?: (slot: Slot) => void;
 }
 
 interface Start {
@@ -60,14 +34,15 @@ interface Start {
 }
 
 export class SandboxFactory {
-  private readonly live = new Set<GuardedSandbox>();
-  private lastId = 0;
+  private readonly keeper: LeafKeeper;
 
-  constructor(private readonly options: FactoryOptions) {}
+  constructor(private readonly options: FactoryOptions) {
+    this.keeper = new LeafKeeper(options);
+  }
 
   /** Every leaf that is not destroyed, oldest first. */
   list(): readonly Sandbox[] {
-    return [...this.live];
+    return this.keeper.list();
   }
 
   /** A leaf in a fresh process. @throws ArgyleError SANDBOX_CREATE, MEMORY_EXHAUSTED, HELPER_*. */
@@ -135,26 +110,17 @@ export class SandboxFactory {
   }
 
   /** Destroys every leaf. */
-  async close(reason: string): Promise<void> {
-    await Promise.all([...this.live].map((sandbox) => sandbox.destroy(reason)));
+  close(reason: string): Promise<void> {
+    return this.keeper.close(reason);
   }
 
-  private async make(spec: LeafSpec, hooks: LeafHooks, start: Start): Promise<Sandbox> {
-    const { pool, stats } = this.options;
-    const startMs = performance.now();
-    const chargeMb = spec.limits.memMb === 0 ? this.options.defaultMemMb : spec.limits.memMb;
-    const charge = await pool.acquire(chargeMb);
-    const waitMs = performance.now() - startMs;
-    stats.record('Create()/acquire-mem', waitMs);
-    hooks.onMemory?.(waitMs, chargeMb);
-    const id = String(++this.lastId);
-    let slot: Slot | undefined;
-    let leaf: LeafSandbox | undefined;
-    try {
-      slot = await start.slot();
+  private make(spec: LeafSpec, hooks: LeafHooks, start: Start): Promise<Sandbox> {
+    return this.keeper.make(spec, hooks, async (id, undo) => {
+      const slot = await start.slot();
+      undo(() => slot.destroy());
       hooks.ownedBy?.(slot);
       const started = start.submit(slot);
-      leaf = new LeafSandbox({
+      const leaf = new LeafSandbox({
         id,
         slot,
         start: start.kind,
@@ -164,34 +130,9 @@ export class SandboxFactory {
         onBoot: hooks.onBoot,
         handOver: hooks.ownedBy !== undefined,
       });
+      undo((why) => leaf.destroy(why));
       await started;
-    } catch (thrown) {
-      const error = asArgyleError('SANDBOX_CREATE', thrown);
-      // Nobody waits for the clean-up of what never was; the memory comes back when it is done.
-      const gone = leaf?.destroy(error.message) ?? slot?.destroy() ?? Promise.resolve();
-      void gone.then(() => {
-        charge.release();
-      });
-      throw error;
-    }
-    const sandbox: GuardedSandbox = new GuardedSandbox(leaf, {
-      pool,
-      charge,
-      chargeMb,
-      evictable: hooks.ownedBy === undefined,
-      downsizePaused: this.options.downsizePaused,
-      stats,
-      savesMs: () => hooks.savesMs?.() ?? 0,
-      onEvicted: (mb) => {
-        hooks.onEvicted?.(mb);
-      },
-      onDestroyed: () => {
-        this.live.delete(sandbox);
-        hooks.onDestroyed?.();
-      },
+      return leaf;
     });
-    this.live.add(sandbox);
-    stats.record('Create()', performance.now() - startMs);
-    return sandbox;
   }
 }

@@ -21,30 +21,33 @@ const KEEP_ALIVE_MS = 24 * 3600 * 1000;
 
 export class GuestHttp {
   private readonly client: Client;
-  private first: Socket | undefined;
+  private first: Socket | Promise<Socket> | undefined;
   private booted = false;
 
   /**
-   * @param connect opens a connection to the slot.
+   * @param connect opens a connection to the guest, or promises one that the guest opens.
    * @param onBoot called once, with the first response.
    * @param handOver closes the connection behind the boot frame, so that the guest turns to other clients of its socket.
    */
   constructor(
-    private readonly connect: () => Socket,
+    private readonly connect: () => Socket | Promise<Socket>,
     frame: Buffer,
     private readonly onBoot: ((info: BootInfo) => void) | undefined,
     handOver = false,
   ) {
     const first = connect();
-    // Until the client takes the socket over an error must not be uncaught; the client meets it as a destroyed socket.
-    first.on('error', () => undefined);
-    if (handOver) {
-      first.end(frame);
-      first.resume();
+    if (first instanceof Promise) {
+      // A guest that never comes is told of by whoever holds it: the client is destroyed then.
+      first.then(
+        (socket) => {
+          greet(socket, frame, handOver);
+        },
+        () => undefined,
+      );
     } else {
-      first.write(frame);
-      this.first = first;
+      greet(first, frame, handOver);
     }
+    if (!handOver) this.first = first;
     this.client = new Client('http://root', {
       connect: (_options, callback) => {
         this.hand(callback);
@@ -65,16 +68,22 @@ export class GuestHttp {
 
   /** Closes the connection; requests in flight fail with `error`. */
   destroy(error: Error): void {
-    this.first?.destroy();
+    if (this.first instanceof Promise) {
+      this.first.then(
+        (socket) => socket.destroy(),
+        () => undefined,
+      );
+    } else {
+      this.first?.destroy();
+    }
     this.first = undefined;
     this.client.destroy(error, () => undefined);
   }
 
   private hand(callback: (...args: [null, Socket] | [Error, null]) => void): void {
-    const socket = this.first ?? this.connect();
+    const next = this.first ?? this.connect();
     this.first = undefined;
-    // The client is inside its own resume() here and would not see an answer before that returns.
-    queueMicrotask(() => {
+    const take = (socket: Socket): void => {
       if (socket.destroyed) {
         callback(socket.errored ?? new Error('the connection to the sandbox is closed'), null);
       } else if (socket.connecting) {
@@ -89,7 +98,17 @@ export class GuestHttp {
       } else {
         callback(null, socket);
       }
-    });
+    };
+    if (next instanceof Promise) {
+      next.then(take, (error: unknown) => {
+        callback(error instanceof Error ? error : new Error(String(error)), null);
+      });
+    } else {
+      // The client is inside its own resume() here and would not see an answer before that returns.
+      queueMicrotask(() => {
+        take(next);
+      });
+    }
   }
 
   private watchBoot(inner: Dispatcher.DispatchHandler): Dispatcher.DispatchHandler {
@@ -113,6 +132,17 @@ export class GuestHttp {
       onResponseEnd: (controller, trailers) => inner.onResponseEnd?.(controller, trailers),
       onResponseError: (controller, error) => inner.onResponseError?.(controller, error),
     };
+  }
+}
+
+function greet(socket: Socket, frame: Buffer, handOver: boolean): void {
+  // Until the client takes the socket over an error must not be uncaught; the client meets it as a destroyed socket.
+  socket.on('error', () => undefined);
+  if (handOver) {
+    socket.end(frame);
+    socket.resume();
+  } else {
+    socket.write(frame);
   }
 }
 

@@ -1,14 +1,32 @@
-/** A leaf as the helper gives it: a slot with a guest in it, and HTTP to it. GuardedSandbox adds what callers need. */
+/** A plain leaf: a slot or container with a guest in it, and HTTP to it. GuardedSandbox adds what callers need. */
+import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { ArgyleError } from '../errors';
 import { LAST_WORDS_MS, bootFrame, describeDeath } from './boot';
 import { GuestHttp, type BootInfo } from './guest-http';
-import { MEGABYTE, type Slot } from './slot';
+import { MEGABYTE } from './slot';
 import type { LeafSpec, Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind } from './types';
+
+/** What a leaf lives in: a slot of the helper, or a container of an engine. */
+export interface LeafHost {
+  readonly log: { source: string };
+  /** Host pid of the first process; 0 before it is known. */
+  readonly pid: number;
+  readonly exited: Promise<SandboxExit>;
+  /** A connection to the guest. May be called before the guest runs. */
+  connect(): Socket | Promise<Socket>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  usage(): Promise<SandboxUsage>;
+  /** Idempotent, never rejects. */
+  destroy(): Promise<void>;
+  /** What /debug says of it: the first line for a sandbox `id`, and where its root and cgroups are. */
+  describe(id: string): { title: string; root: string; cgroups: string };
+}
 
 export interface LeafParts {
   id: string;
-  slot: Slot;
+  slot: LeafHost;
   start: StartKind;
   spec: LeafSpec;
   parentPid: number | undefined;
@@ -86,15 +104,16 @@ export class LeafSandbox implements Sandbox {
     try {
       usage = await slot.usage();
     } catch {
-      return `SANDBOX ${this.id} is DEAD: ${this.why ?? 'the helper does not know it'}\n`;
+      return `SANDBOX ${this.id} is DEAD: ${this.why ?? 'unknown'}\n`;
     }
+    const { title, root, cgroups } = slot.describe(this.id);
     const limit = this.limits.memMb === 0 ? 'unlimited' : `${this.limits.memMb}`;
     return [
-      `SOCK ${this.id}`,
-      `ROOT DIR: slot ${slot.id} (private to the helper)`,
+      title,
+      `ROOT DIR: ${root}`,
       `HOST DIR: ${this.parts.codeDir}`,
       `CGROUP PIDS: ${usage.pids} (first ${usage.pid})`,
-      `CGROUPS: slot ${slot.id}`,
+      `CGROUPS: ${cgroups}`,
       `FREEZE STATE: ${usage.frozen ? 'FROZEN' : 'THAWED'}`,
       `MEMORY USED: ${Math.round(usage.memBytes / MEGABYTE)} of ${limit} MB`,
       `OOM KILLS: ${usage.oomKills}`,

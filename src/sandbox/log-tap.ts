@@ -3,6 +3,7 @@
  * reads; what exceeds its rate or line length is dropped, and how much was dropped is said once it can be.
  */
 import { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 
 /** Takes one line, without its newline. */
 export type LogSink = (source: string, line: string) => void;
@@ -18,22 +19,21 @@ const LINGER_MS = 200;
 export class LogTap {
   /** Shown before every line; the slot's user sets it once it knows the function. */
   source: string;
-  private readonly pipe: Socket;
+  private readonly pipe: Readable;
   private rest = '';
   private tokens = RATE_BYTES_PER_S * BURST_S;
   private filledAt = Date.now();
   private droppedBytes = 0;
 
-  /** Takes over `fd`, the non-blocking read end of the pipe. */
+  /** Takes over `from`: the non-blocking read end of the pipe, or a stream of what the guest prints. */
   constructor(
-    fd: number,
+    from: number | Readable,
     source: string,
     private readonly sink: LogSink | undefined,
   ) {
     this.source = source;
-    this.pipe = new Socket({ fd, readable: true, writable: false });
+    this.pipe = typeof from === 'number' ? new Socket({ fd: from, readable: true, writable: false }).unref() : from;
     this.pipe.setEncoding('utf8');
-    this.pipe.unref();
     this.pipe.on('data', (chunk: string) => {
       this.take(chunk);
     });

@@ -155,6 +155,10 @@ export class Slot {
     return connect({ path: this.parts.socketPath });
   }
 
+  describe(id: string): { title: string; root: string; cgroups: string } {
+    return { title: `SOCK ${id}`, root: `slot ${this.id} (private to the helper)`, cgroups: `slot ${this.id}` };
+  }
+
   /** Kills and frees everything. Idempotent, never rejects: with the helper gone there is nothing left to free. */
   destroy(): Promise<void> {
     this.destroying ??= this.free();
