@@ -10,6 +10,7 @@ import { listenPidSocket, listenTcp, type Listener } from '../event/listeners';
 import type { FunctionRegistry, TriggerHost } from '../event/ports';
 import { buildServer } from '../event/server';
 import { buildSockServer } from '../event/sock-mode';
+import { checkCodeStorage } from '../lambda/code-storage';
 import { DepTraceFile } from '../lambda/dep-trace';
 import { LambdaManager } from '../lambda/manager';
 import { openStore } from '../lambda/registry/open-store';
@@ -165,6 +166,7 @@ export async function startWorker(config: Config, log: RootLog): Promise<Running
   const closers = new Closers();
   try {
     checkSupported(config);
+    checkCodeStorage(config.storage.code, config.worker_dir);
     const { port, failed } = await assemble(config, log, closers);
     return { port, failed, close: () => closers.run() };
   } catch (error) {

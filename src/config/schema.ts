@@ -126,9 +126,9 @@ export const schema = z.object({
     latency: flag('Log how long each step takes.'),
   }),
   storage: z.object({
-    root: store('root', 'Store of sandbox roots: empty, `private` or `memory`.'),
-    scratch: store('scratch', 'Store of scratch directories: empty, `private` or `memory`.'),
-    code: store('code', 'Store of function code: empty, `private` or `memory`.'),
+    root: store('root', 'Accepted: roots of sandboxes are always in memory, in a mount namespace of their own.'),
+    scratch: store('scratch', 'Accepted: scratch directories are always in memory, at most `limits.scratch_mb`.'),
+    code: store('code', '`memory` refuses to start unless `worker_dir` is on a tmpfs; function code lies there.'),
   }),
   kafka: z.object({
     cache_enabled: flag('Keep messages, so that a lambda can seek back without asking the broker again.'),
