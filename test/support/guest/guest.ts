@@ -32,6 +32,10 @@ export const LEAF = { role: 'leaf', name: 'echo', entry_file: 'f.py', sys_path: 
 
 type Launcher = ChildProcessByStdio<Writable, Readable, Readable>;
 
+/** Guests of the test that runs now; one that fails half-way leaves none behind. */
+const alive = new Set<Guest>();
+afterEach(() => Promise.all([...alive].map((guest) => guest.stop())));
+
 export class Guest {
   stdout = '';
   stderr = '';
@@ -69,6 +73,7 @@ export class Guest {
       env: { PATH: process.env['PATH'], ARGYLE_GUEST_ROOT: root },
     });
     const guest = new Guest(root, child);
+    alive.add(guest);
     if (go) guest.order('go');
     return guest;
   }
@@ -162,6 +167,7 @@ export class Guest {
   }
 
   async stop(): Promise<void> {
+    alive.delete(this);
     this.agent.destroy();
     for (const socket of this.sockets) socket.destroy();
     this.child.stdin.end();
