@@ -80,7 +80,7 @@ export function assembleZygotes(options: ZygoteLayerOptions): ZygoteLayer {
     },
   });
   const groups = new ZygoteGroups(
-    { pool, factory, stats, leafLimits: options.leafLimits, onFailure: options.onFailure },
+    { pool, factory, stats, packages, leafLimits: options.leafLimits, onFailure: options.onFailure },
     maker,
   );
   const popularity = mode === 'popularity' ? new PopularityPlanner({ tracker, groups, budgetMb }) : undefined;

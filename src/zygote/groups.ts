@@ -11,11 +11,14 @@ import type { SandboxLimits } from '../sandbox/types';
 import type { GroupSpec, ZygoteMaker } from './birth';
 import type { ZygoteProcess } from './live';
 import { leastLoaded } from './lookup';
+import { pinOf } from './match';
+import type { ZygotePackages } from './plan-tree';
 import { SparePool } from './spares';
 import type { LiveZygote, PinKey } from './types';
 
 export interface GroupsOptions {
   pool: MemoryPool;
+  packages: Pick<ZygotePackages, 'installedVersion'>;
   factory: SandboxFactory;
   stats: Stats;
   /** Limits that spares are made with. */
@@ -208,6 +211,7 @@ export class ZygoteGroups {
         throw new ArgyleError('ZYGOTE_FAILED', `zygote "${id}": there is no parent "${parentId}"`);
       }
       const parent = parentGroup === undefined ? undefined : await this.ready(parentGroup);
+      this.checkVersions(group);
       const zygote = await this.maker.make(group.spec, parent, (gone) => {
         this.gone(group, gone);
       });
@@ -230,6 +234,18 @@ export class ZygoteGroups {
       this.options.onFailure?.(id, error);
       throw error;
     }
+  }
+
+  /**
+   * What a zygote would import must be what its pins say. A spec that pins no version may have been installed anew since
+   * the group was planned, and then means something else.
+   */
+  private checkVersions(group: Group): void {
+    const { id, path, pins } = group.spec;
+    const other = path.find((spec) => !pins.includes(pinOf(spec, this.options.packages.installedVersion(spec)).key));
+    if (other === undefined) return;
+    this.retire(group);
+    throw new ArgyleError('ZYGOTE_FAILED', `zygote "${id}": "${other}" is installed in another version by now`);
   }
 
   private gone(group: Group, zygote: ZygoteProcess): void {

@@ -36,7 +36,8 @@ export class PopularityPlanner {
 
   /** Remembers what a package provides, so that a zygote can be made with it. */
   know(key: PinKey, found: PackageImport): void {
-    if (this.catalog.has(key)) return;
+    // A spec without a version may mean another one by now: who asked last knows.
+    if (this.catalog.get(key)?.spec === found.spec) return;
     if (this.catalog.size >= CATALOG) this.catalog.clear();
     this.catalog.set(key, found);
   }

@@ -39,7 +39,8 @@ export class TreePlanner {
    * The way ends above a node that holds an excluded package.
    */
   plan(pins: readonly PackagePin[]): Promise<GroupSpec[]> {
-    const id = setId(pins.map(({ key }) => key).sort());
+    // By spec too: the same key may stand for another directory.
+    const id = setId(pins.map(({ key, spec }) => `${key} ${spec}`).sort());
     let plan = this.memo.get(id);
     if (plan === undefined) {
       if (this.memo.size >= MEMO) this.memo.clear();
