@@ -35,11 +35,6 @@ int fault_sys(unsigned stage, const char *detail) {
 
 const struct fault *last_fault(void) { return &current; }
 
-void die_of_fault(void) {
-  errno = current.sys_errno;
-  die(current.stage, current.detail);
-}
-
 /* Ends the helper with one exit code per stage, as Chromium's suid sandbox does. */
 void die(unsigned stage, const char *detail) {
   dprintf(2, "sandbox-helper: stage %u: %s%s%s\n", stage, detail, errno ? ": " : "", errno ? strerror(errno) : "");

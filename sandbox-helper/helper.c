@@ -105,6 +105,11 @@ static int check(const struct ag_request *r, size_t size) {
   return 0;
 }
 
+__attribute__((noreturn)) static void die_of_fault(void) {
+  errno = last_fault()->sys_errno;
+  die(last_fault()->stage, last_fault()->detail);
+}
+
 /* One request and its answer. Not static: the fuzzer calls it without any socket. */
 void handle_request(struct session *s, const struct ag_request *r, size_t size, int fds[], unsigned nfds) {
   uint64_t value[8] = {0};

@@ -116,7 +116,6 @@ int take_fd(int *fd);
 int fault(int code, unsigned stage, const char *detail);
 int fault_sys(unsigned stage, const char *detail); /* AG_E_SYS with errno */
 const struct fault *last_fault(void);
-void die_of_fault(void) __attribute__((noreturn));
 void die(unsigned stage, const char *detail) __attribute__((noreturn));
 extern bool events_broken; /* the worker does not take its completions any more */
 void reply(uint64_t seq, uint32_t slot, int result, const uint64_t value[8]);

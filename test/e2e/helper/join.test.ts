@@ -34,8 +34,12 @@ function cgroupsOf(): Map<number, Record<string, string>> {
   const found = new Map<number, Record<string, string>>();
   for (const pid of readdirSync('/proc').map(Number).filter(Boolean)) {
     try {
-      const lines = readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().split('\n');
-      found.set(pid, Object.fromEntries(lines.map((line) => [line.split(':')[1], line.split(':').slice(2).join(':')])));
+      const paths: Record<string, string> = {};
+      for (const line of readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().split('\n')) {
+        const [, hierarchy = '', ...path] = line.split(':');
+        paths[hierarchy] = path.join(':');
+      }
+      found.set(pid, paths);
     } catch {
       continue;
     }
