@@ -32,9 +32,9 @@ export const LEAF = { role: 'leaf', name: 'echo', entry_file: 'f.py', sys_path: 
 
 type Launcher = ChildProcessByStdio<Writable, Readable, Readable>;
 
-/** Guests of the test that runs now; one that fails half-way leaves none behind. */
+/** Guests of this test file; a test that fails half-way leaves none behind. */
 const alive = new Set<Guest>();
-afterEach(() => Promise.all([...alive].map((guest) => guest.stop())));
+afterAll(() => Promise.all([...alive].map((guest) => guest.stop())));
 
 export class Guest {
   stdout = '';
