@@ -11,10 +11,13 @@ import type { Stats } from '../metrics';
 import { PackageInstaller } from '../packages/installer';
 import { SandboxFactory } from '../sandbox/factory';
 import { InstallerRunner } from '../sandbox/installer';
-import { MemoryPool } from '../sandbox/pool';
+import { MemoryPool, type MemoryPoolOptions } from '../sandbox/pool';
 import { SlotPool } from '../sandbox/slots';
-import type { SandboxLimits, SandboxProvider } from '../sandbox/types';
-import { assembleZygotes, type ZygoteLayer } from '../zygote/assemble';
+import type { LogSink } from '../sandbox/log-tap';
+import type { InstallerSandbox, SandboxLimits, SandboxProvider } from '../sandbox/types';
+import { assembleZygotes, zygoteLimits, type ZygoteLayer } from '../zygote/assemble';
+import { ZygoteMaker } from '../zygote/birth';
+import { UNMEASURED } from '../zygote/params';
 import { findSetup, helperStarter } from './helper';
 
 /** Longest wait of a request for memory, in ms: below what clients and proxies wait. */
@@ -22,15 +25,24 @@ const MEMORY_WAIT_MS = 30_000;
 /** In sock mode a client waits until another gives memory back; the longest that a timer can wait, in ms. */
 const ENDLESS_MS = 2 ** 31 - 1;
 
-export interface Sandboxes {
+export interface WorkerSandboxes {
   provider: SandboxProvider;
   packages: PackageService;
+  /** Makes what clients of sock mode ask for one by one: leaves, and their parents. */
+  factory: Pick<SandboxFactory, 'fresh' | 'fork'>;
+  maker: Pick<ZygoteMaker, 'make'>;
+  pool: MemoryPool;
+  /** Absent for a kind of sandbox that can't be forked. */
+  zygotes?: ZygoteLayer;
+  /** Ends every sandbox and whatever ran them. */
+  close(): Promise<void>;
+}
+
+/** What there is besides when the helper makes them. */
+export interface Sandboxes extends WorkerSandboxes {
   factory: SandboxFactory;
   slots: SlotPool;
-  pool: MemoryPool;
   zygotes: ZygoteLayer;
-  /** Ends every sandbox and the helper. */
-  close(): Promise<void>;
 }
 
 export function toSandboxLimits(limits: LimitsConfig): SandboxLimits {
@@ -62,25 +74,59 @@ function saveSeed(zygotes: ZygoteLayer, config: Config): void {
   renameSync(draft, seedPath(config));
 }
 
-function makePackages(
+/** The package layer over sandboxes that run pip, with its directory cleared of interrupted installs. */
+export async function makePackages(
   config: Config,
-  sandbox: InstallerRunner,
+  sandbox: InstallerSandbox,
   parts: { stats: Stats; depTrace: DepTrace; log: RootLog },
-  inUse: () => Iterable<string>,
-): PackageInstaller {
+): Promise<{ installed: PackageInstaller; packages: PackageService }> {
   const trace = parts.log.tracer('package');
-  return new PackageInstaller({
+  // POLICY: what a function of this worker asked for stays: old instances may still import it.
+  const held = new Set<string>();
+  const installed = new PackageInstaller({
     pkgsDir: config.Pkgs_dir,
     sandbox,
     pipMirror: config.pip_mirror,
     maxMb: config.argyle.packages_max_mb,
-    inUse,
+    packageMaxMb: config.argyle.package_max_mb,
+    inUse: () => held,
     onPull: ({ spec, ms, meta }) => {
       parts.stats.record('pull-package', ms);
       trace.debug({ spec, ms, ok: meta !== undefined }, 'package pulled');
       if (meta !== undefined) parts.depTrace.tracePackage(spec, meta.deps, meta.topLevel);
     },
   });
+  await installed.start();
+  const packages: PackageService = {
+    ensureInstalled: async (text) => {
+      const imports = await installed.ensureInstalled(text);
+      imports.forEach(({ spec }) => held.add(spec));
+      return imports;
+    },
+  };
+  return { installed, packages };
+}
+
+/** Settings of the memory budget that every kind of sandbox has. */
+export function poolOptions(config: Config, log: RootLog, stats: Stats): MemoryPoolOptions {
+  const evictor = log.tracer('evictor');
+  return {
+    totalMb: config.mem_pool_mb,
+    timeoutMs: config.server_mode === 'sock' ? ENDLESS_MS : MEMORY_WAIT_MS,
+    stats,
+    onEvict: (victim) => {
+      evictor.debug({ victim }, 'evicted');
+    },
+  };
+}
+
+/** Where sandboxes' output goes; undefined unless log_output is set. */
+export function sandboxLog(config: Config, log: RootLog): LogSink | undefined {
+  const printed = log.part('sandbox');
+  if (!config.log_output) return undefined;
+  return (source, line) => {
+    printed.info({ source }, line);
+  };
 }
 
 /** Starts the helper and everything on it. Throws HELPER_START and the like; nothing is left then. */
@@ -99,18 +145,10 @@ export async function startSandboxes(
   const helper = () => supervisor.get();
   await helper();
 
-  const evictor = log.tracer('evictor');
   const limits = toSandboxLimits(config.limits);
   const installer = toSandboxLimits(installerLimits(config));
-  const pool = new MemoryPool({
-    totalMb: config.mem_pool_mb,
-    timeoutMs: config.server_mode === 'sock' ? ENDLESS_MS : MEMORY_WAIT_MS,
-    stats,
-    onEvict: (victim) => {
-      evictor.debug({ victim }, 'evicted');
-    },
-  });
-  const printed = log.part('sandbox');
+  const pool = new MemoryPool(poolOptions(config, log, stats));
+  const sink = sandboxLog(config, log);
   const slots = new SlotPool({
     argyle: setup.argyle,
     helper,
@@ -118,13 +156,7 @@ export async function startSandboxes(
     limits,
     ready: config.argyle.ready_slots,
     stats,
-    ...(config.log_output
-      ? {
-          log: (source: string, line: string) => {
-            printed.info({ source }, line);
-          },
-        }
-      : {}),
+    ...(sink === undefined ? {} : { log: sink }),
   });
   const factory = new SandboxFactory({
     slots,
@@ -136,17 +168,7 @@ export async function startSandboxes(
   });
   const runtimeMs = installerLimits(config).runtime_sec * 1000;
   const runner = new InstallerRunner({ slots, pool, helper, limits: installer, timeoutMs: runtimeMs });
-  // POLICY: what a function of this worker asked for stays: old instances may still import it.
-  const held = new Set<string>();
-  const installed = makePackages(config, runner, { stats, depTrace, log }, () => held);
-  await installed.start();
-  const packages: PackageService = {
-    ensureInstalled: async (text) => {
-      const imports = await installed.ensureInstalled(text);
-      imports.forEach(({ spec }) => held.add(spec));
-      return imports;
-    },
-  };
+  const { installed, packages } = await makePackages(config, runner, { stats, depTrace, log });
   const zygotes = assembleZygotes({
     // In sock mode clients make the zygotes.
     mode: config.server_mode === 'sock' ? '' : config.features.import_cache,
@@ -169,6 +191,14 @@ export async function startSandboxes(
     packages,
     factory,
     slots,
+    maker: new ZygoteMaker({
+      slots,
+      pool,
+      zygoteLimits: zygoteLimits(limits, installer),
+      costOf: () => UNMEASURED,
+      onImported: () => undefined,
+      onExclude: () => undefined,
+    }),
     pool,
     zygotes,
     close: async () => {

@@ -4,7 +4,6 @@ import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import type { RunningWorker } from '../cli/services';
 import type { Config } from '../config';
-import { ArgyleError } from '../errors';
 import { kafkaSettings, KafkaTriggers } from '../event/kafka/triggers';
 import { listenPidSocket, listenTcp, type Listener } from '../event/listeners';
 import type { FunctionRegistry, TriggerHost } from '../event/ports';
@@ -20,10 +19,9 @@ import { lambdaSettings } from '../lambda/settings';
 import type { RootLog } from '../log';
 import { StatsRegistry } from '../metrics';
 import { WorkerMetrics } from '../metrics/prometheus';
-import { startSandboxes } from './sandboxes';
+import { removeContainers, startDockerSandboxes } from './docker';
+import { cleanupLeftovers as removeCgroups, startSandboxes } from './sandboxes';
 import { sockSandboxes } from './sock';
-
-export { cleanupLeftovers } from './sandboxes';
 
 /** Running requests have this long to end once the worker is told to stop, in ms. */
 const GRACE_MS = 10_000;
@@ -54,16 +52,6 @@ class Closers {
   }
 }
 
-/** A setting that loads and that this build can't serve is an error, never another mode in silence. */
-function checkSupported(config: Config): void {
-  if (config.sandbox === 'docker') {
-    throw new ArgyleError('CONFIG_INVALID', 'this worker has no docker sandboxes; set sandbox to "sock"', {
-      field: 'sandbox',
-      value: config.sandbox,
-    });
-  }
-}
-
 /** Refuses new connections; those that are open are cut only after their requests were answered, if with an error. */
 async function closeListener(tcp: Listener, manager?: LambdaManager): Promise<void> {
   const closed = tcp.close(GRACE_MS + FLUSH_MS);
@@ -89,7 +77,8 @@ async function assemble(
   closers.add(() => {
     writeFileSync(join(config.worker_dir, 'stats.json'), stats.text());
   });
-  const sandboxes = await startSandboxes(config, log, { stats, depTrace });
+  const start = config.sandbox === 'docker' ? startDockerSandboxes : startSandboxes;
+  const sandboxes = await start(config, log, { stats, depTrace });
   closers.add(() => sandboxes.close());
   const store = await openStore(config.registry, BUCKET_STORES);
   closers.add(() => store.close());
@@ -107,7 +96,7 @@ async function assemble(
     provider: sandboxes.provider,
     store,
     packages: sandboxes.packages,
-    settings: lambdaSettings(config),
+    settings: { ...lambdaSettings(config), memPoolMb: sandboxes.pool.totalMb },
     stats,
     depTrace,
     log: log.part('lambda'),
@@ -124,10 +113,11 @@ async function assemble(
     instances: () => manager.counts,
     queued: () => manager.counts.queued,
     memory,
-    zygotes: () => sandboxes.zygotes.groups.live().length,
+    zygotes: () => sandboxes.zygotes?.groups.live().length ?? 0,
   });
-  const zygotes = () => sandboxes.zygotes.provider.report();
-  return listen(config, buildServer({ ...common, invoker: manager, registry, triggers, zygotes }), closers, manager);
+  const layer = sandboxes.zygotes;
+  const zygotes = layer === undefined ? {} : { zygotes: () => layer.provider.report() };
+  return listen(config, buildServer({ ...common, invoker: manager, registry, triggers, ...zygotes }), closers, manager);
 }
 
 /** The registry as HTTP sees it: a deleted function's triggers end with it. */
@@ -165,7 +155,6 @@ async function listen(
 export async function startWorker(config: Config, log: RootLog): Promise<RunningWorker> {
   const closers = new Closers();
   try {
-    checkSupported(config);
     checkCodeStorage(config.storage.code, config.worker_dir);
     const { port, failed } = await assemble(config, log, closers);
     return { port, failed, close: () => closers.run() };
@@ -175,4 +164,9 @@ export async function startWorker(config: Config, log: RootLog): Promise<Running
     });
     throw error;
   }
+}
+
+/** Removes what a killed worker of this config left outside of its directory: processes, cgroups, containers. */
+export function cleanupLeftovers(config: Config, log: RootLog): Promise<void> {
+  return config.sandbox === 'docker' ? removeContainers(config) : removeCgroups(config, log);
 }

@@ -7,6 +7,7 @@ export const ERRORS = {
   HELPER_GONE: { status: 500, retryable: true, about: 'the sandbox helper ended while a request was in flight' },
   HELPER_PROTOCOL: { status: 500, retryable: false, about: 'worker and helper do not speak the same protocol' },
   HELPER_DENIED: { status: 500, retryable: false, about: 'the helper refused a name, root or caller' },
+  DOCKER_ENGINE: { status: 500, retryable: true, about: 'the Docker engine cannot be reached or refuses a step' },
   SANDBOX_CREATE: { status: 500, retryable: true, about: 'a sandbox could not be made' },
   SANDBOX_DEAD: { status: 502, retryable: true, about: 'the sandbox ended before it answered' },
   SANDBOX_STATE: { status: 500, retryable: false, about: 'the sandbox is not in a state that allows this' },

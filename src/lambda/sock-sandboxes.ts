@@ -32,8 +32,8 @@ export interface SockRequest {
 }
 
 export interface SockSandboxDeps {
-  factory: SandboxFactory;
-  maker: ZygoteMaker;
+  factory: Pick<SandboxFactory, 'fresh' | 'fork'>;
+  maker: Pick<ZygoteMaker, 'make'>;
   packages: PackageService;
   dirs: CodeDirs;
   /** `<worker_dir>/scratch`. */

@@ -27,6 +27,13 @@ const answerShape = z.object({
   output: z.string(),
 });
 
+/** What an installer answered, checked: it is the guest's word. @throws ArgyleError SANDBOX_CREATE */
+export function parseInstallResult(what: string, answer: unknown): InstallResult {
+  const parsed = answerShape.safeParse(answer);
+  if (parsed.success) return parsed.data;
+  throw new ArgyleError('SANDBOX_CREATE', `${what}: malformed answer: ${z.prettifyError(parsed.error)}`);
+}
+
 export class InstallerRunner implements InstallerSandbox {
   constructor(private readonly options: InstallerOptions) {}
 
@@ -41,9 +48,7 @@ export class InstallerRunner implements InstallerSandbox {
         const answer = askGuest(slot, boot, { timeoutMs, signal: options.signal, what });
         // A failed spawn ends the wait for an answer: destroying the slot closes its socket.
         const [, result] = await Promise.all([slot.spawn(Role.INSTALLER, '', { stagingName }), answer]);
-        const parsed = answerShape.safeParse(result);
-        if (parsed.success) return parsed.data;
-        throw new ArgyleError('SANDBOX_CREATE', `${what}: malformed answer: ${z.prettifyError(parsed.error)}`);
+        return parseInstallResult(what, result);
       } finally {
         await slot.destroy();
       }
