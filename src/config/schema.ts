@@ -154,6 +154,7 @@ export const schema = z.object({
     ready_slots: count('Slots kept made ahead of time.', 8),
     spares_per_zygote: count('Spare children that a busy zygote keeps parked.', 2),
     max_upload_mb: count('Largest accepted upload to the registry, in MB; 0 is no limit.', 256),
+    package_max_mb: count('Disk that one install may use, in MB; 0 leaves it to what must stay free.', 4096),
     packages_max_mb: count('Disk use beyond which the least recently used packages are deleted, in MB; 0 is never.', 0),
     admin_token: text('Bearer token for requests that change the registry; empty asks for none.', ''),
   }),

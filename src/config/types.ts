@@ -76,6 +76,8 @@ export interface Config {
     max_upload_mb: number;
     /** Bearer token for requests that change the registry; '' asks for none. */
     admin_token: string;
+    /** Disk that one install may use; 0 for no limit but what must stay free. */
+    package_max_mb: number;
     /** Installed packages are deleted, least recently used first, beyond this disk use; 0 for never. */
     packages_max_mb: number;
   };

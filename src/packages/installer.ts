@@ -2,6 +2,7 @@
 import { ArgyleError } from '../errors';
 import type { InstallerBoot, InstallerSandbox, InstallResult, PackageImport } from '../sandbox/types';
 import { choosePin, parseDependency } from './closure';
+import { DiskWatch } from './disk-watch';
 import { MIN_IDLE_MS, selectEvictions } from './eviction';
 import { readPipEnv } from './pip-config';
 import { normalizeLine, parseRequirements, parseSpec } from './requirements';
@@ -30,6 +31,8 @@ export interface PackageInstallerOptions {
   pipEnv?: () => Promise<Record<string, string>>;
   /** config.argyle.packages_max_mb: packages are deleted beyond this disk use; 0 for never. */
   maxMb?: number;
+  /** config.argyle.package_max_mb: disk that one install may use; 0 for no limit but what must stay free. */
+  packageMaxMb?: number;
   /** Specs that live functions or zygotes hold; they are never deleted. */
   inUse?: () => Iterable<string>;
   /** Called after each attempt, for the statistic `pull-package` and the dependency trace. */
@@ -38,6 +41,7 @@ export interface PackageInstallerOptions {
 
 export class PackageInstaller {
   private readonly store: PackageStore;
+  private readonly disk: DiskWatch;
   private readonly known = new Map<string, PackageMeta>();
   /** Attempts under way: the mutex of each spec, whose result all that wait share. */
   private readonly pulls = new Map<string, Promise<PackageMeta>>();
@@ -48,6 +52,7 @@ export class PackageInstaller {
 
   constructor(private readonly options: PackageInstallerOptions) {
     this.store = new PackageStore(options.pkgsDir, (name) => options.sandbox.removeTree(name));
+    this.disk = new DiskWatch(options.pkgsDir, options.packageMaxMb ?? 0);
   }
 
   /** Makes Pkgs_dir and clears what interrupted installs left there; to be called once before the first ensure(). */
@@ -180,6 +185,8 @@ export class PackageInstaller {
       const result = await this.run(spec, stage, argv, target);
       const found = result.ok ? await this.store.survey(stage) : undefined;
       if (found === undefined) throw failure(spec, pipReason(result), result.output);
+      const { packageMaxMb: maxMb = 0 } = this.options;
+      if (maxMb > 0 && found.bytes > maxMb * 1024 * 1024) throw failure(spec, `it takes more than ${maxMb} MB of disk`);
       const meta = toMeta(spec, found, result);
       await this.store.publish(stage, meta);
       published = true;
@@ -198,7 +205,11 @@ export class PackageInstaller {
     // pip unpacks in TMPDIR and moves the result: on the target's own disk that costs no memory and no copy.
     const env = { ...(await this.env), ...fixed, TMPDIR: '/host/files' };
     const boot: InstallerBoot = { role: 'installer', spec, argv, env, target };
-    return this.options.sandbox.run(boot, stage);
+    try {
+      return await this.disk.during((signal) => this.options.sandbox.run(boot, stage, { signal }));
+    } catch (error) {
+      throw error instanceof ArgyleError ? error : failure(spec, reasonOf(error));
+    }
   }
 
   private indexArgv(): string[] {
