@@ -15,16 +15,22 @@ PACKAGES_DIR = f"{ROOT}/packages/"
 
 # inspect.CO_COROUTINE; importing inspect would cost more than starting Python
 _CO_COROUTINE = 0x80
+# Names in one report, which travels in a header; with the first of them a zygote loads more.
+_MAX_SUBMODULES = 64
+_MAX_NAME = 128
 
 
 class Entry:
-    """`kind` is function, wsgi or asgi; `specs` the packages whose modules it newly loaded."""
+    """`kind` is function, wsgi or asgi; `specs` the packages whose modules it newly loaded, and
+    `known` the names of the modules that were there before.
+    """
 
-    def __init__(self, kind, target, import_ms, specs):
+    def __init__(self, kind, target, import_ms, specs, known):
         self.kind = kind
         self.target = target
         self.import_ms = import_ms
         self.specs = specs
+        self.known = known
 
 
 def prepare(document):
@@ -51,7 +57,7 @@ def load(document):
     module = _import_file(filename[:-3], f"{HANDLER_DIR}/{filename}")
     kind, target = select(module)
     import_ms = round((time.perf_counter() - started) * 1e3, 3)
-    return Entry(kind, target, import_ms, _loaded_specs(known))
+    return Entry(kind, target, import_ms, _loaded_specs(known), known)
 
 
 def _import_file(name, path):
@@ -76,6 +82,24 @@ def _loaded_specs(known):
         if isinstance(path, str) and path.startswith(PACKAGES_DIR):
             specs[path[len(PACKAGES_DIR) :].partition("/")[0]] = None
     return sorted(specs)
+
+
+def submodules(known):
+    """Modules loaded since `known`, of packages that were there by then, by spec: what a zygote
+    could have imported together with the package. Importers come before what they import.
+    """
+    found = {}
+    left = _MAX_SUBMODULES
+    for name, module in list(sys.modules.items()):
+        if left == 0:
+            break
+        if name in known or len(name) > _MAX_NAME or name.partition(".")[0] not in known:
+            continue
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str) and path.startswith(PACKAGES_DIR):
+            found.setdefault(path[len(PACKAGES_DIR) :].partition("/")[0], []).append(name)
+            left -= 1
+    return found
 
 
 def select(module):

@@ -14,13 +14,22 @@ def run(conn, document):
         if document.get("runtime") == "native":
             from _argyle import native
 
-            loaded = entry.Entry("native", native.find(), 0, [])
+            loaded = entry.Entry("native", native.find(), 0, [], set())
         else:
             loaded = entry.load(document)
     except BaseException:
         server.die()
     server.flush_output()
-    note = server.BootNote(fastjson.dumps({"import_ms": loaded.import_ms, "modules": loaded.specs}))
+    report = {"import_ms": loaded.import_ms, "modules": loaded.specs}
+
+    def learn():
+        try:
+            return fastjson.dumps({**report, "submodules": entry.submodules(loaded.known)})
+        except Exception:
+            # POLICY: modules that cannot even be looked at are not worth an answer.
+            return fastjson.dumps(report)
+
+    note = server.BootNote(fastjson.dumps(report), learn if document.get("learn") else None)
     name = document.get("name", "")
     if loaded.kind == "asgi":
         from _argyle import asgi

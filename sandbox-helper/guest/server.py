@@ -10,15 +10,23 @@ from _argyle.http1 import HttpError, Response, parse_head, reason
 
 
 class BootNote:
-    """The `x-argyle-boot` header, which only the first response carries."""
+    """The `x-argyle-boot` header, which only the first response carries.
 
-    def __init__(self, text):
-        self._headers = [(b"x-argyle-boot", text.encode("ascii"))]
+    `learn` is called when that response begins, for what only shows while the handler runs, and
+    returns a text to be sent instead.
+    """
+
+    def __init__(self, text, learn=None):
+        self._text = text
+        self._learn = learn
 
     def take(self):
         """The header as a list of pairs, empty from the second call on."""
-        headers, self._headers = self._headers, []
-        return headers
+        if self._text is None:
+            return []
+        text = self._learn() if self._learn else self._text
+        self._text = None
+        return [(b"x-argyle-boot", text.encode("ascii"))]
 
 
 class Exchange:

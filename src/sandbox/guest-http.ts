@@ -13,6 +13,8 @@ export interface BootInfo {
   importMs: number;
   /** Top-level modules of installed packages that the handler has loaded. */
   modules: string[];
+  /** Submodules that it loaded, of packages which its zygote had imported, by spec; only when it was told to learn. */
+  submodules?: Record<string, string[]>;
 }
 
 const BOOT_HEADER = 'x-argyle-boot';
@@ -154,11 +156,18 @@ function withoutBoot<T extends Buffer | string>(raw: T[]): T[] {
 /** The report is the guest's word: anything malformed counts as none. */
 function parseReport(text: string): BootInfo | undefined {
   try {
-    const { import_ms: importMs, modules } = JSON.parse(text) as { import_ms?: unknown; modules?: unknown };
+    const report = JSON.parse(text) as { import_ms?: unknown; modules?: unknown; submodules?: unknown };
+    const { import_ms: importMs, modules, submodules } = report;
     if (typeof importMs !== 'number' || !Number.isFinite(importMs) || importMs < 0) return undefined;
-    const names = Array.isArray(modules) ? modules.filter((name): name is string => typeof name === 'string') : [];
-    return { importMs, modules: names };
+    const info = { importMs, modules: strings(modules) };
+    if (typeof submodules !== 'object' || submodules === null) return info;
+    const bySpec = Object.entries(submodules).map(([spec, names]) => [spec, strings(names)] as const);
+    return { ...info, submodules: Object.fromEntries(bySpec) };
   } catch {
     return undefined;
   }
+}
+
+function strings(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
 }

@@ -22,6 +22,8 @@ export interface LeafBoot {
   /** Directories inside the sandbox, in the order in which they stand on sys.path. */
   sys_path: string[];
   env: Record<string, string>;
+  /** Has it report which submodules the handler used, see BootInfo. */
+  learn?: boolean;
 }
 
 export interface PackageImport {
@@ -34,7 +36,8 @@ export interface PackageImport {
 export interface ZygoteBoot {
   role: 'zygote';
   sys_path: string[];
-  imports: PackageImport[];
+  /** `submodules`: what is imported besides, and left out when that fails. */
+  imports: (PackageImport & { submodules?: readonly string[] })[];
 }
 
 export interface InstallerBoot {
@@ -49,7 +52,7 @@ export interface InstallerBoot {
 /** A zygote's answer to its boot frame. */
 export interface ZygoteReady {
   ok: boolean;
-  imports: { spec: string; ms: number; kb: number; error: string | null }[];
+  imports: { spec: string; ms: number; kb: number; error: string | null; dropped?: string[] }[];
   threads: number;
   modules: number;
 }

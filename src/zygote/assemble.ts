@@ -7,11 +7,14 @@ import type { SlotPool } from '../sandbox/slots';
 import type { SandboxLimits } from '../sandbox/types';
 import { ZygoteMaker } from './birth';
 import { ZygoteGroups } from './groups';
+import { SubmoduleLearner } from './learner';
 import { treeReplicas } from './lookup';
 import { nameOfKey } from './match';
 import { PopularityPlanner } from './plan-popularity';
 import { TreePlanner, type ZygotePackages } from './plan-tree';
 import { ZygoteProvider } from './provider';
+import { ZygoteRenewal } from './renewal';
+import { SubmoduleBook } from './submodules';
 import { PopularityTracker } from './tracker';
 import { flatten } from './tree';
 
@@ -66,7 +69,9 @@ export function assembleZygotes(options: ZygoteLayerOptions): ZygoteLayer {
   const excluded = (key: string): boolean => tracker.excluded.has(key) || tracker.excluded.has(nameOfKey(key));
   const isTree = mode === 'tree' || mode === 'multitree';
   const tree = isTree ? new TreePlanner({ nodes: flatten(options.tree), packages, costOf, excluded }) : undefined;
+  const submodules = new SubmoduleBook();
   const maker = new ZygoteMaker({
+    submodules,
     slots,
     pool,
     zygoteLimits: zygoteLimits(options.leafLimits, options.installerLimits),
@@ -91,6 +96,7 @@ export function assembleZygotes(options: ZygoteLayerOptions): ZygoteLayer {
     stats,
     packages,
     tracker,
+    learner: new SubmoduleLearner(submodules, new ZygoteRenewal(groups, submodules)),
     ...(tree === undefined ? {} : { tree }),
     ...(popularity === undefined ? {} : { popularity }),
     replicas: treeReplicas(mode, options.cpus),

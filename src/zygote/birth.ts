@@ -8,6 +8,7 @@ import { MEGABYTE, type Slot } from '../sandbox/slot';
 import type { SlotPool } from '../sandbox/slots';
 import type { PackageImport, SandboxLimits, ZygoteReady } from '../sandbox/types';
 import { ZygoteProcess } from './live';
+import { SubmoduleBook } from './submodules';
 import type { CostOf, ImportCost, PinKey } from './types';
 
 /** What a group's zygotes import. */
@@ -29,6 +30,8 @@ export interface MakerOptions {
   /** Limits of a zygote's own slot. */
   zygoteLimits: SandboxLimits;
   costOf: CostOf;
+  /** What is imported besides the packages; nothing by default. */
+  submodules?: SubmoduleBook;
   /** Told what importing one package cost. */
   onImported: (key: PinKey, cost: ImportCost) => void;
   /** Told that a package must not be in a zygote. */
@@ -40,15 +43,30 @@ const IMPORT_TIMEOUT_MS = 60_000;
 /** Charged while a zygote is made, MB, beyond what its imports are known to need. */
 const BASE_MB = 12;
 
+/** What a zygote's imports may have brought about; anything else would happen to another one too. */
+const OWN_FAULT: ReadonlySet<string> = new Set(['ZYGOTE_FAILED', 'SANDBOX_DEAD', 'TIMEOUT']);
+
 const readyShape = z.object({
   ok: z.boolean(),
-  imports: z.array(z.object({ spec: z.string(), ms: z.number(), kb: z.number(), error: z.string().nullable() })),
+  imports: z.array(
+    z.object({
+      spec: z.string(),
+      ms: z.number(),
+      kb: z.number(),
+      error: z.string().nullable(),
+      dropped: z.array(z.string()).default([]),
+    }),
+  ),
   threads: z.number(),
   modules: z.number(),
 });
 
 export class ZygoteMaker {
-  constructor(private readonly options: MakerOptions) {}
+  private readonly submodules: SubmoduleBook;
+
+  constructor(private readonly options: MakerOptions) {
+    this.submodules = options.submodules ?? new SubmoduleBook();
+  }
 
   /**
    * Makes one zygote: forked from `parent`, or fresh when it is the root.
@@ -62,6 +80,7 @@ export class ZygoteMaker {
     onGone: (zygote: ZygoteProcess) => void,
   ): Promise<ZygoteProcess> {
     const { pool, slots, costOf } = this.options;
+    const { submodules } = this;
     let guessMb = parent === undefined ? BASE_MB : BASE_MB / 4;
     for (const key of spec.imports.keys()) guessMb += costOf(key).mb;
     const charge = await pool.acquire(Math.ceil(guessMb));
@@ -75,18 +94,22 @@ export class ZygoteMaker {
       const boot = {
         role: 'zygote' as const,
         sys_path: spec.path.map((path) => `/packages/${path}/files`),
-        imports: [...spec.imports.values()],
+        imports: [...spec.imports].map(([key, found]) => ({ ...found, submodules: [...submodules.of(key)] })),
       };
+      const ahead = new Set(boot.imports.flatMap(({ submodules: names }) => names));
       const answer = askGuest(slot, boot, { timeoutMs: IMPORT_TIMEOUT_MS, what: `zygote "${spec.id}"` });
       const [, raw] = await Promise.all([submit, answer]);
       this.judge(spec, raw);
       const usage = await slot.usage();
       this.checkThreads(spec, usage.threads);
       const importMs = spec.pins.reduce((sum, key) => sum + costOf(key).ms, 0);
-      const zygote = new ZygoteProcess({ slot, charge, parent, pins: spec.pins, importMs, onGone });
+      const zygote = new ZygoteProcess({ slot, charge, parent, pins: spec.pins, importMs, submodules: ahead, onGone });
       zygote.setUsage(Math.max(1, Math.ceil(usage.memBytes / MEGABYTE)));
       return zygote;
     } catch (error) {
+      // POLICY: a package is not judged by its submodules; it is tried without them before anything is held against it.
+      const code = error instanceof ArgyleError ? error.code : '';
+      if (OWN_FAULT.has(code)) for (const key of spec.imports.keys()) submodules.ban(key);
       await slot?.destroy();
       charge.release();
       throw error;
@@ -102,9 +125,10 @@ export class ZygoteMaker {
     const ready: ZygoteReady = parsed.data;
     const keyOf = new Map([...spec.imports].map(([key, { spec: name }]) => [name, key]));
     const failed: string[] = [];
-    for (const { spec: name, ms, kb, error } of ready.imports) {
+    for (const { spec: name, ms, kb, error, dropped = [] } of ready.imports) {
       const key = keyOf.get(name);
       if (key === undefined) continue;
+      this.submodules.drop(key, dropped);
       if (error === null) {
         this.options.onImported(key, { ms: Math.max(0, ms), mb: Math.max(0, kb / 1024) });
       } else {
@@ -125,8 +149,11 @@ export class ZygoteMaker {
    */
   checkThreads(spec: GroupSpec, threads: number): void {
     if (threads <= 1) return;
-    // POLICY: which of several started the threads is not known, so none of them is imported ahead again.
-    for (const key of spec.imports.keys()) this.options.onExclude(key, `has ${threads} threads after import`);
+    // POLICY: which of several started the threads is not known, so none of them is imported ahead again; where there
+    // were submodules it may have been these, and the packages get another chance without them.
+    const suspects = [...spec.imports.keys()];
+    const hadSubmodules = suspects.map((key) => this.submodules.ban(key)).includes(true);
+    if (!hadSubmodules) for (const key of suspects) this.options.onExclude(key, `has ${threads} threads after import`);
     throw new ArgyleError('ZYGOTE_FAILED', `zygote "${spec.id}" has ${threads} threads and cannot be forked`);
   }
 }

@@ -144,6 +144,20 @@ export class ZygoteGroups {
     if (!group.draining) this.setReplicas(group, group.replicas);
   }
 
+  /** Makes a new process for each that serves now, and takes the old ones out of service. Never rejects. */
+  async renew(group: Group): Promise<void> {
+    const old = group.processes.filter(({ isReady }) => isReady);
+    if (this.closed || old.length === 0) return;
+    try {
+      await this.create(group);
+    } catch {
+      // bear() has told of it; the old ones serve on.
+      return;
+    }
+    await Promise.all(old.map((zygote) => zygote.drain()));
+    if (!group.draining) this.setReplicas(group, group.replicas);
+  }
+
   /** Reads what every zygote uses now, and takes out of service which has started threads since it was made. */
   async refresh(): Promise<void> {
     for (const group of this.list()) {
@@ -154,6 +168,7 @@ export class ZygoteGroups {
           this.maker.checkThreads(group.spec, usage.threads);
         } catch {
           // One that cannot be asked is ending anyway.
+          zygote.unfit = true;
           this.retire(group);
           break;
         }

@@ -15,6 +15,8 @@ export interface ZygoteParts {
   pins: readonly PinKey[];
   /** Import ms that a fork of it does not spend. */
   importMs: number;
+  /** Submodules that it was told to import besides its packages, its ancestors' not included. */
+  submodules?: ReadonlySet<string>;
   /** Called once when it has ended, by whatever cause, and is freed. */
   onGone: (zygote: ZygoteProcess) => void;
 }
@@ -28,6 +30,8 @@ export interface Parked {
   drop(): Promise<void>;
 }
 
+const NONE: ReadonlySet<string> = new Set();
+
 export class ZygoteProcess implements Holder {
   readonly slot: Slot;
   readonly parent: ZygoteProcess | undefined;
@@ -40,6 +44,8 @@ export class ZygoteProcess implements Holder {
   mb = 0;
   lastUsedMs = Date.now();
   spares: Parked | undefined;
+  /** Must never be forked again, though leaves of it live. */
+  unfit = false;
   private descendants = 0;
   private isDraining = false;
   private ending: Promise<void> | undefined;
@@ -63,6 +69,10 @@ export class ZygoteProcess implements Holder {
 
   get savedMs(): number {
     return this.forks * this.parts.importMs;
+  }
+
+  get submodules(): ReadonlySet<string> {
+    return this.parts.submodules ?? NONE;
   }
 
   get importMs(): number {
@@ -92,9 +102,9 @@ export class ZygoteProcess implements Holder {
     this.endIfUnused();
   }
 
-  /** Takes forks again, if it has not ended yet. */
+  /** Takes forks again, if it has not ended yet and nothing was found wrong with it. */
   revive(): void {
-    if (this.ending === undefined) this.isDraining = false;
+    if (this.ending === undefined && !this.unfit) this.isDraining = false;
   }
 
   /** Ends it now, and with it all its descendants. Idempotent, never rejects. */

@@ -12,6 +12,7 @@ import type { LeafHooks, SandboxFactory } from '../sandbox/factory';
 import type { BootInfo } from '../sandbox/guest-http';
 import type { LeafSpec, Sandbox, SandboxProvider, StartKind } from '../sandbox/types';
 import type { Group, ZygoteGroups } from './groups';
+import type { SubmoduleLearner } from './learner';
 import type { ZygoteProcess } from './live';
 import { leastLoaded, lookupPins } from './lookup';
 import { pinOf, pinsByName } from './match';
@@ -27,6 +28,8 @@ export interface ProviderOptions {
   stats: Stats;
   packages: ZygotePackages;
   tracker: PopularityTracker;
+  /** Learns which submodules zygotes should import as well. */
+  learner?: SubmoduleLearner;
   /** For `tree` and `multitree`. */
   tree?: TreePlanner;
   /** For `popularity`. */
@@ -84,6 +87,7 @@ export class ZygoteProvider implements SandboxProvider {
   async close(): Promise<void> {
     clearInterval(this.cooling);
     this.options.popularity?.stop();
+    await this.options.learner?.stop();
     await this.options.groups.close();
   }
 
@@ -155,8 +159,9 @@ export class ZygoteProvider implements SandboxProvider {
     return zygote === undefined ? undefined : { group, zygote };
   }
 
-  private async fork({ group, zygote }: Choice, spec: LeafSpec, cold: Cold): Promise<Sandbox> {
+  private async fork({ group, zygote }: Choice, leaf: LeafSpec, cold: Cold): Promise<Sandbox> {
     const { factory, stats } = this.options;
+    const spec = zygote.pins.length > 0 ? (this.options.learner?.teach(leaf) ?? leaf) : leaf;
     zygote.used();
     this.warm(group);
     stats.count(zygote.pins.length > 0 ? 'ImportCache.hit' : 'ImportCache.root-hit');
@@ -169,7 +174,7 @@ export class ZygoteProvider implements SandboxProvider {
         counted = false;
       };
       try {
-        const hooks = this.hooks('spare', cold, zygote.pins, release);
+        const hooks = this.hooks('spare', cold, zygote.pins, release, spec);
         return await factory.go(spare.slot, spec, zygote.slot.pid, spare.charge, hooks);
       } catch (error) {
         release();
@@ -184,9 +189,7 @@ export class ZygoteProvider implements SandboxProvider {
       return await factory.fork(
         zygote.slot,
         spec,
-        this.hooks('fork', cold, zygote.pins, () => {
-          zygote.release();
-        }),
+        this.hooks('fork', cold, zygote.pins, () => zygote.release(), spec),
       );
     } catch (error) {
       zygote.release();
@@ -201,6 +204,7 @@ export class ZygoteProvider implements SandboxProvider {
     { fn, pins, startMs }: Cold,
     preimported: readonly PinKey[],
     onDestroyed: (() => void) | undefined,
+    leaf?: LeafSpec,
   ): LeafHooks {
     const { tracker } = this.options;
     const keys = pins.map(({ key }) => key);
@@ -216,6 +220,7 @@ export class ZygoteProvider implements SandboxProvider {
     };
     const onBoot = (info: BootInfo): void => {
       importMs = info.importMs;
+      if (leaf?.boot.learn === true) this.options.learner?.told(leaf, pins, info.submodules ?? {});
       // The first answer also took the handler's own time, which no instance that is kept would save.
       const coldMs = memoryMs - startMs + startCostMs + importMs;
       tracker.observe({ atMs: Date.now(), pins: keys, start, preimported, importMs, fn, coldMs, waitMs, waitedForMb });
@@ -262,6 +267,7 @@ export class ZygoteProvider implements SandboxProvider {
   private cool(): void {
     const { mode, groups } = this.options;
     void groups.refresh();
+    this.options.learner?.look();
     if (mode === 'popularity') return;
     for (const group of groups.list()) {
       const lastMs = Math.max(0, ...group.processes.map(({ lastUsedMs }) => lastUsedMs));

@@ -29,6 +29,25 @@ async function boot(specs: Record<string, string[]>): Promise<[Guest, Report]> {
 }
 
 describe('zygote', () => {
+  test('imports submodules besides, and leaves out those that fail', async () => {
+    const guest = Guest.start('zygote', {
+      'packages/lib==1/files/lib/__init__.py': '',
+      'packages/lib==1/files/lib/part.py': 'import sys\nprint("part is there")\n',
+      'packages/lib==1/files/lib/broken.py': 'raise ValueError("no")\n',
+      'packages/lib==1/files/lib/exits.py': 'import sys\nsys.exit(3)\n',
+    });
+    const submodules = ['lib.broken', 'lib.exits', 'lib.absent', 'lib.part'];
+    const report = await guest.line({
+      role: 'zygote',
+      sys_path: [path.join(guest.root, 'packages/lib==1/files')],
+      imports: [{ spec: 'lib==1', modules: ['lib'], submodules }],
+    });
+    const [lib] = (report as unknown as { imports: { error: string | null; dropped: string[] }[] }).imports;
+    expect(lib).toMatchObject({ error: null, dropped: ['lib.broken', 'lib.exits', 'lib.absent'] });
+    await guest.printed(/part is there/);
+    await guest.stop();
+  });
+
   test('imports in order and reports what each took', async () => {
     const [guest, report] = await boot({ 'alpha==1.0': ['alpha'], 'beta==2.0': ['beta'] });
     expect(report.imports.map((line) => [line.spec, line.error])).toEqual([

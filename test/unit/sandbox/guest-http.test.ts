@@ -94,6 +94,22 @@ describe('GuestHttp', () => {
     http.destroy(new Error('done'));
   });
 
+  it('hands on submodules by spec, of which only strings count', async () => {
+    const report =
+      '{"import_ms":1,"modules":[3,"a"],"submodules":{"b==1":["b.c",4,null],"d==1":"d.e","__proto__":["x.y"]}}';
+    respond = (socket) => socket.write(answer(`x-argyle-boot: ${report}\r\n`));
+    const http = open();
+    await get(http);
+    const [info] = reports as { submodules: Record<string, string[]>; modules: string[] }[];
+    expect(info?.modules).toEqual(['a']);
+    expect(Object.entries(info?.submodules ?? {})).toEqual([
+      ['b==1', ['b.c']],
+      ['d==1', []],
+      ['__proto__', ['x.y']],
+    ]);
+    http.destroy(new Error('done'));
+  });
+
   it.each(['nonsense', '{"import_ms":"x"}', '{"import_ms":-1}', '[]', 'null'])(
     'ignores the report %s',
     async (report) => {
