@@ -86,11 +86,12 @@ def _loaded_specs(known):
 
 def submodules(known):
     """Modules loaded since `known`, of packages that were there by then, by spec: what a zygote
-    could have imported together with the package. Importers come before what they import.
+    could have imported together with the package. A module takes its place in sys.modules when
+    its import ends, so the last ones are those that imported the others: they come first here.
     """
     found = {}
     left = _MAX_SUBMODULES
-    for name, module in list(sys.modules.items()):
+    for name, module in reversed(list(sys.modules.items())):
         if left == 0:
             break
         if name in known or len(name) > _MAX_NAME or name.partition(".")[0] not in known:
