@@ -60,13 +60,15 @@ describePrivileged('directories', () => {
     ['the packages directory is writable for all', () => chmodSync(at('packages'), 0o777)],
     ['the root is a link', () => execFileSync('sh', ['-c', 'mv $0 $0.real && ln -s $0.real $0', fixture.dir])],
   ])('HELLO is refused when %s', async (_name, spoil) => {
-    const { binary } = installSetuid(new Fixture({ confPath: installSetuid.conf }));
+    const elsewhere = new Fixture({ confPath: installSetuid.conf });
+    const { binary } = installSetuid(elsewhere);
     fixture.configure();
     const helper = start({ binary });
     spoil();
     expect((await helper.hello()).code).not.toBe(Code.OK);
     expect((await helper.ended).code).toBeGreaterThanOrEqual(12);
     if (existsSync(`${fixture.dir}.real`)) execFileSync('sh', ['-c', 'rm $0 && mv $0.real $0', fixture.dir]);
+    elsewhere.remove();
   });
 
   it.each<[string, () => void]>([
