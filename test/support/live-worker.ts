@@ -3,6 +3,7 @@
  * one at ARGYLE_CONTRACT_URL (the original, for example). Tests of what can't be seen from outside run in the first
  * case only.
  */
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import * as http from 'node:http';
@@ -13,7 +14,7 @@ import { freePort } from './ports';
 import { exchange } from './raw-http';
 import { whyNotPrivileged } from './privileged';
 
-const REMOTE = process.env['ARGYLE_CONTRACT_URL'];
+const REMOTE = process.env['ARGYLE_CONTRACT_URL']?.replace(/\/$/, '');
 
 /** How long the registry's answers count as current: short here, the original's default elsewhere. */
 export const REGISTRY_CACHE_MS = REMOTE === undefined ? 1000 : 5000;
@@ -27,8 +28,37 @@ export function describeContract(name: string, body: () => void): void {
   else describe.skip(`${name} (${ALONE})`, body);
 }
 
+/** Jest wants to know its tests before any runs, so whether a remote worker is Argyle is asked in a process that ends. */
+function isArgyle(url: string): boolean {
+  const script = 'fetch(process.argv[1]).then((r) => process.exit(r.status === 200 ? 0 : 1), () => process.exit(2))';
+  const { status } = spawnSync(process.execPath, ['-e', script, `${url}/metrics`], { timeout: 20_000 });
+  if (status !== 0 && status !== 1) throw new Error(`ARGYLE_CONTRACT_URL: ${url} does not answer`);
+  return status === 0;
+}
+
+/** `test`, or one that is skipped and tells why in its title. */
+function testUnless(skipped: boolean, why: string): typeof test {
+  if (!skipped) return test;
+  const skip = (name: string, body?: jest.ProvidesCallback) => {
+    test.skip(`${name} (skipped: ${why})`, body);
+  };
+  const each = (table: readonly unknown[]) => (name: string, body: (...args: unknown[]) => void) => {
+    test.skip.each(table)(`${name} (skipped: ${why})`, body);
+  };
+  return Object.assign(skip, { each }) as unknown as typeof test;
+}
+
 /** `test` for statements about files, settings or processes of the worker, which a remote one does not show. */
-export const localTest = REMOTE === undefined ? test : test.skip;
+export const localTest = testUnless(REMOTE !== undefined, "needs the worker's own files");
+
+/** `test` for what is deliberately unlike the original (docs/differences.md); a remote Argyle is held to it, too. */
+export const argyleTest = testUnless(REMOTE !== undefined && !isArgyle(REMOTE), 'the original differs');
+
+/** `test` with packages of the project's own index, from which a remote worker has to install then. */
+export const packageTest = testUnless(
+  REMOTE !== undefined && process.env['ARGYLE_CONTRACT_PACKAGES'] !== '1',
+  "needs a worker that installs from the project's index, and ARGYLE_CONTRACT_PACKAGES=1",
+);
 
 export interface Reply {
   status: number;
@@ -58,7 +88,7 @@ export class LiveWorker {
 
   async start(options: LiveOptions): Promise<void> {
     if (REMOTE !== undefined) {
-      this.url = REMOTE.replace(/\/$/, '');
+      this.url = REMOTE;
       return;
     }
     const port = String(await freePort());
@@ -87,6 +117,11 @@ export class LiveWorker {
   async stop(): Promise<void> {
     await this.dirOfWorker?.dispose();
     await this.testMirror?.close();
+  }
+
+  /** False for a worker that someone else started, whose files are out of reach. */
+  get isOurs(): boolean {
+    return REMOTE === undefined;
   }
 
   /** The directory in which `ol` runs; the worker's own is `w` in it. */

@@ -1,6 +1,6 @@
 /** Contract, section 1: headers of requests and responses. */
 import { gzipSync } from 'node:zlib';
-import { localTest, type LiveWorker } from '../../support/live-worker';
+import { argyleTest, type LiveWorker } from '../../support/live-worker';
 
 /** ASGI: tells the headers in their order, and answers with those that the query names. */
 const HEADERS = `import gzip
@@ -86,7 +86,7 @@ export function headerStatements(worker: LiveWorker): void {
     ]);
   });
 
-  localTest('hop-by-hop headers, and those that Connection names, stay on their connection', async () => {
+  argyleTest('hop-by-hop headers, and those that Connection names, stay on their connection', async () => {
     const headers = await seen(
       'Host: x',
       'Connection: X-Hop',
@@ -104,7 +104,7 @@ export function headerStatements(worker: LiveWorker): void {
     expect(reply.headers['keep-alive']).not.toBe('timeout=77');
   });
 
-  localTest('content types are not guessed: a lambda that names none gets none', async () => {
+  argyleTest('content types are not guessed: a lambda that names none gets none', async () => {
     expect((await worker.call(`/run/${name}`)).headers['content-type']).toBeUndefined();
   });
 

@@ -1,5 +1,5 @@
 /** Contract, section 4: ol.yaml, .env and entries. */
-import { localTest, type LiveWorker } from '../../support/live-worker';
+import { argyleTest, type LiveWorker } from '../../support/live-worker';
 
 const ENV = `import os
 
@@ -60,7 +60,7 @@ export function yamlStatements(worker: LiveWorker): void {
     });
   });
 
-  localTest('environment: ${VAR}, quotes and backslashes arrive as they were written', async () => {
+  argyleTest('environment: ${VAR}, quotes and backslashes arrive as they were written', async () => {
     const yaml = `environment:\n  A: '\${HOME} $X'\n  B: '"quoted"'\n  C: 'back\\slash \\n'\n`;
     expect(await envOf({ 'ol.yaml': yaml }, ['A', 'B', 'C'])).toEqual({
       A: '${HOME} $X',
@@ -78,7 +78,7 @@ export function yamlStatements(worker: LiveWorker): void {
     expect(await envOf(files, ['OWN', 'A'])).toEqual({ OWN: null, A: 'x' });
   });
 
-  localTest('environment is written to <code>/.env, where handlers find it', async () => {
+  test('environment is written to <code>/.env, where handlers find it', async () => {
     const code = 'def f(event):\n    return open("/handler/.env").read()\n';
     const name = await deploy({ 'f.py': code, 'ol.yaml': 'environment:\n  A: x\n' });
     expect((await worker.invoke(name)).body).toMatch(/A='?x'?/);
@@ -142,7 +142,7 @@ app = App()
     expect(replies[0]?.status).toBe(200);
   });
 
-  localTest.each([
+  argyleTest.each([
     ['empty', '', /EOF/],
     ['comment-only', '# nothing\n', /EOF/],
     ['with duplicate keys', 'reuse-sandbox: true\nreuse-sandbox: false\n', /unique/],
@@ -155,14 +155,14 @@ app = App()
     expect(reply.body).toMatch(message);
   });
 
-  localTest('limits of ol.yaml are honoured: memory', async () => {
+  argyleTest('limits of ol.yaml are honoured: memory', async () => {
     const code = 'def f(event):\n    return len(bytes(100 * 1024 * 1024))\n';
     const name = await deploy({ 'f.py': code, 'ol.yaml': 'limits:\n  mem_mb: 200\n' });
     expect(await worker.invoke(name)).toMatchObject({ status: 200, body: String(100 * 1024 * 1024) });
     expect((await worker.call('/debug')).body).toContain('of 200 MB\n');
   });
 
-  localTest('limits of ol.yaml are honoured: processes', async () => {
+  argyleTest('limits of ol.yaml are honoured: processes', async () => {
     const code = `import threading, time
 
 def f(event):

@@ -1,7 +1,7 @@
 /** Contract, section 1: paths, plain answers, and what both server modes share. */
 import * as http from 'node:http';
 import { statSync } from 'node:fs';
-import { localTest, replyOf, type LiveWorker } from '../../support/live-worker';
+import { argyleTest, type LiveWorker, localTest, replyOf } from '../../support/live-worker';
 
 export function pathStatements(worker: LiveWorker): void {
   test.each(['/', '/nope', '/statusx', '/Status', '/run2/x', '/kafka', '/debug/x', '/pprof', '/pprof/other'])(
@@ -79,7 +79,7 @@ export function pathStatements(worker: LiveWorker): void {
     expect(await worker.call('/pprof/cpu-stop')).toMatchObject({ status: 400, body: '' });
   });
 
-  localTest('/pprof answers in the formats of the developer tools', async () => {
+  argyleTest('/pprof answers in the formats of the developer tools', async () => {
     expect(JSON.parse((await worker.call('/pprof/mem')).body)).toMatchObject({ head: { callFrame: {} } });
     await worker.call('/pprof/cpu-start');
     const cpu = JSON.parse((await worker.call('/pprof/cpu-stop')).body) as object;

@@ -1,7 +1,7 @@
 /** Contract, section 5: the registry, and when its changes are seen. */
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { packLambda } from '../../support/deploy';
-import { localTest, REGISTRY_CACHE_MS, type LiveWorker } from '../../support/live-worker';
+import { argyleTest, type LiveWorker, localTest, REGISTRY_CACHE_MS } from '../../support/live-worker';
 import { sleep, until } from '../../support/until';
 
 const SAYS = (text: string) => ({ 'f.py': `def f(event):\n    return "${text}"\n` });
@@ -79,7 +79,7 @@ reuse-sandbox: false
     expect([reply.status, reply.body.startsWith('Failed to add lambda: ')]).toEqual([500, true]);
   });
 
-  localTest('a failed upload changes nothing: no phantom in the list, old code stays', async () => {
+  argyleTest('a failed upload changes nothing: no phantom in the list, old code stays', async () => {
     const name = await worker.deploy('kept', SAYS('old'));
     await worker.upload(name, Buffer.from('junk'));
     await worker.upload(worker.name('phantom'), Buffer.from('junk'));

@@ -1,6 +1,6 @@
 /** Contract, section 1: /run/<name>, its errors, and what a function is told. */
 import { createHash } from 'node:crypto';
-import { localTest, type LiveWorker } from '../../support/live-worker';
+import { argyleTest, type LiveWorker } from '../../support/live-worker';
 
 /** Plain WSGI: tells the request as it arrived, headers included. */
 const TELL = `import json
@@ -242,7 +242,7 @@ def f(event):
     }
   });
 
-  localTest('the typed errors carry X-Argyle-Error', async () => {
+  argyleTest('the typed errors carry X-Argyle-Error', async () => {
     const missing = await worker.call('/run/unknown');
     expect(missing.headers['x-argyle-error']).toBe('LAMBDA_NOT_FOUND');
   });

@@ -1,6 +1,6 @@
 /** Contract, section 8: names of statistics, debug strings, traces; and the Kafka routes of section 1. */
 import { readFileSync } from 'node:fs';
-import { localTest, type LiveWorker } from '../../support/live-worker';
+import { argyleTest, type LiveWorker, localTest } from '../../support/live-worker';
 import { sleep, until } from '../../support/until';
 
 /** What consumers read, and what an ordinary worker has used after one call of each kind. */
@@ -72,7 +72,7 @@ export function statsStatements(worker: LiveWorker): void {
     for (const line of lines) expect(block).toMatch(line);
   });
 
-  localTest('MEMORY USED is what the sandbox really uses, paused or not', async () => {
+  argyleTest('MEMORY USED is what the sandbox really uses, paused or not', async () => {
     const code = 'KEEP = []\n\ndef f(event):\n    KEEP.append(b"x" * (event << 20))\n    return 1\n';
     const large = await worker.deploy('large', { 'f.py': code });
     await worker.invoke(large, 20);
@@ -130,7 +130,7 @@ export function statsStatements(worker: LiveWorker): void {
     expect(JSON.parse(reply.body)).toEqual({ status: 'success', lambda, message: 'Kafka consumers unregistered' });
   });
 
-  localTest('/kafka-stop and /kafka-init of the boss are 200', async () => {
+  argyleTest('/kafka-stop and /kafka-init of the boss are 200', async () => {
     const lambda = await worker.deploy('boss-kafka', { 'f.py': '' });
     const stop = await worker.call(`/kafka-stop/${lambda}`, { method: 'POST' });
     expect(stop.status).toBe(200);

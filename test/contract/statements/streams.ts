@@ -1,7 +1,7 @@
 /** Contract, section 1: bodies that stream, large bodies, clients that leave, timeouts. */
 import type { IncomingMessage } from 'node:http';
 import { once } from 'node:events';
-import { localTest, replyOf, type LiveWorker } from '../../support/live-worker';
+import { argyleTest, type LiveWorker, localTest, replyOf } from '../../support/live-worker';
 import { sleep, until } from '../../support/until';
 
 const SINK = `import hashlib
@@ -146,7 +146,7 @@ export function streamStatements(worker: LiveWorker): void {
     response.destroy();
   });
 
-  localTest('a client that disconnects cancels: its sandbox ends', async () => {
+  argyleTest('a client that disconnects cancels: its sandbox ends', async () => {
     const name = await worker.deploy('forever', {
       'f.py': 'import time\n\ndef f(event):\n    time.sleep(25 if event else 0)\n    return 1\n',
     });
@@ -162,7 +162,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect(await worker.invoke(name, 0)).toMatchObject({ status: 200, body: '1' });
   });
 
-  localTest('a client that leaves in the middle of its upload ends only its own request', async () => {
+  argyleTest('a client that leaves in the middle of its upload ends only its own request', async () => {
     const request = worker.open(`/run/${sink}`, { method: 'POST', headers: { 'content-length': MB } });
     request.on('error', () => undefined);
     request.write(Buffer.alloc(MB / 2));
@@ -171,7 +171,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect(await send(1, true)).toMatch(/^1048576 /);
   });
 
-  localTest('a timeout before the headers is 502 `RoundTrip failed: …`, and the sandbox is destroyed', async () => {
+  argyleTest('a timeout before the headers is 502 `RoundTrip failed: …`, and the sandbox is destroyed', async () => {
     const start = Date.now();
     const { status, body } = await worker.call(`/run/${slow}?9+0`);
     expect(Date.now() - start).toBeLessThan(7000);
@@ -182,7 +182,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect(await worker.call(`/run/${slow}?0+0`)).toMatchObject({ status: 200, body: 'firstlast' });
   });
 
-  localTest('a timeout after the headers appends `reading lambda response failed: …` to the body', async () => {
+  argyleTest('a timeout after the headers appends `reading lambda response failed: …` to the body', async () => {
     const { status, body } = await worker.call(`/run/${slow}?0+9`);
     expect(status).toBe(200);
     expect(body).toMatch(/^firstreading lambda response failed: context deadline exceeded/);
