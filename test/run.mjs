@@ -74,6 +74,8 @@ const STEPS = [
   jest('e2e', 'test/e2e/boss', 400, ['--runInBand']),
   jest('e2e', 'test/e2e/helper', 900, ['--runInBand', '--forceExit']),
   jest('e2e', 'test/e2e/escape', 600, ['--runInBand', '--forceExit']),
+  jest('e2e', 'test/e2e/tenants', 600, ['--runInBand', '--forceExit']),
+  jest('e2e', 'test/e2e/network', 600, ['--runInBand', '--forceExit']),
   {
     ...check('vm', 'e2e in a cgroup v2 guest', ['test/support/vm/suite.sh', join(OUT, 'vm')], 1560),
     count: (_output, status) => fromJest(join(OUT, 'vm/report.json'), status, MUST_WORK),

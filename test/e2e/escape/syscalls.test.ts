@@ -1,6 +1,6 @@
 /**
  * Which system calls pass, read from the filters of real guests. syscalls/ARCH/ has the lists: leaf.txt and zygote.txt
- * for network `outbound`, and what is different with `none` and `host`. ARGYLE_WRITE_LISTS=1 writes them anew.
+ * for network `outbound`, and what is different with `none` and `host`, and for an installer. ARGYLE_WRITE_LISTS=1 writes them anew.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -119,12 +119,18 @@ describePrivileged('system calls', () => {
   }
 
   function writeLists(): void {
+    const { leaf, installer } = filters.outbound;
+    const lists = { installer: difference(allowed(leaf, names), allowed(installer, names)) } as Record<
+      string,
+      string[]
+    >;
     for (const role of ['leaf', 'zygote'] as const)
-      for (const mode of Object.keys(NETWORKS) as NetworkName[]) {
-        const file = listFile(mode === 'outbound' ? role : `${role}.${mode}`);
-        mkdirSync(dirname(file), { recursive: true });
-        writeFileSync(file, `${current(role, mode).join('\n')}\n`);
-      }
+      for (const mode of Object.keys(NETWORKS) as NetworkName[])
+        lists[mode === 'outbound' ? role : `${role}.${mode}`] = current(role, mode);
+    for (const [name, lines] of Object.entries(lists)) {
+      mkdirSync(dirname(listFile(name)), { recursive: true });
+      writeFileSync(listFile(name), `${lines.join('\n')}\n`);
+    }
   }
 
   describe.each(['leaf', 'zygote'] as const)('of a %s', (role) => {
@@ -143,6 +149,13 @@ describePrivileged('system calls', () => {
     ] as const)('of a %s are those of a %s', (position, like, but) => {
       expect(filters[mode][position].length).toBe(position === 'forked leaf' ? 2 : 1);
       expect(difference(allowed(filters[mode][like], names), allowed(filters[mode][position], names))).toEqual(but);
+    });
+
+    it('of an installer are those of a leaf but for its list', () => {
+      const { leaf, installer } = filters[mode];
+      expect(difference(readList('installer'), difference(allowed(leaf, names), allowed(installer, names)))).toEqual(
+        [],
+      );
     });
 
     it.each(POSITIONS)('of another ABI or without a number kill or fail, for a %s', (position) => {

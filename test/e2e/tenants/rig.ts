@@ -1,0 +1,100 @@
+/** Two tenants in one helper, the victim and the attacker, both fresh or both forked from the same zygote. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Pool, Role } from '../../../src/helper/protocol';
+import { Fixture, SANDBOX_USER } from '../../support/helper/fixture';
+import { Keeper } from '../../support/helper/keeper';
+import { LIMITS, RawHelper } from '../../support/helper/raw';
+
+export type Way = 'fresh' | 'forked';
+
+/** The zygote that both tenants share: what it has imported is what both asked for. */
+export const ZYGOTE = 1000;
+
+export class TenantRig {
+  readonly fixture = new Fixture();
+  private readonly keeper = new Keeper();
+  readonly helper: RawHelper;
+  private lastSlot = 0;
+
+  constructor(readonly way: Way) {
+    const { fixture, keeper } = this;
+    keeper.directory(fixture.dir);
+    keeper.cgroup(fixture.cgroupName);
+    const code = readFileSync(join(__dirname, 'tenant.py'), 'utf8');
+    const counters = readFileSync(join(__dirname, 'counters.py'), 'utf8');
+    fixture.write({
+      'worker/code/victim/f.py': code,
+      'worker/code/victim/secret.txt': 'code secret',
+      'worker/code/attacker/f.py': code,
+      'worker/code/counters/f.py': counters,
+      'packages/shared==1/files/shared/__init__.py': 'VALUE = "clean"\n',
+      'packages/shared==1/files/shared/__pycache__/__init__.cpython-311.pyc': 'compiled',
+      'packages/hostile==1/files/hostile/__init__.py': readFileSync(join(__dirname, 'hostile.py'), 'utf8'),
+    });
+    execFileSync('chown', ['-R', `${SANDBOX_USER}:${SANDBOX_USER}`, join(fixture.dir, 'packages/shared==1/files')]);
+    this.helper = new RawHelper(fixture);
+  }
+
+  async begin(): Promise<void> {
+    await this.helper.greet();
+    await this.zygote(ZYGOTE, 'shared');
+  }
+
+  /** A zygote that has imported one package. @returns its report. */
+  async zygote(slot: number, name: string, files: Record<string, string> = {}): Promise<string> {
+    this.fixture.write(files);
+    const imports = [{ spec: `${name}==1`, modules: [name] }];
+    return this.helper.zygote(slot, { sys_path: [`/packages/${name}==1/files`], imports });
+  }
+
+  /** Starts a tenant's sandbox and sends it its first event, once; its answer ends where `end` matches. */
+  async start(tenant: string, event: object, env: Record<string, string> = {}, end = END): Promise<Guest> {
+    const slot = ++this.lastSlot;
+    await this.helper.slot(slot, Pool.LAMBDA, [128 * 2 ** 20, ...LIMITS.slice(1)]);
+    const body = JSON.stringify(event);
+    const document = { role: 'leaf', name: 'x', entry_file: 'f.py', sys_path: ['/packages/shared==1/files'], env };
+    const answer = this.helper.exchange(slot, document, request(body), end, 60_000);
+    const fields = { slot, role: Role.LEAF, name: [tenant] };
+    const started = await (this.way === 'forked'
+      ? this.helper.call('FORK', { ...fields, source: ZYGOTE })
+      : this.helper.call('SPAWN', fields));
+    if (started.code !== 0) throw new Error(`start of ${tenant}: ${JSON.stringify(started)}`);
+    return { slot, pid: started.value[0] ?? 0, raw: await answer };
+  }
+
+  /** What a function answers to one event, in a sandbox of its own that lives on. */
+  async run(tenant: string, event: object, env: Record<string, string> = {}): Promise<unknown> {
+    return bodyOf((await this.start(tenant, event, env)).raw);
+  }
+
+  async end(): Promise<void> {
+    await this.helper.close();
+    this.fixture.remove();
+    await this.keeper.end();
+  }
+}
+
+export interface Guest {
+  slot: number;
+  pid: number;
+  /** All bytes that came back, until the function closed the connection. */
+  raw: string;
+}
+
+/** The function closes the connection behind its answer. */
+const END = /\r\n\r\n$^/;
+
+function request(body: string): string {
+  return `POST /run/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+}
+
+export function bodyOf(raw: string): unknown {
+  const text = raw.slice(raw.indexOf('\r\n\r\n') + 4);
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new Error(`no answer but: ${raw}`);
+  }
+}
