@@ -7,6 +7,7 @@
  * nobody knows who needs it, everything unknown leaves.
  */
 import { nameOfKey } from './match';
+import { finish, type Steps } from './steps';
 import type { CostOf, Demand, PinKey, RequiresOf } from './types';
 
 export interface CandidateLimits {
@@ -109,12 +110,12 @@ export function closureIn(pins: readonly PinKey[], key: PinKey, requiresOf: Requ
  * once over and then once more with what came out (three- and fourfold intersections).
  * Work: O(pairs² × set size), at most `candidates` results, heaviest expected ms first.
  */
-export function candidateSets(
+export function* candidateSteps(
   demands: readonly Demand[],
   costOf: CostOf,
   requiresOf: RequiresOf,
   limits: CandidateLimits,
-): (readonly PinKey[])[] {
+): Steps<(readonly PinKey[])[]> {
   interface Entry {
     readonly pins: readonly PinKey[];
     readonly ms: number;
@@ -134,6 +135,7 @@ export function candidateSets(
   for (const { pins, ratePerSec } of demands) {
     const whole = entryOf(pins);
     whole.weight += ratePerSec * whole.ms;
+    yield;
     for (const key of costliest(pins, costOf, limits.heavyPerSet)) {
       const closure = closureIn(pins, key, requiresOf);
       if (closure === undefined || closure.length === pins.length) continue;
@@ -146,18 +148,24 @@ export function candidateSets(
     [...entries.values()].sort((a, b) => b.weight - a.weight).slice(0, count);
   for (const count of [limits.pairs, limits.pairs >> 1]) {
     const sets = heaviest(count);
-    sets.forEach((a, index) => {
+    for (const [index, a] of sets.entries()) {
       a.prepared ??= prepare(a.pins);
       for (const b of sets.slice(index + 1)) {
+        yield;
         const common = intersectPrepared(a.prepared, (b.prepared ??= prepare(b.pins)), requiresOf);
         if (common.length === 0 || common.length === a.pins.length || common.length === b.pins.length) continue;
         // Weighed as a share of both: what it would save for them.
         const shared = entryOf(common);
         shared.weight += (a.weight * shared.ms) / (a.ms || 1) + (b.weight * shared.ms) / (b.ms || 1);
       }
-    });
+    }
   }
   return heaviest(limits.candidates).map((entry) => entry.pins);
+}
+
+/** candidateSteps() at once. */
+export function candidateSets(...args: Parameters<typeof candidateSteps>): (readonly PinKey[])[] {
+  return finish(candidateSteps(...args));
 }
 
 function costliest(pins: readonly PinKey[], costOf: CostOf, count: number): PinKey[] {

@@ -3,6 +3,7 @@ import type { PackageImport } from '../sandbox/types';
 import type { ZygoteGroups } from './groups';
 import { nameOfKey } from './match';
 import { ROOT, below } from './plan-tree';
+import { finishInSlices } from './steps';
 import type { PopularityTracker } from './tracker';
 import type { PinKey, ZygoteAction } from './types';
 
@@ -10,6 +11,8 @@ import type { PinKey, ZygoteAction } from './types';
 const TICK_MS = 2000;
 /** A look computes on the event loop: the pause after it is at least this many times as long, so 2 % at most. */
 const PAUSE_PER_LOOK = 50;
+/** It computes in slices of about this length, ms, so that no request waits for more of it than that. */
+const SLICE_MS = 1;
 /** First look after something new was asked for, ms: soon, so that the second cold start may find a zygote. */
 const SOON_MS = 200;
 /** Looks without anything having been asked for, so that unused zygotes go, ms. */
@@ -30,7 +33,9 @@ export class PopularityPlanner {
   private timer: NodeJS.Timeout | undefined;
   private lastMs = 0;
   private lookMs = 0;
+  /** -Infinity once stopped. */
   private dueMs = Infinity;
+  private looking: Promise<void> | undefined;
 
   constructor(private readonly options: PopularityPlannerOptions) {}
 
@@ -63,14 +68,29 @@ export class PopularityPlanner {
     this.dueMs = -Infinity;
   }
 
-  /** Looks now. */
+  /** Looks now, and computes to the end at once. */
   tick(): void {
     const { tracker, groups, budgetMb } = this.options;
     this.lastMs = Date.now();
-    const startMs = performance.now();
-    const { actions } = tracker.tick(this.lastMs, budgetMb, groups.live());
-    this.lookMs = performance.now() - startMs;
-    for (const action of actions) this.carryOut(action);
+    for (const action of tracker.tick(this.lastMs, budgetMb, groups.live()).actions) this.carryOut(action);
+  }
+
+  /** Looks now, in slices. One look at a time: a second one has the first one's result. */
+  look(): Promise<void> {
+    this.looking ??= this.lookOnce().finally(() => (this.looking = undefined));
+    return this.looking;
+  }
+
+  private async lookOnce(): Promise<void> {
+    const { tracker, groups, budgetMb } = this.options;
+    this.lastMs = Date.now();
+    let lookMs = 0;
+    const steps = tracker.tickSteps(this.lastMs, budgetMb, () => groups.live());
+    const { actions } = await finishInSlices(steps, SLICE_MS, (ms) => {
+      lookMs += ms;
+    });
+    this.lookMs = lookMs;
+    if (this.dueMs !== -Infinity) for (const action of actions) this.carryOut(action);
   }
 
   private arm(delayMs: number): void {
@@ -80,8 +100,9 @@ export class PopularityPlanner {
     this.dueMs = dueMs;
     this.timer = setTimeout(() => {
       this.dueMs = Infinity;
-      this.tick();
-      this.arm(IDLE_TICK_MS);
+      void this.look().then(() => {
+        this.arm(IDLE_TICK_MS);
+      });
     }, delayMs).unref();
   }
 

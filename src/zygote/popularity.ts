@@ -10,9 +10,10 @@
  * Work, with D demands, K candidates and S chosen zygotes: O(D log D + pairs² + K·D̄ + S·K), where D̄ is how many
  * demands a candidate covers. All are bounded by PolicyParams: thousands of observed sets take tens of ms.
  */
-import { candidateSets, without } from './candidates';
+import { candidateSteps, without } from './candidates';
 import type { PolicyParams } from './params';
-import { Selection, type Chosen } from './selection';
+import { Selection, type Chosen, type Worth } from './selection';
+import { finish, type Steps } from './steps';
 import type { CostOf, Demand, DesiredTree, DesiredZygote, LiveZygote, PinKey, RequiresOf } from './types';
 
 export interface PolicyInput {
@@ -32,36 +33,53 @@ const NOTHING: DesiredTree = { zygotes: [], mb: 0, savedMsPerSec: 0 };
 
 /** Computes the zygotes to hold. Nothing at all when not even the root fits the budget. */
 export function desiredTree(input: PolicyInput): DesiredTree {
+  return finish(desiredTreeSteps(input));
+}
+
+/**
+ * desiredTree() in steps. What `costOf`, `requiresOf` and `excluded` answer may change between two of them; the result
+ * is then about neither moment exactly, and the next look sets it right.
+ */
+export function* desiredTreeSteps(input: PolicyInput): Steps<DesiredTree> {
   const { params, costOf, budgetMb } = input;
   if (budgetMb < params.rootMb) return NOTHING;
-  const demands = eligible(input);
+  const demands = yield* eligible(input);
   const limits = { pairs: params.maxPairs, candidates: params.maxCandidates, heavyPerSet: params.heavyPerSet };
-  const candidates = candidateSets(demands, costOf, input.requiresOf, limits);
+  const candidates = yield* candidateSteps(demands, costOf, input.requiresOf, limits);
   const live = input.live.filter((zygote) => !zygote.pins.some(input.excluded));
-  const selection = new Selection({ demands, candidates, live, costOf, params });
-  let leftMb = selection.grow(budgetMb - params.rootMb);
+  const selection = yield* Selection.steps({ demands, candidates, live, costOf, params });
+  let leftMb = yield* selection.grow(budgetMb - params.rootMb);
 
-  let extras = addExtras(selection, leftMb, params);
+  let worth = yield* selection.worth();
+  let extras = addExtras(selection, worth, leftMb, params);
   // POLICY: spares and zygotes compete for the same MB; the last zygotes chosen are the least worthy.
   for (;;) {
-    const weakest = weakestLeaf(selection);
+    yield;
+    const weakest = weakestLeaf(selection, worth);
     if (weakest === undefined || extras.unaffordedRatio <= weakest.ratio * params.stickiness) break;
     selection.drop(weakest.choice);
     leftMb += weakest.mb;
-    extras = addExtras(selection, leftMb, params);
+    worth = yield* selection.worth();
+    extras = addExtras(selection, worth, leftMb, params);
   }
-  return assemble(selection, extras, demands, params);
+  return assemble(selection, worth, extras, demands, params);
 }
 
 /** The heaviest demands, without excluded packages and what needs them. */
-function eligible(input: PolicyInput): Demand[] {
-  const msOf = (demand: Demand): number => demand.pins.reduce((sum, key) => sum + input.costOf(key).ms, 1);
-  return input.demands
-    .filter((demand) => demand.ratePerSec > 0)
-    .map((demand) => ({ demand, weight: demand.ratePerSec * msOf(demand) }))
-    .sort((a, b) => b.weight - a.weight)
-    .slice(0, input.params.maxDemands)
-    .map(({ demand }) => ({ ...demand, pins: without(demand.pins, input.excluded, input.requiresOf) }));
+function* eligible(input: PolicyInput): Steps<Demand[]> {
+  const weighed: { demand: Demand; weight: number }[] = [];
+  for (const demand of input.demands) {
+    yield;
+    const ms = demand.pins.reduce((sum, key) => sum + input.costOf(key).ms, 1);
+    if (demand.ratePerSec > 0) weighed.push({ demand, weight: demand.ratePerSec * ms });
+  }
+  weighed.sort((a, b) => b.weight - a.weight);
+  const demands: Demand[] = [];
+  for (const { demand } of weighed.slice(0, input.params.maxDemands)) {
+    yield;
+    demands.push({ ...demand, pins: without(demand.pins, input.excluded, input.requiresOf) });
+  }
+  return demands;
 }
 
 interface Extras {
@@ -76,12 +94,12 @@ function forkMs(choice: Chosen, params: PolicyParams): number {
   return params.forkMs + params.forkMsPerMb * choice.option.mb;
 }
 
-function addExtras(selection: Selection, leftMb: number, params: PolicyParams): Extras {
+function addExtras(selection: Selection, worth: Worth, leftMb: number, params: PolicyParams): Extras {
   const replicas = new Map<Chosen, number>();
   const spares = new Map<Chosen, number>();
   let left = leftMb;
   const offers: { choice: Chosen; nth: number; ratio: number }[] = [];
-  for (const [choice, { forksPerSec }] of selection.worth()) {
+  for (const [choice, { forksPerSec }] of worth) {
     const busy = (forksPerSec * forkMs(choice, params)) / 1000;
     const wanted = Math.min(params.maxReplicas, Math.max(1, Math.ceil(busy / params.targetUtilization)));
     const affordable = 1 + Math.max(0, Math.floor(left / selection.ownMb(choice)));
@@ -113,9 +131,9 @@ function addExtras(selection: Selection, leftMb: number, params: PolicyParams): 
   return { replicas, spares, mb: leftMb - left, unaffordedRatio };
 }
 
-function weakestLeaf(selection: Selection): { choice: Chosen; ratio: number; mb: number } | undefined {
+function weakestLeaf(selection: Selection, worth: Worth): { choice: Chosen; ratio: number; mb: number } | undefined {
   let weakest: { choice: Chosen; ratio: number; mb: number } | undefined;
-  for (const [choice, { lossMsPerSec }] of selection.worth()) {
+  for (const [choice, { lossMsPerSec }] of worth) {
     if (choice.parent === undefined || selection.hasChildren(choice)) continue;
     const mb = selection.ownMb(choice);
     const ratio = lossMsPerSec / mb;
@@ -124,8 +142,13 @@ function weakestLeaf(selection: Selection): { choice: Chosen; ratio: number; mb:
   return weakest;
 }
 
-function assemble(selection: Selection, extras: Extras, demands: readonly Demand[], params: PolicyParams): DesiredTree {
-  const worth = selection.worth();
+function assemble(
+  selection: Selection,
+  worth: Worth,
+  extras: Extras,
+  demands: readonly Demand[],
+  params: PolicyParams,
+): DesiredTree {
   const rate = demands.reduce((sum, demand) => sum + demand.ratePerSec, 0);
   let mb = extras.mb;
   let savedMsPerSec = rate * Math.max(0, params.freshMs - params.forkMs);

@@ -9,6 +9,7 @@
 import { setId } from './candidates';
 import { servesKeys } from './match';
 import type { PolicyParams } from './params';
+import type { Steps } from './steps';
 import type { CostOf, Demand, LiveZygote, PinKey } from './types';
 
 export interface Option {
@@ -36,6 +37,9 @@ export interface Chosen {
   readonly depth: number;
 }
 
+/** What each chosen zygote is for. */
+export type Worth = Map<Chosen, { forksPerSec: number; lossMsPerSec: number }>;
+
 export interface SelectionInput {
   readonly demands: readonly Demand[];
   readonly candidates: readonly (readonly PinKey[])[];
@@ -57,22 +61,35 @@ export class Selection {
   /** The options that may serve each demand. */
   private readonly coveredBy: Option[][];
 
-  constructor(input: SelectionInput) {
+  private constructor(input: SelectionInput) {
     this.params = input.params;
     this.demands = input.demands;
     this.best = input.demands.map(() => 0);
     this.coveredBy = input.demands.map(() => []);
+  }
+
+  /** With the root chosen and nothing else. */
+  static *steps(input: SelectionInput): Steps<Selection> {
+    const selection = new Selection(input);
+    yield* selection.addOptions(input);
+    return selection;
+  }
+
+  private *addOptions(input: SelectionInput): Steps<void> {
     const wanted = input.demands.map((demand) => new Set(demand.pins));
+    yield;
     const postings = new Map<PinKey, number[]>();
-    input.demands.forEach((demand, index) => {
+    for (const [index, demand] of input.demands.entries()) {
       for (const key of demand.pins) {
         const list = postings.get(key);
         if (list === undefined) postings.set(key, [index]);
         else list.push(index);
       }
-    });
+      yield;
+    }
     const live = new Map(input.live.map((zygote) => [setId(zygote.pins), zygote]));
     for (const pins of [...input.candidates, ...input.live.map((zygote) => zygote.pins)]) {
+      yield;
       const id = setId(pins);
       if (id === '' || this.options.has(id)) continue;
       const rarest = pins
@@ -101,10 +118,11 @@ export class Selection {
    * Chooses until no option is left that fits the budget and is worth its memory.
    * @returns MB that are left
    */
-  grow(leftMb: number): number {
+  *grow(leftMb: number): Steps<number> {
     const { stickiness, paybackSec, priceMsPerSecPerMb, maxZygotes } = this.params;
     let left = leftMb;
     while (this.chosen.length < maxZygotes) {
+      yield;
       let pick: { option: Option; ratio: number; costMb: number } | undefined;
       for (const option of this.options.values()) {
         if (option.taken !== undefined) continue;
@@ -139,9 +157,10 @@ export class Selection {
   }
 
   /** What each chosen zygote is for: forks per second that it serves, and ms per second lost if it alone went. */
-  worth(): Map<Chosen, { forksPerSec: number; lossMsPerSec: number }> {
-    const worth = new Map(this.chosen.map((choice) => [choice, { forksPerSec: 0, lossMsPerSec: 0 }]));
-    this.demands.forEach((demand, index) => {
+  *worth(): Steps<Worth> {
+    const worth: Worth = new Map(this.chosen.map((choice) => [choice, { forksPerSec: 0, lossMsPerSec: 0 }]));
+    for (const [index, demand] of this.demands.entries()) {
+      yield;
       let first: { choice: Chosen; ms: number } | undefined;
       let secondMs = 0;
       for (const choice of this.serving(index)) {
@@ -154,10 +173,10 @@ export class Selection {
       const root = this.chosen[0];
       const server = first !== undefined && first.ms > 0 ? first : root && { choice: root, ms: 0 };
       const entry = server && worth.get(server.choice);
-      if (entry === undefined || server === undefined) return;
+      if (entry === undefined || server === undefined) continue;
       entry.forksPerSec += demand.ratePerSec;
       entry.lossMsPerSec += demand.ratePerSec * Math.max(0, server.ms - secondMs);
-    });
+    }
     return worth;
   }
 

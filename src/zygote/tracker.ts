@@ -6,8 +6,9 @@ import { diff } from './diff';
 import { Ghosts } from './ghosts';
 import { nameOfKey } from './match';
 import { DEFAULT_PARAMS, type PolicyParams } from './params';
-import { desiredTree } from './popularity';
+import { desiredTreeSteps } from './popularity';
 import { parseSeed, type PopularitySeed } from './seed';
+import { finish, type Steps } from './steps';
 import type { Demand, DesiredTree, ImportCost, LiveZygote, PinKey, ZygoteAction } from './types';
 
 export interface TrackerOptions {
@@ -36,6 +37,12 @@ export interface StartObservation {
   /** Part of coldMs that was spent waiting for that much memory. */
   readonly waitMs?: number;
   readonly waitedForMb?: number;
+}
+
+export interface Decision {
+  readonly desired: DesiredTree;
+  /** What leads there from what lives, a few new zygotes at a time. */
+  readonly actions: ZygoteAction[];
 }
 
 /** Ghosts of evicted instances are remembered for this share of the budget. */
@@ -133,18 +140,25 @@ export class PopularityTracker {
 
   /** What is asked for, as rates at that moment. */
   demands(nowMs: number): Demand[] {
+    return finish(this.demandSteps(nowMs));
+  }
+
+  private *demandSteps(nowMs: number): Steps<Demand[]> {
     const sinceMs = Math.max(1000, nowMs - (this.startMs ?? nowMs));
     // A count with half-life h settles at rate × h/ln 2; one that has only run for a while is that much short of it.
     const perSecond = (halfLifeMs: number): number =>
       (1000 * Math.LN2) / (halfLifeMs * (1 - Math.pow(2, -sinceMs / halfLifeMs)));
     const fast = perSecond(this.fastMs);
     const slow = perSecond(this.slowMs);
-    return [...this.sets.values()].map((tracked) => {
+    const demands: Demand[] = [];
+    for (const tracked of [...this.sets.values()]) {
+      yield;
       this.decay(tracked, nowMs);
       const ratePerSec = (tracked.fast * fast + tracked.slow * slow) / 2;
       const { pins, importMs } = tracked;
-      return importMs === undefined ? { pins, ratePerSec } : { pins, ratePerSec, importMs };
-    });
+      demands.push(importMs === undefined ? { pins, ratePerSec } : { pins, ratePerSec, importMs });
+    }
+    return demands;
   }
 
   /**
@@ -153,24 +167,25 @@ export class PopularityTracker {
    *   for than paused instances
    * @param live what the provider holds, creating and draining ones included
    */
-  tick(
-    nowMs: number,
-    budgetMb: number,
-    live: readonly LiveZygote[],
-  ): { desired: DesiredTree; actions: ZygoteAction[] } {
+  tick(nowMs: number, budgetMb: number, live: readonly LiveZygote[]): Decision {
+    return finish(this.tickSteps(nowMs, budgetMb, () => live));
+  }
+
+  /** tick() in steps; `live` is asked again at the end, when something else may live. */
+  *tickSteps(nowMs: number, budgetMb: number, live: () => readonly LiveZygote[]): Steps<Decision> {
     this.ghosts.capMb = budgetMb * GHOST_SHARE;
     const price = this.ghosts.price(nowMs);
     const params = { ...this.params, priceMsPerSecPerMb: Math.max(price, this.params.priceMsPerSecPerMb) };
-    const desired = desiredTree({
-      demands: this.demands(nowMs),
+    const desired = yield* desiredTreeSteps({
+      demands: yield* this.demandSteps(nowMs),
       costOf: this.costs.of,
       requiresOf: (key) => this.requirements.get(key),
       budgetMb,
-      live,
+      live: live(),
       excluded: (key) => this.isExcluded(key),
       params,
     });
-    return { desired, actions: ramp(diff(live, desired), this.params.maxNewPerLook) };
+    return { desired, actions: ramp(diff(live(), desired), this.params.maxNewPerLook) };
   }
 
   /** Everything learnt, to be written to a file and given to restore() by the next worker. */
