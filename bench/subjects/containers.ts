@@ -3,7 +3,6 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { create } from 'tar';
 import { SkipSubject } from '../subject';
 import { DockerEngine } from './engine';
 import { findProgram, ProgramSubject, PYTHON_PASS } from './programs';
@@ -87,9 +86,7 @@ export class Docker extends ProgramSubject {
     const folder = await mkdtemp(join(tmpdir(), 'argyle-bench-docker-'));
     try {
       await makeRoot(join(folder, 'root'));
-      const archive = join(folder, 'root.tar');
-      await create({ file: archive, cwd: join(folder, 'root') }, ['.']);
-      await this.engine.run('import', archive, this.image);
+      await this.engine.importImage(join(folder, 'root'), this.image);
       this.imported = true;
     } finally {
       await rm(folder, { recursive: true, force: true });

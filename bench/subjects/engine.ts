@@ -1,11 +1,12 @@
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { mkdtemp, readdir, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { create } from 'tar';
 import { SkipSubject } from '../subject';
 import { findProgram } from './programs';
 
@@ -50,6 +51,22 @@ export class DockerEngine {
     await execute(this.docker, [...this.host, ...args], { timeout: 60_000 });
   }
 
+  /** Where the engine started by startOwn() listens, as DOCKER_HOST names it. */
+  get endpoint(): string {
+    return this.host[1] ?? '';
+  }
+
+  /** Makes an image of a directory, without any registry. */
+  async importImage(root: string, image: string): Promise<void> {
+    const archive = `${root}.tar`;
+    await create({ file: archive, cwd: root }, ['.']);
+    try {
+      await this.run('import', archive, image);
+    } finally {
+      await rm(archive, { force: true });
+    }
+  }
+
   /** Ends an engine of our own and removes all that it made. */
   async stop(): Promise<void> {
     const { daemon, folder } = this;
@@ -70,7 +87,12 @@ export class DockerEngine {
     );
   }
 
-  private async startOwn(dockerd: string): Promise<void> {
+  /**
+   * Starts an engine of our own; it ends with this process at the latest.
+   * @throws SkipSubject when dockerd does not start here
+   */
+  async startOwn(dockerd: string): Promise<void> {
+    if (this.docker === '') this.docker = await findProgram('docker');
     const folder = await mkdtemp(join(tmpdir(), 'argyle-bench-engine-'));
     this.folder = folder;
     const socket = `unix://${join(folder, 'docker.sock')}`;
@@ -79,9 +101,13 @@ export class DockerEngine {
       index % 2 === 0 ? word : join(folder, word),
     );
     const network = ['--bridge', 'none', '--iptables=false', '--ip6tables=false', '--ip-masq=false'];
-    const options = ['--exec-opt', 'native.cgroupdriver=cgroupfs', '--host', socket];
+    const cgroups = ['--exec-opt', 'native.cgroupdriver=cgroupfs', '--cgroup-parent', this.cgroup];
     const log = openSync(join(folder, 'log'), 'w');
-    this.daemon = spawn(dockerd, [...options, ...places, ...network], { stdio: ['ignore', log, log] });
+    // Its mounts are in a namespace of its own: the host sees none, and none is left.
+    const apart = ['-m', '--propagation', 'private', 'setpriv', '--pdeathsig', 'TERM', dockerd];
+    const args = [...apart, ...cgroups, ...this.host, ...places, ...network];
+    this.daemon = spawn('unshare', args, { stdio: ['ignore', log, log] });
+    closeSync(log);
     this.daemon.once('error', () => undefined);
     for (let i = 0; i < START_TRIES; i += 1) {
       if (this.daemon.exitCode !== null) throw new SkipSubject('dockerd is installed but does not start here');

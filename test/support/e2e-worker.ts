@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { buildHelper } from './helper/build';
 import { freePort } from './ports';
 
@@ -30,6 +30,8 @@ export interface E2eOptions {
   as?: 'root' | 'user';
   /** Merged into config.json, two levels deep. */
   config?: Record<string, unknown>;
+  /** Variables that `ol` gets besides this process's own. */
+  env?: Record<string, string>;
 }
 
 export interface Process {
@@ -62,12 +64,14 @@ export class E2eWorker {
   url = '';
   private readonly as: 'root' | 'user';
   private readonly overrides: Record<string, unknown>;
+  private readonly env: Record<string, string>;
   private program = join(ROOT, 'bin/ol');
   private helper: { binary: string; conf: string } | undefined;
 
   constructor(options: E2eOptions = {}) {
     this.as = options.as ?? 'root';
     this.overrides = options.config ?? {};
+    this.env = options.env ?? {};
     chmodSync(this.top, 0o755);
     if (this.as === 'user') this.prepareUser();
   }
@@ -76,7 +80,7 @@ export class E2eWorker {
   async ol(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
     return new Promise((done) => {
       const ids = this.as === 'user' ? USER : {};
-      const env = { ...process.env, HOME: this.top };
+      const env = { ...process.env, HOME: this.top, ...this.env };
       const settings = { cwd: this.top, env, timeout: 240_000, ...ids };
       execFile(process.execPath, [this.program, ...argv], settings, (error, out, err) => {
         done({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, out, err });
@@ -180,6 +184,7 @@ export class E2eWorker {
   async remove(): Promise<void> {
     if (existsSync(this.dir)) await this.ol('worker', 'force-cleanup', `-p=${this.dir}`);
     rmSync(this.top, { recursive: true, force: true });
+    if (this.helper !== undefined) rmSync(dirname(this.helper.conf), { recursive: true, force: true });
   }
 
   private prepareUser(): void {

@@ -3,6 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough, pipeline } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContainerInspectInfo, ContainerStats } from 'dockerode';
 import { ArgyleError } from '../../errors';
 import { describeDeath } from '../boot';
@@ -17,6 +18,8 @@ import { containerOptions, type ContainerRequest, type ContainerSettings } from 
 /** Shells and engines report a death by signal N as exit code 128 + N. */
 const SIGNAL_BASE = 128;
 const NS_PER_US = 1000;
+/** Between a guest's end and the engine's word of it hardly more than this passes, ms. */
+const NEWS_MS = 500;
 const ID_LENGTH = 12;
 
 export interface CellParts {
@@ -118,7 +121,11 @@ export class Cell implements LeafHost {
       ),
       this.inspect(),
     ]);
-    return toUsage(stats, info);
+    const usage = toUsage(stats, info);
+    // It is ending: why, its owner wants to know, and the engine is about to tell.
+    if (usage.pids === 0 || !info.State.Running)
+      await Promise.race([this.exited, sleep(NEWS_MS, null, { ref: false })]);
+    return { ...usage, oomKills: this.exit?.oomKills ?? usage.oomKills };
   }
 
   describe(id: string): { title: string; root: string; cgroups: string } {

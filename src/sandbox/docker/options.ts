@@ -66,7 +66,9 @@ const bind = (source: string, target: string, readOnly = true): MountSettings =>
  */
 export function containerOptions(settings: ContainerSettings, request: ContainerRequest): ContainerCreateOptions {
   const { role, limits, user } = request;
-  const memory = `rw,exec,nosuid,nodev,mode=1777,size=${Math.max(limits.scratchMb, 1)}m`;
+  // Owned by the guest, since runc gives a mount the mode that the image's directory has, if it has one.
+  const owner = `uid=${user.uid},gid=${user.gid},mode=1777`;
+  const memory = `rw,exec,nosuid,nodev,${owner},size=${Math.max(limits.scratchMb, 1)}m`;
   const mounts = [
     bind(settings.guestDir, '/runtime'),
     bind(settings.packagesDir, '/packages'),

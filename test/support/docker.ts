@@ -1,0 +1,73 @@
+/** A Docker engine for tests, with an image that holds this machine's Python: nothing is downloaded. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { DockerEngine } from '../../bench/subjects/engine';
+import { findProgram } from '../../bench/subjects/programs';
+
+/** The name that configs give by default. */
+export const IMAGE = 'ol-min';
+const PYTHON = '/usr/bin/python3';
+/** Parts of the standard library that no test imports, and caches of others. */
+const LEFT_OUT = /\/(test|idlelib|lib2to3|ensurepip|pydoc_data|config-[^/]*|tkinter|turtledemo)$/;
+
+/** Why there can be no engine here, or undefined. */
+export function whyNoEngine(): string | undefined {
+  if (process.getuid?.() !== 0) return 'root is needed';
+  const missing = ['/usr/sbin/dockerd', PYTHON].find((path) => !existsSync(path));
+  return missing === undefined ? undefined : `${missing} is missing`;
+}
+
+/** Starts an engine of the tests' own, whatever else runs here, and gives it the image. */
+export async function startTestEngine(): Promise<DockerEngine> {
+  const engine = new DockerEngine();
+  const folder = mkdtempSync(join(tmpdir(), 'argyle-image-'));
+  try {
+    await engine.startOwn(await findProgram('dockerd'));
+    makePythonRoot(join(folder, 'root'));
+    await engine.importImage(join(folder, 'root'), IMAGE);
+    return engine;
+  } catch (error) {
+    await engine.stop();
+    throw error;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A root directory with python3, pip, and the libraries that they load. */
+function makePythonRoot(root: string): void {
+  for (const name of ['usr/bin', 'usr/lib', 'usr/lib64', 'etc', 'host', 'tmp'])
+    mkdirSync(join(root, name), { recursive: true });
+  for (const name of ['bin', 'lib', 'lib64']) symlinkSync(`usr/${name}`, join(root, name));
+  const binary = realpathSync(PYTHON);
+  const stdlib = execFileSync(PYTHON, ['-c', 'import os; print(os.path.dirname(os.__file__))'], { encoding: 'utf8' });
+  const lib = stdlib.trim();
+  const copy = (path: string): void => {
+    mkdirSync(join(root, dirname(path)), { recursive: true });
+    cpSync(path, join(root, path), {
+      recursive: true,
+      verbatimSymlinks: true,
+      filter: (from) => !LEFT_OUT.test(from),
+    });
+  };
+  copy(binary);
+  symlinkSync(binary.slice(binary.lastIndexOf('/') + 1), join(root, PYTHON));
+  copy(lib);
+  const pip = '/usr/lib/python3/dist-packages/pip';
+  if (existsSync(pip)) copy(pip);
+  const extensions = readdirSync(join(lib, 'lib-dynload')).map((name) => join(lib, 'lib-dynload', name));
+  for (const library of sharedLibraries([binary, ...extensions])) {
+    const to = join(root, 'usr', library.replace(/^\/usr/, ''));
+    mkdirSync(dirname(to), { recursive: true });
+    cpSync(realpathSync(library), to);
+  }
+}
+
+/** What the dynamic linker would load for these files. */
+function sharedLibraries(files: readonly string[]): Set<string> {
+  const shown = execFileSync('ldd', files, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const found = [...shown.matchAll(/(?:=> |^\s+)(\/\S+) \(0x/gm)].map((match) => match[1] ?? '');
+  return new Set(found);
+}
