@@ -75,6 +75,28 @@ export function streamStatements(worker: LiveWorker): void {
     return response;
   }
 
+  argyleTest('request bodies are streamed: the lambda reads the first part before the last one is sent', async () => {
+    const code = `async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    more = True
+    while more:
+        message = await receive()
+        more = message.get("more_body", False)
+        await send({"type": "http.response.body", "body": message.get("body", b"").upper(), "more_body": more})
+`;
+    const name = await worker.deploy('both-ways', { 'f.py': code });
+    const request = worker.open(`/run/${name}`, { method: 'POST', headers: { 'transfer-encoding': 'chunked' } });
+    request.write('first ');
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    let text = '';
+    response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    await until('the first part came back', () => text === 'FIRST ');
+    const end = once(response, 'end');
+    request.end('last');
+    await end;
+    expect(text).toBe('FIRST LAST');
+  });
+
   test('a chunked request body arrives whole', async () => {
     expect(await send(1, false)).toMatch(/^1048576 /);
     const echo = await worker.deploy('echo-chunked', 'echo');
@@ -104,7 +126,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect(Date.now() - start).toBeLessThan(8000);
   });
 
-  test('responses are streamed as they are produced: server-sent events arrive one by one', async () => {
+  argyleTest('responses are streamed as they are produced: server-sent events arrive one by one', async () => {
     const name = await worker.deploy('sse', 'sse');
     const response = await responseOf(`/run/${name}?count=4&ms=150`);
     expect(response.headers['content-type']).toBe('text/event-stream');

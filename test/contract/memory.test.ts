@@ -1,0 +1,80 @@
+/** Contract, its introduction and sections 1, 3, 7 and 8: a small memory pool, a short time limit, no zygotes. */
+import { describeContract, liveWorker, localTest } from '../support/live-worker';
+import { until } from '../support/until';
+
+jest.setTimeout(120_000);
+
+const ECHO = { 'f.py': 'def f(event):\n    return event\n' };
+const SLEEP = 'import time\n\ndef f(event):\n    time.sleep(event)\n    return 1\n';
+
+describeContract('contract: a small pool', () => {
+  const worker = liveWorker({
+    config: { mem_pool_mb: 500, limits: { runtime_sec: 3 }, features: { import_cache: 'tree' } },
+  });
+  const blocks = async () => (await worker.call('/debug')).body.split('--------\n');
+  const frozen = async (part: string) =>
+    (await blocks()).filter((block) => block.includes(part) && block.includes('FREEZE STATE: FROZEN')).length;
+
+  localTest('0 30 paused echo sandboxes of 50 MB fit a pool of 500 MB: they are charged what they use', async () => {
+    const names = await Promise.all(Array.from({ length: 30 }, (_, i) => worker.deploy(`echo-${i}`, ECHO)));
+    for (const name of names) expect(await worker.invoke(name, 1)).toMatchObject({ status: 200, body: '1' });
+    await until('all are paused', async () => (await frozen('echo-')) === 30, 30_000);
+    expect(await worker.stats()).not.toHaveProperty(['evict.cnt']);
+  });
+
+  localTest('1 limits.runtime_sec of config.json bounds the whole exchange', async () => {
+    const name = await worker.deploy('slow', { 'f.py': SLEEP });
+    await worker.invoke(name, 0);
+    const { status, body } = await worker.invoke(name, 20);
+    expect([status, body.startsWith('RoundTrip failed: ')]).toEqual([502, true]);
+  });
+
+  localTest('1 a time limit of 0 is none', async () => {
+    const name = await worker.deploy('unlimited', { 'f.py': SLEEP, 'ol.yaml': 'limits:\n  runtime_sec: 0\n' });
+    expect(await worker.invoke(name, 3.5)).toMatchObject({ status: 200, body: '1' });
+  });
+
+  localTest('7, 8 sandboxes forked from a zygote count as fork() and ImportCache.*', async () => {
+    await until('a sandbox was forked', async () => {
+      await worker.invoke(await worker.deploy(`forked-${Date.now()}`, ECHO), 1);
+      return 'fork().cnt' in (await worker.stats());
+    });
+    const stats = await worker.stats();
+    expect(stats['fork().ms-avg']).toBeGreaterThanOrEqual(0);
+    expect(Object.keys(stats).filter((key) => /^ImportCache\..+\.cnt$/.test(key))).not.toEqual([]);
+    expect(stats['ImportCache.Create.cnt']).toBeGreaterThan(0);
+  });
+
+  localTest('8 /stats has LambdaInstance-WaitSandbox-Unpause after a paused sandbox was woken', async () => {
+    const name = await worker.deploy('woken', ECHO);
+    await until('it was woken', async () => {
+      await worker.invoke(name, 1);
+      await until('it is paused', async () => (await frozen(`-${name}\n`)) === 1);
+      return 'LambdaInstance-WaitSandbox-Unpause.cnt' in (await worker.stats());
+    });
+  });
+
+  localTest('8 /stats has evict once sandboxes had to go for others, which then run', async () => {
+    const code = 'KEEP = []\n\ndef f(event):\n    KEEP.append(b"x" * (event << 20))\n    return len(KEEP)\n';
+    await until(
+      'a sandbox was evicted',
+      async () => {
+        const name = await worker.deploy(`large-${Date.now()}`, { 'f.py': code });
+        expect(await worker.invoke(name, 30)).toMatchObject({ status: 200, body: '1' });
+        return 'evict.cnt' in (await worker.stats());
+      },
+      60_000,
+    );
+  });
+});
+
+describeContract('contract: no zygotes', () => {
+  const worker = liveWorker({ config: { features: { import_cache: '' } } });
+
+  localTest('8 /stats has LambdaInstance-WaitSandbox-NoImportCache where nothing is forked', async () => {
+    expect(await worker.invoke(await worker.deploy('plain', ECHO), 1)).toMatchObject({ status: 200 });
+    const stats = await worker.stats();
+    expect(stats['LambdaInstance-WaitSandbox-NoImportCache.cnt']).toBe(1);
+    expect(stats).not.toHaveProperty(['fork().cnt']);
+  });
+});
