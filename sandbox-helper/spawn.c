@@ -79,8 +79,11 @@ __attribute__((noreturn)) static void be_born(const struct birth *b) {
   if (read(b->sync_fd, &byte, 1) != 1) _exit(AG_ST_GUEST_NS); /* maps written, cgroups joined */
   forbid_namespaces(b->s->proc_fd);
   if (sethostname("sandbox", 7) < 0) _exit(AG_ST_GUEST_NS);
-  if (priv_limit(RLIMIT_NOFILE, 1024, 4096) < 0 || priv_limit(RLIMIT_STACK, 8u << 20, RLIM_INFINITY) < 0)
-    _exit(AG_ST_GUEST_PRIV); /* core files are forbidden since the helper's own start */
+  /* Core files are forbidden since the helper's own start. Queued signals and message queues are counted for root
+   * too, who made the user namespace: hundreds of sandboxes together must not use up what it has. */
+  if (priv_limit(RLIMIT_NOFILE, 1024, 4096) < 0 || priv_limit(RLIMIT_STACK, 8u << 20, RLIM_INFINITY) < 0 ||
+      priv_limit(RLIMIT_SIGPENDING, 256, 256) < 0 || priv_limit(RLIMIT_MSGQUEUE, 0, 0) < 0)
+    _exit(AG_ST_GUEST_PRIV);
   enter_root(b);
   setsid();
   umask(022);

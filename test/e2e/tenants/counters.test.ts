@@ -52,17 +52,16 @@ describePrivileged('a function that uses up', () => {
       expect(left).toEqual(WELL);
     });
 
-    // These do not hold yet: it.failing turns red once they do.
-    it.failing('message queues leaves the host its own', async () => {
+    it('message queues leaves the host its own', async () => {
       expect((await exhaust('message queues')).host).toEqual(WELL);
     });
 
-    it.failing('queued signals leaves the host its own', async () => {
+    it('queued signals leaves the host its own', async () => {
       expect((await exhaust('queued signals')).host).toEqual(WELL);
     });
 
     if (way === 'fresh')
-      it.failing('queued signals leaves others theirs', async () => {
+      it('queued signals leaves others theirs', async () => {
         expect((await exhaust('queued signals')).other).toEqual(WELL);
       });
   });
