@@ -51,10 +51,11 @@ Held elsewhere, with the real parts too: the command line (2) by \`test/integrat
 mode (1) by \`test/integration/sock-mode.test.ts\`; decoding, defaults, overrides and templates of config.json (3) by
 \`test/unit/config\`; bucket stores (5) by \`test/unit/lambda/registry\`; installs (6) by
 \`test/integration/packages.test.ts\`; zygotes (7) by \`test/integration/zygote.test.ts\` and \`test/unit/zygote\`; Kafka's
-offsets and seeking (1, 4) by \`test/unit/event/kafka\`.
+offsets and seeking (1, 4) by \`test/unit/event/kafka\`; the native runtime (1, 5) by \`test/e2e/worker/native.test.ts\`;
+docker sandboxes (3) by \`test/e2e/worker/docker.test.ts\`.
 
-Not tested here: ASGI's lifespan, the native runtime (\`f.bin\`), docker sandboxes, \`storage\` modes, \`swappiness\`, the
-statistics \`evict\`, \`fork()\` and \`ImportCache.*\` (by name), and the states of a worker directory after a reboot.
+Not tested here: ASGI's lifespan, \`storage\` modes, \`swappiness\`, the statistics \`evict\`, \`fork()\`
+and \`ImportCache.*\` (by name), and the states of a worker directory after a reboot.
 
 ${lists.join('\n')}`,
 );

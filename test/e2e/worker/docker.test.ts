@@ -174,10 +174,8 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
         // The engine may take longer to tell of a death than the answer waits.
         await until(`${name} says ${end}`, async () => {
           const { status, body } = await invoke(worker.url, name);
-          expect({ name, status, body }).toMatchObject({
-            status: 502,
-            body: expect.stringMatching(/^RoundTrip failed: /),
-          });
+          expect({ name, status }).toEqual({ name, status: 502 });
+          expect(body).toMatch(/^RoundTrip failed: /);
           return body.includes(said);
         });
       }
@@ -236,10 +234,8 @@ def f(event):
         const missing = { 'f.py': PID, 'requirements.txt': 'argyle-no-such-package==1.0\n' };
         await deploy(worker.url, missing, 'missing');
         const { status, body } = await invoke(worker.url, 'missing');
-        expect({ status, body }).toMatchObject({
-          status: 500,
-          body: expect.stringContaining('could not install argyle-no'),
-        });
+        expect(status).toBe(500);
+        expect(body).toContain('could not install argyle-no');
         const installed = readdirSync(join(worker.dir, 'lambda/packages'));
         expect(installed.filter((name) => name.startsWith('.stage-'))).toEqual([]);
         expect(installed).toContainEqual(expect.stringMatching(/^argyle-sample-tiny==/));

@@ -1,0 +1,105 @@
+/** The engine's answers, as an HTTP server on a socket gives them; test/e2e/worker/docker.test.ts has a real one. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Engine } from '../../../../src/sandbox/docker/engine';
+import { until } from '../../../support/until';
+
+type Reply = [status: number, body: unknown];
+
+describe('Engine', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'argyle-engine-'));
+  const socketPath = join(dir, 'sock');
+  const endpoint = `unix://${socketPath}`;
+  const asked: string[] = [];
+  let replies: Record<string, Reply> = {};
+  let server: Server;
+  beforeAll(async () => {
+    server = createServer((req, res) => {
+      const path = `${req.method ?? ''} ${(req.url ?? '').split('?')[0] ?? ''}`;
+      asked.push(path);
+      const [status, body] = replies[path] ?? [404, { message: `nothing at ${path}` }];
+      res.writeHead(status, { 'content-type': 'application/json' }).end(status === 204 ? '' : JSON.stringify(body));
+    });
+    await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+  });
+  beforeEach(() => {
+    asked.length = 0;
+    replies = { 'GET /info': [200, { Runtimes: { runc: {}, crun: {} } }] };
+  });
+  afterAll(() => {
+    server.close();
+    server.closeAllConnections();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  it('names where it was sought and why it is not there', async () => {
+    await expect(new Engine(`unix://${dir}/none`).check('x', '')).rejects.toMatchObject({
+      code: 'DOCKER_ENGINE',
+      message: `no Docker engine answers at unix://${dir}/none: connect ENOENT ${dir}/none`,
+    });
+    await expect(new Engine('tcp://127.0.0.1:1').check('x', '')).rejects.toMatchObject({ code: 'DOCKER_ENGINE' });
+  });
+
+  it('has a default place', () => {
+    expect(new Engine('').endpoint).toBe('unix:///var/run/docker.sock');
+  });
+
+  it('names the runtime and the image that are missing', async () => {
+    const engine = new Engine(endpoint);
+    await expect(engine.check('x', 'runsc')).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      field: 'docker.runtime',
+      message: `docker.runtime: the engine at ${endpoint} has no runtime "runsc" (it has crun, runc)`,
+    });
+    await expect(engine.check('x', 'crun')).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      field: 'docker.base_image',
+      message: `docker.base_image: the engine at ${endpoint} has no image "x": build, pull or import it`,
+    });
+    replies['GET /images/x/json'] = [200, { Id: 'sha256:1' }];
+    await expect(engine.check('x', '')).resolves.toBeUndefined();
+  });
+
+  it("tells which step failed in the engine's own words", async () => {
+    replies['POST /containers/create'] = [400, { message: 'Minimum memory limit allowed is 6MB' }];
+    await expect(new Engine(endpoint).create({})).rejects.toMatchObject({
+      code: 'DOCKER_ENGINE',
+      message: `the Docker engine at ${endpoint} could not create a container: Minimum memory limit allowed is 6MB`,
+    });
+  });
+
+  it('tries again to remove what could not be removed, once the engine works', async () => {
+    const engine = new Engine(endpoint);
+    replies['DELETE /containers/1'] = [500, { message: 'device or resource busy' }];
+    replies['POST /containers/create'] = [201, { Id: '2' }];
+    await engine.remove('1');
+    replies['DELETE /containers/1'] = [204, ''];
+    await engine.create({});
+    const removals = (): number => asked.filter((path) => path === 'DELETE /containers/1').length;
+    await until('it is removed', () => removals() === 2);
+    // Once it has succeeded it is forgotten.
+    await until('nothing more is owed', async () => {
+      const before = removals();
+      await engine.create({});
+      return removals() === before;
+    });
+  });
+
+  it('takes a container that is gone for removed', async () => {
+    const engine = new Engine(endpoint);
+    replies['POST /containers/create'] = [201, { Id: '2' }];
+    await engine.remove('gone');
+    await engine.create({});
+    expect(asked).toEqual(['DELETE /containers/gone', 'POST /containers/create']);
+  });
+
+  it("removes the leftovers of this worker's directory", async () => {
+    replies['GET /containers/json'] = [200, [{ Id: 'a' }, { Id: 'b' }]];
+    replies['DELETE /containers/a'] = [204, ''];
+    replies['DELETE /containers/b'] = [204, ''];
+    expect(await new Engine(endpoint).removeLeftovers('/w/worker')).toBe(2);
+    expect(asked.slice(1).sort()).toEqual(['DELETE /containers/a', 'DELETE /containers/b']);
+  });
+});
