@@ -9,7 +9,7 @@ const SLEEP = 'import time\n\ndef f(event):\n    time.sleep(event)\n    return 1
 
 describeContract('contract: a small pool', () => {
   const worker = liveWorker({
-    config: { mem_pool_mb: 500, limits: { runtime_sec: 3 }, features: { import_cache: 'tree' } },
+    config: { mem_pool_mb: 500, limits: { runtime_sec: 3, scratch_mb: 8 }, features: { import_cache: 'tree' } },
   });
   const blocks = async () => (await worker.call('/debug')).body.split('--------\n');
   const frozen = async (part: string) =>
@@ -33,6 +33,24 @@ describeContract('contract: a small pool', () => {
     const name = await worker.deploy('unlimited', { 'f.py': SLEEP, 'ol.yaml': 'limits:\n  runtime_sec: 0\n' });
     expect(await worker.invoke(name, 3.5)).toMatchObject({ status: 200, body: '1' });
   });
+
+  localTest(
+    '9 the size of scratch space is a setting: limits.scratch_mb bounds what a function may write',
+    async () => {
+      const code = `def f(event):
+    try:
+        with open("/tmp/file", "wb") as file:
+            for _ in range(event):
+                file.write(b"x" * (1 << 20))
+        return "written"
+    except OSError as error:
+        return error.strerror
+`;
+      const name = await worker.deploy('writes', { 'f.py': code });
+      expect(await worker.invoke(name, 4)).toMatchObject({ status: 200, body: '"written"' });
+      expect(await worker.invoke(name, 16)).toMatchObject({ status: 200, body: '"No space left on device"' });
+    },
+  );
 
   localTest('7, 8 sandboxes forked from a zygote count as fork() and ImportCache.*', async () => {
     await until('a sandbox was forked', async () => {

@@ -109,7 +109,10 @@ export function statsStatements(worker: LiveWorker): void {
   localTest('worker.out exists and is where the worker and its lambdas write', async () => {
     const loud = await worker.deploy('loud', { 'f.py': 'def f(event):\n    print("said aloud", flush=True)\n' });
     await worker.invoke(loud);
-    await until('it is written', () => worker.dir.read('w/worker.out').includes('said aloud'));
+    const lines = () => worker.dir.read('w/worker.out').split('\n');
+    await until('it is written', () => lines().some((line) => line.includes('said aloud')));
+    // Each line says whose it is.
+    expect(lines().find((line) => line.includes('said aloud'))).toContain(loud);
   });
 
   const KAFKA = 'triggers:\n  kafka: []\n';
