@@ -23,8 +23,8 @@ def bound(family, kind, address):
     return s
 
 
-def main():
-    """Answers everybody with SECRET."""
+def open_all():
+    """The sockets, and where they are."""
     tcp = bound(socket.AF_INET6, socket.SOCK_STREAM, ("::", 0))
     port = tcp.getsockname()[1]
     names = [f"argyle-{kind}-{os.getpid()}" for kind in ("stream", "datagram")]
@@ -34,9 +34,6 @@ def main():
         bound(socket.AF_UNIX, socket.SOCK_STREAM, "\0" + names[0]),
         bound(socket.AF_UNIX, socket.SOCK_DGRAM, "\0" + names[1]),
     ]
-    ready = selectors.DefaultSelector()
-    for s in [*sockets, sys.stdin]:
-        ready.register(s, selectors.EVENT_READ)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         free_port = unused.getsockname()[1]
@@ -46,7 +43,14 @@ def main():
         "abstract": names[0],
         "abstract_datagram": names[1],
     }
-    print(json.dumps(place), flush=True)
+    return sockets, place
+
+
+def serve(sockets):
+    """Answers everybody with SECRET."""
+    ready = selectors.DefaultSelector()
+    for s in [*sockets, sys.stdin]:
+        ready.register(s, selectors.EVENT_READ)
     while True:
         for key, _ in ready.select():
             s = key.fileobj
@@ -60,6 +64,13 @@ def main():
                 _, peer = s.recvfrom(100)
                 if peer:
                     s.sendto(SECRET, peer)
+
+
+def main():
+    """Opens, tells where, serves."""
+    sockets, place = open_all()
+    print(json.dumps(place), flush=True)
+    serve(sockets)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,119 @@
+/** A helper in a small world: a host of its own, a peer across a cable, and probes in every kind of guest. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Flag, Pool, Role } from '../../../src/helper/protocol';
+import { Fixture } from '../../support/helper/fixture';
+import { Keeper } from '../../support/helper/keeper';
+import { RawHelper } from '../../support/helper/raw';
+
+export type Outcomes = Record<string, string>;
+export type Place = Record<string, string | number>;
+
+const PYTHON = '/usr/bin/python3';
+/** A probe that hangs takes 5 s; none does but on a machine that is lost. */
+const PATIENCE_MS = 60_000;
+
+/** Two network namespaces, which exist as long as this. */
+export class World {
+  place: Place = {};
+  private readonly child: ChildProcess = spawn('unshare', ['-n', PYTHON, '-I', join(__dirname, 'world.py')], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+
+  async begin(): Promise<void> {
+    this.child.stdin?.on('error', () => undefined);
+    let text = '';
+    this.place = await new Promise((resolve, reject) => {
+      this.child.once('exit', (code) => reject(new Error(`world.py ended with ${code}`)));
+      this.child.stdout?.on('data', (more: Buffer) => {
+        text += more.toString();
+        if (text.endsWith('\n')) resolve(JSON.parse(text) as Place);
+      });
+    });
+  }
+
+  end(): void {
+    this.child.stdin?.end();
+  }
+}
+
+export class NetworkRig {
+  readonly fixture = new Fixture();
+  private readonly keeper = new Keeper();
+  private readonly helper: RawHelper;
+  private lastSlot = 0;
+
+  constructor(readonly place: Place) {
+    const { fixture, keeper } = this;
+    keeper.directory(fixture.dir);
+    keeper.cgroup(fixture.cgroupName);
+    const probe = readFileSync(join(__dirname, 'probe.py'), 'utf8');
+    const task = JSON.stringify(place);
+    fixture.write({
+      'worker/code/1/f.py': probe,
+      'packages/evil==1/files/probe.py': probe,
+      'packages/evil==1/files/evil.py': `import json, probe\nprint("RESULT", json.dumps(probe.run(${task})), flush=True)\n`,
+      // What the installer runs as pip: a source package's own code could do the same.
+      'packages/setup==1/files/probe.py': probe,
+      'packages/setup==1/files/pip/__init__.py': '',
+      'packages/setup==1/files/pip/__main__.py': `import json, probe\nprint("RESULT", json.dumps(probe.run(${task})))\n`,
+      'packages/staging/files/x': '',
+    });
+    const wrapper = ['nsenter', `--net=/proc/${place['pid']}/ns/net`];
+    this.helper = new RawHelper(fixture, { wrapper });
+  }
+
+  /** @param endpoints IPv4 loopback address << 16 | port, that stay reachable */
+  async begin(mode: number, endpoints: readonly number[] = []): Promise<void> {
+    const { helper } = this;
+    for (const reply of [
+      await helper.hello({ flags: Flag.HOST_USR }),
+      await helper.call('NETWORK', { arg: [mode, Pool.LAMBDA, ...endpoints] }),
+      await helper.call('NETWORK', { arg: [mode, Pool.INSTALL, ...endpoints] }),
+    ])
+      if (reply.code !== 0) throw new Error(`helper: ${JSON.stringify(reply)}`);
+  }
+
+  async leaf(isForked: boolean): Promise<Outcomes> {
+    const slot = ++this.lastSlot;
+    const source = isForked ? ++this.lastSlot : 0;
+    if (isForked) await this.helper.zygote(source);
+    await this.helper.slot(slot);
+    const answer = this.helper.invoke(slot, this.place, PATIENCE_MS);
+    const fields = { slot, source, role: Role.LEAF, name: ['1'] };
+    const started = await this.helper.call(isForked ? 'FORK' : 'SPAWN', fields);
+    if (started.code !== 0) throw new Error(`leaf: ${JSON.stringify(started)}`);
+    return JSON.parse(await answer) as Outcomes;
+  }
+
+  async zygote(): Promise<Outcomes> {
+    const slot = ++this.lastSlot;
+    const imports = [{ spec: 'evil==1', modules: ['evil'] }];
+    await this.helper.zygote(slot, { sys_path: ['/packages/evil==1/files'], imports });
+    return parse(this.helper.log(slot));
+  }
+
+  async installer(): Promise<Outcomes> {
+    const slot = ++this.lastSlot;
+    await this.helper.slot(slot, Pool.INSTALL);
+    const env = { PYTHONPATH: '/packages/setup==1/files' };
+    const boot = { role: 'installer', spec: 'x==1', argv: ['install', 'x'], env, target: '/host/files' };
+    const answer = this.helper.exchange(slot, boot, '', '\n', PATIENCE_MS);
+    const started = await this.helper.call('SPAWN', { slot, role: Role.INSTALLER, name: ['', 'staging'] });
+    if (started.code !== 0) throw new Error(`installer: ${JSON.stringify(started)}`);
+    return parse((JSON.parse(await answer) as { output: string }).output);
+  }
+
+  async end(): Promise<void> {
+    await this.helper.close();
+    this.fixture.remove();
+    await this.keeper.end();
+  }
+}
+
+function parse(text: string): Outcomes {
+  const line = text.split('\n').find((one) => one.startsWith('RESULT '));
+  if (line === undefined) throw new Error(`no result in: ${text}`);
+  return JSON.parse(line.slice(7)) as Outcomes;
+}
