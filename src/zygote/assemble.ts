@@ -57,15 +57,31 @@ export function zygoteLimits(leaf: SandboxLimits, installer: SandboxLimits): San
   return { ...leaf, memMb, procs: leaf.procs === 0 ? 0 : Math.max(leaf.procs, 64), cpuPercent: 0 };
 }
 
-/** Share of mem_pool_mb that `popularity` may hold in zygotes and spares; instances and paused ones have the rest. */
-const POPULARITY_SHARE = 0.4;
+/** The most that `popularity` may hold of mem_pool_mb, and what it may hold even of a small pool. */
+const MAX_SHARE = 0.9;
+const LEAST_SHARE = 0.4;
+/** Instances for each CPU that find memory to run at once, whatever zygotes hold. */
+const RUNNING_PER_CPU = 2;
+
+/**
+ * MB that zygotes, replicas and spares may hold under `popularity`. How much of it they do hold is the price's matter
+ * (ghosts.ts): memory that instances would make better use of stays with them. Pure.
+ *
+ * POLICY: a running instance is charged its limit, so the pool must never be so full of zygotes that a few of them
+ * have to wait for each other.
+ */
+export function popularityBudgetMb(totalMb: number, leafMb: number, cpus: number): number {
+  const besideRunning = totalMb - leafMb * RUNNING_PER_CPU * cpus;
+  return Math.floor(Math.max(totalMb * LEAST_SHARE, Math.min(totalMb * MAX_SHARE, besideRunning)));
+}
 
 /** @throws ArgyleError CONFIG_INVALID for a malformed tree. */
 export function assembleZygotes(options: ZygoteLayerOptions): ZygoteLayer {
   const { mode, pool, slots, factory, stats, packages } = options;
   const tracker = options.tracker ?? new PopularityTracker();
   const costOf = tracker.costs.of;
-  const budgetMb = mode === 'popularity' ? Math.floor(pool.totalMb * POPULARITY_SHARE) : 0;
+  const limits = options.leafLimits;
+  const budgetMb = mode === 'popularity' ? popularityBudgetMb(pool.totalMb, limits.memMb, options.cpus) : 0;
   const excluded = (key: string): boolean => tracker.excluded.has(key) || tracker.excluded.has(nameOfKey(key));
   const isTree = mode === 'tree' || mode === 'multitree';
   const tree = isTree ? new TreePlanner({ nodes: flatten(options.tree), packages, costOf, excluded }) : undefined;

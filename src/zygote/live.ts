@@ -124,6 +124,7 @@ export class ZygoteProcess implements Holder {
     return {
       id: `zygote slot ${this.slot.id}`,
       action: 'destroy',
+      keptAs: 'zygote',
       freesMb: this.mb,
       savesMs: this.parts.importMs,
       idleMs: nowMs - this.lastUsedMs,

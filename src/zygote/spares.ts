@@ -1,6 +1,6 @@
 /**
  * Parked children of one zygote: forked, confined and admitted, waiting only for a function's code. A cold start that
- * finds one skips the fork. They are made in the background and given up first when memory is short.
+ * finds one skips the fork. They are made in the background, of memory that is free, and given up before zygotes.
  */
 import type { Candidate } from '../sandbox/evictor';
 import type { SandboxFactory } from '../sandbox/factory';
@@ -66,7 +66,8 @@ export class Spare implements Holder {
   candidate(nowMs: number): Candidate | undefined {
     if (this.taken) return undefined;
     const idleMs = nowMs - this.since;
-    return { id: `spare slot ${this.slot.id}`, action: 'destroy', freesMb: this.charge.mb, savesMs: SAVES_MS, idleMs };
+    const base = { id: `spare slot ${this.slot.id}`, freesMb: this.charge.mb, savesMs: SAVES_MS, idleMs };
+    return { ...base, action: 'destroy', keptAs: 'spare' };
   }
 
   async relieve(): Promise<void> {

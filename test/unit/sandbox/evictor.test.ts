@@ -30,6 +30,17 @@ describe('chooseVictims', () => {
     expect(ids(chooseVictims([dear, large], 1))).toEqual(['large']);
   });
 
+  it('gives up spares after instances, and zygotes after spares, each by what it saves', () => {
+    const all = [
+      make('zygote', { keptAs: 'zygote', savesMs: 1 }),
+      make('spare', { keptAs: 'spare', savesMs: 1 }),
+      make('worse spare', { keptAs: 'spare', savesMs: 1, idleMs: 1e6 }),
+      make('instance', { savesMs: 5000 }),
+      make('pause', { action: 'pause' }),
+    ];
+    expect(ids(chooseVictims(all, 1e6))).toEqual(['pause', 'instance', 'worse spare', 'spare', 'zygote']);
+  });
+
   it('falls back to least recently used when nothing is known', () => {
     const all = [1, 2, 3].map((n) => make(`${n}`, { savesMs: 0, idleMs: n * 1000 }));
     expect(ids(chooseVictims(all, 20))).toEqual(['3', '2']);
@@ -46,6 +57,7 @@ describe('chooseVictims', () => {
       id: fc.uuid(),
       action: fc.constantFrom('pause' as const, 'destroy' as const),
       freesMb: fc.integer({ min: 0, max: 100 }),
+      keptAs: fc.constantFrom('spare' as const, 'zygote' as const),
       savesMs: fc.integer({ min: 0, max: 1000 }),
       idleMs: fc.integer({ min: 0, max: 1e6 }),
     });
