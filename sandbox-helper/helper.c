@@ -51,13 +51,16 @@ static int network(struct session *s, const struct ag_request *r) {
   return 0;
 }
 
+/* AG_DIAG. Safety: tells two counts of its own. */
 static int diag(struct session *s, uint64_t value[8]) {
   for (uint32_t id = 1; id <= AG_MAX_SLOTS; id++) value[0] += s->slot[id].state != SLOT_FREE;
   value[1] = s->busy;
   return 0;
 }
 
-/* Verbs on a slot that exists. Returns 1 when the answer follows later. */
+/* Verbs on a slot that exists. Returns 1 when the answer follows later.
+ * Safety of PAUSE, RESUME, USAGE and LIMITS: they write and read fixed files of the slot's own cgroups, under the
+ * name that we gave it; what is written is a number, formatted by us. The others say theirs where they are. */
 static int slot_verb(struct session *s, const struct ag_request *r, uint64_t value[8]) {
   struct slot *slot = &s->slot[r->slot];
   if (slot->state == SLOT_FREE || slot->state == SLOT_DESTROYING) return fault(AG_E_STATE, AG_ST_SLOT, "slot is free");
