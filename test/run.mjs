@@ -68,13 +68,13 @@ const STEPS = [
     .map(unittest),
   jest('unit', 'test/unit', 600),
   jest('integration', 'test/integration', 900, ['--runInBand']),
-  jest('contract', 'test/contract', 500, ['--runInBand']),
+  jest('contract', 'test/contract', 900, ['--runInBand']),
   // Apart, because the helper's tests open and close descriptors by number in jest's own process.
   jest('e2e', 'test/e2e/worker', 900, ['--runInBand']),
   jest('e2e', 'test/e2e/boss', 400, ['--runInBand']),
   jest('e2e', 'test/e2e/helper', 900, ['--runInBand', '--forceExit']),
   jest('e2e', 'test/e2e/escape', 600, ['--runInBand', '--forceExit']),
-  jest('e2e', 'test/e2e/tenants', 600, ['--runInBand', '--forceExit']),
+  jest('e2e', 'test/e2e/tenants', 900, ['--runInBand', '--forceExit']),
   jest('e2e', 'test/e2e/network', 600, ['--runInBand', '--forceExit']),
   {
     ...check('vm', 'e2e in a cgroup v2 guest', ['test/support/vm/suite.sh', join(OUT, 'vm')], 1560),

@@ -1,0 +1,136 @@
+/** A whole worker: a victim, an attacker, and a function that asked for a malicious package, side by side. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startMirror, type Mirror } from '../../../packages-mirror/server';
+import type { ZygoteReport } from '../../../src/zygote/types';
+import { deploy, invoke } from '../../support/deploy';
+import { E2eWorker } from '../../support/e2e-worker';
+import { describePrivileged } from '../../support/privileged';
+import { until } from '../../support/until';
+
+const VM = process.env['ARGYLE_VM'] === '1';
+jest.setTimeout(VM ? 900_000 : 180_000);
+
+const ROUNDS = VM ? 3 : 15;
+const SPEC = 'argyle_hostile==1.0.0';
+/** What a poisoned interpreter would answer otherwise. */
+const VICTIM = `import json, os
+def f(event):
+    return [json.loads('"clean"'), sorted("ba"), os.environ.get("POISONED"), event["n"]]
+`;
+const ASKED = `import argyle_hostile, os
+def f(event):
+    return os.environ.get("POISONED")
+`;
+const ATTACKER = `import builtins, json, os, signal, socket, stat
+def forge():
+    text = b'HTTP/1.1 200 OK\\r\\ncontent-length: 8\\r\\n\\r\\n"forged"'
+    for fd in range(3, 100):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                with socket.socket(fileno=os.dup(fd)) as end:
+                    end.send(text * 3)
+        except OSError:
+            pass
+def replace_victim(event):
+    with socket.socket() as s:
+        s.connect(("127.0.0.1", event["port"]))
+        s.send(b"DELETE /registry/victim HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n")
+        return s.recv(100).decode()
+def f(event):
+    if event.get("port"):
+        try:
+            return replace_victim(event)
+        except OSError as error:
+            return str(error)
+    json.loads = lambda *_, **__: "poisoned"
+    builtins.sorted = lambda _: "poisoned"
+    os.environ["POISONED"] = "yes"
+    try:
+        os.kill(-1, signal.SIGKILL)
+    except OSError:
+        pass
+    if os.fork() == 0:
+        while True:
+            signal.pause()
+    forge()
+    return "genuine"
+`;
+
+describePrivileged('in one worker', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'argyle-hostile-'));
+  let mirror: Mirror | undefined;
+  let worker: E2eWorker | undefined;
+
+  beforeAll(async () => {
+    execFileSync('/usr/bin/python3', [join(__dirname, 'hostile_wheel.py'), dir, 'argyle_hostile']);
+    mirror = await startMirror({ dir });
+    const tree = { packages: [], children: [{ packages: [SPEC], children: [] }] };
+    const config = { pip_mirror: mirror.url, import_cache_tree: tree, features: { import_cache: 'tree' } };
+    worker = new E2eWorker({ config });
+    await worker.init();
+    await worker.up();
+    await deploy(worker.url, { 'f.py': VICTIM }, 'victim');
+    await deploy(worker.url, { 'f.py': ATTACKER }, 'attacker');
+    await deploy(worker.url, { 'f.py': ASKED, 'requirements.txt': `${SPEC}\n` }, 'asked');
+  });
+
+  afterAll(async () => {
+    await worker?.remove();
+    await mirror?.close();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  const url = (): string => worker?.url ?? '';
+
+  async function victimServed(n: number): Promise<void> {
+    const answer = await invoke(url(), 'victim', { n });
+    expect([answer.status, JSON.parse(answer.body)]).toEqual([200, ['clean', ['a', 'b'], null, n]]);
+  }
+
+  /** Another function that asked for the package, forked from the package's zygote, which kills it again and again. */
+  async function forkOfHostile(): Promise<void> {
+    const node = async () => {
+      const report = (await (await fetch(`${url()}/zygotes`)).json()) as ZygoteReport;
+      return report.zygotes.find((one) => one.packages.length === 1);
+    };
+    await until('its zygote is ready', async () => (await node())?.state === 'ready');
+    await deploy(url(), { 'f.py': ASKED, 'requirements.txt': `${SPEC}\n` }, 'asked-too');
+    await invoke(url(), 'asked-too', {});
+    expect((await node())?.forks).toBeGreaterThan(0);
+  }
+
+  it('the victim gets its own answers, whatever the others do', async () => {
+    await victimServed(0);
+    // Each of these proves that the attack goes on: on those who asked for it.
+    expect((await invoke(url(), 'attacker', {})).body).toContain('forged');
+    expect((await invoke(url(), 'asked', {})).body).toContain('yes');
+    await forkOfHostile();
+    for (let round = 1; round <= ROUNDS; round++) {
+      const others = ['attacker', 'attacker', 'asked', 'asked-too'].map((name) => invoke(url(), name, {}));
+      await Promise.all([victimServed(round), victimServed(-round)]);
+      await Promise.allSettled(others);
+    }
+    await victimServed(1000);
+  });
+
+  it("an attacker cannot ask the worker to remove another's function", async () => {
+    const port = Number(new URL(url()).port);
+    const answer = await invoke(url(), 'attacker', { port });
+    expect(answer.body).toContain('Operation not permitted');
+    await victimServed(2000);
+    // Who may reach the worker's port can.
+    expect((await fetch(`${url()}/registry/asked`, { method: 'DELETE' })).status).toBe(200);
+  });
+
+  it('nothing is left of them when the worker stops', async () => {
+    const guests = worker?.guests() ?? [];
+    expect(guests.length).toBeGreaterThan(1);
+    await worker?.down();
+    expect(worker?.cgroups()).toEqual([]);
+    expect(worker?.mounts()).toEqual([]);
+    for (const guest of guests) expect(() => process.kill(guest.pid, 0)).toThrow('ESRCH');
+  });
+});
