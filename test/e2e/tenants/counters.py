@@ -4,6 +4,7 @@ import array
 import ctypes
 import fcntl
 import os
+import resource
 import signal
 import socket
 
@@ -39,8 +40,12 @@ def queue_signal(number):
     return checked(LIBC.sigqueue(os.getpid(), signal.SIGRTMIN, number))
 
 
-def pipe(number):
+def small_pipe(number):
     HELD.extend(os.pipe())
+
+
+def pipe(number):
+    small_pipe(number)
     size = fcntl.fcntl(HELD[-1], 1032)  # F_GETPIPE_SZ
     if size < 65536:
         raise OSError(0, f"a pipe of {size} bytes")
@@ -65,6 +70,7 @@ MEANS = {
     "message queues": queue,
     "queued signals": queue_signal,
     "pipes": pipe,
+    "small pipes": small_pipe,
     "descriptors on their way": send_descriptors,
     "locked memory": lock_memory,
 }
@@ -72,6 +78,8 @@ MEANS = {
 
 def attempt(means, times):
     """Repeats. Returns how often it worked, and what it ended with."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     for number in range(times):
         try:
             MEANS[means](number)
