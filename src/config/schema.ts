@@ -104,7 +104,7 @@ export const schema = z.object({
   sock_base_path: text('Root directory that sandboxes see, read-only. Absolute.'),
   docker: z.object({
     runtime: text('Container runtime for docker sandboxes; empty is the default of the engine.'),
-    base_image: text('Image of docker sandboxes.'),
+    base_image: text('Image of docker sandboxes; the engine has it already, with `python3` in it.'),
   }),
   limits: limits('a sandbox'),
   installer_limits: limits('an installer'),

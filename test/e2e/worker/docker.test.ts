@@ -1,12 +1,12 @@
 /** Sandboxes of kind docker over a real engine: what a config that says docker gets, and what is left afterwards. */
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import Docker from 'dockerode';
 import { Agent, request } from 'undici';
 import type { DockerEngine } from '../../../bench/subjects/engine';
 import { deploy, invoke, packLambda, upload } from '../../support/deploy';
 import { IMAGE, startTestEngine, whyNoEngine } from '../../support/docker';
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker, type E2eOptions } from '../../support/e2e-worker';
 import { startTestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
 import { NATIVE_ECHO, buildStatic } from '../../support/native';
@@ -48,7 +48,11 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
   let docker: Docker;
   beforeAll(async () => {
     engine = await startTestEngine();
-    docker = new Docker({ socketPath: engine.endpoint.slice('unix://'.length) });
+    const socketPath = engine.endpoint.slice('unix://'.length);
+    docker = new Docker({ socketPath });
+    // As if everybody were in the socket's group.
+    chmodSync(dirname(socketPath), 0o711);
+    chmodSync(socketPath, 0o666);
   });
   afterAll(async () => {
     expect(await containers()).toEqual([]);
@@ -57,9 +61,13 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
 
   const containers = async (): Promise<string[]> =>
     (await docker.listContainers({ all: true })).map(({ State: state }) => state);
-  const makeWorker = (config: Record<string, unknown> = {}, argyle: Record<string, unknown> = {}): E2eWorker => {
+  const makeWorker = (
+    config: Record<string, unknown> = {},
+    argyle: Record<string, unknown> = {},
+    as: NonNullable<E2eOptions['as']> = 'root',
+  ): E2eWorker => {
     const given = { sandbox: 'docker', features: { import_cache: '' }, argyle: { network: 'none', ...argyle } };
-    return new E2eWorker({ config: { ...given, ...config }, env: { DOCKER_HOST: engine.endpoint } });
+    return new E2eWorker({ as, config: { ...given, ...config }, env: { DOCKER_HOST: engine.endpoint } });
   };
   const withWorker = async (body: (worker: E2eWorker) => Promise<void>, worker = makeWorker()): Promise<void> => {
     try {
@@ -223,10 +231,10 @@ def f(event):
     });
   });
 
-  it('installs packages in containers', async () => {
+  it.each<NonNullable<E2eOptions['as']>>(['root', 'user'])('installs packages in containers, as %s', async (as) => {
     const mirror = await startTestMirror();
     try {
-      const worker = makeWorker({ pip_mirror: mirror.url }, { network: 'host' });
+      const worker = makeWorker({ pip_mirror: mirror.url }, { network: 'host' }, as);
       await withWorker(async () => {
         await deploy(worker.url, 'sample-tiny');
         const first = await invoke(worker.url, 'sample-tiny', {});
