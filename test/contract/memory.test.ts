@@ -1,5 +1,6 @@
 /** Contract, its introduction and sections 1, 3, 7 and 8: a small memory pool, a short time limit, no zygotes. */
 import { describeContract, liveWorker, localTest } from '../support/live-worker';
+import { pypiReached } from '../support/pypi';
 import { until } from '../support/until';
 
 jest.setTimeout(120_000);
@@ -95,4 +96,36 @@ describeContract('contract: no zygotes', () => {
     expect(stats['LambdaInstance-WaitSandbox-NoImportCache.cnt']).toBe(1);
     expect(stats).not.toHaveProperty(['fork().cnt']);
   });
+});
+
+const PINS = [
+  'numpy==2.1.0',
+  'pandas==2.2.3',
+  'python-dateutil==2.9.0.post0',
+  'pytz==2024.2',
+  'six==1.16.0',
+  'tzdata==2024.2',
+];
+
+// Optional: the project's own index has no numpy.
+const withPypi = pypiReached() ? localTest : localTest.skip;
+
+describeContract('contract: numpy and pandas', () => {
+  const worker = liveWorker({ config: { limits: { procs: 32 } } });
+
+  withPypi(
+    '[optional] 0 numpy and pandas run within the default 50 MB when limits.procs is 32',
+    async () => {
+      const lambdas = {
+        numpy: 'import numpy\n\ndef f(event):\n    return int(numpy.arange(event).sum())\n',
+        pandas: 'import pandas\n\ndef f(event):\n    return int(pandas.DataFrame({"a": range(event)}).a.sum())\n',
+      };
+      expect(worker.dir.json('w/config.json')).toMatchObject({ limits: { mem_mb: 50 } });
+      for (const [name, code] of Object.entries(lambdas)) {
+        const lambda = await worker.deploy(name, { 'f.py': code, 'requirements.txt': PINS.join('\n') });
+        for (let i = 0; i < 3; i++) expect(await worker.invoke(lambda, 10)).toMatchObject({ status: 200, body: '45' });
+      }
+    },
+    300_000,
+  );
 });
