@@ -1,12 +1,13 @@
 /** A whole worker: a victim, an attacker, and a function that asked for a malicious package, side by side. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startMirror, type Mirror } from '../../../packages-mirror/server';
 import type { ZygoteReport } from '../../../src/zygote/types';
 import { deploy, invoke } from '../../support/deploy';
 import { E2eWorker } from '../../support/e2e-worker';
+import { Keeper } from '../../support/helper/keeper';
 import { describePrivileged } from '../../support/privileged';
 import { until } from '../../support/until';
 
@@ -61,15 +62,19 @@ def f(event):
 
 describePrivileged('in one worker', () => {
   const dir = mkdtempSync(join(tmpdir(), 'argyle-hostile-'));
+  const keeper = new Keeper();
   let mirror: Mirror | undefined;
   let worker: E2eWorker | undefined;
 
   beforeAll(async () => {
+    keeper.directory(dir);
     execFileSync('/usr/bin/python3', [join(__dirname, 'hostile_wheel.py'), dir, 'argyle_hostile']);
     mirror = await startMirror({ dir });
     const tree = { packages: [], children: [{ packages: [SPEC], children: [] }] };
     const config = { pip_mirror: mirror.url, import_cache_tree: tree, features: { import_cache: 'tree' } };
     worker = new E2eWorker({ config });
+    keeper.worker(worker.dir);
+    keeper.directory(worker.top);
     await worker.init();
     await worker.up();
     await deploy(worker.url, { 'f.py': VICTIM }, 'victim');
@@ -80,7 +85,7 @@ describePrivileged('in one worker', () => {
   afterAll(async () => {
     await worker?.remove();
     await mirror?.close();
-    rmSync(dir, { recursive: true, force: true });
+    await keeper.end();
   });
 
   const url = (): string => worker?.url ?? '';

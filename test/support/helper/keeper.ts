@@ -25,6 +25,11 @@ export class Keeper {
     this.child.stdin?.write(`cgroup ${name}\n`);
   }
 
+  /** The directory of a worker that was started detached. */
+  worker(dir: string): void {
+    this.child.stdin?.write(`worker ${dir}\n`);
+  }
+
   /** Removes everything now. */
   async end(): Promise<void> {
     const ended = once(this.child, 'exit');
