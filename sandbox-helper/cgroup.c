@@ -272,6 +272,7 @@ int cgroup_join_v1(struct session *s, unsigned p, const char *name, pid_t pid) {
 int cgroup_join_v1_all(struct session *s, unsigned p, const char *name) {
   static char all[PROCS_TEXT], inside[PROCS_TEXT];
   int last = -1;
+  inside[0] = 0; /* nobody yet; the guest before may have left its own */
   for (int c = 0; c < CTL_COUNT; c++)
     if (s->pool[p].v1_fd[c] >= 0) last = s->pool[p].v1_fd[c];
   for (int pass = 0; pass < JOIN_PASSES; pass++) {
