@@ -18,6 +18,8 @@ export interface BootInfo {
 }
 
 const BOOT_HEADER = 'x-argyle-boot';
+/** Parsed once: every sandbox has a client of its own. */
+const ORIGIN = new URL('http://root');
 /** An idle connection costs a descriptor and nothing else, so it lives as long as its sandbox, ms. */
 const KEEP_ALIVE_MS = 24 * 3600 * 1000;
 
@@ -50,7 +52,7 @@ export class GuestHttp {
       greet(first, frame, handOver);
     }
     if (!handOver) this.first = first;
-    this.client = new Client('http://root', {
+    this.client = new Client(ORIGIN, {
       connect: (_options, callback) => {
         this.hand(callback);
       },
@@ -66,6 +68,11 @@ export class GuestHttp {
   /** As Dispatcher.dispatch; the boot report is taken out of the first response. */
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
     this.client.dispatch(options, this.booted ? handler : this.watchBoot(handler));
+  }
+
+  /** Whether no request is waiting or being served. */
+  get isIdle(): boolean {
+    return this.client.stats.size === 0;
   }
 
   /** Closes the connection; requests in flight fail with `error`. */

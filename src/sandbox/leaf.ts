@@ -94,8 +94,10 @@ export class LeafSandbox implements Sandbox {
 
   async destroy(reason: string): Promise<void> {
     this.why ??= reason;
-    this.http.destroy(this.death());
+    if (!this.http.isIdle) this.http.destroy(this.death());
+    // A guest that sees its connection end goes on to accept the next one: an idle one is ended first.
     await this.parts.slot.destroy();
+    this.http.destroy(this.death());
   }
 
   async debugString(): Promise<string> {
