@@ -62,7 +62,7 @@ ${rows.join('\n')}
 to the same tests. What is skipped then says why in its title:
 
 - "needs the worker's own files": the test reads files, processes or settings of the worker, or starts its own. That is
-  all of \`bench\`, \`buckets\`, \`cgroups\`, \`memory\`, \`settings\` and \`storage\`, and a few others.
+  all of \`bench\`, \`buckets\`, \`cgroups\`, \`memory\`, \`settings\`, \`sock-mode\` and \`storage\`, and a few others.
 - "the original differs": what \`docs/differences.md\` lists. Whether the worker is Argyle is asked by \`/metrics\`, which the
   original lacks; an Argyle is held to these, too.
 - Tests of packages need a worker that has installed nothing yet, from the project's index: run
