@@ -15,6 +15,12 @@ const START_TRIES = 120;
 const TRY_MS = 250;
 const STOP_MS = 15_000;
 
+/**
+ * Starts $0 in a mount namespace that is its own already: the host sees no mount of it, and nothing is left in /run,
+ * where it puts things whatever it is told. It ends with who started it.
+ */
+const APART = 'mount -t tmpfs -o mode=755 tmpfs /run && exec setpriv --pdeathsig TERM "$0" "$@"';
+
 /** A Docker engine: the one that answers, else one of our own, in a directory of its own, without any network. */
 export class DockerEngine {
   private readonly cgroup = `argyle-bench-${process.pid}`;
@@ -103,10 +109,10 @@ export class DockerEngine {
     const network = ['--bridge', 'none', '--iptables=false', '--ip6tables=false', '--ip-masq=false'];
     const cgroups = ['--exec-opt', 'native.cgroupdriver=cgroupfs', '--cgroup-parent', this.cgroup];
     const log = openSync(join(folder, 'log'), 'w');
-    // Its mounts are in a namespace of its own: the host sees none, and none is left.
-    const apart = ['-m', '--propagation', 'private', 'setpriv', '--pdeathsig', 'TERM', dockerd];
-    const args = [...apart, ...cgroups, ...this.host, ...places, ...network];
-    this.daemon = spawn('unshare', args, { stdio: ['ignore', log, log] });
+    const args = [...cgroups, ...this.host, ...places, ...network];
+    this.daemon = spawn('unshare', ['-m', '--propagation', 'private', 'sh', '-c', APART, dockerd, ...args], {
+      stdio: ['ignore', log, log],
+    });
     closeSync(log);
     this.daemon.once('error', () => undefined);
     for (let i = 0; i < START_TRIES; i += 1) {

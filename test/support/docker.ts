@@ -1,6 +1,7 @@
 /** A Docker engine for tests, with an image that holds this machine's Python: nothing is downloaded. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DockerEngine } from '../../bench/subjects/engine';
@@ -33,6 +34,49 @@ export async function startTestEngine(): Promise<DockerEngine> {
     throw error;
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A socket in front of an engine's, so that the engine seems to come and go. */
+export class SocketProxy {
+  private readonly folder = mkdtempSync(join(tmpdir(), 'argyle-proxy-'));
+  private readonly path = join(this.folder, 'docker.sock');
+  private readonly sockets = new Set<Socket>();
+  private server: Server | undefined;
+
+  constructor(private readonly target: string) {}
+
+  /** As DOCKER_HOST names it. */
+  get endpoint(): string {
+    return `unix://${this.path}`;
+  }
+
+  async open(): Promise<void> {
+    mkdirSync(this.folder, { recursive: true });
+    const server = createServer((near) => {
+      const far = connect(this.target);
+      for (const socket of [near, far]) {
+        this.sockets.add(socket);
+        socket.on('error', () => undefined);
+        socket.on('close', () => {
+          near.destroy();
+          far.destroy();
+          this.sockets.delete(socket);
+        });
+      }
+      near.pipe(far).pipe(near);
+    });
+    this.server = server;
+    await new Promise<void>((resolve) => server.listen(this.path, resolve));
+  }
+
+  /** Cuts every connection; nothing is left. */
+  async close(): Promise<void> {
+    const { server } = this;
+    this.server = undefined;
+    this.sockets.forEach((socket) => socket.destroy());
+    if (server !== undefined) await new Promise((resolve) => server.close(resolve));
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }
 

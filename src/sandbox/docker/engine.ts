@@ -1,5 +1,7 @@
 /** A Docker engine, by its HTTP API: every failure as an ArgyleError that says where the engine was sought, and why. */
+import { text } from 'node:stream/consumers';
 import Docker from 'dockerode';
+import { z } from 'zod';
 import { ArgyleError } from '../../errors';
 
 /** Where an engine listens unless DOCKER_HOST says otherwise. */
@@ -9,6 +11,8 @@ const UNIX = 'unix://';
 const STEP_MS = 60_000;
 /** Label of every container of a worker; its value is the worker's directory. */
 export const WORKER_LABEL = 'argyle.worker';
+
+const exitShape = z.object({ StatusCode: z.number() });
 
 const HTTP = { notFound: 404, conflict: 409 };
 
@@ -94,11 +98,12 @@ export class Engine {
 
   /** Resolves with its exit code when a container has ended, undefined when the engine lost sight of it. */
   async wait(id: string): Promise<number | undefined> {
-    const container = this.patient.getContainer(id);
-    return container.wait().then(
-      ({ StatusCode: code }: { StatusCode: number }) => code,
-      () => undefined,
-    );
+    try {
+      const answer = exitShape.safeParse(JSON.parse(await text(await this.waiting(id))));
+      return answer.data?.StatusCode;
+    } catch {
+      return undefined;
+    }
   }
 
   /** Kills and removes a container. Never rejects: what the engine can't do now is tried again later. */
@@ -123,6 +128,20 @@ export class Engine {
     const left = await this.call('list containers', (docker) => docker.listContainers({ all: true, filters }));
     await Promise.all(left.map(({ Id: id }) => this.remove(id)));
     return left.length;
+  }
+
+  /**
+   * The answer to a wait, which the engine begins at once and ends with the container. dockerode's own wait() never
+   * settles when the connection breaks in between.
+   */
+  private waiting(id: string): Promise<NodeJS.ReadableStream> {
+    const request = { path: `/containers/${id}/wait`, method: 'POST', isStream: true, statusCodes: { 200: true } };
+    return new Promise((resolve, reject) => {
+      this.patient.modem.dial(request, (error, answer) => {
+        if (error === null) resolve(answer as NodeJS.ReadableStream);
+        else reject(error);
+      });
+    });
   }
 
   private failure(what: string, cause: unknown): ArgyleError {

@@ -6,6 +6,9 @@ import { join } from 'node:path';
 import { Engine } from '../../../../src/sandbox/docker/engine';
 import { until } from '../../../support/until';
 
+/** As a body: the connection breaks in the middle of it. */
+const BREAK = Symbol('break');
+
 type Reply = [status: number, body: unknown];
 
 describe('Engine', () => {
@@ -20,6 +23,11 @@ describe('Engine', () => {
       const path = `${req.method ?? ''} ${(req.url ?? '').split('?')[0] ?? ''}`;
       asked.push(path);
       const [status, body] = replies[path] ?? [404, { message: `nothing at ${path}` }];
+      if (body === BREAK) {
+        res.writeHead(status).write('{');
+        setImmediate(() => req.socket.destroy());
+        return;
+      }
       res.writeHead(status, { 'content-type': 'application/json' }).end(status === 204 ? '' : JSON.stringify(body));
     });
     await new Promise<void>((resolve) => server.listen(socketPath, resolve));
@@ -85,6 +93,15 @@ describe('Engine', () => {
       await engine.create({});
       return removals() === before;
     });
+  });
+
+  it('waits for the exit code of a container, in vain when the engine goes away or does not know it', async () => {
+    const engine = new Engine(endpoint);
+    replies['POST /containers/1/wait'] = [200, { StatusCode: 137 }];
+    expect(await engine.wait('1')).toBe(137);
+    expect(await engine.wait('unknown')).toBeUndefined();
+    replies['POST /containers/1/wait'] = [200, BREAK];
+    expect(await engine.wait('1')).toBeUndefined();
   });
 
   it('takes a container that is gone for removed', async () => {
