@@ -59,7 +59,7 @@ WRAP(symlinkat) WRAP(mknodat) WRAP(fstat) WRAP(lstat) WRAP(statfs) WRAP(flock) W
 WRAP(socketpair) WRAP(fcntl) WRAP(epoll_create1) WRAP(epoll_ctl) WRAP(epoll_wait) WRAP(signalfd) WRAP(mount)
 WRAP(umount2) WRAP(unshare) WRAP(chdir) WRAP(fchdir) WRAP(chroot) WRAP(getsockopt) WRAP(prctl) WRAP(setresuid)
 WRAP(setresgid) WRAP(setgroups) WRAP(getgroups) WRAP(setrlimit) WRAP(getrlimit) WRAP(sethostname)
-WRAP(sigprocmask) WRAP(fork) WRAP(waitid) WRAP(poll) WRAP(kill) WRAP(getifaddrs) WRAP(execve)
+WRAP(sigprocmask) WRAP(fork) WRAP(setns) WRAP(waitpid) WRAP(waitid) WRAP(poll) WRAP(kill) WRAP(getifaddrs) WRAP(execve)
 WRAP_LONG(read) WRAP_LONG(write) WRAP_LONG(send) WRAP_LONG(sendmsg) WRAP_LONG(recv) WRAP_LONG(recvmsg)
 WRAP_LONG(getrandom)
     /* clang-format on */
