@@ -22,7 +22,7 @@ _MAX_NAME = 128
 
 class Entry:
     """`kind` is function, wsgi or asgi; `specs` the packages whose modules it newly loaded, and
-    `known` the names of the modules that were there before.
+    `known` how many modules were there before.
     """
 
     def __init__(self, kind, target, import_ms, specs, known):
@@ -52,7 +52,7 @@ def load(document):
     filename = os.environ.get("OL_ENTRY_FILE") or document.get("entry_file") or "f.py"
     if "/" in filename or not filename.endswith(".py") or filename == ".py":
         raise ValueError(f"OL_ENTRY_FILE: {filename!r} is not the name of a top-level .py file")
-    known = set(sys.modules)
+    known = len(sys.modules)
     started = time.perf_counter()
     module = _import_file(filename[:-3], f"{HANDLER_DIR}/{filename}")
     kind, target = select(module)
@@ -74,10 +74,27 @@ def _import_file(name, path):
     return module
 
 
+def _loaded_since(known):
+    """Names of the modules that came to the `known` first ones, the last of them first.
+
+    A fork shares its zygote's memory until it looks at an object, which writes its reference count:
+    a set of all names would copy a page for nearly each of them, 2 MB below pandas.
+    """
+    names = []
+    left = len(sys.modules) - known
+    if left > 0:
+        for name in reversed(sys.modules):
+            names.append(name)
+            left -= 1
+            if left == 0:
+                break
+    return names
+
+
 def _loaded_specs(known):
-    """Specs under /packages of which a module was loaded that `known` does not name."""
+    """Specs under /packages of which a module was loaded since there were `known` modules."""
     specs = {}
-    for name in set(sys.modules) - known:
+    for name in _loaded_since(known):
         path = getattr(sys.modules[name], "__file__", None)
         if isinstance(path, str) and path.startswith(PACKAGES_DIR):
             specs[path[len(PACKAGES_DIR) :].partition("/")[0]] = None
@@ -85,18 +102,20 @@ def _loaded_specs(known):
 
 
 def submodules(known):
-    """Modules loaded since `known`, of packages that were there by then, by spec: what a zygote
-    could have imported together with the package. A module takes its place in sys.modules when
-    its import ends, so the last ones are those that imported the others: they come first here.
+    """Modules loaded since there were `known`, of packages that were there by then, by spec: what
+    a zygote could have imported together with the package. A module takes its place in sys.modules
+    when its import ends, so the last ones are those that imported the others: they come first here.
     """
+    names = _loaded_since(known)
+    new = set(names)
     found = {}
     left = _MAX_SUBMODULES
-    for name, module in reversed(list(sys.modules.items())):
+    for name in names:
         if left == 0:
             break
-        if name in known or len(name) > _MAX_NAME or name.partition(".")[0] not in known:
+        if len(name) > _MAX_NAME or name.partition(".")[0] in new:
             continue
-        path = getattr(module, "__file__", None)
+        path = getattr(sys.modules[name], "__file__", None)
         if isinstance(path, str) and path.startswith(PACKAGES_DIR):
             found.setdefault(path[len(PACKAGES_DIR) :].partition("/")[0], []).append(name)
             left -= 1

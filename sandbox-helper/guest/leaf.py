@@ -1,5 +1,7 @@
 """A leaf: loads one handler and serves it until the sandbox is killed."""
 
+import sys
+
 from _argyle import entry, fastjson, server
 
 
@@ -14,7 +16,7 @@ def run(conn, document):
         if document.get("runtime") == "native":
             from _argyle import native
 
-            loaded = entry.Entry("native", native.find(), 0, [], set())
+            loaded = entry.Entry("native", native.find(), 0, [], len(sys.modules))
         else:
             loaded = entry.load(document)
     except BaseException:

@@ -40,7 +40,7 @@ def _rehearse():
     far.sendall(b"%s%d\n%s%s" % (boot.MAGIC, len(_DOCUMENT), _DOCUMENT, _REQUEST))
     conn = Connection(near)
     boot._read_document(conn)
-    known = set(sys.modules)
+    known = len(sys.modules)
     # Both ways in which a handler's code may come: compiled already, and as a source.
     spec = _frozen_importlib_external.spec_from_file_location("_warm", channel.__file__)
     spec.loader.exec_module(_frozen_importlib.module_from_spec(spec))
