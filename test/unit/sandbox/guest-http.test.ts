@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GuestHttp, type BootInfo } from '../../../src/sandbox/guest-http';
 import { bootFrame } from '../../../src/sandbox/boot';
+import { until } from '../../support/until';
 
 const FRAME = bootFrame({
   role: 'leaf',
@@ -76,7 +77,7 @@ describe('GuestHttp', () => {
     const report = 'X-Argyle-Boot: {"import_ms":1.5,"modules":["numpy"]}\r\nset-cookie: a\r\nset-cookie: b\r\n';
     respond = (socket) => socket.write(answer(report));
     const http = open();
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await until('the boot frame', () => received.join('').length >= FRAME.toString().length);
     expect(received).toEqual([FRAME.toString()]);
     expect(FRAME.toString()).toMatch(/^ARGYLE-BOOT\/1 (\d+)\n\{"role":"leaf"/);
     const { headers, raw } = await get(http);
@@ -120,6 +121,32 @@ describe('GuestHttp', () => {
       http.destroy(new Error('done'));
     },
   );
+
+  it('takes connections that are promised: the first for the frame, later ones when the guest has closed', async () => {
+    const asked: ((socket: Socket) => void)[] = [];
+    respond = (socket) => socket.end(answer('connection: close\r\n'));
+    const http = new GuestHttp(() => new Promise((resolve) => asked.push(resolve)), FRAME, undefined);
+    const first = get(http);
+    asked[0]?.(connect(path));
+    await first;
+    const second = get(http);
+    await until('it asks for another connection', () => asked.length === 2);
+    asked[1]?.(connect(path));
+    await second;
+    expect(received[0]).toMatch(/^ARGYLE-BOOT/);
+    expect(received[0]).toContain('GET /run/fn');
+    expect(received[1]).toMatch(/^GET \/run\/fn/);
+    http.destroy(new Error('done'));
+  });
+
+  it('fails requests whose connection never comes', async () => {
+    const http = new GuestHttp(() => Promise.reject(new Error('the guest is gone')), FRAME, undefined);
+    await expect(get(http)).rejects.toThrow('the guest is gone');
+    const waiting = new GuestHttp(() => new Promise(() => undefined), FRAME, undefined);
+    const pending = get(waiting);
+    waiting.destroy(new Error('killed'));
+    await expect(pending).rejects.toThrow('killed');
+  });
 
   it('fails requests when the guest ends and when it is destroyed', async () => {
     respond = (socket) => {
