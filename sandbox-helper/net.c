@@ -82,9 +82,13 @@ static void judge_v6(struct program *p, const struct ifaddrs *own, const uint64_
   for (const struct ifaddrs *a = own; a; a = a->ifa_next) {
     if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET6) continue;
     const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)a->ifa_addr)->sin6_addr;
-    for (int word = 0; word < 4; word++)
-      unless_equal_skip(p, (uint8_t)(4 + word), v6->s6_addr32[word], (int16_t)(5 - word));
-    finish(p, 0);
+    const struct in6_addr *mask = &((const struct sockaddr_in6 *)(const void *)a->ifa_netmask)->sin6_addr;
+    /* A router answers to its networks' anycast addresses, too; from /127 on there are none (RFC 6164). */
+    for (int any = 0; any <= (mask->s6_addr[15] < 0xfe); any++) {
+      for (int w = 0; w < 4; w++)
+        unless_equal_skip(p, (uint8_t)(4 + w), v6->s6_addr32[w] & (any ? mask->s6_addr32[w] : ~0u), (int16_t)(5 - w));
+      finish(p, 0);
+    }
   }
   refuse_masked(p, 4, 0xff000000, 0xff000000); /* multicast */
   /* What is left of loopback: ::, ::1, and IPv4 in IPv6's clothes, which is judged as IPv4. */
