@@ -75,7 +75,8 @@ async function main(): Promise<void> {
     const rows = await measure(subjects, plan, log);
     const goals = [...judge(rows, GOALS), ...judgeCapacity(capacity)];
     const figures = figuresTable(rows, values.baseline);
-    const parts = capacity === undefined ? [] : [breakdownTable(capacity.breakdown, rows)];
+    const parts =
+      capacity === undefined || capacity.breakdown.length === 0 ? [] : [breakdownTable(capacity.breakdown, rows)];
     const report = `${[machineLines(machine), figures, ...parts, goalsTable(goals)].join('\n\n')}\n`;
     await write(values.out, startedAt, report, rows, { startedAt, machine, plan, rows, capacity, goals });
   } finally {

@@ -65,8 +65,8 @@ export function judgeCapacity(capacity: Capacity | undefined): GoalResult[] {
     goal('sandboxes made by fork and destroyed', 'atLeast', 500, '/s', alone),
     goal(`the same beside ${capacity?.paused ?? 1000} paused sandboxes`, 'atLeast', 500, '/s', beside),
     goal('churn beside paused sandboxes against churn alone', 'atLeast', 0.9, '×', flat),
-    goal('memory of one more idle leaf of the large zygote', 'atMost', 3, ' MB', capacity?.leafPssMb.idle),
-    goal('memory of one more spare of the large zygote', 'atMost', 3, ' MB', capacity?.leafPssMb.spare),
+    goal('memory of one more idle leaf of the large zygote', 'atMost', 3, ' MB', capacity?.leafPssMb?.idle),
+    goal('memory of one more spare of the large zygote', 'atMost', 3, ' MB', capacity?.leafPssMb?.spare),
   ];
 }
 

@@ -156,6 +156,8 @@ test('goals on figures that are no ratios are judged alike, and told apart by me
     [2.5, true],
     [3.5, false],
   ]);
+  const without = { ...capacity, churnPerSec: undefined, leafPssMb: undefined };
+  expect(judgeCapacity(without).map(({ reached }) => reached)).toEqual(Array(5).fill(undefined));
   expect(judgeCapacity(undefined).map(({ reached }) => reached)).toEqual(Array(5).fill(undefined));
   const slowTail = [row('ours', [2, 2, 20]), row('fork', [1, 1, 1])];
   const goals = [{ about: 'near fork', of: 'ours', to: 'fork', kind: 'atMost' as const, limit: 4 }];
