@@ -67,6 +67,7 @@ describeContract('contract: benchmarks', () => {
 
   localTest.each([
     [['-s', 'x'], '--seconds must be a number'],
+    [['-t', '0.5'], '--tasks must be a whole number'],
     [['-t', '2'], '--tasks is for parallel benchmarks'],
     [['-x'], 'flag provided but not defined: -x'],
     [['-p', 'nowhere'], 'nowhere is no worker directory'],

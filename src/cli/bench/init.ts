@@ -8,8 +8,7 @@ import { BUCKET_STORES } from '../../lambda/registry/stores';
 import type { RegistryStore } from '../../lambda/ports';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
 import { PATH_FLAG, olDirOf } from '../worker/flags';
-import { numberOf } from '../zygote/options';
-import { benchConfig } from './config';
+import { benchConfig, countOf } from './config';
 import { functionName, KINDS, SOURCES, type Kind } from './table';
 
 /** As many as all benchmarks but the largest call. */
@@ -37,7 +36,7 @@ async function putAll(store: RegistryStore, kind: Kind, count: number, archive: 
 
 async function run({ flags, args, cwd, out }: CommandContext): Promise<number> {
   if (args.length > 0) throw new CliError(`ol bench init takes no arguments, found ${args.join(' ')}`);
-  const count = numberOf(flags, 'functions', 1, MAX_FUNCTIONS);
+  const count = countOf(flags, 'functions', 1, MAX_FUNCTIONS);
   const { registry } = benchConfig(olDirOf(cwd, flags.string('path')));
   const store = await openStore(registry, BUCKET_STORES);
   const staging = mkdtempSync(join(tmpdir(), 'ol-bench-'));

@@ -6,7 +6,7 @@ import { urlOf } from '../url';
 import { olDirOf, PATH_FLAG } from '../worker/flags';
 import { describeStatus } from '../worker/status';
 import { numberOf } from '../zygote/options';
-import { benchConfig } from './config';
+import { benchConfig, countOf } from './config';
 import { putLoad } from './load';
 import { functionName, resultLine, type Benchmark, type Tally } from './table';
 
@@ -59,7 +59,7 @@ async function measure(
 async function run(benchmark: Benchmark, { flags, args, cwd, out }: CommandContext): Promise<number> {
   if (args.length > 0) throw new CliError(`ol bench ${benchmark.name} takes no arguments, found ${args.join(' ')}`);
   const seconds = numberOf(flags, 'seconds', 0, MAX_SECONDS);
-  const asked = numberOf(flags, 'tasks', 0, MAX_TASKS);
+  const asked = countOf(flags, 'tasks', 0, MAX_TASKS);
   if (benchmark.tasks === 1 && asked > 1) {
     throw new CliError(`--tasks is for parallel benchmarks: ${benchmark.name} sends one request at a time`);
   }
