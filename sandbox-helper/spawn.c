@@ -64,17 +64,11 @@ static void drop_privileges(unsigned role) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) _exit(AG_ST_GUEST_PRIV);
 }
 
-static void clean_signals(void) {
-  sigset_t none;
-  signal(SIGPIPE, SIG_DFL);
-  sigemptyset(&none);
-  if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) _exit(AG_ST_GUEST_PRIV);
-}
-
 __attribute__((noreturn)) static void be_born(const struct birth *b) {
   static const char *const roles[] = {NULL, "leaf", "zygote", "installer"};
   char *const argv[] = {"python3", "-I", "-S", "/runtime/main.py", (char *)(uintptr_t)roles[b->slot->role], NULL};
   char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8", NULL};
+  sigset_t none;
   char byte;
   if (read(b->sync_fd, &byte, 1) != 1) _exit(AG_ST_GUEST_NS); /* maps written, cgroups joined */
   forbid_namespaces(b->s->proc_fd);
@@ -88,7 +82,9 @@ __attribute__((noreturn)) static void be_born(const struct birth *b) {
   setsid();
   umask(022);
   drop_privileges(b->slot->role);
-  clean_signals();
+  signal(SIGPIPE, SIG_DFL);
+  sigemptyset(&none);
+  if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) _exit(AG_ST_GUEST_PRIV);
   /* A helper that died before PDEATHSIG was set would never be noticed. */
   if (poll(&(struct pollfd){.fd = b->s->self_fd, .events = POLLIN}, 1, 0) != 0) _exit(AG_ST_GUEST_PRIV);
   if (b->s->seccomp && seccomp_install(b->slot->role, b->s->network[b->slot->pool]) < 0) _exit(AG_ST_GUEST_SECCOMP);
