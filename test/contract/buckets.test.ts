@@ -10,16 +10,13 @@ jest.setTimeout(60_000);
 
 describeContract('contract: a bucket', () => {
   const saved = { ...process.env };
-  const dir = mkdtempSync(join(tmpdir(), 'bucket-'));
-  const server = new S3rver({
-    address: '127.0.0.1',
-    port: 0,
-    silent: true,
-    directory: dir,
-    configureBuckets: [{ name: 'functions', configs: [] }],
-  });
+  let dir: string;
+  let server: S3rver;
 
   beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'bucket-'));
+    const options = { address: '127.0.0.1', port: 0, silent: true, directory: dir };
+    server = new S3rver({ ...options, configureBuckets: [{ name: 'functions', configs: [] }] });
     const { port } = await server.run();
     process.env['AWS_ENDPOINT_URL_S3'] = `http://127.0.0.1:${port}`;
     process.env['AWS_ACCESS_KEY_ID'] = 'S3RVER';
