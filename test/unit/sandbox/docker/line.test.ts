@@ -10,17 +10,28 @@ describe('GuestLine', () => {
   const path = join(dir, 'guest');
   const front = join(dir, 'front');
   let line: GuestLine;
+  const sockets: Socket[] = [];
   beforeEach(async () => {
     line = await GuestLine.listen(path);
   });
   afterEach(async () => {
     line.close(new Error('over'));
+    sockets.splice(0).forEach((socket) => socket.destroy());
     await until('the sockets are gone', () => readdirSync(dir).length === 0);
   });
   afterAll(() => {
     rmSync(dir, { recursive: true });
   });
-  const dial = (to = path): Socket => connect({ path: to, allowHalfOpen: true }).on('error', () => undefined);
+  const dial = (to = path): Socket => {
+    const socket = connect({ path: to, allowHalfOpen: true }).on('error', () => undefined);
+    sockets.push(socket);
+    return socket;
+  };
+  const take = async (): Promise<Socket> => {
+    const socket = await line.take();
+    sockets.push(socket);
+    return socket;
+  };
 
   /** All that comes, without closing the other direction. */
   const text = (socket: Socket): Promise<string> =>
@@ -37,12 +48,12 @@ describe('GuestLine', () => {
   });
 
   it('hands out connections in order, whoever was there first', async () => {
-    const first = line.take();
+    const first = take();
     const [a, b] = [dial(), dial()];
     a.end('a');
     expect(await text(await first)).toBe('a');
     b.end('b');
-    expect(await text(await line.take())).toBe('b');
+    expect(await text(await take())).toBe('b');
   });
 
   it('tells those who wait when it is closed, and those who come later', async () => {
