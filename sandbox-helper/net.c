@@ -84,7 +84,7 @@ static void judge_v6(struct program *p, const struct ifaddrs *own, const uint64_
     const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)a->ifa_addr)->sin6_addr;
     const struct in6_addr *mask = &((const struct sockaddr_in6 *)(const void *)a->ifa_netmask)->sin6_addr;
     /* A router answers to its networks' anycast addresses, too; from /127 on there are none (RFC 6164). */
-    for (int any = 0; any <= (mask->s6_addr[15] < 0xfe); any++) {
+    for (int any = 0; any <= (a->ifa_netmask && mask->s6_addr[15] < 0xfe); any++) {
       for (int w = 0; w < 4; w++)
         unless_equal_skip(p, (uint8_t)(4 + w), v6->s6_addr32[w] & (any ? mask->s6_addr32[w] : ~0u), (int16_t)(5 - w));
       finish(p, 0);
