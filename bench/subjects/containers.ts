@@ -98,7 +98,10 @@ export class Docker extends ProgramSubject {
 
   override async teardown(): Promise<void> {
     await super.teardown();
-    if (this.imported) await this.engine.run('rmi', '--force', this.image);
-    await this.engine.stop();
+    try {
+      if (this.imported) await this.engine.run('rmi', '--force', this.image);
+    } finally {
+      await this.engine.stop();
+    }
   }
 }

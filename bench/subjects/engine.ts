@@ -79,10 +79,14 @@ export class DockerEngine {
     if (daemon !== undefined && daemon.exitCode === null) {
       const ended = new Promise((resolve) => daemon.once('exit', resolve));
       daemon.kill('SIGTERM');
-      await Promise.race([ended, sleep(STOP_MS, undefined, { ref: false })]);
+      const inTime = await Promise.race([ended.then(() => true), sleep(STOP_MS, false, { ref: false })]);
+      if (!inTime) daemon.kill('SIGKILL');
     }
-    if (folder !== undefined) await rm(folder, { recursive: true, force: true });
-    await this.removeCgroups();
+    try {
+      if (folder !== undefined) await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    } finally {
+      await this.removeCgroups();
+    }
   }
 
   private async answers(): Promise<boolean> {
