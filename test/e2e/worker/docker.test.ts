@@ -55,8 +55,11 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
     chmodSync(socketPath, 0o666);
   });
   afterAll(async () => {
-    expect(await containers()).toEqual([]);
-    await engine.stop();
+    try {
+      expect(await containers()).toEqual([]);
+    } finally {
+      await engine.stop();
+    }
   });
 
   const containers = async (): Promise<string[]> =>
