@@ -1,6 +1,6 @@
 /** Test support: the real helper, slots, factory and zygotes in a directory of their own. Needs root and a build. */
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Dispatcher } from 'undici';
@@ -185,19 +185,10 @@ export class Rig {
 
   /** Cgroup directories of this rig anywhere on the host. */
   cgroups(): string[] {
-    if (!existsSync('/sys/fs/cgroup')) return [];
-    const found = execFileSync('find', [
-      '/sys/fs/cgroup',
-      // Others' cgroups may vanish while we look.
-      '-ignore_readdir_race',
-      '-type',
-      'd',
-      '-name',
-      'cg-*',
-      '-path',
-      `*${basename(this.dir)}*`,
-    ]);
-    return found.toString().split('\n').filter(Boolean);
+    // Its exit code says nothing: others' cgroups vanish while it looks.
+    const own = `*${basename(this.dir)}*`;
+    const { stdout } = spawnSync('find', ['/sys/fs/cgroup', '-type', 'd', '-name', 'cg-*', '-path', own]);
+    return stdout.toString().split('\n').filter(Boolean);
   }
 }
 
