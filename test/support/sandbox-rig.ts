@@ -35,6 +35,8 @@ export interface RigOptions {
   ready?: number;
   spares?: number;
   poolMb?: number;
+  /** Memory limit of a zygote before it has many leaves. */
+  zygoteMb?: number;
   /** Loopback addresses that installers may reach: a package mirror. */
   installerEndpoints?: { host: string; port: number }[];
 }
@@ -118,8 +120,8 @@ export class Rig {
       factory: this.factory,
       stats,
       packages: this.packages,
-      leafLimits: LIMITS,
-      installerLimits: INSTALLER,
+      leafLimits: { ...LIMITS, memMb: (options.zygoteMb ?? 4 * LIMITS.memMb) / 4 },
+      installerLimits: { ...INSTALLER, memMb: options.zygoteMb ?? INSTALLER.memMb },
       sparesPerZygote: options.spares ?? 0,
       cpus: 1,
       onFailure: (id, error) => this.logs.push(`zygote "${id}" failed: ${String(error)}`),

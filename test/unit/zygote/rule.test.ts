@@ -190,6 +190,7 @@ class World {
       id: ++this.slots,
       pid: 1,
       isUsable: true,
+      limits: { memMb: 0 },
       exited,
       usage: () => Promise.resolve({ memBytes: 1, threads: 1 }),
       destroy: () => {
