@@ -2,8 +2,7 @@
  * LD_PRELOAD library: the N-th call of the C library that reaches the kernel fails with a chosen errno.
  *
  * The plan lies in a file that the test writes and that is mapped at start, so it also reaches the
- * helper's children until they exec. close() is left out: its result says nothing that could be acted on;
- * and vfork(), which cannot be wrapped: it returns twice, through this one's frame. */
+ * helper's children until they exec. close() is left out: its result says nothing that could be acted on. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -70,6 +69,14 @@ void *shim_fdopendir(int fd) {
   static void *(*real)(int);
   if (!real) *(void **)&real = dlsym(RTLD_NEXT, "fdopendir");
   return fails("fdopendir") ? NULL : real(fd);
+}
+
+/* A copy instead of shared memory: a vfork()ed child must not return from here, and needs neither. */
+long shim_vfork(void) __asm__("vfork");
+long shim_vfork(void) {
+  static int (*real)(void);
+  if (!real) *(void **)&real = dlsym(RTLD_NEXT, "fork");
+  return fails("vfork") ? -1 : real();
 }
 
 long shim_syscall(long number, ...) __asm__("syscall");
