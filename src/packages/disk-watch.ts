@@ -8,6 +8,7 @@
  */
 import { statfs } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
+import { MEGABYTE } from '../sandbox/slot';
 
 export interface DiskSpace {
   /** For ordinary users. */
@@ -18,7 +19,6 @@ export interface DiskSpace {
   totalFiles: number;
 }
 
-const MEGABYTE = 1024 * 1024;
 /** Between two looks. A disk of 1 GB/s takes some 50 MB in that time, and what the sandbox's memory may hold besides. */
 const LOOK_EVERY_MS = 50;
 /** POLICY: this much stays free whatever the limit: a twentieth of the disk, but no more than 1 GB. */
@@ -68,21 +68,26 @@ export class DiskWatch {
     let over: string | undefined;
     let isDone = false;
     let most = ++this.running;
-    const look = async (before: DiskSpace): Promise<void> => {
+    const judge = (before: DiskSpace, now: DiskSpace): void => {
       most = Math.max(most, this.running);
-      over = overuse(before, await this.read(this.dir), this.maxMb, most);
+      over = overuse(before, now, this.maxMb, most);
       if (over !== undefined) abort.abort();
     };
     const watch = async (before: DiskSpace): Promise<void> => {
       while (over === undefined) {
         await setTimeout(LOOK_EVERY_MS, undefined, { ref: false });
         if (isDone) return;
-        await look(before).catch(() => undefined);
+        await this.read(this.dir).then(
+          (now) => {
+            judge(before, now);
+          },
+          () => undefined,
+        );
       }
     };
     try {
       const before = await this.read(this.dir);
-      await look(before);
+      judge(before, before);
       if (over !== undefined) throw new Error(over);
       void watch(before);
       return await install(abort.signal);

@@ -1,5 +1,6 @@
 /** Installs the packages that functions ask for: each spec once, in a fresh sandbox, shared by all functions. */
 import { ArgyleError } from '../errors';
+import { MEGABYTE } from '../sandbox/slot';
 import type { InstallerBoot, InstallerSandbox, InstallResult, PackageImport } from '../sandbox/types';
 import { choosePin, parseDependency } from './closure';
 import { DiskWatch } from './disk-watch';
@@ -111,7 +112,7 @@ export class PackageInstaller {
 
   /** Deletes the least recently used packages beyond maxMb; returns the specs that went. */
   async trim(): Promise<string[]> {
-    const maxBytes = (this.options.maxMb ?? 0) * 1024 * 1024;
+    const maxBytes = (this.options.maxMb ?? 0) * MEGABYTE;
     if (maxBytes <= 0) return [];
     const inUse = new Set([...(this.options.inUse?.() ?? []), ...this.pulls.keys()]);
     const evicted = selectEvictions(await this.store.list(), maxBytes, inUse, Date.now());
@@ -186,7 +187,7 @@ export class PackageInstaller {
       const found = result.ok ? await this.store.survey(stage) : undefined;
       if (found === undefined) throw failure(spec, pipReason(result), result.output);
       const { packageMaxMb: maxMb = 0 } = this.options;
-      if (maxMb > 0 && found.bytes > maxMb * 1024 * 1024) throw failure(spec, `it takes more than ${maxMb} MB of disk`);
+      if (maxMb > 0 && found.bytes > maxMb * MEGABYTE) throw failure(spec, `it takes more than ${maxMb} MB of disk`);
       const meta = toMeta(spec, found, result);
       await this.store.publish(stage, meta);
       published = true;

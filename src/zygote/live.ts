@@ -5,7 +5,6 @@
 import type { Candidate } from '../sandbox/evictor';
 import type { Charge, Holder } from '../sandbox/pool';
 import type { Slot } from '../sandbox/slot';
-import type { SandboxLimits } from '../sandbox/types';
 import type { PinKey } from './types';
 
 export interface ZygoteParts {
@@ -58,13 +57,11 @@ export class ZygoteProcess implements Holder {
   unfit = false;
   private descendants = 0;
   private roomFor = 0;
-  private readonly limits: SandboxLimits;
   private isDraining = false;
   private ending: Promise<void> | undefined;
 
   constructor(private readonly parts: ZygoteParts) {
     this.slot = parts.slot;
-    this.limits = parts.slot.limits;
     this.parent = parts.parent;
     this.pins = parts.pins;
     this.parent?.retain();
@@ -153,8 +150,9 @@ export class ZygoteProcess implements Holder {
   /** POLICY: never taken back, since a limit below what is in use would be refused, and an unused one costs nothing. */
   private makeRoom(): void {
     this.roomFor += DESCENDANTS_STEP;
-    const { memMb } = this.limits;
-    if (memMb > 0) this.slot.orderLimits({ ...this.limits, memMb: memMb + this.roomFor * MB_PER_DESCENDANT });
+    const { limits } = this.slot;
+    const memMb = limits.memMb + DESCENDANTS_STEP * MB_PER_DESCENDANT;
+    if (limits.memMb > 0) this.slot.orderLimits({ ...limits, memMb });
   }
 
   private endIfUnused(): void {

@@ -1,7 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Rig, whyNoHelper } from '../support/sandbox-rig';
-import { until } from '../support/until';
 import type { InstallerBoot } from '../../src/sandbox/types';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
@@ -12,10 +11,7 @@ real('installers with the real helper', () => {
   beforeAll(() => {
     rig = new Rig({ ready: 0 });
   });
-  afterEach(async () => {
-    await until('the slot is gone', async () => (await rig.counts()).slots === 0);
-    expect(rig.pool.usedMb).toBe(0);
-  });
+  afterEach(() => rig.verifyIdle());
   afterAll(() => rig.close());
 
   const stage = (name: string): string => {

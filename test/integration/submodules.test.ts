@@ -56,15 +56,7 @@ real('submodules', () => {
     return addAlpha();
   }
 
-  afterEach(async () => {
-    await rig.factory.close('end of test');
-    await rig.zygotes.provider.close();
-    await rig.slots.close();
-    await until('nothing is left in the helper', async () => (await rig.counts()).slots === 0);
-    expect(rig.pool.usedMb).toBe(0);
-    await rig.close();
-    expect(rig.cgroups()).toEqual([]);
-  });
+  afterEach(() => rig.finish());
 
   it('that a handler used are in the next zygote, those it used late too', async () => {
     const alpha = await start();

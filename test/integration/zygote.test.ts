@@ -63,15 +63,7 @@ real('zygotes with the real helper', () => {
     until(`zygote "${id}"`, () => rig.zygotes.groups.get(id)?.processes.some(({ isReady }) => isReady) ?? false);
   const rootPid = (id: string): number => rig.zygotes.groups.get(id)?.processes[0]?.slot.pid ?? -1;
 
-  afterEach(async () => {
-    await rig.factory.close('end of test');
-    await rig.zygotes.provider.close();
-    await rig.slots.close();
-    await until('nothing is left in the helper', async () => (await rig.counts()).slots === 0);
-    expect(rig.pool.usedMb).toBe(0);
-    await rig.close();
-    expect(rig.cgroups()).toEqual([]);
-  });
+  afterEach(() => rig.finish());
 
   it('fork a leaf, and make the better zygote for the next one', async () => {
     await start({ mode: 'tree' });

@@ -82,13 +82,17 @@ export class E2eWorker {
   /** `ol …argv` as this worker's user. */
   async ol(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
     return new Promise((done) => {
-      const ids = this.as === 'user' ? USER : {};
-      const env = { ...process.env, HOME: this.top, ...this.env };
-      const settings = { cwd: this.top, env, timeout: 240_000, ...ids };
-      execFile(process.execPath, [this.program, ...argv], settings, (error, out, err) => {
+      const options = { ...this.settings(), timeout: 240_000 };
+      execFile(process.execPath, [this.program, ...argv], options, (error, out, err) => {
         done({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, out, err });
       });
     });
+  }
+
+  /** Where, with what and as whom `ol` runs. */
+  private settings(): { cwd: string; env: NodeJS.ProcessEnv; uid?: number; gid?: number } {
+    const env = { ...process.env, HOME: this.top, ...this.env };
+    return { cwd: this.top, env, ...(this.as === 'user' ? USER : {}) };
   }
 
   async init(): Promise<void> {
@@ -123,11 +127,9 @@ export class E2eWorker {
   private async upSlowly(): Promise<void> {
     const log = openSync(join(this.dir, 'worker.out'), 'a');
     const child = spawn(process.execPath, [this.program, 'worker', 'up', `-p=${this.dir}`], {
-      cwd: this.top,
-      env: { ...process.env, HOME: this.top, ...this.env },
+      ...this.settings(),
       stdio: ['ignore', log, log],
       detached: true,
-      ...(this.as === 'user' ? USER : {}),
     });
     closeSync(log);
     const answers = async (): Promise<boolean> => {

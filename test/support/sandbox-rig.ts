@@ -19,6 +19,7 @@ import type { LeafSpec, PackageImport, Sandbox, SandboxLimits } from '../../src/
 import type { ImportCache, ZygoteNode } from '../../src/config/types';
 import { assembleZygotes, type ZygoteLayer } from '../../src/zygote/assemble';
 import type { ZygotePackages } from '../../src/zygote/plan-tree';
+import { until } from './until';
 
 /** Why the real helper cannot run here; undefined when it can. ARGYLE_MUST_WORK turns a skip into a failure. */
 export function whyNoHelper(): string | undefined {
@@ -177,10 +178,28 @@ export class Rig {
     return { slots: value[0] ?? -1, fds, mounts };
   }
 
-  async close(): Promise<void> {
+  /** Nothing lives in the helper, and no memory is charged; for a rig without ready slots. */
+  async verifyIdle(): Promise<void> {
+    await until('nothing is left in the helper', async () => (await this.counts()).slots === 0);
+    expect(this.pool.usedMb).toBe(0);
+  }
+
+  /** Ends every sandbox, sees that nothing is left of them, and closes. */
+  async finish(): Promise<void> {
+    await this.endSandboxes();
+    await this.verifyIdle();
+    await this.close();
+    expect(this.cgroups()).toEqual([]);
+  }
+
+  private async endSandboxes(): Promise<void> {
     await this.factory.close('the test is over');
     await this.zygotes.provider.close();
     await this.slots.close();
+  }
+
+  async close(): Promise<void> {
+    await this.endSandboxes();
     await this.supervisor.close();
     rmSync(this.dir, { recursive: true, force: true });
   }

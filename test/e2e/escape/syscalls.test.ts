@@ -58,8 +58,7 @@ describePrivileged('system calls', () => {
 
   async function begin(mode: NetworkName): Promise<RawHelper> {
     const fixture = new Fixture();
-    keeper.directory(fixture.dir);
-    keeper.cgroup(fixture.cgroupName);
+    keeper.fixture(fixture);
     fixture.write({ 'worker/code/1/f.py': HANDLER, 'packages/staging/files/x': '' });
     const helper = new RawHelper(fixture);
     helpers.push(helper);

@@ -11,7 +11,6 @@ import { Fixture } from '../../support/helper/fixture';
 import { RawHelper } from '../../support/helper/raw';
 import { describePrivileged } from '../../support/privileged';
 import { Rig } from '../../support/sandbox-rig';
-import { until } from '../../support/until';
 
 jest.setTimeout(120_000);
 
@@ -254,10 +253,7 @@ describePrivileged('the staging directory of an installer', () => {
   beforeAll(() => {
     rig = new Rig({ ready: 0 });
   });
-  afterEach(async () => {
-    await until('the slot is gone', async () => (await rig.counts()).slots === 0);
-    expect(rig.pool.usedMb).toBe(0);
-  });
+  afterEach(() => rig.verifyIdle());
   afterAll(() => rig.close());
 
   /** Installs with this code in pip, and returns why that failed. Nothing is left of it. */

@@ -46,8 +46,7 @@ export class NetworkRig {
 
   constructor(readonly place: Place) {
     const { fixture, keeper } = this;
-    keeper.directory(fixture.dir);
-    keeper.cgroup(fixture.cgroupName);
+    keeper.fixture(fixture);
     const probe = readFileSync(join(__dirname, 'probe.py'), 'utf8');
     const task = JSON.stringify(place);
     fixture.write({

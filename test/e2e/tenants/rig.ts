@@ -20,8 +20,7 @@ export class TenantRig {
 
   constructor(readonly way: Way) {
     const { fixture, keeper } = this;
-    keeper.directory(fixture.dir);
-    keeper.cgroup(fixture.cgroupName);
+    keeper.fixture(fixture);
     const code = readFileSync(join(__dirname, 'tenant.py'), 'utf8');
     const counters = readFileSync(join(__dirname, 'counters.py'), 'utf8');
     fixture.write({

@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import type { Fixture } from './fixture';
 
 export class Keeper {
   private readonly child: ChildProcess;
@@ -23,6 +24,12 @@ export class Keeper {
   /** A cgroup of the test, with a name that starts with `argyle-t`. */
   cgroup(name: string): void {
     this.child.stdin?.write(`cgroup ${name}\n`);
+  }
+
+  /** A fixture's directory and the cgroup of its name. */
+  fixture({ dir, cgroupName }: Fixture): void {
+    this.directory(dir);
+    this.cgroup(cgroupName);
   }
 
   /** The directory of a worker that was started detached. */
