@@ -18,6 +18,8 @@ const char *const pool_name[] = {NULL, "lambda", "install"};
 
 /* How long leftovers of a dead helper may take to die, and its lock to vanish. */
 #define LEFTOVER_WAIT_MS 5000
+#define KEPT_MAX 64           /* clean v1 cgroups for later */
+#define KEPT_BYTES (1u << 20) /* charged at most to one that counts as clean */
 
 static int put(int dir_fd, const char *path, const char *text) {
   SCOPED int fd = openat(dir_fd, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -177,14 +179,12 @@ static int take_name(struct session *s) {
 int cgroup_start(struct session *s, const char *name) {
   const char *suffix = "-sandboxes";
   size_t n = strlen(name), m = strlen(suffix);
-  if (!name_is_component(name) || n <= m || n > 100 || strcmp(name + n - m, suffix) != 0)
+  if (!name_is_component(name) || n <= m || n > 100 || strcmp(name + n - m, suffix) != 0 ||
+      name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")])
     return fault(AG_E_BADREQ, AG_ST_CGROUP, "cgroup name");
-  if (name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")])
-    return fault(AG_E_BADREQ, AG_ST_CGROUP, "cgroup name");
-  if (s->caller_uid)
-    snprintf(s->cg_name, sizeof s->cg_name, "u%u-%s", s->caller_uid, name);
-  else
-    snprintf(s->cg_name, sizeof s->cg_name, "%s", name);
+  char owner[16] = "";
+  if (s->caller_uid) snprintf(owner, sizeof owner, "u%u-", s->caller_uid);
+  snprintf(s->cg_name, sizeof s->cg_name, "%s%s", owner, name);
   if (find_hierarchies(s) < 0 || enable_controllers(s, s->cg_parent_v2) < 0 || take_name(s) < 0 ||
       clear_leftovers(s) < 0 || enable_controllers(s, s->cg_top_v2) < 0)
     return -1;
@@ -193,6 +193,13 @@ int cgroup_start(struct session *s, const char *name) {
 
 static int controller_dir(struct pool *pool, int c, const char *name) {
   return open_dir(pool->v1_fd[c] >= 0 ? pool->v1_fd[c] : pool->v2_fd, name);
+}
+
+/* A file of the slot's cgroup. */
+static const char *slot_file(const char *name, const char *file) {
+  static char path[CG_NAME + 32];
+  snprintf(path, sizeof path, "%s/%s", name, file);
+  return path;
 }
 
 static int write_memory(bool v1, int fd, uint64_t memory, uint64_t swap) {
@@ -211,6 +218,8 @@ static int write_limits(bool v1, int c, int fd, const uint64_t limits[8]) {
   if (c == CTL_MEMORY) return write_memory(v1, fd, limits[AG_LIM_MEM_BYTES], limits[AG_LIM_SWAP_BYTES]);
   if (c == CTL_PIDS) return put_number(fd, "pids.max", limits[AG_LIM_PIDS], "max");
   unsigned long long usec = limits[AG_LIM_CPU_PERCENT] * 1000ull; /* of a period of 100 ms; 100 % is one core */
+  /* In v1 each write walks over all cgroups of the machine. */
+  if (v1 && get_number(fd, "cpu.cfs_quota_us", NULL) == usec) return 0;
   snprintf(quota, sizeof quota, v1 ? "%llu" : "%llu 100000", usec);
   return put(fd, v1 ? "cpu.cfs_quota_us" : "cpu.max", usec ? quota : v1 ? "-1" : "max 100000");
 }
@@ -225,11 +234,30 @@ int cgroup_limits(struct session *s, unsigned p, const char *name, const uint64_
   return 0;
 }
 
+/* v1 cgroups that were left clean, under their last names. POLICY: making and removing one costs more than all else
+ * of a short life, and the more the more there are; v2's, which were killed, must not be used again (see above). */
+static char kept[KEPT_MAX][CG_NAME];
+static unsigned nkept;
+
+/* Clean: nobody is in it (who is in one is in all), and nothing counted or charged in it tells of its last sandbox. */
+static bool keep(struct session *s, unsigned p, const char *name) {
+  const int *v1 = s->pool[p].v1_fd;
+  if (nkept == KEPT_MAX || v1[CTL_MEMORY] < 0 || v1[CTL_PIDS] < 0 || v1[CTL_CPU] < 0 ||
+      get_number(v1[CTL_PIDS], slot_file(name, "pids.current"), NULL) != 0 ||
+      get_number(v1[CTL_MEMORY], slot_file(name, "memory.usage_in_bytes"), NULL) > KEPT_BYTES ||
+      cgroup_oom_kills(s, p, name) != 0)
+    return false;
+  memcpy(kept[nkept++], name, CG_NAME);
+  return true;
+}
+
 static int make_all(struct session *s, struct pool *pool, const char *name) {
+  const char *old = nkept ? kept[--nkept] : NULL;
   SCOPED int fd = make_dir(pool->v2_fd, name);
   if (fd < 0) return fault_sys(AG_ST_CGROUP, "make slot cgroup");
   if (fchownat(fd, "cgroup.procs", s->config.sandbox_uid, 0, 0) < 0) return fault_sys(AG_ST_CGROUP, "chown");
   for (int c = 0; c < CTL_COUNT; c++) {
+    if (old && renameat(pool->v1_fd[c], old, pool->v1_fd[c], name) == 0) continue;
     SCOPED int v1 = pool->v1_fd[c] < 0 ? -1 : make_dir(pool->v1_fd[c], name);
     if (v1 < 0 && pool->v1_fd[c] >= 0) return fault_sys(AG_ST_CGROUP, controller_name[c]);
   }
@@ -246,13 +274,6 @@ int cgroup_make(struct session *s, unsigned p, const char *name, const uint64_t 
 int cgroup_open(struct session *s, unsigned p, const char *name) {
   int fd = openat(s->pool[p].v2_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   return fd < 0 ? fault_sys(AG_ST_CGROUP, "open slot cgroup") : fd;
-}
-
-/* A file of the slot's cgroup. */
-static const char *slot_file(const char *name, const char *file) {
-  static char path[CG_NAME + 32];
-  snprintf(path, sizeof path, "%s/%s", name, file);
-  return path;
 }
 
 int cgroup_join_v1(struct session *s, unsigned p, const char *name, pid_t pid) {
@@ -317,16 +338,16 @@ bool cgroup_populated(struct session *s, unsigned p, const char *name) {
 int cgroup_remove(struct session *s, unsigned p, const char *name) {
   struct pool *pool = &s->pool[p];
   int busy = unlinkat(pool->v2_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT;
+  if (!busy && keep(s, p, name)) return 0;
   for (int c = 0; !busy && c < CTL_COUNT; c++)
     if (pool->v1_fd[c] >= 0) busy |= unlinkat(pool->v1_fd[c], name, AT_REMOVEDIR) < 0 && errno != ENOENT;
   return busy ? -1 : 0;
 }
 
 uint64_t cgroup_oom_kills(struct session *s, unsigned p, const char *name) {
-  struct pool *pool = &s->pool[p];
-  SCOPED int fd = controller_dir(pool, CTL_MEMORY, name);
-  const char *file = pool->v1_fd[CTL_MEMORY] >= 0 ? "memory.oom_control" : "memory.events";
-  return fd < 0 ? 0 : get_number(fd, file, "oom_kill");
+  int v1 = s->pool[p].v1_fd[CTL_MEMORY];
+  if (v1 >= 0) return get_number(v1, slot_file(name, "memory.oom_control"), "oom_kill");
+  return get_number(s->pool[p].v2_fd, slot_file(name, "memory.events"), "oom_kill");
 }
 
 int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) {

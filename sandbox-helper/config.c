@@ -37,22 +37,14 @@ static int parse_line(char *line, unsigned number, struct config *c) {
   value += strspn(value, " \t");
   for (size_t n = strlen(value); n > 0 && strchr(" \t\r", value[n - 1]); n--) value[n - 1] = 0;
 
-  int ok = -1;
-  if (!strcmp(key, "root"))
-    ok = c->nroots < MAX_ROOTS ? copy_path(value, c->root[c->nroots++], true) : -1;
-  else if (!strcmp(key, "sandbox_uid"))
-    ok = parse_id(value, &c->sandbox_uid);
-  else if (!strcmp(key, "sandbox_gid"))
-    ok = parse_id(value, &c->sandbox_gid);
-  else if (!strcmp(key, "caller_gid"))
-    ok = parse_id(value, &c->caller_gid);
-  else if (!strcmp(key, "guest"))
-    ok = copy_path(value, c->guest, true);
-  else if (!strcmp(key, "cgroup_root"))
-    ok = copy_path(value, c->cgroup_root, false);
-  else
-    return bad(number, "unknown key");
-  return ok < 0 ? bad(number, key) : 0;
+  int ok = !strcmp(key, "root")          ? c->nroots < MAX_ROOTS ? copy_path(value, c->root[c->nroots++], true) : -1
+           : !strcmp(key, "sandbox_uid") ? parse_id(value, &c->sandbox_uid)
+           : !strcmp(key, "sandbox_gid") ? parse_id(value, &c->sandbox_gid)
+           : !strcmp(key, "caller_gid")  ? parse_id(value, &c->caller_gid)
+           : !strcmp(key, "guest")       ? copy_path(value, c->guest, true)
+           : !strcmp(key, "cgroup_root") ? copy_path(value, c->cgroup_root, false)
+                                         : 1;
+  return ok == 0 ? 0 : bad(number, ok < 0 ? key : "unknown key");
 }
 
 /* Parses NUL-terminated text in place. Pure apart from fault(): the fuzzer calls it. */

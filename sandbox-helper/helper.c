@@ -64,25 +64,14 @@ static int diag(struct session *s, uint64_t value[8]) {
 static int slot_verb(struct session *s, const struct ag_request *r, uint64_t value[8]) {
   struct slot *slot = &s->slot[r->slot];
   if (slot->state == SLOT_FREE || slot->state == SLOT_DESTROYING) return fault(AG_E_STATE, AG_ST_SLOT, "slot is free");
-  switch ((enum ag_verb)r->verb) {
-    case AG_GO:
-      return slot_go(s, r->slot, r->name[0]);
-    case AG_PAUSE:
-    case AG_RESUME:
-      if (slot->state != SLOT_RUNNING || slot->role != AG_LEAF)
-        return fault(AG_E_STATE, AG_ST_SLOT, "not a running leaf");
-      return cgroup_freeze(s, slot->pool, slot->name, r->verb == AG_PAUSE);
-    case AG_KILL:
-      return slot_kill(s, r->slot, r->seq) < 0 ? -1 : 1;
-    case AG_DESTROY:
-      return slot_destroy(s, r->slot, r->seq) < 0 ? -1 : 1;
-    case AG_USAGE:
-      return cgroup_usage(s, slot, value);
-    case AG_LIMITS:
-      return cgroup_limits(s, slot->pool, slot->name, r->arg);
-    default:
-      return fault(AG_E_BADREQ, AG_ST_SLOT, "verb");
-  }
+  if (r->verb == AG_GO) return slot_go(s, r->slot, r->name[0]);
+  if (r->verb == AG_KILL) return slot_kill(s, r->slot, r->seq) < 0 ? -1 : 1;
+  if (r->verb == AG_DESTROY) return slot_destroy(s, r->slot, r->seq) < 0 ? -1 : 1;
+  if (r->verb == AG_USAGE) return cgroup_usage(s, slot, value);
+  if (r->verb == AG_LIMITS) return cgroup_limits(s, slot->pool, slot->name, r->arg);
+  if (r->verb != AG_PAUSE && r->verb != AG_RESUME) return fault(AG_E_BADREQ, AG_ST_SLOT, "verb");
+  if (slot->state != SLOT_RUNNING || slot->role != AG_LEAF) return fault(AG_E_STATE, AG_ST_SLOT, "not a running leaf");
+  return cgroup_freeze(s, slot->pool, slot->name, r->verb == AG_PAUSE);
 }
 
 static int dispatch(struct session *s, const struct ag_request *r, int fds[], unsigned nfds, uint64_t value[8]) {
@@ -157,7 +146,7 @@ static bool take_request(struct session *s) {
 static void start_session(struct session *s) {
   sigset_t stop;
   for (uint32_t id = 0; id <= AG_MAX_SLOTS; id++)
-    s->slot[id].listen_fd = s->slot[id].log_fd = s->slot[id].link_fd = s->slot[id].pid_fd = -1;
+    s->slot[id].listen_fd = s->slot[id].log_fd = s->slot[id].link_fd = s->slot[id].pid_fd = s->slot[id].sync_fd = -1;
   s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   s->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
   s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -174,22 +163,12 @@ static void start_session(struct session *s) {
 /* A descriptor closed by an earlier event of the same batch must not be acted on: each case checks. */
 static bool handle_event(struct session *s, const struct epoll_event *e) {
   uint32_t id = (uint32_t)e->data.u64;
-  switch ((enum watch)(e->data.u64 >> 32)) {
-    case WATCH_CONTROL:
-      return take_request(s);
-    case WATCH_PID:
-      slot_process_ended(s, id);
-      return true;
-    case WATCH_LINK:
-      if (s->slot[id].link_fd >= 0) zygote_answered(s, id);
-      return true;
-    case WATCH_JOB:
-      job_ended(s, id);
-      return true;
-    case WATCH_SIGNAL:
-      return false;
-  }
-  return true;
+  enum watch kind = (enum watch)(e->data.u64 >> 32);
+  if (kind == WATCH_CONTROL) return take_request(s);
+  if (kind == WATCH_PID) slot_process_ended(s, id);
+  if (kind == WATCH_LINK && s->slot[id].link_fd >= 0) zygote_answered(s, id);
+  if (kind == WATCH_JOB) job_ended(s, id);
+  return kind != WATCH_SIGNAL;
 }
 
 static struct session session;
@@ -210,13 +189,13 @@ int main(int argc, char **argv) {
   priv_drop_helper_caps();
   start_session(s);
 
-  for (bool alive = true; alive && !events_broken;) {
+  for (bool alive = true, joins = false; alive && !events_broken;) {
     struct epoll_event events[64];
-    int n = epoll_wait(s->epoll_fd, events, 64, s->busy ? TICK_MS : -1);
+    int n = epoll_wait(s->epoll_fd, events, 64, s->busy || joins ? TICK_MS : -1);
     if (n < 0 && errno != EINTR) break;
     for (int i = 0; i < n && alive; i++) alive = handle_event(s, &events[i]);
     if (s->busy) slots_tick(s);
-    joins_start(s);
+    joins = joins_start(s);
   }
   cgroup_stop(s);
   return events_broken ? AG_ST_EVENTS : 0;

@@ -76,12 +76,14 @@ struct slot {
   unsigned role, pool;
   char name[CG_NAME]; /* of its directory and its cgroups */
   int listen_fd, log_fd, link_fd, pid_fd;
+  int sync_fd; /* a fresh guest waits for a byte here before it becomes anything */
   pid_t pid;
   bool own_child;
-  bool park;         /* fork: leave it waiting for AG_GO */
+  bool park;         /* leave it waiting for AG_GO */
   bool kill_waits;   /* AG_KILL is answered when the cgroup is empty */
   uint64_t wait_seq; /* of the request that waits for this slot (fork, kill or destroy) */
   uint32_t source;   /* fork: the zygote's slot */
+  uint64_t joining;  /* number of its wait for v1 cgroups, 0: has joined */
   uint64_t since_ms; /* when the wait began */
 };
 
@@ -180,6 +182,7 @@ int slot_started(struct session *s, uint32_t id, int pid_fd, pid_t pid, bool own
 void slot_answer(struct session *s, uint32_t id, int result, const uint64_t value[8]);
 void slot_wait(struct session *s, uint32_t id, uint64_t seq);
 int slot_go(struct session *s, uint32_t id, const char *code);
+int slot_wake(struct slot *slot);
 int slot_kill(struct session *s, uint32_t id, uint64_t seq);
 int slot_destroy(struct session *s, uint32_t id, uint64_t seq);
 void slot_fail(struct session *s, uint32_t id);
@@ -201,12 +204,13 @@ int tree_remove_job(struct session *s, uint64_t seq, uint64_t area, const char *
 enum job { JOB_JOIN = 0, JOB_REMOVE = 1 };
 #define JOB_FDS 32
 typedef void job_end(struct session *s, uint64_t tag, int status);
+bool keep_fds(const int fds[], int nfds);
 int job_fork(struct session *s, enum job kind, const int fds[], int nfds, uint64_t caps, job_end *ended, uint64_t tag);
 void job_ended(struct session *s, uint32_t job);
 
 /* join.c */
 int join_later(struct session *s, uint32_t id);
-void joins_start(struct session *s);
+bool joins_start(struct session *s);
 
 /* helper.c */
 enum watch { WATCH_CONTROL = 1, WATCH_PID = 2, WATCH_LINK = 3, WATCH_JOB = 4, WATCH_SIGNAL = 5 };

@@ -10,6 +10,16 @@ static struct running {
   uint64_t tag;
 } jobs[MAX_JOBS];
 
+/* In a child: these descriptors become 0 and up, all others are closed. */
+bool keep_fds(const int fds[], int nfds) {
+  int moved[JOB_FDS];
+  bool ok = true;
+  /* Upwards first, so that none is overwritten before it is moved to its place. */
+  for (int i = 0; i < nfds; i++) ok = ok && (moved[i] = fcntl(fds[i], F_DUPFD, nfds)) >= 0;
+  for (int i = 0; i < nfds; i++) ok = ok && dup2(moved[i], i) == i;
+  return ok && syscall(SYS_close_range, (unsigned)nfds, ~0u, 0u) == 0;
+}
+
 /* Forks. Returns 1 in the job, which has these descriptors as 0 and up and these capabilities, nothing
  * else, and must _exit with a status below 256; 0 in the helper, where `ended` gets the tag and that
  * status later, -1 for a job that was killed. Number 0 is JOB_JOIN's alone: a guest must not wait for
@@ -18,16 +28,11 @@ int job_fork(struct session *s, enum job kind, const int fds[], int nfds, uint64
   uint32_t job = kind;
   while (job < MAX_JOBS && jobs[job].ended) job++;
   if (job == MAX_JOBS || (kind == JOB_JOIN && job)) return fault(AG_E_LIMIT, AG_ST_JOB, "too many jobs at once");
-  int moved[JOB_FDS];
   pid_t pid = fork();
   if (pid < 0) return fault_sys(AG_ST_JOB, "fork");
   if (pid == 0) {
     errno = 0;
-    bool ok = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0;
-    /* Upwards first, so that none is overwritten before it is moved to its place. */
-    for (int i = 0; i < nfds; i++) ok = ok && (moved[i] = fcntl(fds[i], F_DUPFD, nfds)) >= 0;
-    for (int i = 0; i < nfds; i++) ok = ok && dup2(moved[i], i) == i;
-    if (ok && syscall(SYS_close_range, (unsigned)nfds, ~0u, 0u) == 0 && priv_bound(caps) == 0 &&
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && keep_fds(fds, nfds) && priv_bound(caps) == 0 &&
         priv_keep(caps, false) == 0)
       return 1;
     _exit(errno == 0 || errno > 254 ? 255 : errno);

@@ -16,13 +16,29 @@
 
 #include "helper.h"
 
-static uint32_t queue[AG_MAX_SLOTS]; /* the first `served` are the job's */
+/* POLICY: a forked guest waits this long first, since many have ended again by then; fresh ones wait to go on. */
+#define FORKED_WAIT_MS 4
+
+static struct waiting {
+  uint32_t id;
+  uint64_t number, due_ms;
+} queue[AG_MAX_SLOTS]; /* the first `served` are the job's */
 static unsigned queued, served;
 
-static void ended(struct session *s, uint64_t tag, int status) {
-  (void)tag;
-  for (unsigned i = 0; i < served && status; i++)
-    if (s->slot[queue[i]].state == SLOT_PARKED || s->slot[queue[i]].state == SLOT_RUNNING) slot_fail(s, queue[i]);
+/* The slot, if its guest is still the one that began to wait. */
+static struct slot *who_waits(struct session *s, const struct waiting *w) {
+  struct slot *slot = &s->slot[w->id];
+  bool lives = slot->state == SLOT_PARKED || slot->state == SLOT_RUNNING;
+  return lives && slot->joining == w->number ? slot : NULL;
+}
+
+static void ended(struct session *s, uint64_t guests, int status) {
+  for (unsigned i = 0; i < guests; i++) {
+    struct slot *slot = who_waits(s, &queue[i]);
+    if (!slot) continue;
+    slot->joining = 0;
+    if (status || slot_wake(slot) < 0) slot_fail(s, queue[i].id);
+  }
   queued -= served;
   memmove(queue, queue + served, queued * sizeof *queue);
   served = 0;
@@ -30,10 +46,12 @@ static void ended(struct session *s, uint64_t tag, int status) {
 
 /* A guest was born in this slot outside its v1 cgroups. */
 int join_later(struct session *s, uint32_t id) {
+  static uint64_t last;
   const int *v1 = s->pool[AG_POOL_LAMBDA].v1_fd;
   if (v1[CTL_MEMORY] < 0 && v1[CTL_PIDS] < 0 && v1[CTL_CPU] < 0) return 0;
   if (queued == AG_MAX_SLOTS) return fault(AG_E_LIMIT, AG_ST_CGROUP, "too many wait for cgroups");
-  queue[queued++] = id;
+  s->slot[id].joining = ++last;
+  queue[queued++] = (struct waiting){id, last, s->slot[id].own_child ? 0 : now_ms() + FORKED_WAIT_MS};
   return 0;
 }
 
@@ -47,26 +65,33 @@ static int join_inside(struct session *s, const char *name, int pid_fd) {
   return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 ? 0 : -1;
 }
 
-/* Called when the loop has nothing more urgent to do. */
-void joins_start(struct session *s) {
+/* Called when the loop has nothing more urgent to do; true: again soon. */
+bool joins_start(struct session *s) {
   struct pool *pool = &s->pool[AG_POOL_LAMBDA];
   int fds[JOB_FDS] = {pool->v2_fd}, n = 1;
-  if (served || !queued) return;
+  unsigned waiting = 0, due = 0;
+  for (unsigned i = 0; !served && i < queued; i++)
+    if (who_waits(s, &queue[i])) {
+      due |= queue[i].due_ms <= now_ms();
+      queue[waiting++] = queue[i];
+    }
+  if (!served) queued = waiting;
+  if (!due) return waiting;
   for (int c = 0; c < CTL_COUNT; c++)
     if (pool->v1_fd[c] >= 0) fds[n++] = pool->v1_fd[c];
   int guests = n; /* number of the first one's pidfd in the job */
   for (; served < queued && n < JOB_FDS; n++) {
-    int pid_fd = s->slot[queue[served++]].pid_fd;
+    int pid_fd = s->slot[queue[served++].id].pid_fd;
     fds[n] = pid_fd >= 0 ? pid_fd : s->null_fd; /* it has ended meanwhile */
   }
-  int job = job_fork(s, JOB_JOIN, fds, n, CAP(SYS_ADMIN), ended, 0);
-  if (job < 0) ended(s, 0, -1);
-  if (job <= 0) return;
+  int job = job_fork(s, JOB_JOIN, fds, n, CAP(SYS_ADMIN), ended, served);
+  if (job < 0) ended(s, served, -1);
+  if (job <= 0) return false;
   pool->v2_fd = n = 0;
   for (int c = 0; c < CTL_COUNT; c++)
     if (pool->v1_fd[c] >= 0) pool->v1_fd[c] = ++n;
   for (unsigned i = 0; i < served; i++) {
-    const struct slot *slot = &s->slot[queue[i]];
+    const struct slot *slot = &s->slot[queue[i].id];
     if (slot->pid_fd >= 0 && join_inside(s, slot->name, guests + (int)i) < 0)
       (void)cgroup_kill(s, AG_POOL_LAMBDA, slot->name);
   }

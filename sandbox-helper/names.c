@@ -62,9 +62,8 @@ int open_owned_dir(struct session *s, uint64_t root, const char *path) {
 
 /* 128 random bits: nobody inside can guess another slot's directory or cgroup. */
 int random_name(char name[CG_NAME]) {
-  unsigned char bits[16];
+  unsigned long long bits[2];
   if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits) return fault_sys(AG_ST_SLOT, "getrandom");
-  int at = snprintf(name, CG_NAME, "cg-");
-  for (size_t i = 0; i < sizeof bits; i++) at += snprintf(name + at, CG_NAME - (size_t)at, "%02x", bits[i]);
+  snprintf(name, CG_NAME, "cg-%016llx%016llx", bits[0], bits[1]);
   return 0;
 }

@@ -53,10 +53,8 @@ void priv_start(struct session *s) {
   clearenv();
   umask(077);
   clean_signals();
-  if (geteuid() != 0) {
-    errno = 0;
-    die(AG_ST_PRIV, "not root: the setuid bit is missing");
-  }
+  errno = 0;
+  if (geteuid() != 0) die(AG_ST_PRIV, "not root: the setuid bit is missing");
   s->caller_uid = getuid();
   s->caller_gid = getgid();
   /* Real ids become root's too, so the caller cannot signal or trace the helper. */

@@ -52,7 +52,7 @@ enum ag_network { AG_NET_OUTBOUND = 1, AG_NET_NONE = 2, AG_NET_HOST = 3 };
 enum ag_area { AG_AREA_PACKAGES = 1, AG_AREA_CODE = 2 };
 
 /* ag_request.flags */
-#define AG_F_PARK 1u       /* AG_FORK/AG_SPAWN: do not send GO; AG_GO follows */
+#define AG_F_PARK 1u       /* AG_FORK, AG_SPAWN: AG_GO follows; until then a fresh guest starts nothing */
 #define AG_F_HOST_USR 4u   /* AG_HELLO: the base's /usr is the host's, bound read-only */
 #define AG_F_NO_SECCOMP 8u /* AG_HELLO: features.enable_seccomp false; root callers only */
 

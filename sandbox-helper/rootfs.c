@@ -58,17 +58,14 @@ static int bind_on(int src_fd, int dir_fd, const char *where, uint64_t attribute
 }
 
 static int make_dev(int base_mount) {
-  static const struct {
-    const char *name;
-    unsigned minor;
-  } nodes[] = {{"null", 3}, {"zero", 5}, {"full", 7}, {"random", 8}, {"urandom", 9}};
+  static const char *const nodes[10] = {[3] = "null", [5] = "zero", [7] = "full", [8] = "random", [9] = "urandom"};
   char options[] = "mode=0755,size=64k";
   SCOPED int dev = new_tmpfs(options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
   if (dev < 0) return fault_sys(AG_ST_MOUNTNS, "dev tmpfs");
-  for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
-    if (mknodat(dev, nodes[i].name, S_IFCHR, makedev(1, nodes[i].minor)) < 0 ||
-        fchmodat(dev, nodes[i].name, 0666, 0) < 0)
-      return fault_sys(AG_ST_MOUNTNS, nodes[i].name);
+  for (unsigned minor = 0; minor < 10; minor++)
+    if (nodes[minor] &&
+        (mknodat(dev, nodes[minor], S_IFCHR, makedev(1, minor)) < 0 || fchmodat(dev, nodes[minor], 0666, 0) < 0))
+      return fault_sys(AG_ST_MOUNTNS, nodes[minor]);
   /* POSIX semaphores and shared memory live in /dev/shm: point it into the bounded scratch. */
   if (symlinkat("/host/shm", dev, "shm") < 0 || set_flags(dev, MOUNT_ATTR_RDONLY, false) < 0)
     return fault_sys(AG_ST_MOUNTNS, "dev");

@@ -14,6 +14,7 @@
 static void close_channels(struct session *s, struct slot *slot) {
   close_scoped(&slot->listen_fd);
   close_scoped(&slot->log_fd);
+  close_scoped(&slot->sync_fd);
   unwatch_fd(s, &slot->link_fd);
 }
 
@@ -36,7 +37,7 @@ int slot_make(struct session *s, const struct ag_request *r, int fds[], unsigned
   if (!s->network[r->role]) return fault(AG_E_STATE, AG_ST_NETWORK, "NETWORK comes first");
   if (scratch > MAX_SCRATCH_BYTES) return fault(AG_E_BADREQ, AG_ST_SLOT, "scratch size");
   if (check_fds(fds, nfds) < 0) return -1;
-  struct slot made = {.state = SLOT_READY, .pool = r->role, .link_fd = -1, .pid_fd = -1};
+  struct slot made = {.state = SLOT_READY, .pool = r->role, .link_fd = -1, .pid_fd = -1, .sync_fd = -1};
   if (random_name(made.name) < 0 || cgroup_make(s, r->role, made.name, r->arg) < 0) return -1;
   if (rootfs_make(s, made.name, scratch) < 0) {
     (void)cgroup_remove(s, r->role, made.name);
@@ -68,8 +69,16 @@ int slot_go(struct session *s, uint32_t id, const char *code) {
   if (send(slot->link_fd, &go, sizeof go, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof go)
     return fault(AG_E_STATE, AG_ST_SLOT, "the guest ended before it was let go");
   slot->state = SLOT_RUNNING;
+  slot->park = false;
   if (slot->role != AG_ZYGOTE) close_scoped(&slot->link_fd);
-  return 0;
+  return slot_wake(slot);
+}
+
+/* Ends a fresh guest's wait, if there is nothing more to wait for. */
+int slot_wake(struct slot *slot) {
+  if (slot->sync_fd < 0 || slot->joining || slot->park) return 0;
+  SCOPED int fd = take_fd(&slot->sync_fd);
+  return write(fd, "", 1) == 1 ? 0 : fault_sys(AG_ST_SPAWN, "start");
 }
 
 /* The answer to request seq follows by slot_answer(). */
@@ -177,9 +186,11 @@ void slot_process_ended(struct session *s, uint32_t id) {
 /* Runs every few ms while s->busy: finishes slots whose processes have gone, gives up on stuck ones. */
 void slots_tick(struct session *s) {
   uint64_t now = now_ms();
-  for (uint32_t id = 1; s->busy && id <= AG_MAX_SLOTS; id++) {
+  unsigned left = s->busy;
+  for (uint32_t id = 1; left && id <= AG_MAX_SLOTS; id++) {
     struct slot *slot = &s->slot[id];
     if (!slot->wait_seq) continue;
+    left--;
     bool late = now - slot->since_ms > WAIT_MS;
     if (slot->state == SLOT_FORKING && late) {
       slot_fail(s, id);

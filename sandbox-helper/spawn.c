@@ -14,11 +14,8 @@
 
 #define GUEST_ID 1000 /* inside every sandbox's user namespace; not 0, so no exec ever gains anything */
 
-struct birth {
-  const struct session *s;
-  const struct slot *slot;
-  int sync_fd, root_fd, link_fd;
-};
+/* What a child holds until its exec, by number. */
+enum born_fd { BORN_LOG = 1, BORN_SYNC = AG_GUEST_LISTEN_FD + 1, BORN_ROOT, BORN_PROC, BORN_HELPER, BORN_FDS };
 
 /* No namespace below this one: takes the kernel's most used attack surface away from zygotes too. */
 static void forbid_namespaces(int proc_fd) {
@@ -26,68 +23,50 @@ static void forbid_namespaces(int proc_fd) {
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
     char path[64];
     snprintf(path, sizeof path, "sys/user/max_%s_namespaces", kinds[i]);
-    int fd = openat(proc_fd, path, O_WRONLY | O_CLOEXEC);
+    SCOPED int fd = openat(proc_fd, path, O_WRONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) continue; /* the kernel lacks that kind */
     if (fd < 0 || write(fd, "0", 1) != 1) _exit(AG_ST_GUEST_NS);
-    close(fd);
   }
-}
-
-static void place_fd(int from, int to) {
-  if (dup2(from, to) != to) _exit(AG_ST_GUEST_ROOT);
-}
-
-static void enter_root(const struct birth *b) {
-  if (fchdir(b->root_fd) < 0 || chroot(".") < 0 || chdir("/") < 0) _exit(AG_ST_GUEST_ROOT);
-  /* High numbers first, so that no descriptor is overwritten before it is used. */
-  int link = fcntl(b->link_fd, F_DUPFD_CLOEXEC, 20), listen = fcntl(b->slot->listen_fd, F_DUPFD_CLOEXEC, 20);
-  int log = fcntl(b->slot->log_fd, F_DUPFD_CLOEXEC, 20), null = fcntl(b->s->null_fd, F_DUPFD_CLOEXEC, 20);
-  place_fd(null, 0);
-  place_fd(log, 1);
-  place_fd(log, 2);
-  place_fd(link, AG_GUEST_LINK_FD);
-  place_fd(listen, AG_GUEST_LISTEN_FD);
-  if (syscall(SYS_close_range, 5u, ~0u, CLOSE_RANGE_CLOEXEC) < 0) _exit(AG_ST_GUEST_ROOT);
 }
 
 static void drop_privileges(unsigned role) {
   uint64_t keep = role == AG_ZYGOTE ? CAP(SYS_CHROOT) | CAP(SYS_ADMIN) : 0;
-  if (priv_bound(keep) < 0) _exit(AG_ST_GUEST_PRIV);
-  if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_KEEP_CAPS) < 0) _exit(AG_ST_GUEST_PRIV);
-  if (setresgid(GUEST_ID, GUEST_ID, GUEST_ID) < 0 || setresuid(GUEST_ID, GUEST_ID, GUEST_ID) < 0 ||
-      priv_keep(keep, true) < 0)
-    _exit(AG_ST_GUEST_PRIV);
-  if (keep && (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0) < 0 ||
-               prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0))
+  if (priv_bound(keep) < 0 || prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_KEEP_CAPS) < 0 ||
+      setresgid(GUEST_ID, GUEST_ID, GUEST_ID) < 0 || setresuid(GUEST_ID, GUEST_ID, GUEST_ID) < 0 ||
+      priv_keep(keep, true) < 0 ||
+      (keep && (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0) < 0 ||
+                prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0)))
     _exit(AG_ST_GUEST_PRIV);
   /* Set after the ids, which clear it: a killed helper takes its children along, and they theirs. */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) _exit(AG_ST_GUEST_PRIV);
 }
 
-__attribute__((noreturn)) static void be_born(const struct birth *b) {
+__attribute__((noreturn)) static void be_born(const struct session *s, const struct slot *slot) {
   static const char *const roles[] = {NULL, "leaf", "zygote", "installer"};
-  char *const argv[] = {"python3", "-I", "-S", "/runtime/main.py", (char *)(uintptr_t)roles[b->slot->role], NULL};
+  char *const argv[] = {"python3", "-I", "-S", "/runtime/main.py", (char *)(uintptr_t)roles[slot->role], NULL};
   char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8", NULL};
   sigset_t none;
   char byte;
-  if (read(b->sync_fd, &byte, 1) != 1) _exit(AG_ST_GUEST_NS); /* maps written, cgroups joined */
-  forbid_namespaces(b->s->proc_fd);
+  if (read(BORN_SYNC, &byte, 1) != 1) _exit(AG_ST_GUEST_NS); /* maps written, cgroups joined, wanted */
+  forbid_namespaces(BORN_PROC);
   if (sethostname("sandbox", 7) < 0) _exit(AG_ST_GUEST_NS);
   /* Core files are forbidden since the helper's own start. Queued signals and message queues are counted for root
    * too, who made the user namespace: hundreds of sandboxes together must not use up what it has. */
   if (priv_limit(RLIMIT_NOFILE, 1024, 4096) < 0 || priv_limit(RLIMIT_STACK, 8u << 20, RLIM_INFINITY) < 0 ||
       priv_limit(RLIMIT_SIGPENDING, 256, 256) < 0 || priv_limit(RLIMIT_MSGQUEUE, 0, 0) < 0)
     _exit(AG_ST_GUEST_PRIV);
-  enter_root(b);
+  if (fchdir(BORN_ROOT) < 0 || chroot(".") < 0 || chdir("/") < 0 ||
+      syscall(SYS_close_range, (unsigned)BORN_SYNC, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+    _exit(AG_ST_GUEST_ROOT);
   setsid();
   umask(022);
-  drop_privileges(b->slot->role);
+  drop_privileges(slot->role);
   signal(SIGPIPE, SIG_DFL);
   sigemptyset(&none);
   if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) _exit(AG_ST_GUEST_PRIV);
   /* A helper that died before PDEATHSIG was set would never be noticed. */
-  if (poll(&(struct pollfd){.fd = b->s->self_fd, .events = POLLIN}, 1, 0) != 0) _exit(AG_ST_GUEST_PRIV);
-  if (b->s->seccomp && seccomp_install(b->slot->role, b->s->network[b->slot->pool]) < 0) _exit(AG_ST_GUEST_SECCOMP);
+  if (poll(&(struct pollfd){.fd = BORN_HELPER, .events = POLLIN}, 1, 0) != 0) _exit(AG_ST_GUEST_PRIV);
+  if (s->seccomp && seccomp_install(slot->role, s->network[slot->pool]) < 0) _exit(AG_ST_GUEST_SECCOMP);
   execve("/usr/bin/python3", argv, envp);
   _exit(AG_ST_GUEST_EXEC);
 }
@@ -100,12 +79,14 @@ static int write_map(struct session *s, pid_t pid, const char *file, unsigned ou
   return fd >= 0 && write(fd, text, (size_t)n) == n ? 0 : fault_sys(AG_ST_SPAWN, file);
 }
 
-/* Writes the maps and joins v1 cgroups while the child waits. */
-static int admit(struct session *s, struct slot *slot, pid_t pid) {
+/* Writes the maps and sees to the v1 cgroups while the child waits. An installer's may hold up the loop: installs
+ * are rare and slow. */
+static int admit(struct session *s, uint32_t id, pid_t pid) {
+  struct slot *slot = &s->slot[id];
   if (write_map(s, pid, "setgroups", 0) < 0 || write_map(s, pid, "uid_map", s->config.sandbox_uid) < 0 ||
       write_map(s, pid, "gid_map", s->config.sandbox_gid) < 0)
     return -1;
-  return cgroup_join_v1(s, slot->pool, slot->name, pid);
+  return slot->pool == AG_POOL_INSTALL ? cgroup_join_v1(s, slot->pool, slot->name, pid) : join_later(s, id);
 }
 
 static int bind_staging(struct session *s, const struct slot *slot, const char *staging) {
@@ -131,21 +112,27 @@ static int start(struct session *s, uint32_t id) {
   SCOPED int root = rootfs_open(s, slot->name);
   SCOPED int cgroup = root < 0 ? -1 : cgroup_open(s, slot->pool, slot->name);
   if (cgroup < 0) return -1;
-  struct birth b = {s, slot, wait_end, root, theirs};
+  const int fds[BORN_FDS] = {s->null_fd, slot->log_fd, slot->log_fd, theirs,    slot->listen_fd,
+                             wait_end,   root,         s->proc_fd,   s->self_fd};
   struct clone_args args = {
       .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | CLONE_INTO_CGROUP,
       .pidfd = (uint64_t)(uintptr_t)&pid_fd,
       .exit_signal = SIGCHLD,
       .cgroup = (uint64_t)cgroup};
+  /* What the child inherits: only so may the job that brings it into its cgroups enter its namespace. */
+  prctl(PR_SET_DUMPABLE, 1);
   pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+  if (pid != 0) prctl(PR_SET_DUMPABLE, 0);
   if (pid < 0) return fault_sys(AG_ST_SPAWN, "clone3");
   if (pid == 0) {
-    close(go_end); /* else the helper's death would not end the child's wait */
-    be_born(&b);
+    /* At once: it may wait for long, and must not keep what is another's alive meanwhile, nor its own wait. */
+    if (!keep_fds(fds, BORN_FDS)) _exit(AG_ST_GUEST_ROOT);
+    be_born(s, slot);
   }
   slot->link_fd = take_fd(&ours);
-  if (slot_started(s, id, pid_fd, pid, true) < 0 || admit(s, slot, pid) < 0) return -1;
-  return write(go_end, "", 1) == 1 ? 0 : fault_sys(AG_ST_SPAWN, "start");
+  if (slot_started(s, id, pid_fd, pid, true) < 0 || admit(s, id, pid) < 0) return -1;
+  slot->sync_fd = take_fd(&go_end);
+  return slot_wake(slot);
 }
 
 int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]) {
@@ -156,7 +143,8 @@ int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]
   if (r->name[0][0] && rootfs_bind(s, slot->name, s->code_fd, r->name[0], "handler", false) < 0) return -1;
   if (r->role == AG_INSTALLER && bind_staging(s, slot, r->name[1]) < 0) return -1;
   slot->role = r->role;
-  if (start(s, r->slot) < 0 || (!(r->flags & AG_F_PARK) && slot_go(s, r->slot, "") < 0)) {
+  slot->park = r->flags & AG_F_PARK;
+  if (start(s, r->slot) < 0 || (!slot->park && slot_go(s, r->slot, "") < 0)) {
     if (slot->pid) slot_fail(s, r->slot);
     return -1;
   }

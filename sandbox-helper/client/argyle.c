@@ -17,8 +17,6 @@
 #define EXPORT __attribute__((visibility("default")))
 #define BACKLOG 16
 
-EXPORT int argyle_close(int fd) { return close(fd) < 0 ? -errno : 0; }
-
 /* out: worker's control end, helper's control end, worker's events end, helper's events end. */
 EXPORT int argyle_channel(int out[4]) {
   int control[2], events[2];

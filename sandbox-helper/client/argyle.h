@@ -4,7 +4,6 @@
 #ifndef ARGYLE_CLIENT_H
 #define ARGYLE_CLIENT_H
 
-int argyle_close(int fd);
 int argyle_channel(int out[4]);
 int argyle_submit(int control, const void *request, unsigned size, const int *fds, unsigned nfds);
 int argyle_open_dir(const char *path);

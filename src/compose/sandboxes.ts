@@ -11,6 +11,7 @@ import type { Stats } from '../metrics';
 import { PackageInstaller } from '../packages/installer';
 import { SandboxFactory } from '../sandbox/factory';
 import { InstallerRunner } from '../sandbox/installer';
+import { openMemoryDir, removeMemoryDir } from '../sandbox/memory-dir';
 import { MemoryPool, type MemoryPoolOptions } from '../sandbox/pool';
 import { SlotPool } from '../sandbox/slots';
 import type { LogSink } from '../sandbox/log-tap';
@@ -149,12 +150,16 @@ export async function startSandboxes(
   const installer = toSandboxLimits(installerLimits(config));
   const pool = new MemoryPool(poolOptions(config, log, stats));
   const sink = sandboxLog(config, log);
+  // In sock mode clients make the zygotes.
+  const sock = config.server_mode === 'sock';
   const slots = new SlotPool({
     argyle: setup.argyle,
     helper,
-    scratchDir: join(config.worker_dir, 'scratch'),
+    // In sock mode the client finds them below scratch.
+    socketDir: (sock ? undefined : openMemoryDir(config.worker_dir)) ?? join(config.worker_dir, 'scratch'),
     limits,
     ready: config.argyle.ready_slots,
+    forFresh: !sock && config.features.import_cache === '',
     stats,
     ...(sink === undefined ? {} : { log: sink }),
   });
@@ -170,8 +175,7 @@ export async function startSandboxes(
   const runner = new InstallerRunner({ slots, pool, helper, limits: installer, timeoutMs: runtimeMs });
   const { installed, packages } = await makePackages(config, runner, { stats, depTrace, log });
   const zygotes = assembleZygotes({
-    // In sock mode clients make the zygotes.
-    mode: config.server_mode === 'sock' ? '' : config.features.import_cache,
+    mode: sock ? '' : config.features.import_cache,
     tree: config.import_cache_tree,
     slots,
     pool,
@@ -207,6 +211,7 @@ export async function startSandboxes(
       await zygotes.provider.close();
       await slots.close();
       await supervisor.close();
+      removeMemoryDir(config.worker_dir);
     },
   };
 }
@@ -217,4 +222,5 @@ export async function cleanupLeftovers(config: Config, log: RootLog): Promise<vo
   for (const dir of [join(config.worker_dir, 'code'), config.Pkgs_dir]) mkdirSync(dir, { recursive: true });
   const start = await helperStarter(findSetup(config), config, log);
   await (await start()).close();
+  removeMemoryDir(config.worker_dir);
 }

@@ -1,11 +1,11 @@
 /**
- * The only module that knows FFI: libargyle's five functions, typed.
- * None of them blocks, so they are called on the event loop; a call costs 10 to 30 µs, most of it for pointers.
+ * libargyle's functions, typed. None of them blocks, so they are called on the event loop.
  */
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { Library } from 'ffi-napi';
 import { ArgyleError } from '../errors';
+import { PreparedLibrary } from './prepared-call';
+import { MAX_FDS, REQUEST_BYTES } from './protocol';
 
 /** The descriptors of one helper channel; see argyle_channel() in sandbox-helper/client. */
 export interface Channel {
@@ -38,25 +38,6 @@ export interface Argyle {
   close(fd: number): void;
 }
 
-const SYMBOLS = {
-  argyle_channel: ['int', ['pointer']],
-  argyle_submit: ['int', ['int', 'pointer', 'uint', 'pointer', 'uint']],
-  argyle_slot_fds: ['int', ['int', 'string', 'pointer']],
-  argyle_open_dir: ['int', ['string']],
-  argyle_close: ['int', ['int']],
-} as const;
-
-/** Library, without the inference of its published types, which an npm alias hides. */
-const Opener = Library as unknown as new (path: string, symbols: typeof SYMBOLS) => RawArgyle;
-
-interface RawArgyle {
-  argyle_channel(out: Buffer): number;
-  argyle_submit(control: number, request: Buffer, length: number, fds: Buffer, count: number): number;
-  argyle_slot_fds(dirFd: number, name: string, out: Buffer): number;
-  argyle_open_dir(path: string): number;
-  argyle_close(fd: number): number;
-}
-
 /**
  * Finds a file of the build: `build/NAME` in this module's directory or the nearest one above it.
  * Works from the sources and from dist/ alike.
@@ -68,6 +49,9 @@ export function findBuilt(name: string): string | undefined {
     if (dir === dirname(dir)) return undefined;
   }
 }
+
+/** PATH_MAX: longest path with its NUL, bytes. */
+const MAX_PATH = 4096;
 
 /** Negative errno to an ArgyleError that names the call. */
 function check(call: string, result: number): number {
@@ -88,36 +72,52 @@ export function loadArgyle(path: string | undefined = findBuilt('libargyle.so'))
   if (path === undefined) {
     throw new ArgyleError('HELPER_START', 'libargyle.so is not built: run make -C sandbox-helper');
   }
-  let raw: RawArgyle;
+  // What the calls read and write, at addresses that never change. One thread uses them, and no call outlasts itself.
+  const memory = { request: Buffer.alloc(REQUEST_BYTES), path: Buffer.alloc(MAX_PATH), ints: Buffer.alloc(16) };
+  const ints = new Int32Array(memory.ints.buffer, memory.ints.byteOffset, 4);
+  let raw: ReturnType<typeof prepare>;
   try {
-    raw = new Opener(path, SYMBOLS);
+    raw = prepare(new PreparedLibrary(path), memory);
   } catch (cause) {
     throw new ArgyleError('HELPER_START', `cannot load ${path}`, { cause, field: 'library', value: path });
   }
-  const ints = Buffer.alloc(16);
+  const setPath = (text: string): void => {
+    if (Buffer.byteLength(text) >= MAX_PATH) throw new ArgyleError('SANDBOX_CREATE', `too long a path: ${text}`);
+    memory.path[memory.path.write(text)] = 0;
+  };
   return {
     channel() {
-      check('argyle_channel', raw.argyle_channel(ints));
-      const [control, helperControl, events, helperEvents] = new Int32Array(ints.buffer, ints.byteOffset, 4);
-      return {
-        control: control ?? -1,
-        helperControl: helperControl ?? -1,
-        events: events ?? -1,
-        helperEvents: helperEvents ?? -1,
-      };
+      check('argyle_channel', raw.channel());
+      const [control = -1, helperControl = -1, events = -1, helperEvents = -1] = ints;
+      return { control, helperControl, events, helperEvents };
     },
     submit(control, request, fds) {
-      new Int32Array(ints.buffer, ints.byteOffset, 4).set(fds);
-      return raw.argyle_submit(control, request, request.length, ints, fds.length);
+      if (request.length > REQUEST_BYTES || fds.length > MAX_FDS) throw new RangeError('too large a request');
+      request.copy(memory.request);
+      ints.set(fds);
+      return raw.submit(control, request.length, fds.length);
     },
     slotFds(dirFd, name) {
-      check('argyle_slot_fds', raw.argyle_slot_fds(dirFd, name, ints));
-      const [listen, logWrite, logRead] = new Int32Array(ints.buffer, ints.byteOffset, 4);
-      return { listen: listen ?? -1, logWrite: logWrite ?? -1, logRead: logRead ?? -1 };
+      setPath(name);
+      check('argyle_slot_fds', raw.slotFds(dirFd));
+      const [listen = -1, logWrite = -1, logRead = -1] = ints;
+      return { listen, logWrite, logRead };
     },
-    openDir: (dir) => check('argyle_open_dir', raw.argyle_open_dir(dir)),
+    openDir(dir) {
+      setPath(dir);
+      return check('argyle_open_dir', raw.openDir());
+    },
     close(fd) {
-      raw.argyle_close(fd);
+      closeSync(fd);
     },
+  };
+}
+
+function prepare(library: PreparedLibrary, { request, path, ints }: Record<'request' | 'path' | 'ints', Buffer>) {
+  return {
+    channel: library.prepare('argyle_channel', [ints]),
+    submit: library.prepare('argyle_submit', ['int', request, 'int', ints, 'int']),
+    slotFds: library.prepare('argyle_slot_fds', ['int', path, ints]),
+    openDir: library.prepare('argyle_open_dir', [path]),
   };
 }

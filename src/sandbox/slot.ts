@@ -6,7 +6,7 @@ import { unlinkSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { basename } from 'node:path';
 import type { HelperClient } from '../helper/client';
-import { Flag, Usage, type Completion } from '../helper/protocol';
+import { Flag, Role, Usage, type Completion } from '../helper/protocol';
 import { ArgyleError } from '../errors';
 import type { LogTap } from './log-tap';
 import type { SandboxExit, SandboxLimits, SandboxUsage } from './types';
@@ -93,12 +93,20 @@ export class Slot {
     return this.destroying === undefined && this.exit === undefined && !this.client.isGone;
   }
 
-  /** Starts a fresh guest and returns its host pid. */
-  async spawn(role: number, codeName: string, options: { stagingName?: string; park?: boolean } = {}): Promise<number> {
+  /** Has a fresh leaf's process born ahead: it joins its cgroups, and waits for spawn() before it starts anything. */
+  async bear(): Promise<void> {
+    const fields = { slot: this.id, role: Role.LEAF, flags: Flag.PARK };
+    await this.started(await this.client.request('SPAWN', fields));
+  }
+
+  /** Starts a fresh guest, the one that was born ahead if there is one, and returns its host pid. */
+  async spawn(role: number, codeName: string, options: { stagingName?: string } = {}): Promise<number> {
+    if (this.pid !== 0 && role === Role.LEAF) {
+      await this.go(codeName);
+      return this.pid;
+    }
     const name = [codeName, options.stagingName ?? ''];
-    return this.started(
-      await this.client.request('SPAWN', { slot: this.id, role, name, flags: options.park === true ? Flag.PARK : 0 }),
-    );
+    return this.started(await this.client.request('SPAWN', { slot: this.id, role, name }));
   }
 
   /** Has the zygote in `source` fork into this slot and returns the child's host pid. */

@@ -15,12 +15,14 @@ export interface SlotPoolOptions {
   argyle: Argyle;
   /** The running helper; starts a new one after the last has ended. */
   helper: () => Promise<HelperClient>;
-  /** `<worker_dir>/scratch`, where the listening sockets live. */
-  scratchDir: string;
+  /** Where the listening sockets live. */
+  socketDir: string;
   /** Limits of slots that are made ahead. */
   limits: SandboxLimits;
   /** How many to keep ready; 0 makes each on demand. */
   ready: number;
+  /** Whether fresh leaves are what they are for, so that the process can be born ahead as well; none can be forked in. */
+  forFresh?: boolean;
   stats: Stats;
   log?: LogSink;
 }
@@ -41,7 +43,7 @@ export class SlotPool {
   private closed = false;
 
   constructor(private readonly options: SlotPoolOptions) {
-    this.dirFd = options.argyle.openDir(options.scratchDir);
+    this.dirFd = options.argyle.openDir(options.socketDir);
   }
 
   /** How many slots are ready now. */
@@ -146,6 +148,7 @@ export class SlotPool {
   private async makeAhead(): Promise<void> {
     try {
       const slot = await this.make(Pool.LAMBDA, this.options.limits);
+      if (this.options.forFresh === true) await this.bear(slot);
       if (this.closed) void slot.destroy();
       else this.keep(slot);
     } catch {
@@ -157,6 +160,15 @@ export class SlotPool {
     } finally {
       this.making--;
       this.refill();
+    }
+  }
+
+  private async bear(slot: Slot): Promise<void> {
+    try {
+      await slot.bear();
+    } catch (error) {
+      await slot.destroy();
+      throw error;
     }
   }
 

@@ -92,7 +92,7 @@ export class Rig {
     this.slots = new SlotPool({
       argyle,
       helper,
-      scratchDir: join(worker, 'scratch'),
+      socketDir: join(worker, 'scratch'),
       limits: LIMITS,
       ready: options.ready ?? 4,
       stats,
