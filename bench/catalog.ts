@@ -4,7 +4,7 @@ import type { Subject } from './subject';
 import { Docker, Runc } from './subjects/containers';
 import { COLD_ECHO, Invocation, WARM_ECHO } from './subjects/invocations';
 import { LiveWorker } from './subjects/live-worker';
-import { BarePython, Bubblewrap, RawFork } from './subjects/programs';
+import { BarePython, Bubblewrap, LimitedBubblewrap, RawFork } from './subjects/programs';
 
 /** Resident size of a zygote that has imported pandas. */
 const PANDAS_ZYGOTE_MB = 80;
@@ -29,12 +29,13 @@ function workers(root: string, { pins, settings }: BenchPackages): Record<'fresh
 export function makeSubjects(root: string, packages: BenchPackages): Subject[] {
   const { fresh, forked, spare } = workers(root, packages);
   const { label, handler } = packages;
-  const http = 'HTTP request to the head of the answer';
+  const http = 'HTTP request to the first byte of the answer';
   return [
     new RawFork(root, 'raw fork', 0),
     new RawFork(root, 'raw fork 80 MB', PANDAS_ZYGOTE_MB),
     new BarePython(root),
     new Bubblewrap(root),
+    new LimitedBubblewrap(root),
     new Runc(root),
     new Docker(root),
     new Invocation('cold: fresh', `${http}, a fresh lean container without zygotes`, fresh, COLD_ECHO, 'fresh'),
@@ -59,5 +60,6 @@ export const GOALS: readonly Goal[] = [
   goal('large packages against nothing to import, spare ready', 'cold packages: spare', 'atMost', 1.5, 'cold: spare'),
   goal('docker run against a lean container', 'docker run', 'atLeast', 18, 'cold: fresh'),
   goal('runc against a lean container', 'runc run', 'atLeast', 1, 'cold: fresh'),
-  goal('bubblewrap against a lean container', 'bwrap', 'atLeast', 1, 'cold: fresh'),
+  goal('bubblewrap with the same limits against a lean container', 'bwrap, limited', 'atLeast', 1, 'cold: fresh'),
+  goal('bubblewrap without limits against a lean container', 'bwrap', 'atLeast', 1, 'cold: fresh'),
 ];

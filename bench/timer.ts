@@ -7,7 +7,16 @@ import { z } from 'zod';
 const Answer = z.object({ ms: z.number(), status: z.number(), output: z.string() });
 const Ready = z.object({ ready: z.literal(true), mb: z.number() });
 
-export type Order = { op: 'fork' } | { op: 'spawn'; argv: string[] };
+export type Order =
+  | { op: 'fork' }
+  /** @property cgroups limits by file, of each cgroup that is made for the program */
+  | { op: 'spawn'; argv: string[]; cgroups?: Record<string, Record<string, string>> }
+  | { op: 'http'; port: number; path: string; body: string };
+
+const nameOf = (order: Order): string => {
+  if (order.op === 'spawn') return basename(order.argv[0] ?? '');
+  return order.op === 'http' ? order.path : order.op;
+};
 
 /** A running bench/guest/timer.py: starts programs or forks itself, and times both close to the kernel. */
 export class Timer {
@@ -35,16 +44,23 @@ export class Timer {
 
   /** Carries out an order and returns its ms; throws with the program's output when it did not end with 0. */
   async time(order: Order): Promise<number> {
-    this.child.stdin?.write(`${JSON.stringify(order)}\n`);
-    const answer = Answer.parse(JSON.parse(await this.line()));
-    if (answer.status === 0) return answer.ms;
-    throw new Error(
-      `${order.op === 'fork' ? 'fork' : basename(order.argv[0] ?? '')} ended with ${answer.status}: ${answer.output}`,
-    );
+    return (await this.carryOut(order)).ms;
+  }
+
+  /** Posts JSON and returns the ms to the first byte of the answer, and its body; throws when it is not 200. */
+  async post(port: number, path: string, body: string): Promise<{ ms: number; output: string }> {
+    return this.carryOut({ op: 'http', port, path, body });
   }
 
   stop(): void {
     this.child.stdin?.end();
+  }
+
+  private async carryOut(order: Order): Promise<z.infer<typeof Answer>> {
+    this.child.stdin?.write(`${JSON.stringify(order)}\n`);
+    const answer = Answer.parse(JSON.parse(await this.line()));
+    if (answer.status !== 0) throw new Error(`${nameOf(order)} ended with ${answer.status}: ${answer.output}`);
+    return answer;
   }
 
   private async line(): Promise<string> {

@@ -258,6 +258,7 @@ static int make_all(struct session *s, struct pool *pool, const char *name) {
   if (fchownat(fd, "cgroup.procs", s->config.sandbox_uid, 0, 0) < 0) return fault_sys(AG_ST_CGROUP, "chown");
   for (int c = 0; c < CTL_COUNT; c++) {
     if (old && renameat(pool->v1_fd[c], old, pool->v1_fd[c], name) == 0) continue;
+    if (old) unlinkat(pool->v1_fd[c], old, AT_REMOVEDIR);
     SCOPED int v1 = pool->v1_fd[c] < 0 ? -1 : make_dir(pool->v1_fd[c], name);
     if (v1 < 0 && pool->v1_fd[c] >= 0) return fault_sys(AG_ST_CGROUP, controller_name[c]);
   }
@@ -266,7 +267,7 @@ static int make_all(struct session *s, struct pool *pool, const char *name) {
 
 int cgroup_make(struct session *s, unsigned p, const char *name, const uint64_t limits[8]) {
   if (make_all(s, &s->pool[p], name) == 0 && cgroup_limits(s, p, name, limits) == 0) return 0;
-  (void)cgroup_remove(s, p, name);
+  (void)cgroup_remove(s, p, name, false);
   return -1;
 }
 
@@ -334,11 +335,12 @@ bool cgroup_populated(struct session *s, unsigned p, const char *name) {
   return get_number(s->pool[p].v2_fd, slot_file(name, "cgroup.events"), "populated") != 0;
 }
 
-/* Removes the slot's cgroups; -1 (no fault) while something in them is still dying. */
-int cgroup_remove(struct session *s, unsigned p, const char *name) {
+/* Removes the slot's cgroups; -1 (no fault) while something in them is still dying. `whole`: all of them were made;
+ * and what an earlier try removed in part is not kept either, its v2 cgroup being gone. */
+int cgroup_remove(struct session *s, unsigned p, const char *name, bool whole) {
   struct pool *pool = &s->pool[p];
-  int busy = unlinkat(pool->v2_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT;
-  if (!busy && keep(s, p, name)) return 0;
+  int gone = unlinkat(pool->v2_fd, name, AT_REMOVEDIR), busy = gone < 0 && errno != ENOENT;
+  if (gone == 0 && whole && keep(s, p, name)) return 0;
   for (int c = 0; !busy && c < CTL_COUNT; c++)
     if (pool->v1_fd[c] >= 0) busy |= unlinkat(pool->v1_fd[c], name, AT_REMOVEDIR) < 0 && errno != ENOENT;
   return busy ? -1 : 0;

@@ -177,7 +177,6 @@ int main(int argc, char **argv) {
   struct session *s = &session;
   const char *path = ARGYLE_CONFIG;
   priv_start(s);
-  errno = 0;
   if (argc == 3 && !strcmp(argv[1], "--config")) {
     if (s->caller_uid != 0) die(AG_ST_PRIV, "--config is for root");
     path = argv[2];

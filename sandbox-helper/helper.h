@@ -168,7 +168,7 @@ pid_t cgroup_first_pid(struct session *s, unsigned pool, const char *name);
 int cgroup_freeze(struct session *s, unsigned pool, const char *name, bool frozen);
 int cgroup_kill(struct session *s, unsigned pool, const char *name);
 bool cgroup_populated(struct session *s, unsigned pool, const char *name);
-int cgroup_remove(struct session *s, unsigned pool, const char *name);
+int cgroup_remove(struct session *s, unsigned pool, const char *name, bool whole);
 int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]);
 uint64_t cgroup_oom_kills(struct session *s, unsigned pool, const char *name);
 void cgroup_stop(struct session *s);

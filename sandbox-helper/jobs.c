@@ -32,7 +32,9 @@ int job_fork(struct session *s, enum job kind, const int fds[], int nfds, uint64
   if (pid < 0) return fault_sys(AG_ST_JOB, "fork");
   if (pid == 0) {
     errno = 0;
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && keep_fds(fds, nfds) && priv_bound(caps) == 0 &&
+    /* A join outlives a killed helper by the moment that it takes: its own child is in a guest's namespace, which
+     * ends no sooner than somebody has reaped that. */
+    if ((kind == JOB_JOIN || prctl(PR_SET_PDEATHSIG, SIGKILL) == 0) && keep_fds(fds, nfds) && priv_bound(caps) == 0 &&
         priv_keep(caps, false) == 0)
       return 1;
     _exit(errno == 0 || errno > 254 ? 255 : errno);

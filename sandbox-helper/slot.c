@@ -40,7 +40,7 @@ int slot_make(struct session *s, const struct ag_request *r, int fds[], unsigned
   struct slot made = {.state = SLOT_READY, .pool = r->role, .link_fd = -1, .pid_fd = -1, .sync_fd = -1};
   if (random_name(made.name) < 0 || cgroup_make(s, r->role, made.name, r->arg) < 0) return -1;
   if (rootfs_make(s, made.name, scratch) < 0) {
-    (void)cgroup_remove(s, r->role, made.name);
+    (void)cgroup_remove(s, r->role, made.name, true);
     return -1;
   }
   made.listen_fd = take_fd(&fds[0]); /* ours now */
@@ -117,7 +117,7 @@ static bool settle(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   if (!is_empty(s, slot)) return false;
   if (slot->state == SLOT_DESTROYING) {
-    if (cgroup_remove(s, slot->pool, slot->name) < 0 || rootfs_remove(s, slot->name) < 0) return false;
+    if (cgroup_remove(s, slot->pool, slot->name, true) < 0 || rootfs_remove(s, slot->name) < 0) return false;
     /* It is only here that nothing but this can reap it. */
     if (slot->pid_fd >= 0 && slot->own_child)
       waitid((idtype_t)P_PIDFD, (id_t)slot->pid_fd, &(siginfo_t){0}, WEXITED | WNOHANG);

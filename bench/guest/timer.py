@@ -1,22 +1,31 @@
 """Times processes for the bench, with less overhead than the bench's own runtime would add.
 
 Reads one JSON document a line on stdin and answers each with one line on stdout.
-`{"op": "spawn", "argv": [...]}` starts a program and waits for its end.
+`{"op": "spawn", "argv": [...]}` starts a program and waits for its end; with `"cgroups": {PATH:
+{FILE: LIMIT}}` it first makes these cgroups and has the program join them.
 `{"op": "fork"}` forks this process; the child says when it runs, and leaves.
+`{"op": "http", "port": 1, "path": "/", "body": "{}"}` posts on a connection that it keeps; the time
+ends with the first byte of the answer, whose body is the output.
 The answer is `{"ms": 1.23, "status": 0, "output": ""}`; the output is given for failures only.
 """
 
 import argparse
 import gc
+import http.client
 import importlib
 import json
 import os
+import socket
 import struct
 import sys
 import time
 
 
-def spawn(argv):
+# A first call may have to install packages.
+TIMEOUT_S = 300
+
+
+def spawn(argv, cgroups):
     """Runs a program to its end; its output is kept out of the way."""
     output_fd = os.memfd_create("output")
     actions = [
@@ -25,15 +34,69 @@ def spawn(argv):
         (os.POSIX_SPAWN_DUP2, output_fd, 2),
     ]
     started = time.perf_counter_ns()
-    pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
+    if cgroups:
+        pid = spawn_limited(argv, cgroups, output_fd)
+    else:
+        pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
     _, wait_status = os.waitpid(pid, 0)
     ended = time.perf_counter_ns()
+    for path in cgroups:
+        os.rmdir(path)
     status = os.waitstatus_to_exitcode(wait_status)
     output = ""
     if status != 0:
         output = os.pread(output_fd, 2000, 0).decode(errors="replace")
     os.close(output_fd)
     return {"ms": (ended - started) / 1e6, "status": status, "output": output}
+
+
+def spawn_limited(argv, cgroups, output_fd):
+    """Starts a program in cgroups of its own. Returns its pid."""
+    for path, limits in cgroups.items():
+        os.mkdir(path)
+        for file, limit in limits.items():
+            write(f"{path}/{file}", limit)
+    pid = os.fork()
+    if pid != 0:
+        return pid
+    try:
+        for path in cgroups:
+            write(f"{path}/cgroup.procs", "0")
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        os.dup2(output_fd, 1)
+        os.dup2(output_fd, 2)
+        os.execv(argv[0], argv)
+    finally:
+        os._exit(127)
+
+
+def write(path, text):
+    file_fd = os.open(path, os.O_WRONLY)
+    os.write(file_fd, text.encode())
+    os.close(file_fd)
+
+
+def post(port, path, body, connections={}):
+    """Posts JSON; `connections` stay open between calls."""
+    data = body.encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+    request = f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
+    if port not in connections:
+        connections[port] = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+        connections[port].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection = connections[port]
+    started = time.perf_counter_ns()
+    connection.sendall(request)
+    first = connection.recv(1, socket.MSG_PEEK)
+    ended = time.perf_counter_ns()
+    if not first:
+        connections.pop(port).close()
+        raise ConnectionError("closed without an answer")
+    response = http.client.HTTPResponse(connection, method="POST")
+    response.begin()
+    text = response.read().decode(errors="replace")
+    status = 0 if response.status == 200 else response.status
+    return {"ms": (ended - started) / 1e6, "status": status, "output": text}
 
 
 def fork():
@@ -85,8 +148,13 @@ def main():
     for line in sys.stdin:
         order = json.loads(line)
         try:
-            answer = fork() if order["op"] == "fork" else spawn(order["argv"])
-        except OSError as error:
+            if order["op"] == "fork":
+                answer = fork()
+            elif order["op"] == "http":
+                answer = post(order["port"], order["path"], order["body"])
+            else:
+                answer = spawn(order["argv"], order.get("cgroups", {}))
+        except (OSError, http.client.HTTPException) as error:
             answer = {"ms": 0, "status": 127, "output": str(error)}
         print(json.dumps(answer), flush=True)
 

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { SkipSubject } from '../subject';
@@ -23,6 +24,8 @@ export async function findProgram(name: string): Promise<string> {
 export abstract class ProgramSubject implements Subject {
   abstract readonly name: string;
   abstract readonly about: string;
+  /** Cgroups to run it in, with their limits by file. */
+  protected readonly cgroups: Record<string, Record<string, string>> = {};
   private timer: Timer | undefined;
   private argv: string[] = [];
 
@@ -38,7 +41,7 @@ export abstract class ProgramSubject implements Subject {
 
   async run(): Promise<number> {
     if (this.timer === undefined) throw new Error(`${this.name}: not set up`);
-    return this.timer.time({ op: 'spawn', argv: this.argv });
+    return this.timer.time({ op: 'spawn', argv: this.argv, cgroups: this.cgroups });
   }
 
   teardown(): Promise<void> {
@@ -57,8 +60,8 @@ export class BarePython extends ProgramSubject {
 }
 
 export class Bubblewrap extends ProgramSubject {
-  readonly name = 'bwrap';
-  readonly about = 'bubblewrap: user, pid, ipc, uts and mount namespaces, /usr read-only, python3 -c pass';
+  readonly name: string = 'bwrap';
+  readonly about: string = 'bubblewrap: user, pid, ipc, uts and mount namespaces, /usr read-only, python3 -c pass';
 
   protected async prepare(): Promise<string[]> {
     const program = await findProgram('bwrap');
@@ -66,6 +69,28 @@ export class Bubblewrap extends ProgramSubject {
     const namespaces = ['--unshare-user', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--cap-drop', 'ALL'];
     const mounts = ['--ro-bind', '/usr', '/usr', '--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp'];
     return [program, ...namespaces, ...mounts, ...links, '--die-with-parent', ...PYTHON_PASS];
+  }
+}
+
+const V1_LIMITS = {
+  memory: { 'memory.limit_in_bytes': String(128 << 20) },
+  pids: { 'pids.max': '32' },
+  cpu: { 'cpu.cfs_quota_us': '100000' },
+};
+const V2_LIMITS = { 'memory.max': String(128 << 20), 'pids.max': '32', 'cpu.max': '100000 100000' };
+
+/** bubblewrap leaves limits to others: here they are set as a sandbox of ours has them, where its controllers are. */
+export class LimitedBubblewrap extends Bubblewrap {
+  override readonly name = 'bwrap, limited';
+  override readonly about = 'the same in cgroups of its own with limits of memory, processes and CPU';
+
+  protected override async prepare(): Promise<string[]> {
+    if (process.getuid?.() !== 0) throw new SkipSubject('needs root');
+    const top = '/sys/fs/cgroup';
+    const name = `argyle-bench-bwrap-${process.pid}`;
+    if (existsSync(join(top, 'cgroup.controllers'))) this.cgroups[join(top, name)] = V2_LIMITS;
+    else for (const [kind, limits] of Object.entries(V1_LIMITS)) this.cgroups[join(top, kind, name)] = limits;
+    return super.prepare();
   }
 }
 

@@ -102,7 +102,9 @@ int cgroup_kill(struct session *s, unsigned pool, const char *name) {
 bool cgroup_populated(struct session *s, unsigned pool, const char *name) {
   return (void)s, (void)pool, (void)name, byte() % 4 == 3;
 }
-int cgroup_remove(struct session *s, unsigned pool, const char *name) { return (void)s, (void)pool, (void)name, 0; }
+int cgroup_remove(struct session *s, unsigned pool, const char *name, bool whole) {
+  return (void)s, (void)pool, (void)name, (void)whole, 0;
+}
 int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) {
   return (void)s, (void)slot, (void)value, maybe(AG_ST_CGROUP);
 }
@@ -116,7 +118,7 @@ int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t en
   return maybe(AG_ST_NETWORK);
 }
 int join_later(struct session *s, uint32_t id) { return (void)s, (void)id, maybe(AG_ST_CGROUP); }
-void joins_start(struct session *s) { (void)s; }
+bool joins_start(struct session *s) { return (void)s, false; }
 int job_fork(struct session *s, enum job kind, const int fds[], int n, uint64_t caps, job_end *done, uint64_t tag) {
   (void)s, (void)kind, (void)fds, (void)n, (void)caps;
   if (job_waits) return fault(AG_E_LIMIT, AG_ST_JOB, "fake");

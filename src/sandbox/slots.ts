@@ -153,10 +153,7 @@ export class SlotPool {
       else this.keep(slot);
     } catch {
       // The next request meets the same error and reports it; here only the pace matters.
-      this.retry ??= setTimeout(() => {
-        this.retry = undefined;
-        this.refill();
-      }, RETRY_MS).unref();
+      this.pause();
     } finally {
       this.making--;
       this.refill();
@@ -179,7 +176,15 @@ export class SlotPool {
       if (index < 0) return;
       this.readySlots.splice(index, 1);
       void slot.destroy();
-      if (this.retry === undefined) this.refill();
+      // Its guest ended while it waited, or the helper did: another one might as well, so not at once.
+      this.pause();
     });
+  }
+
+  private pause(): void {
+    this.retry ??= setTimeout(() => {
+      this.retry = undefined;
+      this.refill();
+    }, RETRY_MS).unref();
   }
 }

@@ -100,7 +100,7 @@ describePrivileged('a helper whose calls fail', () => {
       if (wait === 299) return `counts ${value.join()} instead of ${baseline.join()}`;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
-    const slots = fixture.cgroups().filter((path) => path.includes('/cg-'));
+    const slots = fixture.slotCgroups();
     return slots.length > 0 ? `left ${slots.join(' ')}` : undefined;
   }
 

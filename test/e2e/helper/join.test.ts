@@ -1,6 +1,7 @@
-/** How a forked guest gets into its v1 cgroups on hybrid hosts; on pure v2 hosts it is born in all of its own. */
-import { readFileSync, readdirSync } from 'node:fs';
-import { Code, Role } from '../../../src/helper/protocol';
+/** How guests get into their v1 cgroups on hybrid hosts; on pure v2 hosts they are born in all of their own. */
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Code, Flag, Pool, Role, Usage } from '../../../src/helper/protocol';
 import { Fixture } from '../../support/helper/fixture';
 import { RawHelper } from '../../support/helper/raw';
 import { describePrivileged } from '../../support/privileged';
@@ -53,6 +54,177 @@ const v1 = (): string[] => {
     ['memory', 'pids', 'cpu'].some((wanted) => name.split(',').includes(wanted)),
   );
 };
+
+/** Whether a process is in the cgroup of its slot, which v2's is from birth, in each v1 hierarchy too. */
+function hasJoined(pid: number): boolean {
+  const paths = cgroupsOf().get(pid);
+  const name = paths?.['']?.split('/').pop();
+  return name !== undefined && v1().every((h) => paths?.[h]?.endsWith(`/${name}`));
+}
+
+const isAlive = (pid: number): boolean => {
+  const status = `/proc/${pid}/status`;
+  return existsSync(status) && !/State:\s+Z/.test(readFileSync(status, 'utf8'));
+};
+const program = (pid: number): string => readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+
+describePrivileged('a fresh guest', () => {
+  let fixture: Fixture;
+  let helper: RawHelper;
+
+  beforeEach(async () => {
+    fixture = new Fixture();
+    fixture.write({ 'worker/code/1/f.py': 'def f(event):\n    return bytearray(event) and event\n' });
+    helper = new RawHelper(fixture);
+    await helper.greet();
+  });
+
+  afterEach(async () => {
+    await helper.close();
+    expect(fixture.cgroups()).toEqual([]);
+    fixture.remove();
+  });
+
+  it('that is parked joins and waits, with nothing of others, until it is let go', async () => {
+    await helper.slot(1);
+    await helper.slot(2);
+    const pid = (await helper.call('SPAWN', { slot: 2, role: Role.LEAF, flags: Flag.PARK })).value[0] ?? 0;
+    await until('it has joined', () => hasJoined(pid));
+    await sleep(100);
+    expect(program(pid)).toBe('sandbox-helper');
+    // Null device, log twice, link, socket, its wait, root, /proc and the helper's end.
+    expect(readdirSync(`/proc/${pid}/fd`)).toHaveLength(9);
+    expect((await helper.call('GO', { slot: 2, name: ['1'] })).code).toBe(Code.OK);
+    expect(await helper.invoke(2, 7)).toBe('7');
+    expect(program(pid)).toBe('python3');
+    expect((await helper.call('GO', { slot: 2, name: ['1'] })).code).toBe(Code.STATE);
+  });
+
+  it('starts nothing before its limits hold, alone and with others', async () => {
+    const slots = Array.from({ length: 12 }, (_, index) => index + 1);
+    for (const slot of slots) await helper.slot(slot);
+    const replies = await Promise.all(
+      slots.map((slot) => helper.call('SPAWN', { slot, role: Role.LEAF, name: ['1'] })),
+    );
+    const waiting = new Set(replies.map(({ value }) => value[0] ?? 0));
+    await until('all have started', () => {
+      for (const pid of waiting) {
+        if (program(pid) !== 'python3') continue;
+        expect(hasJoined(pid)).toBe(true);
+        waiting.delete(pid);
+      }
+      return waiting.size === 0;
+    });
+    for (const slot of slots) expect(await helper.invoke(slot, slot)).toBe(String(slot));
+  });
+
+  it.each([0, 3, 50])('that waits dies with a helper killed %i ms later, and nothing is left of it', async (ms) => {
+    await helper.slot(1);
+    const pid = (await helper.call('SPAWN', { slot: 1, role: Role.LEAF, flags: Flag.PARK })).value[0] ?? 0;
+    await sleep(ms);
+    helper.child.kill('SIGKILL');
+    await helper.close();
+    await until('it is gone', () => !isAlive(pid), 2000);
+    helper = new RawHelper(fixture);
+    await helper.greet();
+    expect(fixture.slotCgroups()).toEqual([]);
+  });
+
+  it('that waits can be killed and destroyed like any other', async () => {
+    for (const verb of ['KILL', 'DESTROY'] as const) {
+      await helper.slot(1);
+      const pid = (await helper.call('SPAWN', { slot: 1, role: Role.LEAF, flags: Flag.PARK })).value[0] ?? 0;
+      expect((await helper.call(verb, { slot: 1 })).code).toBe(Code.OK);
+      expect(isAlive(pid)).toBe(false);
+      await helper.call('DESTROY', { slot: 1 });
+    }
+    expect(fixture.slotCgroups()).toEqual([]);
+  });
+});
+
+/** v1 cgroups that slots left clean are used again. On pure v2 hosts there are none. */
+(v1().length === 3 ? describePrivileged : describe.skip)('a v1 cgroup', () => {
+  let fixture: Fixture;
+  let helper: RawHelper;
+  const memory = (): string => join('/sys/fs/cgroup/memory', fixture.cgroupName);
+  const names = (): string[] => readdirSync(memory()).filter((name) => name.startsWith('cg-'));
+  const read = (file: string): number => Number(readFileSync(join(memory(), names()[0] ?? '?', file), 'utf8'));
+
+  beforeEach(async () => {
+    fixture = new Fixture();
+    fixture.write({
+      'worker/code/1/f.py': 'def f(event):\n    return len(bytearray(event))\n',
+      'worker/code/2/f.py': 'def f(event):\n    open("/tmp/x", "wb").write(bytes(event))\n    return event\n',
+    });
+    helper = new RawHelper(fixture);
+    await helper.greet();
+  });
+
+  afterEach(async () => {
+    await helper.close();
+    expect(fixture.cgroups()).toEqual([]);
+    fixture.remove();
+  });
+
+  async function run(slot: number, code: string, bytes: number, memMb: number): Promise<string> {
+    await helper.slot(slot, undefined, [memMb * 2 ** 20, 64, 50, 0, 0]);
+    await helper.call('SPAWN', { slot, role: Role.LEAF, name: [code] });
+    return helper.invoke(slot, bytes, 5000);
+  }
+
+  it('serves one slot after the other, with the limits of each, under another name each time', async () => {
+    const seen = new Set<string>();
+    for (const memMb of [64, 96, 64]) {
+      expect(await run(1, '1', 1000, memMb)).toBe('1000');
+      expect(names()).toHaveLength(1);
+      expect(read('memory.limit_in_bytes')).toBe(memMb * 2 ** 20);
+      seen.add(names()[0] ?? '?');
+      await helper.call('DESTROY', { slot: 1 });
+      // Python's own pages may be charged to it still; then it is removed instead.
+      expect(names().length).toBeLessThanOrEqual(1);
+      expect(fixture.slotCgroups()).toEqual([]);
+    }
+    expect(seen.size).toBe(3);
+  });
+
+  it('is kept when a slot was never used, and a slot of the next pool may have it', async () => {
+    await helper.slot(1, undefined, [64 * 2 ** 20, 7, 50, 0, 0]);
+    const [first] = names();
+    await helper.call('DESTROY', { slot: 1 });
+    expect(names()).toEqual([first]);
+    await helper.slot(1, Pool.INSTALL, [96 * 2 ** 20, 9, 0, 0, 0]);
+    expect(names()).toHaveLength(1);
+    expect(names()).not.toEqual([first]);
+    expect(read('memory.limit_in_bytes')).toBe(96 * 2 ** 20);
+    const other = (controller: string, file: string): string =>
+      readFileSync(join('/sys/fs/cgroup', controller, fixture.cgroupName, names()[0] ?? '?', file), 'utf8').trim();
+    expect(other('pids', 'pids.max')).toBe('9');
+    expect(other('cpu', 'cpu.cfs_quota_us')).toBe('-1');
+  });
+
+  it('that ran out of memory is not used again, so its count of kills tells of nobody else', async () => {
+    expect(await run(1, '1', 200 * 2 ** 20, 48)).toBe('');
+    const [first = '?'] = names();
+    expect((await helper.call('DESTROY', { slot: 1 })).code).toBe(Code.OK);
+    expect(names()).not.toContain(first);
+    expect(await run(1, '1', 10, 48)).toBe('10');
+    expect((await helper.call('USAGE', { slot: 1 })).value[Usage.OOM_KILLS]).toBe(0);
+  });
+
+  it('that still holds memory is not used again either', async () => {
+    expect(await run(1, '2', 8 * 2 ** 20, 64)).toBe(String(8 * 2 ** 20));
+    const [first = '?'] = names();
+    await helper.call('DESTROY', { slot: 1 });
+    expect(names()).not.toContain(first);
+  });
+
+  it('is not kept in any number', async () => {
+    const slots = Array.from({ length: 80 }, (_, index) => index + 1);
+    for (const slot of slots) await helper.slot(slot);
+    await Promise.all(slots.map((slot) => helper.call('DESTROY', { slot })));
+    expect(names()).toHaveLength(64);
+  });
+});
 
 describePrivileged('a forked guest', () => {
   let fixture: Fixture;
@@ -108,7 +280,6 @@ describePrivileged('a forked guest', () => {
   });
 
   it('joins, however many are forked at once, and whether they live or not', async () => {
-    const hierarchies = v1();
     const slots = Array.from({ length: 40 }, (_, index) => index + 2);
     for (const slot of slots) await helper.slot(slot, undefined, [256 * 2 ** 20, 64, 0, 0, 0]);
     const forks = await Promise.all(
@@ -116,12 +287,7 @@ describePrivileged('a forked guest', () => {
     );
     expect(forks.map(({ code }) => code)).toEqual(slots.map(() => Code.OK));
     for (const slot of slots.slice(0, 10)) void helper.call('KILL', { slot });
-    for (const { value } of forks.slice(10))
-      await until('it has joined', () => {
-        const paths = cgroupsOf().get(value[0] ?? 0);
-        const name = paths?.['']?.split('/').pop();
-        return name !== undefined && hierarchies.every((h) => paths?.[h]?.endsWith(`/${name}`));
-      });
+    for (const { value } of forks.slice(10)) await until('it has joined', () => hasJoined(value[0] ?? 0));
     expect(helper.events.filter((event) => event.slot > 11)).toEqual([]);
     for (const slot of slots) expect((await helper.call('DESTROY', { slot })).code).toBe(Code.OK);
   });

@@ -5,13 +5,14 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   readdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { ROOT } from './build';
 
 /** An ordinary user of no account, the group that may call, and the user of sandboxes. */
@@ -102,6 +103,21 @@ export class Fixture {
       }
     }
     return found;
+  }
+
+  /**
+   * Cgroups of slots: those above but for v1 cgroups that the helper keeps for later, which are in all hierarchies
+   * under one name, without a process, and without a counterpart in v2.
+   */
+  slotCgroups(): string[] {
+    const all = this.cgroups().filter((path) => basename(path).startsWith('cg-'));
+    const isV2 = (path: string): boolean => existsSync(join(path, 'cgroup.freeze'));
+    const hierarchies = new Set(all.filter((path) => !isV2(path)).map((path) => dirname(path)));
+    return all.filter((path) => {
+      const same = all.filter((other) => basename(other) === basename(path));
+      const isKept = same.length === hierarchies.size && !same.some(isV2);
+      return !isKept || readFileSync(join(path, 'cgroup.procs'), 'utf8') !== '';
+    });
   }
 
   remove(): void {
