@@ -60,6 +60,6 @@ export const GOALS: readonly Goal[] = [
   goal('large packages against nothing to import, spare ready', 'cold packages: spare', 'atMost', 1.5, 'cold: spare'),
   goal('docker run against a lean container', 'docker run', 'atLeast', 18, 'cold: fresh'),
   goal('runc against a lean container', 'runc run', 'atLeast', 1, 'cold: fresh'),
-  goal('bubblewrap with the same limits against a lean container', 'bwrap, limited', 'atLeast', 1, 'cold: fresh'),
+  goal('bubblewrap with the same limits against a lean container', 'bwrap with limits', 'atLeast', 1, 'cold: fresh'),
   goal('bubblewrap without limits against a lean container', 'bwrap', 'atLeast', 1, 'cold: fresh'),
 ];

@@ -41,7 +41,7 @@ def spawn(argv, cgroups):
     _, wait_status = os.waitpid(pid, 0)
     ended = time.perf_counter_ns()
     for path in cgroups:
-        os.rmdir(path)
+        remove(path)
     status = os.waitstatus_to_exitcode(wait_status)
     output = ""
     if status != 0:
@@ -68,6 +68,16 @@ def spawn_limited(argv, cgroups, output_fd):
         os.execv(argv[0], argv)
     finally:
         os._exit(127)
+
+
+def remove(path):
+    """Removes a cgroup; what the program started may take a moment longer to end."""
+    for _ in range(100):
+        try:
+            return os.rmdir(path)
+        except OSError:
+            time.sleep(0.01)
+    os.rmdir(path)
 
 
 def write(path, text):

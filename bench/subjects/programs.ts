@@ -81,7 +81,7 @@ const V2_LIMITS = { 'memory.max': String(128 << 20), 'pids.max': '32', 'cpu.max'
 
 /** bubblewrap leaves limits to others: here they are set as a sandbox of ours has them, where its controllers are. */
 export class LimitedBubblewrap extends Bubblewrap {
-  override readonly name = 'bwrap, limited';
+  override readonly name = 'bwrap with limits';
   override readonly about = 'the same in cgroups of its own with limits of memory, processes and CPU';
 
   protected override async prepare(): Promise<string[]> {

@@ -1,66 +1,41 @@
-"""Starts a guest: `python3 -I -S /runtime/main.py ROLE [SOCKET]`: leaf, zygote or installer.
-
-Theory of operation. The process finds its link to the helper on descriptor 3 and the slot's
-listening socket on descriptor 4 (docs/guest-protocol.md). It waits for GO, accepts the first
-connection, reads the boot frame and becomes what the frame says. A zygote's children come back
-from `zygote.run` as a leaf, a spare (a leaf that has time) or as another zygote and go round the
-loop again. In a container there are no such descriptors, only the path SOCKET (see channel.py).
+"""Starts a guest: `python3 -I -S /runtime/main.py ROLE [SOCKET]`, see start.py.
 
 The modules beside this file are loaded as the package `_argyle`, so that neither sys.path nor a
-plain module name such as `http1` or `entry` is taken away from handlers.
+plain module name such as `http1` or `entry` is taken away from handlers. Those that every guest
+needs come out of one file, which pack.py made: looking for each of them takes 1 ms in all.
 """
 
 import sys
 
+import _frozen_importlib_external
+import marshal
 
-def _make_package():
-    """Lets `import _argyle.x` find x.py beside this file, without touching sys.path."""
-    package = type(sys)("_argyle")
-    package.__path__ = [__file__.rpartition("/")[0] or "."]
+
+def _make_package(folder):
+    """Lets `import _argyle.x` find x.py in `folder`, and loads what is packed for this Python."""
+    module_type = type(sys)
+    package = module_type("_argyle")
+    package.__path__ = [folder]
     sys.modules["_argyle"] = package
-
-
-def main(argv):
-    """Runs the role named by argv[1] until the process is killed. Returns an exit code."""
-    import os
-
-    from _argyle import boot, channel
-
-    # One BLAS thread: cpu_percent is about one core, and a zygote with threads could not be forked.
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    role = argv[1] if len(argv) in (2, 3) else ""
-    if role not in ("leaf", "zygote", "installer"):
-        print(f"guest: ROLE must be leaf, zygote or installer, got {argv[1:]!r}", file=sys.stderr)
-        return 2
-    if len(argv) == 3:
-        channel.use_path(argv[2])
-    sys.stdout.reconfigure(line_buffering=True)
-    while True:
-        channel.protect()
-        if not channel.wait_go():
-            return 0
-        conn, document = boot.receive(role)
-        if role == "leaf":
-            from _argyle import leaf
-
-            return leaf.run(conn, document)
-        if role == "installer":
-            from _argyle import installer
-
-            return installer.run(conn, document)
-        from _argyle import zygote
-
-        role = zygote.run(conn, document)
-        if role is None:
-            return 0
-        if role == "spare":
-            from _argyle import warm
-
-            warm.run()
-            role = "leaf"
+    magic = _frozen_importlib_external.MAGIC_NUMBER
+    try:
+        with open(f"{folder}/guest.pack", "rb", 0) as file:
+            data = file.read()
+    except OSError:
+        return
+    if not data.startswith(magic):
+        return
+    for name, code in marshal.loads(data[len(magic) :]):
+        module = module_type(f"_argyle.{name}")
+        module.__package__ = "_argyle"
+        module.__file__ = f"{folder}/{name}.py"
+        sys.modules[f"_argyle.{name}"] = module
+        exec(code, module.__dict__)
+        setattr(package, name, module)
 
 
 if __name__ == "__main__":
-    _make_package()
-    sys.exit(main(sys.argv))
+    _make_package(__file__.rpartition("/")[0] or ".")
+    from _argyle import start
+
+    sys.exit(start.main(sys.argv))

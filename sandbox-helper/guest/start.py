@@ -1,0 +1,50 @@
+"""Runs a guest in its role: leaf, zygote or installer.
+
+Theory of operation. The process finds its link to the helper on descriptor 3 and the slot's
+listening socket on descriptor 4 (docs/guest-protocol.md). It waits for GO, accepts the first
+connection, reads the boot frame and becomes what the frame says. A zygote's children come back
+from `zygote.run` as a leaf, a spare (a leaf that has time) or as another zygote and go round the
+loop again. In a container there are no such descriptors, only the path SOCKET (see channel.py).
+"""
+
+import os
+import sys
+
+from _argyle import boot, channel
+
+
+def main(argv):
+    """Runs the role named by argv[1] until the process is killed. Returns an exit code."""
+    # One BLAS thread: cpu_percent is about one core, and a zygote with threads could not be forked.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    role = argv[1] if len(argv) in (2, 3) else ""
+    if role not in ("leaf", "zygote", "installer"):
+        print(f"guest: ROLE must be leaf, zygote or installer, got {argv[1:]!r}", file=sys.stderr)
+        return 2
+    if len(argv) == 3:
+        channel.use_path(argv[2])
+    sys.stdout.reconfigure(line_buffering=True)
+    while True:
+        channel.protect()
+        if not channel.wait_go():
+            return 0
+        conn, document = boot.receive(role)
+        if role == "leaf":
+            from _argyle import leaf
+
+            return leaf.run(conn, document)
+        if role == "installer":
+            from _argyle import installer
+
+            return installer.run(conn, document)
+        from _argyle import zygote
+
+        role = zygote.run(conn, document)
+        if role is None:
+            return 0
+        if role == "spare":
+            from _argyle import warm
+
+            warm.run()
+            role = "leaf"
