@@ -10,6 +10,8 @@
  *   helper           root               a reduced capability set, no_new_privs          own mount namespace
  *   remover          root               CAP_DAC_OVERRIDE, CAP_FOWNER                    same, one job, then exits
  *   joiner           root               CAP_SYS_ADMIN; none in its children             cgroups, then exits
+ *   unborn guest     root, none of      all inside its user namespace, none outside;    same as the helper
+ *                    the host's powers  runs the helper's own code, and waits
  *   fresh guest      sandbox uid        none; user/pid/ipc/uts namespaces, seccomp      its slot's root
  *   zygote           sandbox uid        SYS_CHROOT+SYS_ADMIN inside its user namespace  its slot's root
  *   forked guest     sandbox uid        none; pid/ipc namespaces, seccomp twice         its slot's root

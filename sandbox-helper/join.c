@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Brings forked guests into their v1 cgroups, on hybrid hosts, while they already run.
+ * Brings guests into their v1 cgroups, on hybrid hosts: forked ones while they already run, fresh ones
+ * before they become anything (spawn.c).
  *
  * POLICY: a write to a v1 cgroup.procs waits 8 to 14 ms on an idle machine for the kernel's lock over
  * all forks, longer than a whole cold start, so a forked guest does not wait for it. Until it has joined
@@ -8,7 +9,7 @@
  *
  * Safety: a number read from the slot's v2 cgroup may, until it is written, pass to a process that is not a
  * guest at all, which would then have a guest's limits. So what reads and writes the numbers is a child in the
- * guest's own pid namespace: there, none names a process outside of its zygote's tree, however fast a guest
+ * guest's own pid namespace: there, none names a process outside of the guest's tree, however fast a guest
  * forks. The job holds the pool's cgroup directories, the guests' pidfds, and CAP_SYS_ADMIN to enter; the child
  * drops that first, and being root's, nothing inside can signal or trace it. A guest that cannot be brought in
  * is killed. */

@@ -74,7 +74,7 @@ export class Slot {
     });
   }
 
-  /** File name of the listening socket in `<worker_dir>/scratch`. */
+  /** File name of the listening socket in the sockets' directory. */
   get socketName(): string {
     return basename(this.parts.socketPath);
   }
