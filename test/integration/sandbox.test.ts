@@ -1,4 +1,5 @@
-import { Rig, call, whyNoHelper } from '../support/sandbox-rig';
+import { readFileSync } from 'node:fs';
+import { LIMITS, Rig, call, whyNoHelper } from '../support/sandbox-rig';
 import { until } from '../support/until';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
@@ -167,4 +168,56 @@ real('a helper that is killed', () => {
     await rig.close();
     expect(rig.cgroups()).toEqual([]);
   }, 30_000);
+});
+
+real('fresh leaves whose processes were born ahead', () => {
+  jest.setTimeout(30_000);
+  let rig: Rig;
+  const program = (pid: number): string => readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+
+  beforeAll(async () => {
+    rig = new Rig({ forFresh: true, ready: 2 });
+    rig.slots.start();
+    await until('slots are ready', () => rig.slots.ready === 2);
+  });
+  afterAll(async () => {
+    await rig.close();
+    expect(rig.cgroups()).toEqual([]);
+  });
+
+  it('take one over each, with the limits and code of their own', async () => {
+    for (const memMb of [50, 64]) {
+      await until('slots are ready', () => rig.slots.ready === 2);
+      const slot = await rig.slots.take({ ...LIMITS, memMb });
+      expect(program(slot.pid)).toBe('sandbox-helper');
+      await slot.destroy();
+      const sandbox = await rig.factory.fresh({ ...rig.leaf(ECHO), limits: { ...LIMITS, memMb } });
+      expect(JSON.parse((await call(sandbox, memMb)).body)).toMatchObject({ pid: 1, event: memMb });
+      expect(program(sandbox.pid)).toBe('python3');
+      expect(await sandbox.debugString()).toContain(`of ${memMb} MB`);
+      await sandbox.destroy('test');
+    }
+  });
+
+  it('are made on demand when more are wanted than were made ahead', async () => {
+    const made = await Promise.all(Array.from({ length: 6 }, () => rig.factory.fresh(rig.leaf(ECHO))));
+    const answers = await Promise.all(made.map((sandbox, index) => call(sandbox, index)));
+    expect(answers.map(({ body }) => (JSON.parse(body) as { event: number }).event)).toEqual([0, 1, 2, 3, 4, 5]);
+    await rig.factory.close('test');
+  });
+
+  it('come again after a waiting process was killed, without a rush', async () => {
+    await until('slots are ready', () => rig.slots.ready === 2);
+    const slot = await rig.slots.take(LIMITS);
+    await slot.destroy();
+    await until('slots are ready', () => rig.slots.ready === 2);
+    const victim = await rig.slots.take(LIMITS);
+    process.kill(victim.pid, 'SIGKILL');
+    expect(await victim.exited).toMatchObject({ status: 9 });
+    await victim.destroy();
+    await until('slots are ready', () => rig.slots.ready === 2);
+    const sandbox = await rig.factory.fresh(rig.leaf(ECHO));
+    expect((await call(sandbox, 'x')).status).toBe(200);
+    await sandbox.destroy('test');
+  });
 });

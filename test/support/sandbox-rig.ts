@@ -33,6 +33,8 @@ const INSTALLER: SandboxLimits = { memMb: 250, procs: 32, cpuPercent: 0, swapByt
 export interface RigOptions {
   mode?: ImportCache;
   tree?: ZygoteNode;
+  /** Have the processes of fresh leaves born ahead. */
+  forFresh?: boolean;
   ready?: number;
   spares?: number;
   poolMb?: number;
@@ -95,6 +97,7 @@ export class Rig {
       socketDir: join(worker, 'scratch'),
       limits: LIMITS,
       ready: options.ready ?? 4,
+      forFresh: options.forFresh ?? false,
       stats,
       log: (source, line) => this.logs.push(`${source}: ${line}`),
     });
