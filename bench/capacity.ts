@@ -61,7 +61,13 @@ export interface CapacityOptions {
   log: (line: string) => void;
 }
 
-/** Measures everything in one worker's sandboxes. @throws SkipSubject without root */
+/** Where a handler is deployed. */
+interface Site {
+  lab: Lab;
+  spec: LeafSpec;
+}
+
+/** Measures in one worker's sandboxes, and fresh starts in another's without zygotes. @throws SkipSubject without root */
 export async function measureCapacity({ root, settings, handler, log }: CapacityOptions): Promise<Capacity> {
   const child = { packages: [...handler.pins], children: [] };
   const lab = await Lab.start(root, {
@@ -80,14 +86,16 @@ export async function measureCapacity({ root, settings, handler, log }: Capacity
       return undefined;
     }
   };
+  let plain: Lab | undefined;
   try {
+    const fresh = (plain = await Lab.start(root, { ...settings, ...SETTINGS, features: { import_cache: '' } }));
     const echo = await lab.deploy(COLD_ECHO);
     const rootZygote = await lab.zygote(echo);
     const large = await lab.deploy(handler);
     const zygote = await lab.zygote(large);
     const breakdown = await attempt('breakdown of cold starts', async () => [
-      ...(await breakDown(lab, 'nothing to import', echo, rootZygote)),
-      ...(await breakDown(lab, 'large packages', large, zygote)),
+      ...(await breakDown('nothing to import', [fresh, lab], COLD_ECHO, rootZygote)),
+      ...(await breakDown('large packages', [fresh, lab], handler, zygote)),
     ]);
     const leafPssMb = await attempt('memory per leaf', async () => ({
       idle: await leafPss(lab, large, zygote),
@@ -96,6 +104,7 @@ export async function measureCapacity({ root, settings, handler, log }: Capacity
     const churnPerSec = await attempt(`churn, alone and beside ${PAUSED} paused sandboxes`, () => churns(lab, echo));
     return { churnPerSec, paused: PAUSED, leafPssMb, breakdown: breakdown ?? [] };
   } finally {
+    await plain?.stop();
     await lab.stop();
   }
 }
@@ -194,13 +203,20 @@ interface Parts {
   totalMs: number;
 }
 
-/** Fresh, forked and spare starts of one handler in turns. */
-async function breakDown(lab: Lab, name: string, spec: LeafSpec, zygote: ZygoteProcess): Promise<Breakdown[]> {
+/** Fresh, forked and spare starts of one handler in turns. @param labs without zygotes, and with the one given */
+async function breakDown(
+  name: string,
+  [plain, lab]: readonly [Lab, Lab],
+  handler: Handler,
+  zygote: ZygoteProcess,
+): Promise<Breakdown[]> {
   const kinds = ['fresh', 'forked', 'spare'] as const;
+  const forked = { lab, spec: await lab.deploy(handler) };
+  const sites = { fresh: { lab: plain, spec: await plain.deploy(handler) }, forked, spare: forked };
   const samples: Record<BreakdownKind, Parts[]> = { fresh: [], forked: [], spare: [] };
   for (let round = -WARMUP; round < BREAKDOWN_ROUNDS; round += 1) {
     for (const kind of kinds) {
-      const parts = await coldStart(lab, kind, spec, zygote);
+      const parts = await coldStart(sites[kind], kind, zygote);
       if (round >= 0) samples[kind].push(parts);
     }
   }
@@ -218,7 +234,7 @@ async function breakDown(lab: Lab, name: string, spec: LeafSpec, zygote: ZygoteP
   });
 }
 
-async function coldStart(lab: Lab, kind: BreakdownKind, spec: LeafSpec, zygote: ZygoteProcess): Promise<Parts> {
+async function coldStart({ lab, spec }: Site, kind: BreakdownKind, zygote: ZygoteProcess): Promise<Parts> {
   const { factory, pool } = lab.sandboxes;
   let importMs = 0;
   const hooks = {
