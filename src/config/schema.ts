@@ -109,7 +109,9 @@ export const schema = z.object({
   limits: limits('a sandbox'),
   installer_limits: limits('an installer'),
   features: z.object({
-    reuse_cgroups: flag('Accepted; cgroups are always made ahead of time, and v1 ones that were left clean are used again.'),
+    reuse_cgroups: flag(
+      'Accepted; cgroups are always made ahead of time, and v1 ones that were left clean are used again.',
+    ),
     import_cache: choice(
       ['', 'tree', 'multitree', 'popularity'],
       'Zygotes: none when empty, or `tree`, `multitree`, `popularity`.',
