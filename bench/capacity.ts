@@ -94,8 +94,18 @@ export async function measureCapacity({ root, settings, handler, log }: Capacity
     const large = await lab.deploy(handler);
     const zygote = await lab.zygote(large);
     const breakdown = await attempt('breakdown of cold starts', async () => [
-      ...(await breakDown('nothing to import', [fresh, lab], COLD_ECHO, rootZygote)),
-      ...(await breakDown('large packages', [fresh, lab], handler, zygote)),
+      ...(await breakDown(
+        'nothing to import',
+        { lab: fresh, spec: await fresh.deploy(COLD_ECHO) },
+        { lab, spec: echo },
+        rootZygote,
+      )),
+      ...(await breakDown(
+        'large packages',
+        { lab: fresh, spec: await fresh.deploy(handler) },
+        { lab, spec: large },
+        zygote,
+      )),
     ]);
     const leafPssMb = await attempt('memory per leaf', async () => ({
       idle: await leafPss(lab, large, zygote),
@@ -203,16 +213,10 @@ interface Parts {
   totalMs: number;
 }
 
-/** Fresh, forked and spare starts of one handler in turns. @param labs without zygotes, and with the one given */
-async function breakDown(
-  name: string,
-  [plain, lab]: readonly [Lab, Lab],
-  handler: Handler,
-  zygote: ZygoteProcess,
-): Promise<Breakdown[]> {
+/** Fresh, forked and spare starts of one handler in turns. @param plain without zygotes @param forked with the one given */
+async function breakDown(name: string, plain: Site, forked: Site, zygote: ZygoteProcess): Promise<Breakdown[]> {
   const kinds = ['fresh', 'forked', 'spare'] as const;
-  const forked = { lab, spec: await lab.deploy(handler) };
-  const sites = { fresh: { lab: plain, spec: await plain.deploy(handler) }, forked, spare: forked };
+  const sites = { fresh: plain, forked, spare: forked };
   const samples: Record<BreakdownKind, Parts[]> = { fresh: [], forked: [], spare: [] };
   for (let round = -WARMUP; round < BREAKDOWN_ROUNDS; round += 1) {
     for (const kind of kinds) {

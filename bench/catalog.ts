@@ -35,7 +35,7 @@ export function makeSubjects(root: string, packages: BenchPackages): Subject[] {
     new RawFork(root, 'raw fork 80 MB', PANDAS_ZYGOTE_MB),
     new BarePython(root),
     new Bubblewrap(root),
-    new LimitedBubblewrap(root),
+    new LimitedBubblewrap(root, LIMITS),
     new Runc(root),
     new Docker(root),
     new Invocation('cold: fresh', `${http}, a fresh lean container without zygotes`, fresh, COLD_ECHO, 'fresh'),

@@ -6,7 +6,8 @@ Reads one JSON document a line on stdin and answers each with one line on stdout
 `{"op": "fork"}` forks this process; the child says when it runs, and leaves.
 `{"op": "http", "port": 1, "path": "/", "body": "{}"}` posts on a connection that it keeps; the time
 ends with the first byte of the answer, whose body is the output.
-The answer is `{"ms": 1.23, "status": 0, "output": ""}`; the output is given for failures only.
+The answer is `{"ms": 1.23, "status": 0, "output": ""}`; a program's output is given
+for failures only.
 """
 
 import argparse
@@ -23,6 +24,8 @@ import time
 
 # A first call may have to install packages.
 TIMEOUT_S = 300
+# By port.
+connections = {}
 
 
 def spawn(argv, cgroups):
@@ -86,8 +89,8 @@ def write(path, text):
     os.close(file_fd)
 
 
-def post(port, path, body, connections={}):
-    """Posts JSON; `connections` stay open between calls."""
+def post(port, path, body):
+    """Posts JSON on the connection to this port, which stays open."""
     data = body.encode()
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
     request = f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data

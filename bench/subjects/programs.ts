@@ -72,24 +72,28 @@ export class Bubblewrap extends ProgramSubject {
   }
 }
 
-const V1_LIMITS = {
-  memory: { 'memory.limit_in_bytes': String(128 << 20) },
-  pids: { 'pids.max': '32' },
-  cpu: { 'cpu.cfs_quota_us': '100000' },
-};
-const V2_LIMITS = { 'memory.max': String(128 << 20), 'pids.max': '32', 'cpu.max': '100000 100000' };
-
 /** bubblewrap leaves limits to others: here they are set as a sandbox of ours has them, where its controllers are. */
 export class LimitedBubblewrap extends Bubblewrap {
   override readonly name = 'bwrap with limits';
   override readonly about = 'the same in cgroups of its own with limits of memory, processes and CPU';
 
+  constructor(
+    root: string,
+    private readonly limits: { procs: number; mem_mb: number },
+  ) {
+    super(root);
+  }
+
   protected override async prepare(): Promise<string[]> {
     if (process.getuid?.() !== 0) throw new SkipSubject('needs root');
+    const memory = String(this.limits.mem_mb << 20);
+    const pids = { 'pids.max': String(this.limits.procs) };
+    const v1 = { memory: { 'memory.limit_in_bytes': memory }, pids, cpu: { 'cpu.cfs_quota_us': '100000' } };
+    const v2 = { 'memory.max': memory, ...pids, 'cpu.max': '100000 100000' };
     const top = '/sys/fs/cgroup';
     const name = `argyle-bench-bwrap-${process.pid}`;
-    if (existsSync(join(top, 'cgroup.controllers'))) this.cgroups[join(top, name)] = V2_LIMITS;
-    else for (const [kind, limits] of Object.entries(V1_LIMITS)) this.cgroups[join(top, kind, name)] = limits;
+    if (existsSync(join(top, 'cgroup.controllers'))) this.cgroups[join(top, name)] = v2;
+    else for (const [kind, limits] of Object.entries(v1)) this.cgroups[join(top, kind, name)] = limits;
     return super.prepare();
   }
 }

@@ -141,9 +141,7 @@ describePrivileged('the disk of a sandbox', () => {
   });
 
   afterEach(async () => {
-    await helper.close();
-    expect(fixture.cgroups()).toEqual([]);
-    fixture.remove();
+    await helper.finish();
   });
 
   /** Checks what came back against the scratch that the slot was made with. */

@@ -80,9 +80,7 @@ describePrivileged('a fresh guest', () => {
   });
 
   afterEach(async () => {
-    await helper.close();
-    expect(fixture.cgroups()).toEqual([]);
-    fixture.remove();
+    await helper.finish();
   });
 
   it('that is parked joins and waits, with nothing of others, until it is let go', async () => {
@@ -161,9 +159,7 @@ describePrivileged('a fresh guest', () => {
   });
 
   afterEach(async () => {
-    await helper.close();
-    expect(fixture.cgroups()).toEqual([]);
-    fixture.remove();
+    await helper.finish();
   });
 
   async function run(slot: number, code: string, bytes: number, memMb: number): Promise<string> {
@@ -239,9 +235,7 @@ describePrivileged('a forked guest', () => {
   });
 
   afterEach(async () => {
-    await helper.close();
-    expect(fixture.cgroups()).toEqual([]);
-    fixture.remove();
+    await helper.finish();
   });
 
   async function fork(slot: number, event: object): Promise<string> {

@@ -32,9 +32,7 @@ describePrivileged('slots', () => {
   });
 
   afterEach(async () => {
-    await helper.close();
-    expect(fixture.cgroups()).toEqual([]);
-    fixture.remove();
+    await helper.finish();
   });
 
   it.each([0, 1, 2, 3, 4, 5, 20])('keeps none of %i descriptors that a malformed request brings', async (count) => {

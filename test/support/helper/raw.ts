@@ -235,6 +235,13 @@ export class RawHelper {
     return { ...reply, value: [slots, readdirSync(`${proc}/fd`).length, mounts, waiting] };
   }
 
+  /** At a test's end: closes, sees that no cgroup is left, and removes the fixture. */
+  async finish(): Promise<void> {
+    await this.close();
+    expect(this.fixture.cgroups()).toEqual([]);
+    this.fixture.remove();
+  }
+
   /** Closes the control socket and waits for the helper to end. */
   async close(): Promise<Ending> {
     if (this.isOpen) argyle.close(this.control);
