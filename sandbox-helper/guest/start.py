@@ -1,8 +1,8 @@
 """Runs a guest in its role: leaf, zygote or installer.
 
 Theory of operation. The process finds its link to the helper on descriptor 3 and the slot's
-listening socket on descriptor 4 (docs/guest-protocol.md). It waits for GO, accepts the first
-connection, reads the boot frame and becomes what the frame says. A zygote's children come back
+listening socket on descriptor 4 (docs/guest-protocol.md). It accepts the first connection,
+reads the boot frame, waits for GO and becomes what the frame says. A zygote's children come back
 from `zygote.run` as a leaf, a spare (a leaf that has time) or as another zygote and go round the
 loop again. In a container there are no such descriptors, only the path SOCKET (see channel.py).
 """
@@ -27,9 +27,10 @@ def main(argv):
     sys.stdout.reconfigure(line_buffering=True)
     while True:
         channel.protect()
+        # Ahead of GO, so that both arrive together: what the worker says and what the helper does.
+        conn, document = boot.receive(role)
         if not channel.wait_go():
             return 0
-        conn, document = boot.receive(role)
         if role == "leaf":
             from _argyle import leaf
 

@@ -41,9 +41,11 @@ def _rehearse():
     conn = Connection(near)
     boot._read_document(conn)
     known = len(sys.modules)
-    # Both ways in which a handler's code may come: compiled already, and as a source.
+    # As a handler's own modules may come, compiled already, and then as its entry file does.
     spec = _frozen_importlib_external.spec_from_file_location("_warm", channel.__file__)
     spec.loader.exec_module(_frozen_importlib.module_from_spec(spec))
+    entry._import_file("_warm", channel.__file__)
+    del sys.modules["_warm"]
     module = type(sys)("f")
     exec(compile(_SOURCE, "/handler/f.py", "exec", dont_inherit=True), module.__dict__)
     _, target = entry.select(module)

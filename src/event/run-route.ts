@@ -1,6 +1,5 @@
 /** `/run/<name>…`: hands requests to functions. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Request, RequestHandler, Response } from 'express';
 import { asArgyleError } from '../errors';
 import type { Invocation } from '../lambda/invocation';
 import { InvocationBody } from '../lambda/invocation';
@@ -20,6 +19,17 @@ export interface RunDeps {
 
 const PREFIX = '/run/';
 
+/** Targets that mean what they say: nothing in them for mux.ts to clean, decode or refuse. */
+const PLAIN = /^\/run(?:\/[\w-][\w.~-]*)+(?:\?|$)/;
+
+/** Answers `/run/…`, whether or not it came through Express. */
+export type RunHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
+
+/** Whether Express's chain would hand this request to the run route as it is. */
+export function isPlainRun(req: IncomingMessage): boolean {
+  return PLAIN.test(req.url ?? '');
+}
+
 /** First segment of the decoded path behind /run/. */
 export function lambdaName(path: string): string {
   const rest = decodePath(path).slice(PREFIX.length);
@@ -35,11 +45,11 @@ function bodyOf(req: IncomingMessage): InvocationBody {
     : new InvocationBody(req, Number(length));
 }
 
-export function runRoute(deps: RunDeps): RequestHandler {
+export function runRoute(deps: RunDeps): RunHandler {
   const { stats, metrics, invoker, log } = deps;
-  return async (req: Request, res: Response) => {
+  return async (req, res) => {
     const startMs = performance.now();
-    const { path, query } = splitTarget(req.url);
+    const { path, query } = splitTarget(req.url ?? '/');
     const name = lambdaName(path);
     if (name === '') {
       // The only answer of the worker with a CORS header, and without a newline.
@@ -52,7 +62,7 @@ export function runRoute(deps: RunDeps): RequestHandler {
     };
     res.on('close', onClose);
     const invocation: Invocation = {
-      method: req.method,
+      method: req.method ?? 'GET',
       uri: path + query,
       headers: req.rawHeaders,
       body: bodyOf(req),

@@ -75,6 +75,13 @@ export class InvocationBody {
   }
 
   private async readAll(source: Readable): Promise<void> {
+    // The parser may be in the middle of the packet that the header came in: a microtask later it is through with it,
+    // and a body that was in there too need not be waited for.
+    await Promise.resolve();
+    if (source.readableLength === this.length) {
+      this.buffer = source.read() as Buffer;
+      return;
+    }
     const chunks: Buffer[] = [];
     try {
       for await (const chunk of source) chunks.push(chunk as Buffer);

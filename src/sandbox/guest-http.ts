@@ -1,8 +1,9 @@
 /**
  * HTTP to one guest over its slot's socket, on one keep-alive connection.
  *
- * The connection is opened, and the boot frame written, as soon as this is constructed: before the guest runs, so
- * that it finds both waiting when it accepts. Later connections (a guest may close its own) carry no boot frame.
+ * The connection is opened as soon as this is constructed: before the guest runs, and for a slot that is made ahead
+ * long before anybody wants it. The guest finds the connection waiting when it accepts, and on it the boot frame. Later
+ * connections (a guest may close its own) carry no boot frame.
  */
 import type { Socket } from 'node:net';
 import { Client, type Dispatcher } from 'undici';
@@ -23,35 +24,28 @@ const ORIGIN = new URL('http://root');
 /** An idle connection costs a descriptor and nothing else, so it lives as long as its sandbox, ms. */
 const KEEP_ALIVE_MS = 24 * 3600 * 1000;
 
+/** Calls a request off before a byte of it is written. */
+const NOT_SENT = new Error('only the connection was wanted');
+/** undici's client takes a connection only for a request, so it gets one that is called off as soon as it has. */
+const CONNECTING: Dispatcher.DispatchHandler = {
+  onRequestStart: () => {
+    throw NOT_SENT;
+  },
+  onResponseError: () => undefined,
+};
+
 export class GuestHttp {
   private readonly client: Client;
-  private first: Socket | Promise<Socket> | undefined;
+  /** The connection that is to carry the boot frame. */
+  private first: Socket | Promise<Socket>;
+  /** Whether the client has it, or is to have none. */
+  private handed = false;
+  private onBoot: ((info: BootInfo) => void) | undefined;
   private booted = false;
 
-  /**
-   * @param connect opens a connection to the guest, or promises one that the guest opens.
-   * @param onBoot called once, with the first response.
-   * @param handOver closes the connection behind the boot frame, so that the guest turns to other clients of its socket.
-   */
-  constructor(
-    private readonly connect: () => Socket | Promise<Socket>,
-    frame: Buffer,
-    private readonly onBoot: ((info: BootInfo) => void) | undefined,
-    handOver = false,
-  ) {
-    const first = connect();
-    if (first instanceof Promise) {
-      // A guest that never comes is told of by whoever holds it: the client is destroyed then.
-      first.then(
-        (socket) => {
-          greet(socket, frame, handOver);
-        },
-        () => undefined,
-      );
-    } else {
-      greet(first, frame, handOver);
-    }
-    if (!handOver) this.first = first;
+  /** @param connect opens a connection to the guest, or promises one that the guest opens. */
+  constructor(private readonly connect: () => Socket | Promise<Socket>) {
+    this.first = opened(connect());
     this.client = new Client(ORIGIN, {
       connect: (_options, callback) => {
         this.hand(callback);
@@ -63,6 +57,37 @@ export class GuestHttp {
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
       keepAliveTimeoutThreshold: 0,
     });
+  }
+
+  /** Readies the client ahead of the first request, so that this one can be written at once. */
+  prepare(): void {
+    this.client.dispatch({ path: '/', method: 'GET' }, CONNECTING);
+  }
+
+  /**
+   * Writes the boot frame. To be called once, before any request.
+   * @param onBoot called once, with the first response.
+   * @param handOver closes the connection behind the boot frame, so that the guest turns to other clients of its socket.
+   */
+  boot(frame: Buffer, onBoot?: (info: BootInfo) => void, handOver = false): void {
+    this.onBoot = onBoot;
+    // It lay idle for longer than the client keeps a connection; the guest passes it over.
+    if (!(this.first instanceof Promise) && this.first.destroyed) {
+      this.first = opened(this.connect());
+      this.handed = false;
+    }
+    if (handOver) this.handed = true;
+    const greet = (socket: Socket): void => {
+      if (handOver) {
+        socket.end(frame);
+        socket.resume();
+      } else {
+        socket.write(frame);
+      }
+    };
+    // A guest that never comes is told of by whoever holds it: the client is destroyed then.
+    if (this.first instanceof Promise) this.first.then(greet, () => undefined);
+    else greet(this.first);
   }
 
   /** As Dispatcher.dispatch; the boot report is taken out of the first response. */
@@ -77,21 +102,22 @@ export class GuestHttp {
 
   /** Closes the connection; requests in flight fail with `error`. */
   destroy(error: Error): void {
-    if (this.first instanceof Promise) {
-      this.first.then(
-        (socket) => socket.destroy(),
-        () => undefined,
-      );
-    } else {
-      this.first?.destroy();
+    if (!this.handed) {
+      if (this.first instanceof Promise) {
+        this.first.then(
+          (socket) => socket.destroy(),
+          () => undefined,
+        );
+      } else {
+        this.first.destroy();
+      }
     }
-    this.first = undefined;
     this.client.destroy(error, () => undefined);
   }
 
   private hand(callback: (...args: [null, Socket] | [Error, null]) => void): void {
-    const next = this.first ?? this.connect();
-    this.first = undefined;
+    const next = this.handed ? this.connect() : this.first;
+    this.handed = true;
     const take = (socket: Socket): void => {
       if (socket.destroyed) {
         callback(socket.errored ?? new Error('the connection to the sandbox is closed'), null);
@@ -144,15 +170,14 @@ export class GuestHttp {
   }
 }
 
-function greet(socket: Socket, frame: Buffer, handOver: boolean): void {
-  // Until the client takes the socket over an error must not be uncaught; the client meets it as a destroyed socket.
-  socket.on('error', () => undefined);
-  if (handOver) {
-    socket.end(frame);
-    socket.resume();
-  } else {
-    socket.write(frame);
-  }
+/** Until the client takes the socket over an error must not be uncaught; the client meets it as a destroyed socket. */
+function opened<T extends Socket | Promise<Socket>>(connection: T): T {
+  const listen = (socket: Socket): void => {
+    socket.on('error', () => undefined);
+  };
+  if (connection instanceof Promise) connection.then(listen, () => undefined);
+  else listen(connection);
+  return connection;
 }
 
 /** Raw headers are name, value, name, value…; the pair is cut out. */

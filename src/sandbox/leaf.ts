@@ -1,9 +1,8 @@
 /** A plain leaf: a slot or container with a guest in it, and HTTP to it. GuardedSandbox adds what callers need. */
-import type { Socket } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { ArgyleError } from '../errors';
 import { LAST_WORDS_MS, bootFrame, describeDeath } from './boot';
-import { GuestHttp, type BootInfo } from './guest-http';
+import type { BootInfo, GuestHttp } from './guest-http';
 import { MEGABYTE } from './slot';
 import type { LeafSpec, Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind } from './types';
 
@@ -13,8 +12,8 @@ export interface LeafHost {
   /** Host pid of the first process; 0 before it is known. */
   readonly pid: number;
   readonly exited: Promise<SandboxExit>;
-  /** A connection to the guest. May be called before the guest runs. */
-  connect(): Socket | Promise<Socket>;
+  /** HTTP to the guest, whose boot frame is still to be written. May be called before the guest runs, and once. */
+  http(): GuestHttp;
   pause(): Promise<void>;
   resume(): Promise<void>;
   usage(): Promise<SandboxUsage>;
@@ -46,7 +45,7 @@ export class LeafSandbox implements Sandbox {
   private readonly http: GuestHttp;
   private why: string | undefined;
 
-  /** Connects and writes the boot frame at once; the caller has the guest started meanwhile. */
+  /** Writes the boot frame at once; the caller has the guest started meanwhile. */
   constructor(private readonly parts: LeafParts) {
     const { slot, spec } = parts;
     this.id = parts.id;
@@ -54,7 +53,8 @@ export class LeafSandbox implements Sandbox {
     this.parentPid = parts.parentPid;
     this.limits = spec.limits;
     slot.log.source = `${spec.boot.name}#${parts.id}`;
-    this.http = new GuestHttp(() => slot.connect(), bootFrame(spec.boot), parts.onBoot, parts.handOver);
+    this.http = slot.http();
+    this.http.boot(bootFrame(spec.boot), parts.onBoot, parts.handOver);
     this.exited = new Promise((resolve) => {
       void slot.exited.then((exit) => {
         if (this.why !== undefined) return;

@@ -8,6 +8,7 @@ import { basename } from 'node:path';
 import type { HelperClient } from '../helper/client';
 import { Flag, Role, Usage, type Completion } from '../helper/protocol';
 import { ArgyleError } from '../errors';
+import { GuestHttp } from './guest-http';
 import type { LogTap } from './log-tap';
 import type { SandboxExit, SandboxLimits, SandboxUsage } from './types';
 
@@ -28,6 +29,9 @@ export function sameLimits(a: SandboxLimits, b: SandboxLimits): boolean {
     a.scratchMb === b.scratchMb
   );
 }
+
+/** Ends what was made ahead and nobody wanted. */
+const UNUSED = new Error('the slot was not used');
 
 export interface SlotParts {
   client: HelperClient;
@@ -55,6 +59,8 @@ export class Slot {
   private current: SandboxLimits;
   private destroying: Promise<void> | undefined;
   private limited: Promise<unknown> | undefined;
+  /** Made ahead and not yet in use. */
+  private ahead: GuestHttp | undefined;
 
   constructor(private readonly parts: SlotParts) {
     this.client = parts.client;
@@ -158,8 +164,23 @@ export class Slot {
     };
   }
 
-  /** Opens a connection to the slot's listening socket; usable before any process runs. */
+  /** Has a connection opened and a client readied ahead, for http(). */
+  prepareHttp(): void {
+    this.ahead ??= this.newHttp();
+    this.ahead.prepare();
+  }
+
+  /** HTTP to the leaf that will run here; usable before any process runs. */
+  http(): GuestHttp {
+    const http = this.ahead ?? this.newHttp();
+    this.ahead = undefined;
+    return http;
+  }
+
+  /** Opens a connection to a guest that speaks no HTTP; usable before any process runs. */
   connect(): Socket {
+    // What was made ahead is first in the guest's line, and is passed over once it is closed.
+    this.dropHttp();
     return connect({ path: this.parts.socketPath });
   }
 
@@ -188,6 +209,7 @@ export class Slot {
       );
     }
     this.client.offExit(this.id);
+    this.dropHttp();
     this.log.end();
     try {
       unlinkSync(this.parts.socketPath);
@@ -196,6 +218,15 @@ export class Slot {
     }
     // A slot that the helper could not free keeps its id taken, or the next AG_SLOT with it would fail.
     if (freed) this.parts.release();
+  }
+
+  private newHttp(): GuestHttp {
+    return new GuestHttp(() => connect({ path: this.parts.socketPath }));
+  }
+
+  private dropHttp(): void {
+    this.ahead?.destroy(UNUSED);
+    this.ahead = undefined;
   }
 
   private async started(completion: Completion): Promise<number> {

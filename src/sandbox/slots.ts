@@ -148,6 +148,7 @@ export class SlotPool {
   private async makeAhead(): Promise<void> {
     try {
       const slot = await this.make(Pool.LAMBDA, this.options.limits);
+      slot.prepareHttp();
       if (this.options.forFresh === true) await this.bear(slot);
       if (this.closed) void slot.destroy();
       else this.keep(slot);

@@ -12,6 +12,7 @@ import { LogTap, type LogSink } from '../log-tap';
 import type { SandboxExit, SandboxUsage } from '../types';
 import type { Engine } from './engine';
 import { Unframe } from './frames';
+import { GuestHttp } from '../guest-http';
 import { GuestLine } from './line';
 import { containerOptions, type ContainerRequest, type ContainerSettings } from './options';
 
@@ -103,6 +104,10 @@ export class Cell implements LeafHost {
 
   connect(): Promise<Socket> {
     return this.line.take();
+  }
+
+  http(): GuestHttp {
+    return new GuestHttp(() => this.connect());
   }
 
   async pause(): Promise<void> {

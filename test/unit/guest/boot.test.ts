@@ -45,10 +45,13 @@ describe('boot frame', () => {
     await guest.stop();
   });
 
-  test('without GO the guest ends with the link', async () => {
-    const guest = Guest.start('leaf', {}, false);
+  test('without GO no code of the handler runs, and the guest ends with the link', async () => {
+    const guest = Guest.start('leaf', { 'handler/f.py': `import sys\nprint('ran', file=sys.stderr)\n${ECHO}` }, false);
+    (await guest.connect()).write(`ARGYLE-BOOT/1 ${document.length}\n${document}`);
+    await new Promise((resolve) => setTimeout(resolve, 300));
     guest.order('close');
     expect(await guest.exited).toBe(0);
+    expect(guest.stderr).toBe('');
     await guest.stop();
   });
 

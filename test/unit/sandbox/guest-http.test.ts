@@ -43,12 +43,12 @@ describe('GuestHttp', () => {
     rmSync(dir, { recursive: true });
   });
 
-  const open = (): GuestHttp =>
-    new GuestHttp(
-      () => connect(path),
-      FRAME,
-      (info) => reports.push(info),
-    );
+  const booted = (dial: () => Socket | Promise<Socket>): GuestHttp => {
+    const http = new GuestHttp(dial);
+    http.boot(FRAME, (info) => reports.push(info));
+    return http;
+  };
+  const open = (): GuestHttp => booted(() => connect(path));
   const get = (http: GuestHttp): Promise<{ headers: Record<string, unknown>; raw: string[] }> =>
     new Promise((resolve, reject) => {
       let headers: Record<string, unknown> = {};
@@ -95,6 +95,58 @@ describe('GuestHttp', () => {
     http.destroy(new Error('done'));
   });
 
+  it('prepared ahead it connects and sends nothing, and then writes frame and request in one turn', async () => {
+    respond = (socket) => socket.write(answer());
+    const http = new GuestHttp(() => connect(path));
+    http.prepare();
+    await until('the connection', () => received.length === 1);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(received).toEqual(['']);
+    expect(http.isIdle).toBe(true);
+    http.boot(FRAME);
+    const answered = get(http);
+    // Nothing of it waits for the event loop: the bytes are the kernel's by now.
+    for (let spins = 0; spins < 5; spins++) await Promise.resolve();
+    expect(http.isIdle).toBe(false);
+    await answered;
+    expect(received).toHaveLength(1);
+    expect(received[0]?.startsWith(`${FRAME.toString()}GET /run/fn HTTP/1.1\r\n`)).toBe(true);
+    http.destroy(new Error('done'));
+  });
+
+  it('boots on a new connection when the one made ahead has ended, and on it alone', async () => {
+    respond = (socket) => socket.write(answer());
+    const ends: Socket[] = [];
+    server.on('connection', (socket) => ends.push(socket));
+    let dialled = 0;
+    const http = new GuestHttp(() => {
+      dialled++;
+      return connect(path);
+    });
+    http.prepare();
+    await until('the connection', () => ends.length === 1);
+    ends[0]?.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    http.boot(FRAME);
+    await get(http);
+    expect(dialled).toBe(2);
+    expect(received[0]).toBe('');
+    expect(received[1]?.startsWith(`${FRAME.toString()}GET `)).toBe(true);
+    http.destroy(new Error('done'));
+  });
+
+  it('destroyed before it was used, prepared or not, it closes its connection', async () => {
+    let closed = 0;
+    server.on('connection', (socket) => socket.on('close', () => closed++));
+    const prepared = new GuestHttp(() => connect(path));
+    prepared.prepare();
+    const plain = new GuestHttp(() => connect(path));
+    await until('both connections', () => received.length === 2);
+    prepared.destroy(new Error('not wanted'));
+    plain.destroy(new Error('not wanted'));
+    await until('both are closed', () => closed === 2);
+  });
+
   it('hands on submodules by spec, of which only strings count', async () => {
     const report =
       '{"import_ms":1,"modules":[3,"a"],"submodules":{"b==1":["b.c",4,null],"d==1":"d.e","__proto__":["x.y"]}}';
@@ -125,7 +177,7 @@ describe('GuestHttp', () => {
   it('takes connections that are promised: the first for the frame, later ones when the guest has closed', async () => {
     const asked: ((socket: Socket) => void)[] = [];
     respond = (socket) => socket.end(answer('connection: close\r\n'));
-    const http = new GuestHttp(() => new Promise((resolve) => asked.push(resolve)), FRAME, undefined);
+    const http = booted(() => new Promise((resolve) => asked.push(resolve)));
     const first = get(http);
     asked[0]?.(connect(path));
     await first;
@@ -140,9 +192,9 @@ describe('GuestHttp', () => {
   });
 
   it('fails requests whose connection never comes', async () => {
-    const http = new GuestHttp(() => Promise.reject(new Error('the guest is gone')), FRAME, undefined);
+    const http = booted(() => Promise.reject(new Error('the guest is gone')));
     await expect(get(http)).rejects.toThrow('the guest is gone');
-    const waiting = new GuestHttp(() => new Promise(() => undefined), FRAME, undefined);
+    const waiting = booted(() => new Promise(() => undefined));
     const pending = get(waiting);
     waiting.destroy(new Error('killed'));
     await expect(pending).rejects.toThrow('killed');
