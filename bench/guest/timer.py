@@ -130,7 +130,7 @@ def fork():
 
 def import_guest(folder):
     """Makes this process what a root zygote is: the guest's modules, all that it imports ahead for
-    its children, and its filled-up pools. Returns what has to stay alive.
+    its children, its rehearsals and its filled-up pools. Returns what has to stay alive.
     """
     package = type(sys)("_argyle")
     package.__path__ = [folder]
@@ -140,6 +140,7 @@ def import_guest(folder):
     zygote = sys.modules["_argyle.zygote"]
     for name in zygote.PRELOAD:
         importlib.import_module(name)
+    zygote.rehearse()
     return zygote.fill_pools()
 
 

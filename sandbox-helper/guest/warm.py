@@ -1,8 +1,9 @@
-"""What a spare does while it is parked: a request to itself, so that a real one finds pages ready.
+"""A request that a guest makes to itself, so that a real one finds everything ready.
 
 A forked process copies each page that it writes to, and in CPython even looking at an object
 writes its reference count. Most of what a first request touches is the same for every handler; a
-spare has the time to touch it beforehand.
+spare has the time to touch it beforehand, while it is parked. A zygote does so before it forks, so
+that its children inherit code which CPython has specialized already.
 """
 
 import sys

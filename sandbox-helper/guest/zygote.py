@@ -11,7 +11,7 @@ import time
 import _thread
 import resource
 
-from _argyle import channel, fastjson, forked, forklib, server
+from _argyle import channel, fastjson, forked, forklib, server, warm
 
 # What leaves need sooner or later, and what many handlers and packages import, so that no fork
 # pays for it. Modules that hook into every fork are left out, see README.md: threading (and so
@@ -34,6 +34,8 @@ PRELOAD = (
     "urllib.parse",
 )
 
+# CPython specializes a function's code for what it meets after eight calls, and writes to it until then.
+_REHEARSALS = 10
 # Objects that are there to take up room, see fill_pools().
 _plugs = []
 # CPython's small-object allocator: step between its sizes, largest size, size and header of a pool.
@@ -69,6 +71,7 @@ def run(conn, document):
     # The listener is done with; its descriptor number stays taken, so that none of those that
     # come with a FORK order lands on it.
     os.dup2(0, channel.LISTEN_FD, inheritable=False)
+    rehearse()
     # Objects that the collector never visits again keep their pages shared with the children.
     gc.collect()
     _plugs.extend(fill_pools())
@@ -77,6 +80,12 @@ def run(conn, document):
     if role is not None:
         forked.refresh(base_path)
     return role
+
+
+def rehearse():
+    """Serves made-up requests, so that children find the code of a first one specialized."""
+    for _ in range(_REHEARSALS):
+        warm.run()
 
 
 def fill_pools():

@@ -29,6 +29,8 @@ export interface SlotPoolOptions {
 
 /** Wait before the pool tries again to make slots ahead after a failure, ms. */
 const RETRY_MS = 1000;
+/** Replacing a slot waits until the request that took it has had the CPUs for a moment, ms. */
+const REFILL_DELAY_MS = 5;
 /** Slots that are made at the same time in the background; more would only delay requests behind them. */
 const CONCURRENT = 4;
 
@@ -40,6 +42,7 @@ export class SlotPool {
   private making = 0;
   private serial = 0;
   private retry: NodeJS.Timeout | undefined;
+  private later: NodeJS.Timeout | undefined;
   private closed = false;
 
   constructor(private readonly options: SlotPoolOptions) {
@@ -63,10 +66,7 @@ export class SlotPool {
    */
   async take(limits: SandboxLimits): Promise<Slot> {
     for (let slot = this.readySlots.shift(); slot !== undefined; slot = this.readySlots.shift()) {
-      // Off the request path: the request's own FFI calls go first.
-      setImmediate(() => {
-        this.refill();
-      });
+      this.refillSoon();
       // The scratch is a mount of a fixed size: of the limits, only that cannot be changed later.
       if (!slot.isUsable || slot.limits.scratchMb !== limits.scratchMb) {
         void slot.destroy();
@@ -125,6 +125,7 @@ export class SlotPool {
   async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.retry);
+    clearTimeout(this.later);
     await Promise.all(this.readySlots.splice(0).map((slot) => slot.destroy()));
   }
 
@@ -135,6 +136,23 @@ export class SlotPool {
       throw new ArgyleError('SANDBOX_CREATE', `all ${MAX_SLOTS} slots are in use`);
     }
     return id;
+  }
+
+  /**
+   * Makes up for a slot that was taken.
+   * POLICY: the request that took it has the processors for a moment, unless only half of the slots are left.
+   */
+  private refillSoon(): void {
+    if (2 * this.readySlots.length < this.options.ready) {
+      setImmediate(() => {
+        this.refill();
+      });
+      return;
+    }
+    this.later ??= setTimeout(() => {
+      this.later = undefined;
+      this.refill();
+    }, REFILL_DELAY_MS).unref();
   }
 
   private refill(): void {
