@@ -34,7 +34,7 @@ PRELOAD = (
     "urllib.parse",
 )
 
-# CPython specializes a function's code for what it meets after eight calls, and writes to it until then.
+# CPython specializes a function's code after eight calls, and writes to it until then.
 _REHEARSALS = 10
 # Objects that are there to take up room, see fill_pools().
 _plugs = []
