@@ -25,9 +25,9 @@ const PLAIN = /^\/run(?:\/[\w-][\w.~-]*)+(?:\?|$)/;
 /** Answers `/run/…`, whether or not it came through Express. */
 export type RunHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 
-/** Whether Express's chain would hand this request to the run route as it is. */
-export function isPlainRun(req: IncomingMessage): boolean {
-  return PLAIN.test(req.url ?? '');
+/** Whether Express's chain would hand a request for this target to the run route as it is. */
+export function isPlainRun(target: string): boolean {
+  return PLAIN.test(target);
 }
 
 /** First segment of the decoded path behind /run/. */

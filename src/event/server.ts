@@ -124,7 +124,7 @@ export function buildServer(deps: ServerDeps): RequestListener {
     routes.all(/^\/kafka-stop\//, guard, kafkaStopRoute(kafka));
   });
   return (req, res) => {
-    if (!isPlainRun(req)) app(req, res);
+    if (!isPlainRun(req.url ?? '')) app(req, res);
     else
       run(req, res).catch((thrown: unknown) => {
         routeFailed(deps.log, res, thrown);

@@ -6,6 +6,7 @@
  * thread waits. A full control socket (-EAGAIN) queues; the queue keeps its order.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { ArgyleError } from '../errors';
 import type { Argyle, Channel } from './ffi';
@@ -122,12 +123,12 @@ export class HelperClient {
         env: {},
       });
     } catch (cause) {
-      argyle.close(channel.control);
-      argyle.close(channel.events);
+      closeSync(channel.control);
+      closeSync(channel.events);
       throw new ArgyleError('HELPER_START', `cannot start ${options.helperPath}`, { cause });
     } finally {
-      argyle.close(channel.helperControl);
-      argyle.close(channel.helperEvents);
+      closeSync(channel.helperControl);
+      closeSync(channel.helperEvents);
     }
     const client = new HelperClient(argyle, child, channel);
     const timer = setTimeout(() => child.kill('SIGKILL'), options.startTimeoutMs ?? 10_000);
@@ -213,7 +214,7 @@ export class HelperClient {
   private closeControl(): void {
     if (!this.controlOpen) return;
     this.controlOpen = false;
-    this.argyle.close(this.channel.control);
+    closeSync(this.channel.control);
   }
 
   /** True when the request is off the queue: sent, or failed and settled. */

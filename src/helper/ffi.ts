@@ -1,7 +1,7 @@
 /**
  * libargyle's functions, typed. None of them blocks, so they are called on the event loop.
  */
-import { closeSync, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ArgyleError } from '../errors';
 import { PreparedLibrary } from './prepared-call';
@@ -35,7 +35,6 @@ export interface Argyle {
   slotFds(dirFd: number, name: string): SlotFds;
   /** Opens a directory with O_PATH, for short socket paths below /proc/self/fd. */
   openDir(path: string): number;
-  close(fd: number): void;
 }
 
 /**
@@ -106,9 +105,6 @@ export function loadArgyle(path: string | undefined = findBuilt('libargyle.so'))
     openDir(dir) {
       setPath(dir);
       return check('argyle_open_dir', raw.openDir());
-    },
-    close(fd) {
-      closeSync(fd);
     },
   };
 }

@@ -3,9 +3,10 @@
  *
  * The hot path's order of events, with memory free and a slot ready (both then cost a microtask):
  *   1. one FFI call submits AG_SPAWN, AG_FORK or AG_GO; the helper and the zygote work from here on, on other CPUs;
- *   2. meanwhile the slot's socket is connected and the boot frame written;
+ *   2. meanwhile the boot frame is written on the connection that was made with the slot; the guest reads it while the
+ *      helper binds the code;
  *   3. the completion arrives; create() resolves and the caller's request goes out on the connection, while the guest
- *      accepts, reads the boot frame and imports the handler.
+ *      imports the handler.
  */
 import { join } from 'node:path';
 import { Role } from '../helper/protocol';

@@ -24,16 +24,6 @@ const ORIGIN = new URL('http://root');
 /** An idle connection costs a descriptor and nothing else, so it lives as long as its sandbox, ms. */
 const KEEP_ALIVE_MS = 24 * 3600 * 1000;
 
-/** Calls a request off before a byte of it is written. */
-const NOT_SENT = new Error('only the connection was wanted');
-/** undici's client takes a connection only for a request, so it gets one that is called off as soon as it has. */
-const CONNECTING: Dispatcher.DispatchHandler = {
-  onRequestStart: () => {
-    throw NOT_SENT;
-  },
-  onResponseError: () => undefined,
-};
-
 export class GuestHttp {
   private readonly client: Client;
   /** The connection that is to carry the boot frame. */
@@ -57,11 +47,6 @@ export class GuestHttp {
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
       keepAliveTimeoutThreshold: 0,
     });
-  }
-
-  /** Readies the client ahead of the first request, so that this one can be written at once. */
-  prepare(): void {
-    this.client.dispatch({ path: '/', method: 'GET' }, CONNECTING);
   }
 
   /**

@@ -164,10 +164,9 @@ export class Slot {
     };
   }
 
-  /** Has a connection opened and a client readied ahead, for http(). */
+  /** Has the connection opened and its client made ahead, for http(). */
   prepareHttp(): void {
     this.ahead ??= this.newHttp();
-    this.ahead.prepare();
   }
 
   /** HTTP to the leaf that will run here; usable before any process runs. */

@@ -2,6 +2,7 @@
  * Makes slots, and keeps some made ahead: a request takes a ready one without waiting, and the replacement is made
  * in the background after it.
  */
+import { closeSync } from 'node:fs';
 import type { Argyle } from '../helper/ffi';
 import type { HelperClient } from '../helper/client';
 import { MAX_SLOTS, Pool } from '../helper/protocol';
@@ -114,8 +115,8 @@ export class SlotPool {
       await slot.discard();
       throw error;
     } finally {
-      argyle.close(fds.listen);
-      argyle.close(fds.logWrite);
+      closeSync(fds.listen);
+      closeSync(fds.logWrite);
     }
     this.options.stats.record('fresh-cgroup', performance.now() - startMs);
     return slot;

@@ -81,8 +81,8 @@ export class RawHelper {
       stdio: ['ignore', 'ignore', 'pipe', channel.helperControl, channel.helperEvents],
       env: options.env ?? {},
     });
-    argyle.close(channel.helperControl);
-    argyle.close(channel.helperEvents);
+    closeSync(channel.helperControl);
+    closeSync(channel.helperEvents);
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
     this.pipe = new Socket({ fd: channel.events, readable: true, writable: false });
     let partial = Buffer.alloc(0);
@@ -166,8 +166,8 @@ export class RawHelper {
   async slot(slot: number, pool: number = Pool.LAMBDA, arg: readonly number[] = LIMITS): Promise<Completion> {
     const { listen, log } = this.slotFds(slot);
     const reply = await this.call('SLOT', { slot, role: pool, arg }, [listen, log]);
-    argyle.close(listen);
-    argyle.close(log);
+    closeSync(listen);
+    closeSync(log);
     return reply;
   }
 
@@ -244,13 +244,13 @@ export class RawHelper {
 
   /** Closes the control socket and waits for the helper to end. */
   async close(): Promise<Ending> {
-    if (this.isOpen) argyle.close(this.control);
+    if (this.isOpen) closeSync(this.control);
     this.isOpen = false;
     const timer = setTimeout(() => this.child.kill('SIGKILL'), 15_000);
     const ending = await this.ended;
     clearTimeout(timer);
     this.pipe.destroy();
-    if (this.dirFd >= 0) argyle.close(this.dirFd);
+    if (this.dirFd >= 0) closeSync(this.dirFd);
     this.dirFd = -1;
     for (const fd of this.logs.values()) closeSync(fd);
     this.logs.clear();

@@ -95,20 +95,15 @@ describe('GuestHttp', () => {
     http.destroy(new Error('done'));
   });
 
-  it('prepared ahead it connects and sends nothing, and then writes frame and request in one turn', async () => {
+  it('made ahead it connects and sends nothing, and then writes frame and request in one turn', async () => {
     respond = (socket) => socket.write(answer());
     const http = new GuestHttp(() => connect(path));
-    http.prepare();
     await until('the connection', () => received.length === 1);
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(received).toEqual(['']);
     expect(http.isIdle).toBe(true);
     http.boot(FRAME);
-    const answered = get(http);
-    // Nothing of it waits for the event loop: the bytes are the kernel's by now.
-    for (let spins = 0; spins < 5; spins++) await Promise.resolve();
-    expect(http.isIdle).toBe(false);
-    await answered;
+    await get(http);
     expect(received).toHaveLength(1);
     expect(received[0]?.startsWith(`${FRAME.toString()}GET /run/fn HTTP/1.1\r\n`)).toBe(true);
     http.destroy(new Error('done'));
@@ -121,9 +116,9 @@ describe('GuestHttp', () => {
     let dialled = 0;
     const http = new GuestHttp(() => {
       dialled++;
-      return connect(path);
+      // As a socket that is read does, it closes when the other end has.
+      return connect(path).resume();
     });
-    http.prepare();
     await until('the connection', () => ends.length === 1);
     ends[0]?.destroy();
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -135,16 +130,13 @@ describe('GuestHttp', () => {
     http.destroy(new Error('done'));
   });
 
-  it('destroyed before it was used, prepared or not, it closes its connection', async () => {
+  it('destroyed before it was used, it closes its connection', async () => {
     let closed = 0;
     server.on('connection', (socket) => socket.on('close', () => closed++));
-    const prepared = new GuestHttp(() => connect(path));
-    prepared.prepare();
-    const plain = new GuestHttp(() => connect(path));
-    await until('both connections', () => received.length === 2);
-    prepared.destroy(new Error('not wanted'));
-    plain.destroy(new Error('not wanted'));
-    await until('both are closed', () => closed === 2);
+    const http = new GuestHttp(() => connect(path));
+    await until('the connection', () => received.length === 1);
+    http.destroy(new Error('not wanted'));
+    await until('it is closed', () => closed === 1);
   });
 
   it('hands on submodules by spec, of which only strings count', async () => {
