@@ -56,11 +56,8 @@ export class GuestHttp {
    */
   boot(frame: Buffer, onBoot?: (info: BootInfo) => void, handOver = false): void {
     this.onBoot = onBoot;
-    // It lay idle for longer than the client keeps a connection; the guest passes it over.
-    if (!(this.first instanceof Promise) && this.first.destroyed) {
-      this.first = opened(this.connect());
-      this.handed = false;
-    }
+    // It failed or ended while the slot waited; the guest passes it over.
+    if (!(this.first instanceof Promise) && this.first.destroyed) this.first = opened(this.connect());
     if (handOver) this.handed = true;
     const greet = (socket: Socket): void => {
       if (handOver) {
