@@ -68,8 +68,7 @@ export class GuestHttp {
       }
     };
     // A guest that never comes is told of by whoever holds it: the client is destroyed then.
-    if (this.first instanceof Promise) this.first.then(greet, () => undefined);
-    else greet(this.first);
+    whenThere(this.first, greet);
   }
 
   /** As Dispatcher.dispatch; the boot report is taken out of the first response. */
@@ -84,16 +83,7 @@ export class GuestHttp {
 
   /** Closes the connection; requests in flight fail with `error`. */
   destroy(error: Error): void {
-    if (!this.handed) {
-      if (this.first instanceof Promise) {
-        this.first.then(
-          (socket) => socket.destroy(),
-          () => undefined,
-        );
-      } else {
-        this.first.destroy();
-      }
-    }
+    if (!this.handed) whenThere(this.first, (socket) => socket.destroy());
     this.client.destroy(error, () => undefined);
   }
 
@@ -154,12 +144,14 @@ export class GuestHttp {
 
 /** Until the client takes the socket over an error must not be uncaught; the client meets it as a destroyed socket. */
 function opened<T extends Socket | Promise<Socket>>(connection: T): T {
-  const listen = (socket: Socket): void => {
-    socket.on('error', () => undefined);
-  };
-  if (connection instanceof Promise) connection.then(listen, () => undefined);
-  else listen(connection);
+  whenThere(connection, (socket) => socket.on('error', () => undefined));
   return connection;
+}
+
+/** Uses a connection, at once when it is no promise; never when it does not come. */
+function whenThere(connection: Socket | Promise<Socket>, use: (socket: Socket) => unknown): void {
+  if (connection instanceof Promise) connection.then(use, () => undefined);
+  else use(connection);
 }
 
 /** Raw headers are name, value, name, value…; the pair is cut out. */
