@@ -68,7 +68,7 @@ static int slot_verb(struct session *s, const struct ag_request *r, uint64_t val
   if (r->verb == AG_KILL) return slot_kill(s, r->slot, r->seq) < 0 ? -1 : 1;
   if (r->verb == AG_DESTROY) return slot_destroy(s, r->slot, r->seq) < 0 ? -1 : 1;
   if (r->verb == AG_USAGE) return cgroup_usage(s, slot, value);
-  if (r->verb == AG_LIMITS) return cgroup_limits(s, slot->pool, slot->name, r->arg);
+  if (r->verb == AG_LIMITS) return cgroup_limits(s, slot, r->arg);
   if (r->verb != AG_PAUSE && r->verb != AG_RESUME) return fault(AG_E_BADREQ, AG_ST_SLOT, "verb");
   if (slot->state != SLOT_RUNNING || slot->role != AG_LEAF) return fault(AG_E_STATE, AG_ST_SLOT, "not a running leaf");
   return cgroup_freeze(s, slot->pool, slot->name, r->verb == AG_PAUSE);
@@ -188,13 +188,12 @@ int main(int argc, char **argv) {
   priv_drop_helper_caps();
   start_session(s);
 
-  for (bool alive = true, joins = false; alive && !events_broken;) {
+  for (bool alive = true; alive && !events_broken;) {
     struct epoll_event events[64];
-    int n = epoll_wait(s->epoll_fd, events, 64, s->busy || joins ? TICK_MS : -1);
+    int n = epoll_wait(s->epoll_fd, events, 64, s->busy ? TICK_MS : -1);
     if (n < 0 && errno != EINTR) break;
     for (int i = 0; i < n && alive; i++) alive = handle_event(s, &events[i]);
     if (s->busy) slots_tick(s);
-    joins = joins_start(s);
   }
   cgroup_stop(s);
   return events_broken ? AG_ST_EVENTS : 0;

@@ -9,7 +9,6 @@
  *   worker           caller             none                                            host
  *   helper           root               a reduced capability set, no_new_privs          own mount namespace
  *   remover          root               CAP_DAC_OVERRIDE, CAP_FOWNER                    same, one job, then exits
- *   joiner           root               CAP_SYS_ADMIN; none in its children             cgroups, then exits
  *   unborn guest     root, none of      all inside its user namespace, none outside;    same as the helper
  *                    the host's powers  runs the helper's own code, and waits
  *   fresh guest      sandbox uid        none; user/pid/ipc/uts namespaces, seccomp      its slot's root
@@ -71,12 +70,23 @@ struct fault {
   char detail[32];
 };
 
+enum controller { CTL_MEMORY, CTL_PIDS, CTL_CPU, CTL_COUNT };
+
+/* One cgroup in each v1 hierarchy, all of one name. */
+struct v1_set {
+  char name[CG_NAME];
+  char zygote[CG_NAME]; /* name of the slot whose zygote may bring processes in; "": none ever could */
+  uint64_t limits[8];   /* what they are set to, by enum ag_limit; 0: not limited */
+  bool unsure;          /* some could not be set */
+};
+
 enum slot_state { SLOT_FREE, SLOT_READY, SLOT_FORKING, SLOT_PARKED, SLOT_RUNNING, SLOT_DEAD, SLOT_DESTROYING };
 
 struct slot {
   enum slot_state state;
   unsigned role, pool;
-  char name[CG_NAME]; /* of its directory and its cgroups */
+  char name[CG_NAME]; /* of its directory and its v2 cgroup */
+  struct v1_set v1;
   int listen_fd, log_fd, link_fd, pid_fd;
   int sync_fd; /* a fresh guest waits for a byte here before it becomes anything */
   pid_t pid;
@@ -85,11 +95,8 @@ struct slot {
   bool kill_waits;   /* AG_KILL is answered when the cgroup is empty */
   uint64_t wait_seq; /* of the request that waits for this slot (fork, kill or destroy) */
   uint32_t source;   /* fork: the zygote's slot */
-  uint64_t joining;  /* number of its wait for v1 cgroups, 0: has joined */
   uint64_t since_ms; /* when the wait began */
 };
-
-enum controller { CTL_MEMORY, CTL_PIDS, CTL_CPU, CTL_COUNT };
 
 struct pool {
   int v2_fd;            /* detached mount whose root is the pool's cgroup: ".." ends there */
@@ -161,19 +168,22 @@ int rootfs_remove(struct session *s, const char *name);
 /* cgroup.c */
 extern const char *const pool_name[]; /* by enum ag_pool */
 int cgroup_start(struct session *s, const char *name);
-int cgroup_make(struct session *s, unsigned pool, const char *name, const uint64_t limits[8]);
-int cgroup_limits(struct session *s, unsigned pool, const char *name, const uint64_t limits[8]);
+void cgroup_stop(struct session *s);
+
+/* cgslot.c */
+int cgroup_make(struct session *s, struct slot *slot, const uint64_t limits[8]);
+int cgroup_limits(struct session *s, struct slot *slot, const uint64_t limits[8]);
 int cgroup_open(struct session *s, unsigned pool, const char *name);
-int cgroup_join_v1(struct session *s, unsigned pool, const char *name, pid_t pid);
-int cgroup_join_v1_all(struct session *s, unsigned pool, const char *name);
+int cgroup_join_v1(struct session *s, const struct slot *slot);
+int cgroup_tasks(struct session *s, struct slot *slot, const char *zygote, int fds[CTL_COUNT]);
+bool cgroup_has_joined(struct session *s, const struct slot *slot);
 pid_t cgroup_first_pid(struct session *s, unsigned pool, const char *name);
 int cgroup_freeze(struct session *s, unsigned pool, const char *name, bool frozen);
 int cgroup_kill(struct session *s, unsigned pool, const char *name);
 bool cgroup_populated(struct session *s, unsigned pool, const char *name);
-int cgroup_remove(struct session *s, unsigned pool, const char *name, bool whole);
+int cgroup_remove(struct session *s, struct slot *slot, bool whole);
 int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]);
-uint64_t cgroup_oom_kills(struct session *s, unsigned pool, const char *name);
-void cgroup_stop(struct session *s);
+uint64_t cgroup_oom_kills(struct session *s, const struct slot *slot);
 
 /* net.c */
 int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t endpoint[], unsigned n);
@@ -203,16 +213,11 @@ void zygote_lost(struct session *s, uint32_t id);
 int tree_remove_job(struct session *s, uint64_t seq, uint64_t area, const char *name);
 
 /* jobs.c */
-enum job { JOB_JOIN = 0, JOB_REMOVE = 1 };
-#define JOB_FDS 32
+#define JOB_FDS 16
 typedef void job_end(struct session *s, uint64_t tag, int status);
 bool keep_fds(const int fds[], int nfds);
-int job_fork(struct session *s, enum job kind, const int fds[], int nfds, uint64_t caps, job_end *ended, uint64_t tag);
+int job_fork(struct session *s, const int fds[], int nfds, uint64_t caps, job_end *ended, uint64_t tag);
 void job_ended(struct session *s, uint32_t job);
-
-/* join.c */
-int join_later(struct session *s, uint32_t id);
-bool joins_start(struct session *s);
 
 /* helper.c */
 enum watch { WATCH_CONTROL = 1, WATCH_PID = 2, WATCH_LINK = 3, WATCH_JOB = 4, WATCH_SIGNAL = 5 };

@@ -2,7 +2,7 @@
  * Work that would stop the helper's loop for milliseconds is done by a child process of the helper. */
 #include "helper.h"
 
-#define MAX_JOBS 17
+#define MAX_JOBS 16
 
 static struct running {
   int pid_fd;
@@ -22,19 +22,16 @@ bool keep_fds(const int fds[], int nfds) {
 
 /* Forks. Returns 1 in the job, which has these descriptors as 0 and up and these capabilities, nothing
  * else, and must _exit with a status below 256; 0 in the helper, where `ended` gets the tag and that
- * status later, -1 for a job that was killed. Number 0 is JOB_JOIN's alone: a guest must not wait for
- * its limits until some tree is removed. */
-int job_fork(struct session *s, enum job kind, const int fds[], int nfds, uint64_t caps, job_end *ended, uint64_t tag) {
-  uint32_t job = kind;
+ * status later, -1 for a job that was killed. */
+int job_fork(struct session *s, const int fds[], int nfds, uint64_t caps, job_end *ended, uint64_t tag) {
+  uint32_t job = 0;
   while (job < MAX_JOBS && jobs[job].ended) job++;
-  if (job == MAX_JOBS || (kind == JOB_JOIN && job)) return fault(AG_E_LIMIT, AG_ST_JOB, "too many jobs at once");
+  if (job == MAX_JOBS) return fault(AG_E_LIMIT, AG_ST_JOB, "too many jobs at once");
   pid_t pid = fork();
   if (pid < 0) return fault_sys(AG_ST_JOB, "fork");
   if (pid == 0) {
     errno = 0;
-    /* A join outlives a killed helper by the moment that it takes: its own child is in a guest's namespace, which
-     * ends no sooner than somebody has reaped that. */
-    if ((kind == JOB_JOIN || prctl(PR_SET_PDEATHSIG, SIGKILL) == 0) && keep_fds(fds, nfds) && priv_bound(caps) == 0 &&
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && keep_fds(fds, nfds) && priv_bound(caps) == 0 &&
         priv_keep(caps, false) == 0)
       return 1;
     _exit(errno == 0 || errno > 254 ? 255 : errno);

@@ -134,16 +134,20 @@ enum ag_stage {
   AG_ST_GUEST_ROOT = 31,
   AG_ST_GUEST_PRIV = 32,
   AG_ST_GUEST_SECCOMP = 33,
-  AG_ST_GUEST_EXEC = 34
+  AG_ST_GUEST_EXEC = 34,
+  AG_ST_GUEST_CGROUP = 35
 };
 
 /* helper <-> guest, on AG_GUEST_LINK_FD. Fixed size, never larger. */
 enum ag_link_op {
   AG_LINK_GO = 1,    /* helper -> guest: admitted and bound; accept and serve */
-  AG_LINK_FORK = 2,  /* helper -> zygote, fds: root dir, cgroup dir, listen, log, child's link; result: 1 to park */
-  AG_LINK_FORKED = 3 /* zygote -> helper: result is 0 or -errno */
+  /* helper -> zygote, fds: root dir, cgroup dir, listen, log, child's link, and what the child writes 0 to at once,
+   * to be in its v1 cgroups; result: 1 to park */
+  AG_LINK_FORK = 2,
+  AG_LINK_FORKED = 3 /* zygote, or its child by the same link -> helper: result is 0 or -errno */
 };
 #define AG_LINK_FORK_FDS 5
+#define AG_LINK_MAX_FDS (AG_LINK_FORK_FDS + 3)
 
 struct ag_link_msg {
   uint32_t op;

@@ -38,9 +38,9 @@ int slot_make(struct session *s, const struct ag_request *r, int fds[], unsigned
   if (scratch > MAX_SCRATCH_BYTES) return fault(AG_E_BADREQ, AG_ST_SLOT, "scratch size");
   if (check_fds(fds, nfds) < 0) return -1;
   struct slot made = {.state = SLOT_READY, .pool = r->role, .link_fd = -1, .pid_fd = -1, .sync_fd = -1};
-  if (random_name(made.name) < 0 || cgroup_make(s, r->role, made.name, r->arg) < 0) return -1;
+  if (random_name(made.name) < 0 || cgroup_make(s, &made, r->arg) < 0) return -1;
   if (rootfs_make(s, made.name, scratch) < 0) {
-    (void)cgroup_remove(s, r->role, made.name, true);
+    (void)cgroup_remove(s, &made, true);
     return -1;
   }
   made.listen_fd = take_fd(&fds[0]); /* ours now */
@@ -74,9 +74,9 @@ int slot_go(struct session *s, uint32_t id, const char *code) {
   return slot_wake(slot);
 }
 
-/* Ends a fresh guest's wait, if there is nothing more to wait for. */
+/* Ends a fresh guest's wait, unless it is parked. */
 int slot_wake(struct slot *slot) {
-  if (slot->sync_fd < 0 || slot->joining || slot->park) return 0;
+  if (slot->sync_fd < 0 || slot->park) return 0;
   SCOPED int fd = take_fd(&slot->sync_fd);
   return write(fd, "", 1) == 1 ? 0 : fault_sys(AG_ST_SPAWN, "start");
 }
@@ -117,7 +117,7 @@ static bool settle(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   if (!is_empty(s, slot)) return false;
   if (slot->state == SLOT_DESTROYING) {
-    if (cgroup_remove(s, slot->pool, slot->name, true) < 0 || rootfs_remove(s, slot->name) < 0) return false;
+    if (cgroup_remove(s, slot, true) < 0 || rootfs_remove(s, slot->name) < 0) return false;
     /* It is only here that nothing but this can reap it. */
     if (slot->pid_fd >= 0 && slot->own_child)
       waitid((idtype_t)P_PIDFD, (id_t)slot->pid_fd, &(siginfo_t){0}, WEXITED | WNOHANG);
@@ -172,7 +172,7 @@ void slot_process_ended(struct session *s, uint32_t id) {
     (void)settle(s, id);
     return;
   }
-  uint64_t status = ~0ull, oom = cgroup_oom_kills(s, slot->pool, slot->name);
+  uint64_t status = ~0ull, oom = cgroup_oom_kills(s, slot);
   if (slot->own_child && waitid((idtype_t)P_PIDFD, (id_t)slot->pid_fd, &info, WEXITED | WNOHANG) == 0 && info.si_pid)
     status = info.si_code == CLD_EXITED ? (uint64_t)info.si_status << 8 : (uint64_t)info.si_status;
   unwatch_fd(s, &slot->pid_fd);

@@ -47,7 +47,7 @@ __attribute__((noreturn)) static void be_born(const struct session *s, const str
   char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8", NULL};
   sigset_t none;
   char byte;
-  if (read(BORN_SYNC, &byte, 1) != 1) _exit(AG_ST_GUEST_NS); /* maps written, cgroups joined, wanted */
+  if (read(BORN_SYNC, &byte, 1) != 1) _exit(AG_ST_GUEST_NS); /* maps written, wanted */
   forbid_namespaces(BORN_PROC);
   if (sethostname("sandbox", 7) < 0) _exit(AG_ST_GUEST_NS);
   /* Core files are forbidden since the helper's own start. Queued signals and message queues are counted for root
@@ -79,14 +79,11 @@ static int write_map(struct session *s, pid_t pid, const char *file, unsigned ou
   return fd >= 0 && write(fd, text, (size_t)n) == n ? 0 : fault_sys(AG_ST_SPAWN, file);
 }
 
-/* Writes the maps and sees to the v1 cgroups while the child waits. An installer's may hold up the loop: installs
- * are rare and slow. */
-static int admit(struct session *s, uint32_t id, pid_t pid) {
-  struct slot *slot = &s->slot[id];
-  if (write_map(s, pid, "setgroups", 0) < 0 || write_map(s, pid, "uid_map", s->config.sandbox_uid) < 0 ||
-      write_map(s, pid, "gid_map", s->config.sandbox_gid) < 0)
+/* While the child waits. */
+static int write_maps(struct session *s, pid_t pid) {
+  if (write_map(s, pid, "setgroups", 0) < 0 || write_map(s, pid, "uid_map", s->config.sandbox_uid) < 0)
     return -1;
-  return slot->pool == AG_POOL_INSTALL ? cgroup_join_v1(s, slot->pool, slot->name, pid) : join_later(s, id);
+  return write_map(s, pid, "gid_map", s->config.sandbox_gid);
 }
 
 static int bind_staging(struct session *s, const struct slot *slot, const char *staging) {
@@ -119,18 +116,16 @@ static int start(struct session *s, uint32_t id) {
       .pidfd = (uint64_t)(uintptr_t)&pid_fd,
       .exit_signal = SIGCHLD,
       .cgroup = (uint64_t)cgroup};
-  /* What the child inherits: only so may the job that brings it into its cgroups enter its namespace. */
-  prctl(PR_SET_DUMPABLE, 1);
   pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
-  if (pid != 0) prctl(PR_SET_DUMPABLE, 0);
   if (pid < 0) return fault_sys(AG_ST_SPAWN, "clone3");
   if (pid == 0) {
+    if (cgroup_join_v1(s, slot) < 0) _exit(AG_ST_GUEST_CGROUP);
     /* At once: it may wait for long, and must not keep what is another's alive meanwhile, nor its own wait. */
     if (!keep_fds(fds, BORN_FDS)) _exit(AG_ST_GUEST_ROOT);
     be_born(s, slot);
   }
   slot->link_fd = take_fd(&ours);
-  if (slot_started(s, id, pid_fd, pid, true) < 0 || admit(s, id, pid) < 0) return -1;
+  if (slot_started(s, id, pid_fd, pid, true) < 0 || write_maps(s, pid) < 0) return -1;
   slot->sync_fd = take_fd(&go_end);
   return slot_wake(slot);
 }

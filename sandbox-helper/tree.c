@@ -45,7 +45,7 @@ int tree_remove_job(struct session *s, uint64_t seq, uint64_t area, const char *
   int area_fd = area == AG_AREA_PACKAGES ? s->packages_fd : area == AG_AREA_CODE ? s->code_fd : -1;
   if (area_fd < 0) return fault(AG_E_BADREQ, AG_ST_REMOVE, "area");
   if (!name_is_component(name)) return fault(AG_E_BADREQ, AG_ST_REMOVE, "name");
-  int job = job_fork(s, JOB_REMOVE, &area_fd, 1, CAP(DAC_OVERRIDE) | CAP(FOWNER), removed, seq);
+  int job = job_fork(s, &area_fd, 1, CAP(DAC_OVERRIDE) | CAP(FOWNER), removed, seq);
   if (job <= 0) return job;
   errno = 0;
   if (remove_depth(-1, 0, name, 0) == 0) _exit(0);

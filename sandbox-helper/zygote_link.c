@@ -11,19 +11,18 @@
 /* The target's id and a part of its sequence number, so that a late answer meets no other slot. */
 static uint64_t ticket(uint32_t id, uint64_t seq) { return (seq & 0xffffffffu) << 32 | id; }
 
-static int send_fork(int zygote_link, const struct slot *slot, uint64_t number, int root, int cgroup, int child_link) {
+static int send_fork(int zygote_link, const struct slot *slot, uint64_t number, const int fds[], int nfds) {
   struct ag_link_msg order = {.op = AG_LINK_FORK, .role = slot->role, .seq = number, .result = slot->park};
-  int fds[AG_LINK_FORK_FDS] = {root, cgroup, slot->listen_fd, slot->log_fd, child_link};
   union {
     struct cmsghdr head;
-    char room[CMSG_SPACE(sizeof fds)];
+    char room[CMSG_SPACE(sizeof(int) * AG_LINK_MAX_FDS)];
   } control = {0};
   struct iovec part = {&order, sizeof order};
-  struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)nfds)};
   control.head.cmsg_level = SOL_SOCKET;
   control.head.cmsg_type = SCM_RIGHTS;
-  control.head.cmsg_len = CMSG_LEN(sizeof fds);
-  memcpy(CMSG_DATA(&control.head), fds, sizeof fds);
+  control.head.cmsg_len = CMSG_LEN(sizeof(int) * (size_t)nfds);
+  memcpy(CMSG_DATA(&control.head), fds, sizeof(int) * (size_t)nfds);
   if (sendmsg(zygote_link, &m, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof order)
     return fault(AG_E_ZYGOTE, AG_ST_FORK, "the zygote takes no order");
   return 0;
@@ -46,7 +45,12 @@ int zygote_fork(struct session *s, const struct ag_request *r) {
   SCOPED int ours = link[0], theirs = link[1];
   SCOPED int root = rootfs_open(s, slot->name);
   SCOPED int cgroup = root < 0 ? -1 : cgroup_open(s, slot->pool, slot->name);
-  if (cgroup < 0 || send_fork(zygote->link_fd, slot, ticket(r->slot, r->seq), root, cgroup, theirs) < 0) return -1;
+  int fds[AG_LINK_MAX_FDS] = {root, cgroup, slot->listen_fd, slot->log_fd, theirs};
+  int ntasks = cgroup < 0 ? -1 : cgroup_tasks(s, slot, zygote->name, fds + AG_LINK_FORK_FDS);
+  if (ntasks < 0) return -1;
+  int sent = send_fork(zygote->link_fd, slot, ticket(r->slot, r->seq), fds, AG_LINK_FORK_FDS + ntasks);
+  while (ntasks > 0) close(fds[AG_LINK_FORK_FDS + --ntasks]);
+  if (sent < 0) return -1;
   slot->link_fd = take_fd(&ours);
   slot->state = SLOT_FORKING;
   slot_wait(s, r->slot, r->seq);
@@ -58,7 +62,8 @@ static void finish(struct session *s, uint32_t id, int result) {
   slot_answer(s, id, result, (const uint64_t[8]){(uint64_t)s->slot[id].pid});
 }
 
-/* Finds the newborn by its cgroup and lets it go; v1 cgroups are joined meanwhile (join.c). */
+/* Finds the newborn by its cgroup and lets it go. It has joined its v1 cgroups before it answered; that this is so is
+ * looked up only then: of a zygote that breaks the rules, what is done in a moment is done within its own limits. */
 static int adopt(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   pid_t pid = cgroup_first_pid(s, slot->pool, slot->name);
@@ -67,8 +72,10 @@ static int adopt(struct session *s, uint32_t id) {
   /* The number may have been reused between reading and opening; in the cgroup still, it was not. */
   if (pid_fd < 0 || cgroup_first_pid(s, slot->pool, slot->name) != pid)
     return fault(AG_E_ZYGOTE, AG_ST_FORK, "the newborn died");
-  if (slot_started(s, id, take_fd(&pid_fd), pid, false) < 0 || join_later(s, id) < 0) return -1;
-  return slot->park ? 0 : slot_go(s, id, "");
+  if (slot_started(s, id, take_fd(&pid_fd), pid, false) < 0) return -1;
+  if (!slot->park && slot_go(s, id, "") < 0) return -1;
+  if (!cgroup_has_joined(s, slot)) slot_fail(s, id); /* or it has ended again */
+  return 0;
 }
 
 /* Something is readable on a zygote's link: answers to forks, or its end. */

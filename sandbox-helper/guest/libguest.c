@@ -31,10 +31,11 @@ int guest_threads(void);
 
 enum order_fd { FD_ROOT, FD_CGROUP, FD_LISTEN, FD_LOG, FD_LINK };
 
-static int take_order(int link_fd, struct ag_link_msg *order, int fds[AG_LINK_FORK_FDS]) {
+/* Returns how many descriptors came along, -errno when none can any more. */
+static int take_order(int link_fd, struct ag_link_msg *order, int fds[AG_LINK_MAX_FDS]) {
   union {
     struct cmsghdr head;
-    char room[CMSG_SPACE(sizeof(int) * AG_LINK_FORK_FDS)];
+    char room[CMSG_SPACE(sizeof(int) * AG_LINK_MAX_FDS)];
   } control;
   struct iovec part = {order, sizeof *order};
   struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
@@ -43,10 +44,11 @@ static int take_order(int link_fd, struct ag_link_msg *order, int fds[AG_LINK_FO
   if (n < 0) return -errno;
   struct cmsghdr *c = CMSG_FIRSTHDR(&m);
   if (n != (ssize_t)sizeof *order || order->op != AG_LINK_FORK || !c || c->cmsg_type != SCM_RIGHTS ||
-      c->cmsg_len != CMSG_LEN(sizeof(int) * AG_LINK_FORK_FDS))
+      c->cmsg_len < CMSG_LEN(sizeof(int) * AG_LINK_FORK_FDS) || c->cmsg_len > CMSG_LEN(sizeof(int) * AG_LINK_MAX_FDS))
     return -EPROTO;
-  memcpy(fds, CMSG_DATA(c), sizeof(int) * AG_LINK_FORK_FDS);
-  return 0;
+  size_t size = c->cmsg_len - CMSG_LEN(0);
+  memcpy(fds, CMSG_DATA(c), size);
+  return (int)(size / sizeof(int));
 }
 
 static void call_python(const char *name) {
@@ -58,7 +60,7 @@ static void call_python(const char *name) {
 __attribute__((noreturn)) static void fail(unsigned stage) { _exit((int)stage); }
 
 /* Only the slot's own descriptors survive, at the numbers every guest knows. */
-static void keep_own_descriptors(const int fds[AG_LINK_FORK_FDS]) {
+static void keep_own_descriptors(const int fds[]) {
   int link = fcntl(fds[FD_LINK], F_DUPFD_CLOEXEC, 20), listen = fcntl(fds[FD_LISTEN], F_DUPFD_CLOEXEC, 20);
   int log = fcntl(fds[FD_LOG], F_DUPFD_CLOEXEC, 20), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (link < 0 || listen < 0 || log < 0 || null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 ||
@@ -77,7 +79,22 @@ static void drop_everything(void) {
   if (prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER && seccomp_install_fork() < 0) fail(AG_ST_GUEST_SECCOMP);
 }
 
-static void become_guest(const struct ag_link_msg *order, const int fds[AG_LINK_FORK_FDS]) {
+static int answer(int link_fd, const struct ag_link_msg *order, int result) {
+  struct ag_link_msg m = {.op = AG_LINK_FORKED, .role = order->role, .seq = order->seq, .result = result};
+  return send(link_fd, &m, sizeof m, MSG_NOSIGNAL) == (ssize_t)sizeof m ? 0 : -ENOTCONN;
+}
+
+/* First of all, so that whatever the child takes is its own. It is the child that answers, once it is in. */
+static void join_cgroups(int link_fd, const struct ag_link_msg *order, const int fds[], int nfds) {
+  for (int i = AG_LINK_FORK_FDS; i < nfds; i++)
+    if (write(fds[i], "0", 1) != 1) { /* 0: the calling thread, the only one */
+      answer(link_fd, order, -errno);
+      fail(AG_ST_GUEST_CGROUP);
+    }
+  if (answer(link_fd, order, 0) < 0) fail(AG_ST_GUEST_CGROUP);
+}
+
+static void become_guest(const struct ag_link_msg *order, const int fds[]) {
   sigset_t none;
   if (fchdir(fds[FD_ROOT]) < 0 || chroot(".") < 0 || chdir("/") < 0) fail(AG_ST_GUEST_ROOT);
   keep_own_descriptors(fds);
@@ -102,9 +119,9 @@ static int *tid_address(void) {
  * 3 in a leaf that stays parked; -errno when the zygote cannot go on (-ENOTCONN: the helper is gone). */
 EXPORT int guest_fork(int link_fd) {
   struct ag_link_msg order;
-  int fds[AG_LINK_FORK_FDS];
-  int bad = take_order(link_fd, &order, fds);
-  if (bad) return bad;
+  int fds[AG_LINK_MAX_FDS];
+  int nfds = take_order(link_fd, &order, fds);
+  if (nfds < 0) return nfds;
   int *tid = tid_address();
   struct clone_args args = {.flags = CLONE_NEWPID | CLONE_NEWIPC | CLONE_INTO_CGROUP, .exit_signal = SIGCHLD};
   args.cgroup = (uint64_t)fds[FD_CGROUP];
@@ -116,16 +133,14 @@ EXPORT int guest_fork(int link_fd) {
   long pid = syscall(SYS_clone3, &args, sizeof args);
   int saved = errno;
   if (pid == 0) {
+    join_cgroups(link_fd, &order, fds, nfds);
     become_guest(&order, fds);
     call_python("PyOS_AfterFork_Child");
     return order.role != AG_LEAF ? 2 : order.result ? 3 : 1;
   }
   call_python("PyOS_AfterFork_Parent");
-  for (int i = 0; i < AG_LINK_FORK_FDS; i++) close(fds[i]);
-  struct ag_link_msg answer = {
-      .op = AG_LINK_FORKED, .role = order.role, .seq = order.seq, .result = pid < 0 ? -saved : 0};
-  if (send(link_fd, &answer, sizeof answer, MSG_NOSIGNAL) != (ssize_t)sizeof answer) return -ENOTCONN;
-  return 0;
+  for (int i = 0; i < nfds; i++) close(fds[i]);
+  return pid < 0 ? answer(link_fd, &order, -saved) : 0;
 }
 
 /* Threads cannot be counted from inside without /proc; the helper tells (AG_USE_THREADS). */

@@ -84,6 +84,7 @@ export const Stage = {
   GUEST_PRIV: 32,
   GUEST_SECCOMP: 33,
   GUEST_EXEC: 34,
+  GUEST_CGROUP: 35,
 } as const;
 
 /** Everything of struct ag_request that a caller chooses. */
