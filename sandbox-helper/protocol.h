@@ -140,7 +140,7 @@ enum ag_stage {
 
 /* helper <-> guest, on AG_GUEST_LINK_FD. Fixed size, never larger. */
 enum ag_link_op {
-  AG_LINK_GO = 1,    /* helper -> guest: admitted and bound; accept and serve */
+  AG_LINK_GO = 1, /* helper -> guest: admitted and bound; accept and serve */
   /* helper -> zygote, fds: root dir, cgroup dir, listen, log, child's link, and what the child writes 0 to at once,
    * to be in its v1 cgroups; result: 1 to park */
   AG_LINK_FORK = 2,

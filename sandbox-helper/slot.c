@@ -10,6 +10,7 @@
 /* A zygote answers a fork in about a millisecond, and SIGKILL takes effect in microseconds unless a
  * process sits in uninterruptible sleep: what takes this long is stuck. */
 #define WAIT_MS 20000
+#define SQUAT_MS 1000 /* who sees that a cgroup is empty can remove it at once, but for those that move in */
 
 static void close_channels(struct session *s, struct slot *slot) {
   close_scoped(&slot->listen_fd);
@@ -183,6 +184,15 @@ void slot_process_ended(struct session *s, uint32_t id) {
   if (slot->kill_waits) (void)settle(s, id);
 }
 
+/* A slot's processes are gone and its cgroups can't be removed: the zygote that could bring a child into the v1 ones
+ * has brought others in. It ends, and in its pid namespace all that it could have brought. */
+static void evict(struct session *s, const struct slot *slot) {
+  struct slot *zygote = &s->slot[slot->source];
+  if (zygote->state != SLOT_RUNNING || strcmp(zygote->name, slot->v1.zygote) != 0) return;
+  zygote_lost(s, slot->source);
+  slot_fail(s, slot->source);
+}
+
 /* Runs every few ms while s->busy: finishes slots whose processes have gone, gives up on stuck ones. */
 void slots_tick(struct session *s) {
   uint64_t now = now_ms();
@@ -197,6 +207,7 @@ void slots_tick(struct session *s) {
       slot_answer(s, id, fault(AG_E_ZYGOTE, AG_ST_FORK, "the zygote does not answer"), NULL);
     } else if (slot->state != SLOT_FORKING && !settle(s, id)) {
       kill_all(s, slot);
+      if (slot->state == SLOT_DESTROYING && now - slot->since_ms > SQUAT_MS && is_empty(s, slot)) evict(s, slot);
       if (!late) continue;
       if (slot->state == SLOT_DESTROYING) slot->state = SLOT_DEAD; /* AG_DESTROY may be tried again */
       slot_answer(s, id, fault(AG_E_STATE, AG_ST_KILL, "processes do not die"), NULL);

@@ -81,8 +81,7 @@ static int write_map(struct session *s, pid_t pid, const char *file, unsigned ou
 
 /* While the child waits. */
 static int write_maps(struct session *s, pid_t pid) {
-  if (write_map(s, pid, "setgroups", 0) < 0 || write_map(s, pid, "uid_map", s->config.sandbox_uid) < 0)
-    return -1;
+  if (write_map(s, pid, "setgroups", 0) < 0 || write_map(s, pid, "uid_map", s->config.sandbox_uid) < 0) return -1;
   return write_map(s, pid, "gid_map", s->config.sandbox_gid);
 }
 

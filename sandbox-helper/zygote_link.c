@@ -18,7 +18,10 @@ static int send_fork(int zygote_link, const struct slot *slot, uint64_t number, 
     char room[CMSG_SPACE(sizeof(int) * AG_LINK_MAX_FDS)];
   } control = {0};
   struct iovec part = {&order, sizeof order};
-  struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)nfds)};
+  struct msghdr m = {.msg_iov = &part,
+                     .msg_iovlen = 1,
+                     .msg_control = &control,
+                     .msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)nfds)};
   control.head.cmsg_level = SOL_SOCKET;
   control.head.cmsg_type = SCM_RIGHTS;
   control.head.cmsg_len = CMSG_LEN(sizeof(int) * (size_t)nfds);

@@ -73,14 +73,22 @@ int rootfs_bind(struct session *s, const char *slot, int area, const char *what,
 }
 int rootfs_remove(struct session *s, const char *name) { return (void)s, (void)name, 0; }
 int cgroup_start(struct session *s, const char *name) { return (void)s, (void)name, 0; }
-int cgroup_make(struct session *s, unsigned pool, const char *name, const uint64_t limits[8]) {
-  (void)s, (void)name, (void)limits;
-  assert(pool == AG_POOL_LAMBDA || pool == AG_POOL_INSTALL);
+int cgroup_make(struct session *s, struct slot *slot, const uint64_t limits[8]) {
+  (void)s, (void)limits;
+  assert(slot->pool == AG_POOL_LAMBDA || slot->pool == AG_POOL_INSTALL);
   return maybe(AG_ST_CGROUP);
 }
-int cgroup_limits(struct session *s, unsigned pool, const char *name, const uint64_t limits[8]) {
-  return cgroup_make(s, pool, name, limits);
+int cgroup_limits(struct session *s, struct slot *slot, const uint64_t limits[8]) {
+  return cgroup_make(s, slot, limits);
 }
+int cgroup_tasks(struct session *s, struct slot *slot, const char *zygote, int fds[CTL_COUNT]) {
+  int n = byte() % 4; /* none on a pure v2 host */
+  snprintf(slot->v1.zygote, CG_NAME, "%s", zygote);
+  if (n == 3) return maybe(AG_ST_CGROUP) < 0 ? -1 : 0;
+  for (int i = 0; i < n; i++) fds[i] = dup(s->null_fd);
+  return n;
+}
+bool cgroup_has_joined(struct session *s, const struct slot *slot) { return (void)s, (void)slot, byte() % 8; }
 int cgroup_open(struct session *s, unsigned pool, const char *name) { return (void)pool, rootfs_open(s, name); }
 pid_t cgroup_first_pid(struct session *s, unsigned pool, const char *name) {
   return (void)s, (void)pool, (void)name, byte() % 8 ? 4242 : 0;
@@ -102,25 +110,19 @@ int cgroup_kill(struct session *s, unsigned pool, const char *name) {
 bool cgroup_populated(struct session *s, unsigned pool, const char *name) {
   return (void)s, (void)pool, (void)name, byte() % 4 == 3;
 }
-int cgroup_remove(struct session *s, unsigned pool, const char *name, bool whole) {
-  return (void)s, (void)pool, (void)name, (void)whole, 0;
-}
+int cgroup_remove(struct session *s, struct slot *slot, bool whole) { return (void)s, (void)slot, (void)whole, 0; }
 int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) {
   return (void)s, (void)slot, (void)value, maybe(AG_ST_CGROUP);
 }
-uint64_t cgroup_oom_kills(struct session *s, unsigned pool, const char *name) {
-  return (void)s, (void)pool, (void)name, 0;
-}
+uint64_t cgroup_oom_kills(struct session *s, const struct slot *slot) { return (void)s, (void)slot, 0; }
 void cgroup_stop(struct session *s) { (void)s; }
 int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t endpoint[], unsigned n) {
   (void)s, (void)endpoint;
   assert(mode >= 1 && mode <= 3 && pool >= 1 && pool <= 2 && n <= 6);
   return maybe(AG_ST_NETWORK);
 }
-int join_later(struct session *s, uint32_t id) { return (void)s, (void)id, maybe(AG_ST_CGROUP); }
-bool joins_start(struct session *s) { return (void)s, false; }
-int job_fork(struct session *s, enum job kind, const int fds[], int n, uint64_t caps, job_end *done, uint64_t tag) {
-  (void)s, (void)kind, (void)fds, (void)n, (void)caps;
+int job_fork(struct session *s, const int fds[], int n, uint64_t caps, job_end *done, uint64_t tag) {
+  (void)s, (void)fds, (void)n, (void)caps;
   if (job_waits) return fault(AG_E_LIMIT, AG_ST_JOB, "fake");
   job_waits = 1, job_done = done, job_tag = tag;
   return 0;
@@ -219,7 +221,7 @@ static void small_request(void) {
 static void zygote_answers(void) {
   uint32_t id = byte() % (FAKES + 1);
   struct ag_link_msg m = {0};
-  int got[8];
+  int got[AG_LINK_MAX_FDS];
   char control[CMSG_SPACE(sizeof got)];
   struct iovec part = {&m, sizeof m};
   struct msghdr h = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Code, Flag, Pool, Role, Usage } from '../../../src/helper/protocol';
+import { cgroupsOf, slotCgroups, v1Hierarchies } from '../../support/cgroups';
 import { Fixture } from '../../support/helper/fixture';
 import { RawHelper } from '../../support/helper/raw';
 import { describePrivileged } from '../../support/privileged';
@@ -30,36 +31,16 @@ def f(event):
     return os.getpid()
 `;
 
-/** The cgroup paths of each process, by hierarchy; '' is v2. Those that end meanwhile are left out. */
-function cgroupsOf(): Map<number, Record<string, string>> {
-  const found = new Map<number, Record<string, string>>();
-  for (const pid of readdirSync('/proc').map(Number).filter(Boolean)) {
-    try {
-      const paths: Record<string, string> = {};
-      for (const line of readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().split('\n')) {
-        const [, hierarchy = '', ...path] = line.split(':');
-        paths[hierarchy] = path.join(':');
-      }
-      found.set(pid, paths);
-    } catch {
-      continue;
-    }
-  }
-  return found;
+/** The name of the v1 set that a process is in, its sandbox's; undefined while it is in none, or in parts of one. */
+function setOf(pid: number): string | undefined {
+  const { v1 } = slotCgroups(cgroupsOf().get(pid));
+  return v1?.startsWith('cg-') ? v1 : undefined;
 }
 
-/** Controllers that v1 has here. */
-const v1 = (): string[] => {
-  return Object.keys(cgroupsOf().get(process.pid) ?? {}).filter((name) =>
-    ['memory', 'pids', 'cpu'].some((wanted) => name.split(',').includes(wanted)),
-  );
-};
-
-/** Whether a process is in the cgroup of its slot, which v2's is from birth, in each v1 hierarchy too. */
+/** Whether a process is in cgroups of a slot, v2's from birth, in each hierarchy. */
 function hasJoined(pid: number): boolean {
-  const paths = cgroupsOf().get(pid);
-  const name = paths?.['']?.split('/').pop();
-  return name !== undefined && v1().every((h) => paths?.[h]?.endsWith(`/${name}`));
+  const isV2 = slotCgroups(cgroupsOf().get(pid)).v2?.startsWith('cg-') ?? false;
+  return isV2 && (v1Hierarchies().length === 0 || setOf(pid) !== undefined);
 }
 
 const isAlive = (pid: number): boolean => {
@@ -141,7 +122,7 @@ describePrivileged('a fresh guest', () => {
 });
 
 /** v1 cgroups that slots left clean are used again. On pure v2 hosts there are none. */
-(v1().length === 3 ? describePrivileged : describe.skip)('a v1 cgroup', () => {
+(v1Hierarchies().length === 3 ? describePrivileged : describe.skip)('a v1 cgroup', () => {
   let fixture: Fixture;
   let helper: RawHelper;
   const memory = (): string => join('/sys/fs/cgroup/memory', fixture.cgroupName);
@@ -168,19 +149,16 @@ describePrivileged('a fresh guest', () => {
     return helper.invoke(slot, bytes, 5000);
   }
 
-  it('serves one slot after the other, with the limits of each, under another name each time', async () => {
-    const seen = new Set<string>();
+  it('serves one slot after the other, with the limits of each', async () => {
     for (const memMb of [64, 96, 64]) {
       expect(await run(1, '1', 1000, memMb)).toBe('1000');
       expect(names()).toHaveLength(1);
       expect(read('memory.limit_in_bytes')).toBe(memMb * 2 ** 20);
-      seen.add(names()[0] ?? '?');
       await helper.call('DESTROY', { slot: 1 });
       // Python's own pages may be charged to it still; then it is removed instead.
       expect(names().length).toBeLessThanOrEqual(1);
       expect(fixture.slotCgroups()).toEqual([]);
     }
-    expect(seen.size).toBe(3);
   });
 
   it('is kept when a slot was never used, and a slot of the next pool may have it', async () => {
@@ -189,8 +167,7 @@ describePrivileged('a fresh guest', () => {
     await helper.call('DESTROY', { slot: 1 });
     expect(names()).toEqual([first]);
     await helper.slot(1, Pool.INSTALL, [96 * 2 ** 20, 9, 0, 0, 0]);
-    expect(names()).toHaveLength(1);
-    expect(names()).not.toEqual([first]);
+    expect(names()).toEqual([first]);
     expect(read('memory.limit_in_bytes')).toBe(96 * 2 ** 20);
     const other = (controller: string, file: string): string =>
       readFileSync(join('/sys/fs/cgroup', controller, fixture.cgroupName, names()[0] ?? '?', file), 'utf8').trim();
@@ -225,6 +202,7 @@ describePrivileged('a fresh guest', () => {
 describePrivileged('a forked guest', () => {
   let fixture: Fixture;
   let helper: RawHelper;
+  const MEMORY = 256 * 2 ** 20;
 
   beforeEach(async () => {
     fixture = new Fixture();
@@ -238,39 +216,48 @@ describePrivileged('a forked guest', () => {
     await helper.finish();
   });
 
-  async function fork(slot: number, event: object): Promise<string> {
-    await helper.slot(slot, undefined, [256 * 2 ** 20, 64, 0, 0, 0]);
+  async function fork(slot: number, event: object, source = 1, memory = MEMORY): Promise<number> {
+    await helper.slot(slot, undefined, [memory, 64, 0, 0, 0]);
     const answer = helper.invoke(slot, event);
-    const reply = await helper.call('FORK', { slot, source: 1, role: Role.LEAF, name: ['1'] });
+    const reply = await helper.call('FORK', { slot, source, role: Role.LEAF, name: ['1'] });
     expect(reply.code).toBe(Code.OK);
+    const pid = reply.value[0] ?? 0;
+    expect(hasJoined(pid)).toBe(true);
     expect(await answer).toMatch(/^\d+$/);
-    const own = cgroupsOf().get(reply.value[0] ?? 0)?.[''];
-    expect(own).toContain(fixture.cgroupName);
-    return own?.split('/').pop() ?? '?';
+    return pid;
   }
 
-  it('is brought into all of its cgroups with what it started, and nobody else is', async () => {
-    const hierarchies = v1();
-    const names = [];
-    for (const slot of [2, 3, 4]) names.push(await fork(slot, { children: 5, churners: 2 }));
-    for (const name of names) {
-      // Of a process that is ending, the kernel says that it is in no v1 cgroup: those that stay outside count.
-      const outside = (): number[] => {
-        const mine = [...cgroupsOf()].filter(([, paths]) => paths['']?.endsWith(`/${name}`));
-        expect(mine.length).toBeGreaterThanOrEqual(6);
-        return mine
-          .filter(([, paths]) => !hierarchies.every((h) => paths[h]?.endsWith(`/${name}`)))
-          .map(([pid]) => pid);
-      };
-      await until('all of it has joined', async () => {
-        const first = outside();
-        await sleep(20);
-        return outside().every((pid) => !first.includes(pid));
-      });
+  const IDLE = { children: 0, churners: 0 };
+
+  it('is in all of its cgroups before anything runs, with what it starts, and nobody else is', async () => {
+    const pids = [];
+    for (const slot of [2, 3, 4]) pids.push(await fork(slot, { children: 5, churners: 2 }));
+    const all = cgroupsOf();
+    const own = pids.map((pid) => slotCgroups(all.get(pid)));
+    expect(new Set(own.map(({ v2 }) => v2)).size).toBe(3);
+    for (const { v2, v1 } of own) {
+      const mine = [...all.values()].map(slotCgroups).filter((its) => its.v2 === v2);
+      expect(mine.length).toBeGreaterThanOrEqual(6);
+      // Of a process that is ending, the kernel says that it is in no v1 cgroup.
+      for (const its of mine) expect([v1, undefined, '']).toContain(its.v1);
+      for (const its of [...all.values()].map(slotCgroups))
+        if (v1 !== undefined && its.v1 === v1) expect(its.v2).toBe(v2);
     }
-    for (const paths of cgroupsOf().values())
-      for (const name of names)
-        for (const h of hierarchies) if (paths[h]?.endsWith(`/${name}`)) expect(paths['']).toMatch(`/${name}`);
+  });
+
+  (v1Hierarchies().length === 3 ? it : it.skip)('leaves its v1 cgroups to children of its zygote alone', async () => {
+    await helper.zygote(20);
+    const used = setOf(await fork(2, IDLE));
+    await helper.call('DESTROY', { slot: 2 });
+    expect(readdirSync(join('/sys/fs/cgroup/memory', fixture.cgroupName))).toContain(used);
+    // A fresh guest, another zygote's child, and one with other limits each get others.
+    await helper.slot(3);
+    const fresh = await helper.call('SPAWN', { slot: 3, role: Role.LEAF, flags: Flag.PARK });
+    await until('it has joined', () => hasJoined(fresh.value[0] ?? 0));
+    expect(setOf(fresh.value[0] ?? 0)).not.toBe(used);
+    expect(setOf(await fork(4, IDLE, 20))).not.toBe(used);
+    expect(setOf(await fork(5, IDLE, 1, MEMORY / 2))).not.toBe(used);
+    expect(setOf(await fork(6, IDLE))).toBe(used);
   });
 
   it('joins, however many are forked at once, and whether they live or not', async () => {

@@ -12,7 +12,7 @@ import time
 from _argyle import channel, forklib
 
 TASK = json.load(open(f"{os.path.dirname(__file__)}/task.json"))
-FDS = 5
+FDS = 8
 
 
 def error_of(action, *arguments, **options):
@@ -85,6 +85,16 @@ def hide(cgroup):
             time.sleep(1)
 
 
+def squat(tasks):
+    """A child that moves to its leaf's v1 cgroups, which then can't be removed for it."""
+    if os.fork() == 0:
+        for fd in tasks:
+            os.write(fd, b"0")
+        report("squatting", len(tasks))
+        while True:
+            time.sleep(1)
+
+
 class Hostile:
     """Instead of forklib.LibGuest."""
 
@@ -101,6 +111,12 @@ class Hostile:
             result = self.real.fork()
             if result == 0:
                 explore(root, cgroup)
+            return result
+        if mode == "squat":
+            _, (_, _, _, _, _, *tasks) = take_order(socket.MSG_PEEK)
+            result = self.real.fork()
+            if result == 0:
+                squat(tasks)
             return result
         if mode == "hide":
             _, (root, cgroup, *_) = take_order(socket.MSG_PEEK)

@@ -1,6 +1,7 @@
 /** A malicious package in a zygote: only those who asked for it are hurt. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { Code, Role } from '../../../src/helper/protocol';
+import { cgroupsOf, slotCgroups, v1Hierarchies } from '../../support/cgroups';
 import { describePrivileged } from '../../support/privileged';
 import { until } from '../../support/until';
 import { TenantRig } from './rig';
@@ -115,5 +116,15 @@ describePrivileged('a malicious package', () => {
     expect(await told('moving')).toBe('hide');
     expect((await rig.helper.call('DESTROY', { slot: ASKED })).code).toBe(0);
     expect((await rig.helper.call('DESTROY', { slot: HOSTILE })).code).toBe(0);
+  });
+
+  (v1Hierarchies().length > 0 ? it : it.skip)("ends when it moves into a leaf's v1 cgroups", async () => {
+    const { code, pid } = await order({ mode: 'squat' });
+    expect(code).toBe(0);
+    const { v1 = '?' } = slotCgroups(cgroupsOf().get(pid));
+    expect(await told('squatting')).toBeGreaterThan(0);
+    expect((await rig.helper.call('DESTROY', { slot: ASKED })).code).toBe(0);
+    await until('the zygote has ended', () => rig.helper.events.some((event) => event.slot === HOSTILE));
+    expect([...cgroupsOf().values()].map((paths) => slotCgroups(paths).v1)).not.toContain(v1);
   });
 });
