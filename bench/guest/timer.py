@@ -64,7 +64,9 @@ def spawn_limited(argv, cgroups, output_fd):
         return pid
     try:
         for path in cgroups:
-            write(f"{path}/cgroup.procs", "0")
+            # v1's tasks spares a process that moves itself the wait for a lock over all forks.
+            file = "tasks" if os.path.exists(f"{path}/tasks") else "cgroup.procs"
+            write(f"{path}/{file}", "0")
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         os.dup2(output_fd, 1)
         os.dup2(output_fd, 2)

@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { mkdtemp, readdir, rm, rmdir } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -127,11 +127,12 @@ export class DockerEngine {
     throw new SkipSubject(`dockerd did not answer within ${(START_TRIES * TRY_MS) / 1000} s`);
   }
 
-  /** The parent cgroup, in every hierarchy; empty by now. */
+  /** The parent cgroup, in every hierarchy; empty by now. runc makes it at the top, or in v1 below our own cgroup. */
   private async removeCgroups(): Promise<void> {
-    const hierarchies = await readdir('/sys/fs/cgroup').catch(() => []);
-    for (const hierarchy of ['.', ...hierarchies]) {
-      await rmdir(join('/sys/fs/cgroup', hierarchy, this.cgroup)).catch(() => undefined);
-    }
+    const top = '/sys/fs/cgroup';
+    const hierarchies = await readdir(top).catch(() => []);
+    const own = (await readFile('/proc/self/cgroup', 'utf8')).trim().split('\n');
+    const parents = ['.', ...hierarchies, ...own.map((line) => line.split(':').slice(1).join('/'))];
+    for (const parent of parents) await rmdir(join(top, parent, this.cgroup)).catch(() => undefined);
   }
 }

@@ -27,7 +27,7 @@ export function v1Hierarchies(): string[] {
 }
 
 /** Last components of a process's cgroup paths: its v2 cgroup, and its v1 ones if all are of one name. */
-export function slotCgroups(paths: Record<string, string> | undefined): { v2?: string; v1?: string } {
+export function slotCgroups(paths: Record<string, string> | undefined): Record<'v1' | 'v2', string | undefined> {
   const last = (hierarchy: string): string | undefined => paths?.[hierarchy]?.split('/').pop();
   const v1 = new Set(v1Hierarchies().map(last));
   return { v2: last(''), v1: v1.size === 1 ? [...v1][0] : undefined };
