@@ -9,7 +9,7 @@ import { create } from 'tar';
 import { Client } from 'undici';
 import { SkipSubject } from '../subject';
 import { Timer } from '../timer';
-import { readTiers } from './tiers';
+import { readFresh, ZygotesAnswer, zygoteOf } from './tiers';
 import type { Tiers } from './tiers';
 
 const execute = promisify(execFile);
@@ -48,6 +48,7 @@ export class LiveWorker {
   /** Calls from a process of its own, so that the bench's runtime is not measured too. */
   private timer: Timer | undefined;
   private port = 0;
+  private seen: Tiers | undefined;
 
   /**
    * @param root the project's directory, built
@@ -93,20 +94,37 @@ export class LiveWorker {
     if (answer.statusCode !== 201) throw new Error(`POST /registry/${name}: ${answer.statusCode} ${text}`);
   }
 
-  /** Which ways sandboxes have come into being. @param pins see readTiers() */
-  async tiers(pins: readonly string[]): Promise<Tiers> {
-    return readTiers(await this.get('/metrics'), JSON.parse(await this.get('/zygotes')), pins);
+  /**
+   * Asks which ways sandboxes have come into being. POLICY: seldom, and no more than needed: the answers cost the
+   * worker more than a cold start does, and what they leave behind (garbage, code to compile) falls on the next one.
+   *
+   * @param withFresh whether to count fresh sandboxes too, from all metrics
+   */
+  async look(withFresh = false): Promise<Tiers> {
+    const { zygotes } = ZygotesAnswer.parse(JSON.parse(await this.get('/zygotes')));
+    this.seen = { zygotes, fresh: withFresh ? readFresh(await this.get('/metrics')) : undefined };
+    return this.seen;
+  }
+
+  /** What the last look() saw, if no call has been made since. */
+  get lastLook(): Tiers | undefined {
+    return this.seen;
   }
 
   /** Waits until the zygote with these packages has a spare parked, at most SPARE_MS. */
   async awaitSpare(pins: readonly string[]): Promise<void> {
     const endMs = Date.now() + SPARE_MS;
-    while ((await this.tiers(pins)).spares === 0 && Date.now() < endMs) await sleep(SPARE_LOOK_MS);
+    let tiers = this.seen ?? (await this.look());
+    while ((zygoteOf(tiers, pins)?.spares ?? 0) === 0 && Date.now() < endMs) {
+      await sleep(SPARE_LOOK_MS);
+      tiers = await this.look();
+    }
   }
 
   /** Invokes a function with a JSON body; elapsedMs ends with the first byte of the answer. */
   async call(name: string, body: string): Promise<{ elapsedMs: number; text: string }> {
     if (this.timer === undefined) throw new Error('the worker is not started');
+    this.seen = undefined;
     const { ms, output } = await this.timer.post(this.port, `/run/${name}`, body);
     return { elapsedMs: ms, text: output };
   }

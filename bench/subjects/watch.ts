@@ -10,8 +10,6 @@ const IN_ROW = 3;
 
 /** Sees to it that a worker's calls go the way that a row is about, and throws away those that do not. */
 export class WayWatch {
-  private before: Tiers | undefined;
-
   /**
    * @param pins the handler's packages
    * @param way how the sandbox of each call has to come into being; `warm`: not at all, it is there
@@ -40,16 +38,26 @@ export class WayWatch {
   /** Waits for a spare where one is to be used, and reads the counters ahead of the next call. */
   async ready(): Promise<void> {
     if (this.way === 'spare') await this.worker.awaitSpare(this.pins);
-    this.before = await this.worker.tiers(this.pins);
+    await this.before();
   }
 
   /** @throws Strayed when the call went another way, and whatever `call` throws */
   async checked<T>(call: () => Promise<T>): Promise<T> {
-    const before = this.before ?? (await this.worker.tiers(this.pins));
+    const before = await this.before();
     const result = await call();
-    this.before = await this.worker.tiers(this.pins);
-    const wrong = strayed(this.way, before, this.before);
+    const wrong = strayed(this.way, this.pins, before, await this.look());
     if (wrong !== undefined) throw new Strayed(wrong);
     return result;
+  }
+
+  /** What the last call on this worker left, whoever made it. */
+  private async before(): Promise<Tiers> {
+    const last = this.worker.lastLook;
+    return last !== undefined && (this.way !== 'fresh' || last.fresh !== undefined) ? last : this.look();
+  }
+
+  /** A fresh sandbox in place of another way takes so long that it needs no counter to be seen. */
+  private look(): Promise<Tiers> {
+    return this.worker.look(this.way === 'fresh');
   }
 }

@@ -49,6 +49,8 @@ export class ZygoteProcess implements Holder {
   inFlight = 0;
   /** Leaves forked so far, spares once they are used. */
   forks = 0;
+  /** Of these, leaves that a spare became. */
+  fromSpares = 0;
   /** MB of memory that it holds itself; what it shares with its parent is the parent's. */
   mb = 0;
   lastUsedMs = Date.now();

@@ -138,6 +138,7 @@ export class ZygoteProvider implements SandboxProvider {
         parent: parent ?? null,
         packages: [...group.spec.imports.keys()],
         forks: sum(group, ({ forks }) => forks),
+        fromSpares: sum(group, ({ fromSpares }) => fromSpares),
         savedMs: sum(group, ({ savedMs }) => savedMs),
         mb: sum(group, ({ mb }) => mb),
         spares: sum(group, ({ spares }) => spares?.size ?? 0),
@@ -175,7 +176,9 @@ export class ZygoteProvider implements SandboxProvider {
       };
       try {
         const hooks = this.hooks('spare', cold, zygote.pins, release, spec);
-        return await factory.go(spare.slot, spec, zygote.slot.pid, spare.charge, hooks);
+        const sandbox = await factory.go(spare.slot, spec, zygote.slot.pid, spare.charge, hooks);
+        zygote.fromSpares++;
+        return sandbox;
       } catch (error) {
         release();
         if (error instanceof ArgyleError && FINAL.has(error.code)) throw error;

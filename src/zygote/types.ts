@@ -99,6 +99,8 @@ export interface ZygoteInfo {
   readonly packages: readonly string[];
   /** Sandboxes forked from it so far, spares included once they are used. */
   readonly forks: number;
+  /** Of these, sandboxes that a spare became. */
+  readonly fromSpares: number;
   /** Import ms that those forks did not have to spend. */
   readonly savedMs: number;
   /** Memory that it holds beyond its parent's. */

@@ -20,6 +20,7 @@ const Report: z.ZodType<ZygoteReport> = z.object({
       parent: z.string().nullable(),
       packages: z.array(z.string()),
       forks: amount,
+      fromSpares: amount,
       savedMs: amount,
       mb: amount,
       spares: amount,
@@ -42,8 +43,9 @@ async function fetchReport(url: string): Promise<ZygoteReport> {
   }
 }
 
-function detailOf({ forks, savedMs, mb, spares, replicas, state }: ZygoteInfo): string {
-  const parts = [`${forks} forks`, `${savedMs.toFixed(0)} ms saved`, `${mb.toFixed(1)} MB`, `${spares} spares`];
+function detailOf({ forks, fromSpares, savedMs, mb, spares, replicas, state }: ZygoteInfo): string {
+  const forked = fromSpares > 0 ? `${forks} forks (${fromSpares} from spares)` : `${forks} forks`;
+  const parts = [forked, `${savedMs.toFixed(0)} ms saved`, `${mb.toFixed(1)} MB`, `${spares} spares`];
   if (replicas > 1) parts.push(`${replicas} replicas`);
   if (state !== 'ready') parts.push(state);
   return parts.join(', ');

@@ -1,44 +1,54 @@
-import { readTiers, strayed } from '../../../bench/subjects/tiers';
+import { readFresh, strayed, zygoteOf } from '../../../bench/subjects/tiers';
 import type { Tiers } from '../../../bench/subjects/tiers';
 
-const zygote = (id: string, packages: string[], forks: number, state = 'ready') => ({
+type Zygote = Tiers['zygotes'][number];
+
+const zygote = (id: string, packages: string[], more: Partial<Zygote> = {}): Zygote => ({
   id,
   packages,
-  forks,
+  forks: 0,
+  fromSpares: 0,
   spares: 1,
-  state,
+  state: 'ready',
+  ...more,
 });
-const METRICS = 'argyle_cold_start_seconds_count{kind="fork"} 7\nargyle_cold_start_seconds_count{kind="spare"} 12\n';
-const tiers = (made: Partial<Tiers['made']>, forks: number | undefined): Tiers => ({
-  made: { fresh: 0, fork: 0, spare: 0, ...made },
-  forks,
-  spares: 0,
+/** A root and a child with six after so many forks, of which so many were spares. */
+const tiers = (root: [number, number], child: [number, number] = [0, 0], fresh?: number): Tiers => ({
+  zygotes: [
+    zygote('', [], { forks: root[0], fromSpares: root[1] }),
+    zygote('six', ['six==1.16'], { forks: child[0], fromSpares: child[1] }),
+  ],
+  fresh,
 });
 
-test('reads how sandboxes were made, and the zygote with the packages among the ready ones', () => {
+test('finds the zygote with the packages among the ready ones', () => {
   const zygotes = [
-    zygote('', [], 3),
-    zygote('old', ['six==1.16'], 90, 'draining'),
-    zygote('new', ['numpy==2.1', 'six==1.16'], 4),
+    zygote('', []),
+    zygote('old', ['six==1.16'], { state: 'draining' }),
+    zygote('new', ['numpy==2.1', 'six==1.16']),
   ];
-  const read = (pins: string[]): Tiers => readTiers(METRICS, { zygotes }, pins);
-  expect(read(['numpy==2.1.0', 'six==1.16.0'])).toEqual({
-    made: { fresh: 0, fork: 7, spare: 12 },
-    forks: 4,
-    spares: 1,
-  });
-  expect(read([]).forks).toBe(3);
-  expect(read(['other==1'])).toMatchObject({ forks: undefined, spares: 0 });
+  const find = (pins: string[]): string | undefined => zygoteOf({ zygotes, fresh: undefined }, pins)?.id;
+  expect(find(['numpy==2.1.0', 'six==1.16.0'])).toBe('new');
+  expect(find([])).toBe('');
+  expect(find(['other==1'])).toBeUndefined();
+});
+
+test('reads how many fresh sandboxes there were', () => {
+  expect(readFresh('x 1\nargyle_cold_start_seconds_count{kind="fresh"} 7\n')).toBe(7);
+  expect(readFresh('argyle_cold_start_seconds_count{kind="spare"} 12\n')).toBe(0);
 });
 
 test('a call is told from one that went another way', () => {
-  const none = tiers({}, 5);
-  expect(strayed('spare', none, tiers({ spare: 1 }, 6))).toBeUndefined();
-  expect(strayed('warm', none, none)).toBeUndefined();
-  expect(strayed('fresh', none, tiers({ fresh: 1 }, undefined))).toBeUndefined();
-  expect(strayed('spare', none, tiers({ fork: 1 }, 6))).toBe('sandboxes made: fork instead of spare');
-  expect(strayed('fork', none, tiers({ fork: 1 }, 5))).toContain('another zygote');
-  expect(strayed('fork', none, tiers({ fork: 1 }, undefined))).toContain('no zygote');
-  expect(strayed('warm', none, tiers({ fresh: 1, fork: 1 }, 5))).toBe('sandboxes made: fresh, fork instead of warm');
-  expect(strayed('fresh', none, none)).toBe('sandboxes made: none instead of fresh');
+  const before = tiers([5, 2]);
+  expect(strayed('fork', [], before, tiers([6, 2]))).toBeUndefined();
+  expect(strayed('spare', [], before, tiers([6, 3]))).toBeUndefined();
+  expect(strayed('spare', ['six'], before, tiers([5, 2], [1, 1]))).toBeUndefined();
+  expect(strayed('warm', [], before, before)).toBeUndefined();
+  expect(strayed('fresh', [], tiers([0, 0], [0, 0], 3), tiers([0, 0], [0, 0], 4))).toBeUndefined();
+  expect(strayed('spare', [], before, tiers([6, 2]))).toBe('sandboxes made: 1 fork instead of spare');
+  expect(strayed('fork', [], before, tiers([6, 3]))).toBe('sandboxes made: 1 spare instead of fork');
+  expect(strayed('fork', [], before, tiers([5, 2], [1, 0]))).toContain('another zygote');
+  expect(strayed('fork', ['other'], before, tiers([6, 2]))).toContain('no zygote');
+  expect(strayed('warm', [], before, tiers([7, 3]))).toBe('sandboxes made: 1 fork, 1 spare instead of warm');
+  expect(strayed('fresh', [], tiers([0, 0], [0, 0], 3), tiers([0, 0], [0, 0], 3))).toContain('none instead of fresh');
 });

@@ -76,12 +76,24 @@ describe('ol zygote show', () => {
     mode: 'popularity',
     memory: { usedMb: 21.5, limitMb: 200 },
     zygotes: [
-      { id: '', parent: null, packages: [], forks: 7, savedMs: 0, mb: 9, spares: 1, replicas: 1, state: 'ready' },
+      {
+        id: '',
+        parent: null,
+        packages: [],
+        forks: 7,
+        fromSpares: 4,
+        savedMs: 0,
+        mb: 9,
+        spares: 1,
+        replicas: 1,
+        state: 'ready',
+      },
       {
         id: 'p',
         parent: '',
         packages: ['pandas==2.1.0'],
         forks: 3,
+        fromSpares: 0,
         savedMs: 690,
         mb: 12.5,
         spares: 0,
@@ -110,7 +122,7 @@ describe('ol zygote show', () => {
     const { code, out, err } = await ol('zygote', 'show', '-p', '.', '--svg', 'live.svg');
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expect(out.split('\n').slice(0, 3)).toEqual([
-      '(root)  7 forks, 0 ms saved, 9.0 MB, 1 spares',
+      '(root)  7 forks (4 from spares), 0 ms saved, 9.0 MB, 1 spares',
       '└─ pandas==2.1.0  3 forks, 690 ms saved, 12.5 MB, 0 spares, 2 replicas, draining',
       'popularity: 2 zygotes hold 21.5 of 200 MB',
     ]);
