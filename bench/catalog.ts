@@ -4,6 +4,7 @@ import type { Subject } from './subject';
 import { Docker, Runc } from './subjects/containers';
 import { COLD_ECHO, Invocation, WARM_ECHO } from './subjects/invocations';
 import { LiveWorker } from './subjects/live-worker';
+import { NodeHttp } from './subjects/node-http';
 import { BarePython, Bubblewrap, LimitedBubblewrap, RawFork } from './subjects/programs';
 
 /** Resident size of a zygote that has imported pandas. */
@@ -33,6 +34,7 @@ export function makeSubjects(root: string, packages: BenchPackages): Subject[] {
   return [
     new RawFork(root, 'raw fork', 0),
     new RawFork(root, 'raw fork 80 MB', PANDAS_ZYGOTE_MB),
+    new NodeHttp(root),
     new BarePython(root),
     new Bubblewrap(root),
     new LimitedBubblewrap(root, LIMITS),

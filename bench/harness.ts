@@ -6,7 +6,7 @@ import type { Summary } from './stats';
 export interface Plan {
   /** Measurements per subject. */
   rounds: number;
-  /** Unrecorded runs of each subject before the first round. */
+  /** Unrecorded runs of each subject before the first round; fewer, but some, where they take longer than WARMUP_MS. */
   warmup: number;
   /** Pause between two measurements, so that one does not pay for the clean-up of another. */
   settleMs: number;
@@ -26,6 +26,9 @@ export interface Row {
   summary: Summary | undefined;
 }
 
+/** Whatever warms up at all, a runtime that compiles its code, is quick. */
+const WARMUP_MS = 5000;
+const LEAST_WARMUP = 5;
 /** A subject that failed this often is not tried again. */
 const MAX_FAILURES = 5;
 /** A row of which a larger share went astray has no figures: what is left is no fair sample. */
@@ -83,7 +86,8 @@ async function prepare(subject: Subject, plan: Plan, log: (line: string) => void
   const row: Row = { name, about, samplesMs: [], failures: [], strayed: 0, skipped: undefined, summary: undefined };
   try {
     await subject.setup();
-    for (let i = 0; i < plan.warmup; i += 1) {
+    const endMs = Date.now() + WARMUP_MS;
+    for (let i = 0; i < plan.warmup && (i < LEAST_WARMUP || Date.now() < endMs); i += 1) {
       await subject.run().catch((thrown: unknown) => {
         if (!(thrown instanceof Strayed)) throw thrown;
       });

@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       rounds: { type: 'string', default: '300' },
-      warmup: { type: 'string', default: '5' },
+      warmup: { type: 'string', default: '50' },
       'settle-ms': { type: 'string', default: '15' },
       baseline: { type: 'string', default: 'raw fork' },
       minutes: { type: 'string', default: '17' },

@@ -2,17 +2,22 @@
 import { olCommand } from './cli';
 import { dispatch } from './cli/command';
 import type { Services } from './cli/services';
+import { runtimeThreads, tuneRuntime } from './compose/runtime';
 import { createLog } from './log';
 
 /** Loaded only when a worker starts, so that short commands need neither Express nor FFI. */
-const services: Services = {
-  startWorker: async (config, log) => (await import('./compose/worker.js')).startWorker(config, log),
+const servicesIn = (threads: readonly number[]): Services => ({
+  startWorker: async (config, log) => {
+    tuneRuntime(threads);
+    return (await import('./compose/worker.js')).startWorker(config, log);
+  },
   cleanupLeftovers: async (config) =>
     (await import('./compose/worker.js')).cleanupLeftovers(config, createLog({ stream: process.stderr })),
-};
+});
 
 /** Runs `ol` with the arguments behind the program's name; `script` is the file that was started. */
 export async function main(argv: readonly string[], script: string): Promise<void> {
+  const services = servicesIn(runtimeThreads());
   const code = await dispatch(olCommand, argv, {
     cwd: process.cwd(),
     self: [process.execPath, script],

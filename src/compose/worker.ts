@@ -2,7 +2,6 @@
 import { writeFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
 import type { RunningWorker } from '../cli/services';
 import type { Config } from '../config';
 import { kafkaSettings, KafkaTriggers } from '../event/kafka/triggers';
@@ -30,12 +29,6 @@ const GRACE_MS = 10_000;
 const FLUSH_MS = 1000;
 const IDLE_EVERY_MS = 20;
 const MB = 2 ** 20;
-/**
- * Bytes of bytecode that a function runs before V8 optimizes it. Its default, 66 KB, leaves a worker with unoptimized
- * code for its first thousands of requests; this one for its first hundreds (docs/adr/0006).
- */
-const INTERRUPT_BUDGET = 8000;
-
 /** Steps that undo a start, to be run last first. */
 class Closers {
   private readonly steps: (() => Promise<void> | void)[] = [];
@@ -159,7 +152,6 @@ async function listen(
 
 /** Starts a worker; resolves once its port is bound. A failed start leaves nothing behind. */
 export async function startWorker(config: Config, log: RootLog): Promise<RunningWorker> {
-  setFlagsFromString(`--interrupt-budget=${INTERRUPT_BUDGET}`);
   const closers = new Closers();
   try {
     checkCodeStorage(config.storage.code, config.worker_dir);
