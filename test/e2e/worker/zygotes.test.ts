@@ -85,7 +85,7 @@ describePrivileged('ol zygote show', () => {
       const svg = join(worker.top, 'tree.svg');
       const shown = await worker.ol('zygote', 'show', '-p', worker.dir, '--svg', svg);
       expect([shown.code, shown.err]).toEqual([0, '']);
-      const detail = String.raw` {2}(\d+) forks, \d+ ms saved, (\d+\.\d) MB, \d+ spares(?:, \d+ replicas)?$`;
+      const detail = String.raw` {2}(\d+) forks(?: \(\d+ from spares\))?, \d+ ms saved, (\d+\.\d) MB, \d+ spares(?:, \d+ replicas)?$`;
       const line = (start: string, packages: readonly string[]): RegExpExecArray | null =>
         new RegExp(`^${start}${packages.join(' ')}${detail}`, 'm').exec(shown.out);
       expect(line(String.raw`\(root\)`, [])).not.toBeNull();
