@@ -6,6 +6,7 @@ import { Timer } from '../timer';
 
 /** Answers a request with its own body, by nothing but Node, and prints its port. */
 const SERVER = `const server = require('node:http').createServer((request, response) => request.pipe(response));
+server.keepAliveTimeout = 0; // its turns may be far apart
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));`;
 
 /** What a bare HTTP server on the worker's runtime takes: no more than the floor, and its tail, below each invocation. */
