@@ -1,6 +1,6 @@
 /** How Node's own runtime is set up for a worker. Measurements: docs/adr/0006. */
 import { readdirSync } from 'node:fs';
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 
 /**
@@ -34,7 +34,7 @@ export function tuneRuntime(threads: readonly number[]): void {
   setFlagsFromString(`--interrupt-budget=${INTERRUPT_BUDGET}`);
   for (const tid of threads) {
     try {
-      setPriority(tid, BACKGROUND_NICE);
+      setPriority(tid, Math.max(getPriority(tid), BACKGROUND_NICE));
     } catch {
       // It has ended.
     }

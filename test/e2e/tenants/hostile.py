@@ -52,7 +52,7 @@ def forge(own_role):
                 answer(own_role, number << 32 | slot, -1)
 
 
-def explore(root, cgroup):
+def explore(root, cgroup, *_):
     """Where the descriptors of a slot lead to."""
     up = os.open("..", os.O_PATH, dir_fd=root)
     slots = {
@@ -75,7 +75,7 @@ def explore(root, cgroup):
     report("cgroup", group)
 
 
-def hide(cgroup):
+def hide(_root, cgroup, *_):
     """A child that moves to its leaf's cgroup, so that the zygote's is empty of it."""
     if os.fork() == 0:
         fd = os.open("cgroup.procs", os.O_WRONLY, dir_fd=cgroup)
@@ -85,7 +85,7 @@ def hide(cgroup):
             time.sleep(1)
 
 
-def squat(tasks):
+def squat(_root, _cgroup, _listener, _log, _link, *tasks):
     """A child that moves to its leaf's v1 cgroups, which then can't be removed for it."""
     if os.fork() == 0:
         for fd in tasks:
@@ -93,6 +93,10 @@ def squat(tasks):
         report("squatting", len(tasks))
         while True:
             time.sleep(1)
+
+
+# What it does with a slot's descriptors, once it has carried the order out.
+BESIDE_FORK = {"keep": explore, "hide": hide, "squat": squat}
 
 
 class Hostile:
@@ -106,23 +110,11 @@ class Hostile:
 
     def fork(self):
         mode = TASK["mode"]
-        if mode == "keep":
-            _, (root, cgroup, *_) = take_order(socket.MSG_PEEK)
+        if mode in BESIDE_FORK:
+            _, fds = take_order(socket.MSG_PEEK)
             result = self.real.fork()
             if result == 0:
-                explore(root, cgroup)
-            return result
-        if mode == "squat":
-            _, (_, _, _, _, _, *tasks) = take_order(socket.MSG_PEEK)
-            result = self.real.fork()
-            if result == 0:
-                squat(tasks)
-            return result
-        if mode == "hide":
-            _, (root, cgroup, *_) = take_order(socket.MSG_PEEK)
-            result = self.real.fork()
-            if result == 0:
-                hide(cgroup)
+                BESIDE_FORK[mode](*fds)
             return result
         data, _ = take_order(0)
         if not data:
