@@ -17,6 +17,9 @@ const COMMAND_MS = 90_000;
 /** Longest wait for a spare before a measurement, and between two looks, ms. */
 const SPARE_MS = 1000;
 const SPARE_LOOK_MS = 5;
+/** A worker makes calls to itself for some seconds after its start. */
+const REHEARSAL_MS = 60_000;
+const REHEARSAL_LOOK_MS = 100;
 
 export type Json = Record<string, unknown>;
 
@@ -161,9 +164,19 @@ export class LiveWorker {
     const settings = { ...this.settings, worker_port: String(port) };
     await writeFile(configFile, JSON.stringify(overlay(config, settings), null, 2));
     await this.ol('worker', 'up', '-d', '-p', home);
+    await this.rehearsed();
     this.client = new Client(`http://127.0.0.1:${port}`);
     this.port = port;
     this.timer = await Timer.start(this.root);
+  }
+
+  /** Waits until the worker has nothing to do by itself any more, at most REHEARSAL_MS. */
+  private async rehearsed(): Promise<void> {
+    const endMs = Date.now() + REHEARSAL_MS;
+    while (Date.now() < endMs) {
+      if ((await readFile(join(this.home, 'worker.out'), 'utf8')).includes('"msg":"rehearsed"')) return;
+      await sleep(REHEARSAL_LOOK_MS);
+    }
   }
 
   private async ol(...args: string[]): Promise<void> {

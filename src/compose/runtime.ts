@@ -8,6 +8,8 @@ import { setFlagsFromString } from 'node:v8';
  * code for its first thousands of requests; this one for its first hundreds.
  */
 const INTERRUPT_BUDGET = 8000;
+/** The same while a worker rehearses, to have done with it sooner. */
+const REHEARSAL_BUDGET = 1000;
 /**
  * Nice value of V8's threads, a tenth of the main thread's share where they compete: a compilation takes up to 8 ms,
  * which requests and sandboxes otherwise wait for. Not the lowest, because the main thread waits for them when young
@@ -29,9 +31,14 @@ export function runtimeThreads(): number[] {
   }
 }
 
+/** Has V8 optimize code after a few runs, or again after the usual number of them. */
+export function optimizeEagerly(eagerly: boolean): void {
+  setFlagsFromString(`--interrupt-budget=${eagerly ? REHEARSAL_BUDGET : INTERRUPT_BUDGET}`);
+}
+
 /** Has V8 optimize sooner, and do so behind everything else. @param threads V8's own */
 export function tuneRuntime(threads: readonly number[]): void {
-  setFlagsFromString(`--interrupt-budget=${INTERRUPT_BUDGET}`);
+  optimizeEagerly(false);
   for (const tid of threads) {
     try {
       setPriority(tid, Math.max(getPriority(tid), BACKGROUND_NICE));

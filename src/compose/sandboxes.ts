@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { installerLimits, type Config, type LimitsConfig } from '../config';
+import type { HelperClient } from '../helper/client';
 import { HelperSupervisor } from '../helper/supervisor';
 import type { DepTrace } from '../lambda/dep-trace';
 import type { PackageService } from '../lambda/ports';
@@ -13,6 +14,7 @@ import { SandboxFactory } from '../sandbox/factory';
 import { InstallerRunner } from '../sandbox/installer';
 import { openMemoryDir, removeMemoryDir } from '../sandbox/memory-dir';
 import { MemoryPool, type MemoryPoolOptions } from '../sandbox/pool';
+import { SlotHome } from '../sandbox/slot-home';
 import { SlotPool } from '../sandbox/slots';
 import type { LogSink } from '../sandbox/log-tap';
 import type { InstallerSandbox, SandboxLimits, SandboxProvider } from '../sandbox/types';
@@ -44,6 +46,9 @@ export interface Sandboxes extends WorkerSandboxes {
   factory: SandboxFactory;
   slots: SlotPool;
   zygotes: ZygoteLayer;
+  /** For further slots on the same helper. */
+  home: SlotHome;
+  helper: () => Promise<HelperClient>;
 }
 
 export function toSandboxLimits(limits: LimitsConfig): SandboxLimits {
@@ -152,11 +157,12 @@ export async function startSandboxes(
   const sink = sandboxLog(config, log);
   // In sock mode clients make the zygotes.
   const sock = config.server_mode === 'sock';
+  // In sock mode the client finds them below scratch.
+  const socketDir = (sock ? undefined : openMemoryDir(config.worker_dir)) ?? join(config.worker_dir, 'scratch');
+  const home = new SlotHome(setup.argyle, socketDir);
   const slots = new SlotPool({
-    argyle: setup.argyle,
     helper,
-    // In sock mode the client finds them below scratch.
-    socketDir: (sock ? undefined : openMemoryDir(config.worker_dir)) ?? join(config.worker_dir, 'scratch'),
+    home,
     limits,
     ready: config.argyle.ready_slots,
     forFresh: !sock && config.features.import_cache === '',
@@ -195,6 +201,8 @@ export async function startSandboxes(
     packages,
     factory,
     slots,
+    home,
+    helper,
     maker: new ZygoteMaker({
       slots,
       pool,

@@ -11,6 +11,7 @@ import { buildServer } from '../event/server';
 import { buildSockServer } from '../event/sock-mode';
 import { checkCodeStorage } from '../lambda/code-storage';
 import { DepTraceFile } from '../lambda/dep-trace';
+import type { Invocation } from '../lambda/invocation';
 import { LambdaManager } from '../lambda/manager';
 import { openStore } from '../lambda/registry/open-store';
 import { Registry } from '../lambda/registry/registry';
@@ -19,7 +20,10 @@ import { lambdaSettings } from '../lambda/settings';
 import type { RootLog } from '../log';
 import { StatsRegistry } from '../metrics';
 import { WorkerMetrics } from '../metrics/prometheus';
+import { Closers } from './closers';
+import { IdleCollector } from './idle-collector';
 import { removeContainers, startDockerSandboxes } from './docker';
+import { startRehearsal } from './rehearsal';
 import { cleanupLeftovers as removeCgroups, startSandboxes } from './sandboxes';
 import { sockSandboxes } from './sock';
 
@@ -29,27 +33,6 @@ const GRACE_MS = 10_000;
 const FLUSH_MS = 1000;
 const IDLE_EVERY_MS = 20;
 const MB = 2 ** 20;
-/** Steps that undo a start, to be run last first. */
-class Closers {
-  private readonly steps: (() => Promise<void> | void)[] = [];
-
-  add(step: () => Promise<void> | void): void {
-    this.steps.unshift(step);
-  }
-
-  /** Runs every step although some may fail, then throws the first failure. */
-  async run(): Promise<void> {
-    const failures: unknown[] = [];
-    for (const step of this.steps.splice(0)) {
-      try {
-        await step();
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-    if (failures.length > 0) throw failures[0];
-  }
-}
 
 /** Refuses new connections; those that are open are cut only after their requests were answered, if with an error. */
 async function closeListener(tcp: Listener, manager?: LambdaManager): Promise<void> {
@@ -76,8 +59,9 @@ async function assemble(
   closers.add(() => {
     writeFileSync(join(config.worker_dir, 'stats.json'), stats.text());
   });
-  const start = config.sandbox === 'docker' ? startDockerSandboxes : startSandboxes;
-  const sandboxes = await start(config, log, { stats, depTrace });
+  const parts = { stats, depTrace };
+  const own = config.sandbox === 'docker' ? undefined : await startSandboxes(config, log, parts);
+  const sandboxes = own ?? (await startDockerSandboxes(config, log, parts));
   closers.add(() => sandboxes.close());
   const store = await openStore(config.registry, BUCKET_STORES);
   closers.add(() => store.close());
@@ -116,7 +100,28 @@ async function assemble(
   });
   const layer = sandboxes.zygotes;
   const zygotes = layer === undefined ? {} : { zygotes: () => layer.provider.report() };
-  return listen(config, buildServer({ ...common, invoker: manager, registry, triggers, ...zygotes }), closers, manager);
+  const isBusy = (): boolean => {
+    const { queued, starting, busy } = manager.counts;
+    return queued + starting + busy > 0;
+  };
+  const collector = new IdleCollector(isBusy);
+  closers.add(() => {
+    collector.stop();
+  });
+  const invoker = {
+    invoke: (name: string, invocation: Invocation) =>
+      manager.invoke(name, invocation).finally(() => {
+        collector.requestEnded();
+      }),
+    debug: () => manager.debug(),
+  };
+  const app = buildServer({ ...common, invoker, registry, triggers, ...zygotes });
+  const listening = await listen(config, app, closers, manager);
+  if (own !== undefined && config.argyle.rehearsal_calls > 0) {
+    const rehearsal = startRehearsal({ config, log, sandboxes: own, isBusy });
+    closers.add(() => rehearsal.stop());
+  }
+  return listening;
 }
 
 /** The registry as HTTP sees it: a deleted function's triggers end with it. */

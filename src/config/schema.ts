@@ -155,6 +155,10 @@ export const schema = z.object({
     pause_after_ms: count('Idle time after which an instance is frozen, in ms.', 20),
     ready_slots: count('Slots kept made ahead of time.', 8),
     spares_per_zygote: count('Spare children that a busy zygote keeps parked.', 2),
+    rehearsal_calls: count(
+      'Calls that a worker makes to itself while it starts and has nothing to do, so that its own code is compiled; 0 is none.',
+      1000,
+    ),
     max_upload_mb: count('Largest accepted upload to the registry, in MB; 0 is no limit.', 256),
     package_max_mb: count('Disk that one install may use, in MB; 0 leaves it to what must stay free.', 4096),
     packages_max_mb: count('Disk use beyond which the least recently used packages are deleted, in MB; 0 is never.', 0),

@@ -71,6 +71,7 @@ export interface Config {
     /** An instance is frozen after this many idle ms. */
     pause_after_ms: number;
     ready_slots: number;
+    rehearsal_calls: number;
     spares_per_zygote: number;
     /** Largest accepted upload to the registry, 0 for no limit. */
     max_upload_mb: number;

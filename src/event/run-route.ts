@@ -13,7 +13,7 @@ import { HttpResponseSink } from './response-sink';
 export interface RunDeps {
   invoker: Invoker;
   stats: Stats;
-  metrics: WorkerMetrics;
+  metrics: Pick<WorkerMetrics, 'requestEnded'>;
   log: EventLog;
 }
 

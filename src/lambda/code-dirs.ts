@@ -8,14 +8,16 @@ export class CodeDirs {
   private next = 1;
   private readonly removals = new Set<Promise<void>>();
 
+  /** @param prefix of every directory's name, to keep apart from others in the same place. */
   constructor(
     private readonly root: string,
     private readonly log: LambdaLog,
+    private readonly prefix = '',
   ) {}
 
   /** Makes an empty directory. @throws ArgyleError LAMBDA_CODE */
   async make(name: string): Promise<{ codeName: string; dir: string }> {
-    const codeName = `${this.next++}-${name}`;
+    const codeName = `${this.prefix}${this.next++}-${name}`;
     const dir = path.join(this.root, codeName);
     try {
       await fs.mkdir(dir, { recursive: true });

@@ -27,6 +27,8 @@ export interface ManagerDeps {
   stats: Stats;
   depTrace: DepTrace;
   log: LambdaLog;
+  /** Where code is unpacked to, if not to `<worker_dir>/code/<n>-<name>`. */
+  dirs?: CodeDirs;
   /** Told of every sandbox made and what it took, for metrics. */
   onStarted?: (sandbox: Sandbox, ms: number) => void;
   /** Milliseconds of a clock that never goes back; performance.now() by default. */
@@ -42,7 +44,7 @@ export class LambdaManager {
 
   private constructor(private readonly deps: ManagerDeps) {
     this.now = deps.now ?? (() => performance.now());
-    this.dirs = new CodeDirs(deps.settings.codeDir, deps.log);
+    this.dirs = deps.dirs ?? new CodeDirs(deps.settings.codeDir, deps.log);
     this.sweeper = setInterval(() => {
       this.sweep();
     }, SWEEP_MS);

@@ -25,9 +25,10 @@ export class WorkerMetrics {
   private readonly durations: Histogram<'lambda'>;
   private readonly starts: Histogram<'kind'>;
 
-  constructor() {
+  /** @param ofProcess whether to export the process's own numbers; watching them has no end. */
+  constructor(ofProcess = true) {
     const registers = [this.registry];
-    collectDefaultMetrics({ register: this.registry });
+    if (ofProcess) collectDefaultMetrics({ register: this.registry });
     this.requests = new Counter({
       name: 'argyle_requests_total',
       help: 'Requests to /run by function and status.',

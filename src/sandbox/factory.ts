@@ -3,8 +3,8 @@
  *
  * The hot path's order of events, with memory free and a slot ready (both then cost a microtask):
  *   1. one FFI call submits AG_SPAWN, AG_FORK or AG_GO; the helper and the zygote work from here on, on other CPUs;
- *   2. meanwhile the boot frame is written on the connection that was made with the slot; the guest reads it while the
- *      helper binds the code;
+ *   2. meanwhile (for a spare: before) the boot frame is written on the connection that was made with the slot; the
+ *      guest reads it while the helper binds the code;
  *   3. the completion arrives; create() resolves and the caller's request goes out on the connection, while the guest
  *      imports the handler.
  */
@@ -120,20 +120,28 @@ export class SandboxFactory {
       const slot = await start.slot();
       undo(() => slot.destroy());
       hooks.ownedBy?.(slot);
+      const greet = (): LeafSandbox => this.greet(id, slot, start, spec, hooks);
+      // A spare is there already, and reads its boot frame while the order is still under way.
+      const early = start.kind === 'spare' ? greet() : undefined;
       const started = start.submit(slot);
-      const leaf = new LeafSandbox({
-        id,
-        slot,
-        start: start.kind,
-        spec,
-        parentPid: start.parentPid,
-        codeDir: join(this.options.codeDir, spec.codeName),
-        onBoot: hooks.onBoot,
-        handOver: hooks.ownedBy !== undefined,
-      });
+      const leaf = early ?? greet();
       undo((why) => leaf.destroy(why));
       await started;
       return leaf;
+    });
+  }
+
+  /** Writes the boot frame. */
+  private greet(id: string, slot: Slot, start: Start, spec: LeafSpec, hooks: LeafHooks): LeafSandbox {
+    return new LeafSandbox({
+      id,
+      slot,
+      start: start.kind,
+      spec,
+      parentPid: start.parentPid,
+      codeDir: join(this.options.codeDir, spec.codeName),
+      onBoot: hooks.onBoot,
+      handOver: hooks.ownedBy !== undefined,
     });
   }
 }

@@ -3,21 +3,18 @@
  * in the background after it.
  */
 import { closeSync } from 'node:fs';
-import type { Argyle } from '../helper/ffi';
 import type { HelperClient } from '../helper/client';
-import { MAX_SLOTS, Pool } from '../helper/protocol';
-import { ArgyleError } from '../errors';
+import { Pool } from '../helper/protocol';
 import type { Stats } from '../metrics';
 import { LogTap, type LogSink } from './log-tap';
 import { Slot, limitArgs } from './slot';
+import type { SlotHome } from './slot-home';
 import type { SandboxLimits } from './types';
 
 export interface SlotPoolOptions {
-  argyle: Argyle;
   /** The running helper; starts a new one after the last has ended. */
   helper: () => Promise<HelperClient>;
-  /** Where the listening sockets live. */
-  socketDir: string;
+  home: SlotHome;
   /** Limits of slots that are made ahead. */
   limits: SandboxLimits;
   /** How many to keep ready; 0 makes each on demand. */
@@ -37,18 +34,12 @@ const CONCURRENT = 4;
 
 export class SlotPool {
   private readonly readySlots: Slot[] = [];
-  private readonly freeIds: number[] = [];
-  private readonly dirFd: number;
-  private highestId = 0;
   private making = 0;
-  private serial = 0;
   private retry: NodeJS.Timeout | undefined;
   private later: NodeJS.Timeout | undefined;
   private closed = false;
 
-  constructor(private readonly options: SlotPoolOptions) {
-    this.dirFd = options.argyle.openDir(options.socketDir);
-  }
+  constructor(private readonly options: SlotPoolOptions) {}
 
   /** How many slots are ready now. */
   get ready(): number {
@@ -88,26 +79,19 @@ export class SlotPool {
    */
   async make(pool: number, limits: SandboxLimits): Promise<Slot> {
     const startMs = performance.now();
-    const { argyle } = this.options;
+    const { home } = this.options;
     const client = await this.options.helper();
-    const id = this.takeId();
-    // The serial keeps the name unique, so that a stale file can never be in the way.
-    const name = `${id}-${++this.serial}.sock`;
-    let fds: ReturnType<Argyle['slotFds']>;
-    try {
-      fds = argyle.slotFds(this.dirFd, name);
-    } catch (error) {
-      this.freeIds.push(id);
-      throw error;
-    }
+    const { id, fds, socketPath } = home.take();
     const slot = new Slot({
       client,
       id,
       pool,
       limits,
       log: new LogTap(fds.logRead, `slot ${id}`, this.options.log),
-      socketPath: `/proc/self/fd/${this.dirFd}/${name}`,
-      release: () => this.freeIds.push(id),
+      socketPath,
+      release: () => {
+        home.give(id);
+      },
     });
     try {
       await client.request('SLOT', { slot: id, role: pool, arg: limitArgs(limits) }, [fds.listen, fds.logWrite]);
@@ -128,15 +112,6 @@ export class SlotPool {
     clearTimeout(this.retry);
     clearTimeout(this.later);
     await Promise.all(this.readySlots.splice(0).map((slot) => slot.destroy()));
-  }
-
-  private takeId(): number {
-    const id = this.freeIds.shift() ?? ++this.highestId;
-    if (id > MAX_SLOTS) {
-      this.highestId = MAX_SLOTS;
-      throw new ArgyleError('SANDBOX_CREATE', `all ${MAX_SLOTS} slots are in use`);
-    }
-    return id;
   }
 
   /**

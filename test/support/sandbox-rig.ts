@@ -14,6 +14,7 @@ import { StatsRegistry } from '../../src/metrics';
 import { SandboxFactory } from '../../src/sandbox/factory';
 import { InstallerRunner } from '../../src/sandbox/installer';
 import { MemoryPool } from '../../src/sandbox/pool';
+import { SlotHome } from '../../src/sandbox/slot-home';
 import { SlotPool } from '../../src/sandbox/slots';
 import type { LeafSpec, PackageImport, Sandbox, SandboxLimits } from '../../src/sandbox/types';
 import type { ImportCache, ZygoteNode } from '../../src/config/types';
@@ -92,9 +93,8 @@ export class Rig {
     const { stats } = this;
     this.pool = new MemoryPool({ totalMb: options.poolMb ?? 1000, timeoutMs: 3000, stats });
     this.slots = new SlotPool({
-      argyle,
       helper,
-      socketDir: join(worker, 'scratch'),
+      home: new SlotHome(argyle, join(worker, 'scratch')),
       limits: LIMITS,
       ready: options.ready ?? 4,
       forFresh: options.forFresh ?? false,
