@@ -4,88 +4,23 @@
  * zygotes, but all of them its own and apart from those that serve. What is counted, learnt, cached and traced is so too,
  * and ends with the rehearsal. Measurements: docs/adr/0006.
  */
-import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import * as tar from 'tar';
-import { Client, type Dispatcher } from 'undici';
-import type { Config } from '../config';
-import { listenTcp } from '../event/listeners';
-import { buildServer } from '../event/server';
-import { CodeDirs } from '../lambda/code-dirs';
-import { LambdaManager } from '../lambda/manager';
-import { openStore } from '../lambda/registry/open-store';
-import { Registry } from '../lambda/registry/registry';
-import { lambdaSettings } from '../lambda/settings';
-import type { RootLog } from '../log';
-import { StatsRegistry } from '../metrics';
-import { WorkerMetrics } from '../metrics/prometheus';
-import { SandboxFactory } from '../sandbox/factory';
-import { MemoryPool } from '../sandbox/pool';
-import { SlotPool } from '../sandbox/slots';
-import { assembleZygotes, type ZygoteLayer } from '../zygote/assemble';
 import { Closers } from './closers';
 import { optimizeEagerly } from './runtime';
-import { toSandboxLimits, type Sandboxes } from './sandboxes';
+import { setStage, STAGE_MB, type StageParts } from './stage';
 
-/** What it holds: a zygote and its spares, a leaf at a time. MB of the worker's budget, given back at its end. */
-const HOLDS_MB = 64;
-/** Sandboxes of its own that may be charged their limits at the same time. */
-const LEAVES = 8;
 /** It begins a moment after the worker's own zygotes and slots are made, ms. */
 const BEGIN_AFTER_MS = 500;
 /** POLICY: real requests go first. It looks this often whether they are through, and gives up after so long, ms. */
 const LOOK_MS = 50;
 const GIVE_UP_MS = 15_000;
-const GRACE_MS = 1000;
-/** Each act has a server, sandboxes and functions of its own, for the same reason as connections below. */
+/** Each act has a stage of its own: code that has seen one server and one pool only is thrown away at the second. */
 const ACTS = 4;
-/** A connection serves so many calls: code that has seen one connection only is thrown away at the second. */
-const CALLS_A_CONNECTION = 5;
 /** After so many calls it rests until instances are frozen and the worker's timers have run, ms. */
 const CALLS_AT_A_STRETCH = 100;
 const REST_MS = 50;
 
-const CODE = 'def f(event):\n    return event\n';
-/** Most calls are cold starts; the last function has its instance kept. */
-const FUNCTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  cold: { 'f.py': CODE, 'ol.yaml': 'reuse-sandbox: false\n' },
-  limited: { 'f.py': CODE, 'ol.yaml': 'reuse-sandbox: false\nlimits:\n  procs: 8\n  runtime_sec: 20\n' },
-  warm: { 'f.py': CODE },
-};
-
-type Call = Pick<Dispatcher.RequestOptions, 'path' | 'method' | 'headers' | 'body'>;
-const JSON_HEADERS = { 'content-type': 'application/json' };
-const TOOL_HEADERS = { 'user-agent': 'rehearsal', accept: '*/*', 'accept-encoding': 'gzip, deflate' };
-/** What clients send differs, and code that has met one kind only is thrown away at the next. */
-const CALLS: readonly Call[] = [
-  { path: '/run/cold', method: 'POST', headers: JSON_HEADERS, body: '{"n": 1}' },
-  { path: '/run/cold', method: 'POST', headers: { ...TOOL_HEADERS, ...JSON_HEADERS }, body: '{}' },
-  { path: '/run/limited', method: 'POST', headers: TOOL_HEADERS, body: '[1, 2, 3]' },
-  { path: '/run/cold', method: 'POST', headers: { ...JSON_HEADERS, 'x-request-id': 'a' }, body: '"text"' },
-  { path: '/run/cold/below?n=1', method: 'POST', headers: TOOL_HEADERS, body: null },
-  { path: '/run/warm', method: 'POST', headers: JSON_HEADERS, body: '{"n": 1}' },
-  { path: '/zygotes', method: 'GET', headers: TOOL_HEADERS },
-  { path: '/run/cold', method: 'POST', headers: JSON_HEADERS, body: '{"n": 1}' },
-  { path: '/status', method: 'GET', headers: {} },
-];
-
-const NO_PACKAGES = {
-  ensureInstalled: () => Promise.resolve([]),
-  resolveForZygote: () => Promise.resolve([]),
-  installedVersion: () => undefined,
-};
-const NO_TRACE = {
-  tracePackage: () => undefined,
-  traceFunction: () => undefined,
-  traceInvocation: () => undefined,
-};
-
-export interface RehearsalParts {
-  config: Config;
-  log: RootLog;
-  sandboxes: Sandboxes;
+export interface RehearsalParts extends StageParts {
   /** Whether real requests are being served. */
   isBusy: () => boolean;
 }
@@ -113,13 +48,13 @@ export function startRehearsal(parts: RehearsalParts): Rehearsal {
 async function rehearse(parts: RehearsalParts, stop: AbortSignal): Promise<void> {
   const { config, log, sandboxes } = parts;
   await sleep(BEGIN_AFTER_MS, undefined, { signal: stop }).catch(() => undefined);
-  const charge = stop.aborted ? undefined : sandboxes.pool.tryAcquire(HOLDS_MB);
+  const charge = stop.aborted ? undefined : sandboxes.pool.tryAcquire(STAGE_MB);
   if (charge === undefined) return;
   const startMs = performance.now();
   let calls = 0;
   optimizeEagerly(true);
   try {
-    for (let act = 0; act < ACTS; act++) {
+    for (let act = 0; act < ACTS && !stop.aborted; act++) {
       calls += await play(parts, Math.ceil(config.argyle.rehearsal_calls / ACTS), stop);
     }
   } catch (err) {
@@ -148,126 +83,4 @@ async function play(parts: RehearsalParts, calls: number, stop: AbortSignal): Pr
     await closers.run();
   }
   return made;
-}
-
-/** Makes everything that a call passes through, and resolves to what makes the nth. */
-async function setStage(parts: RehearsalParts, closers: Closers): Promise<(n: number) => Promise<void>> {
-  const { config } = parts;
-  const log = parts.log.part('rehearsal');
-  const dir = await mkdtemp(join(config.worker_dir, 'rehearsal-'));
-  closers.add(() => rm(dir, { recursive: true, force: true }));
-  const stats = new StatsRegistry();
-  const metrics = new WorkerMetrics(false);
-  const zygotes = makeSandboxes(parts, stats, closers);
-  const store = await openStore(`file://${dir}`, {});
-  closers.add(() => store.close());
-  const settings = lambdaSettings(config);
-  const manager = await LambdaManager.create({
-    provider: zygotes.provider,
-    store,
-    packages: NO_PACKAGES,
-    settings,
-    stats,
-    depTrace: NO_TRACE,
-    log,
-    dirs: new CodeDirs(settings.codeDir, log, 'rehearsal-'),
-    onStarted: (sandbox, ms) => {
-      metrics.sandboxStarted(sandbox.start, ms / 1000);
-    },
-  });
-  closers.add(() => manager.close(GRACE_MS));
-  const registry = await Registry.create(store, settings.codeDir, 0);
-  // POLICY: who else finds this port can call the functions above, and nothing more.
-  const adminToken = randomUUID();
-  const report = { zygotes: () => zygotes.provider.report() };
-  const app = buildServer({ invoker: manager, registry, stats, metrics, log, adminToken, ...report });
-  const listener = await listenTcp(app, '127.0.0.1', 0);
-  closers.add(() => listener.close(GRACE_MS));
-  const caller = new Caller(listener.port);
-  closers.add(() => caller.close());
-  for (const [name, files] of Object.entries(FUNCTIONS)) {
-    const body = await archive(join(dir, `${name}-code`), files);
-    await caller.send({ path: `/registry/${name}`, method: 'POST', headers: authorized(adminToken), body });
-  }
-  return (n) => caller.call(n);
-}
-
-const authorized = (token: string) => ({ authorization: `Bearer ${token}` });
-
-/** A client with changing connections. */
-class Caller {
-  private client: Client | undefined;
-
-  constructor(private readonly port: number) {}
-
-  /** Makes the nth call. */
-  async call(n: number): Promise<void> {
-    if (n % CALLS_A_CONNECTION === 0) await this.close();
-    const call = CALLS[n % CALLS.length];
-    if (call !== undefined) await this.send(call);
-  }
-
-  async send(call: Call): Promise<void> {
-    this.client ??= new Client(`http://127.0.0.1:${this.port}`);
-    const { statusCode, body } = await this.client.request(call);
-    const text = await body.text();
-    if (statusCode >= 300) throw new Error(`${call.method} ${call.path}: ${statusCode} ${text}`);
-  }
-
-  async close(): Promise<void> {
-    await this.client?.close();
-    this.client = undefined;
-  }
-}
-
-/** A .tar.gz of these files, which it writes to `dir`. */
-async function archive(dir: string, files: Readonly<Record<string, string>>): Promise<Buffer> {
-  await mkdir(dir);
-  for (const [file, text] of Object.entries(files)) await writeFile(join(dir, file), text);
-  const chunks: Buffer[] = [];
-  for await (const chunk of tar.create({ gzip: true, cwd: dir }, Object.keys(files))) chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
-
-/** Slots, a pool and a root zygote beside the worker's own, on the same helper. */
-function makeSandboxes({ config, sandboxes }: RehearsalParts, stats: StatsRegistry, closers: Closers): ZygoteLayer {
-  const limits = toSandboxLimits(config.limits);
-  const { home, helper } = sandboxes;
-  const mode = config.features.import_cache === '' ? '' : 'tree';
-  const pool = new MemoryPool({ totalMb: LEAVES * Math.max(limits.memMb, HOLDS_MB), timeoutMs: GRACE_MS, stats });
-  const slots = new SlotPool({
-    home,
-    helper,
-    limits,
-    ready: config.argyle.ready_slots,
-    forFresh: mode === '',
-    stats,
-  });
-  const factory = new SandboxFactory({
-    slots,
-    pool,
-    stats,
-    codeDir: join(config.worker_dir, 'code'),
-    downsizePaused: config.features.downsize_paused_mem,
-    defaultMemMb: config.limits.mem_mb,
-  });
-  const zygotes = assembleZygotes({
-    mode,
-    tree: { packages: [], children: [] },
-    slots,
-    pool,
-    factory,
-    stats,
-    packages: NO_PACKAGES,
-    leafLimits: limits,
-    installerLimits: limits,
-    sparesPerZygote: config.argyle.spares_per_zygote,
-    cpus: 1,
-  });
-  closers.add(() => slots.close());
-  closers.add(() => zygotes.provider.close());
-  closers.add(() => factory.close('the rehearsal is over'));
-  slots.start();
-  zygotes.provider.start();
-  return zygotes;
 }

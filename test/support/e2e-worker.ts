@@ -20,6 +20,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { buildHelper } from './helper/build';
+import { NO_REHEARSAL } from './ol';
 import { freePort } from './ports';
 import { until } from './until';
 
@@ -103,10 +104,11 @@ export class E2eWorker {
     const file = join(this.dir, 'config.json');
     const config = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
     const more: Record<string, unknown> = { worker_port: String(port), mem_pool_mb: 2000, ...this.overrides };
-    if (this.helper !== undefined) {
-      const argyle = more['argyle'] as Record<string, unknown> | undefined;
-      more['argyle'] = { ...argyle, helper: this.helper.binary, helper_conf: this.helper.conf };
-    }
+    more['argyle'] = {
+      ...NO_REHEARSAL,
+      ...(more['argyle'] as Record<string, unknown> | undefined),
+      ...(this.helper === undefined ? {} : { helper: this.helper.binary, helper_conf: this.helper.conf }),
+    };
     for (const [key, value] of Object.entries(more)) {
       const old = config[key];
       const merge = typeof value === 'object' && typeof old === 'object' && old !== null && key !== 'import_cache_tree';

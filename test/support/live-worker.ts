@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import * as http from 'node:http';
 import { deploy, packLambda, type LambdaSource } from './deploy';
 import { startTestMirror, type TestMirror } from './mirror';
-import { OlDir } from './ol';
+import { NO_REHEARSAL, OlDir } from './ol';
 import { freePort } from './ports';
 import { exchange } from './raw-http';
 import { whyNotPrivileged } from './privileged';
@@ -103,6 +103,7 @@ export class LiveWorker {
       registry_cache_ms: REGISTRY_CACHE_MS,
       ...(this.testMirror === undefined ? {} : { pip_mirror: this.testMirror.url }),
       ...options.config,
+      argyle: { ...NO_REHEARSAL, ...(options.config?.['argyle'] as object | undefined) },
     };
     for (const [key, value] of Object.entries(changes)) {
       const old = file[key];

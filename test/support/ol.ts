@@ -35,6 +35,9 @@ export function ask(
   });
 }
 
+/** Settings of a worker that does nothing but what it is asked. */
+export const NO_REHEARSAL = { rehearsal_calls: 0 };
+
 /** A directory in which `ol` runs; its worker, if any, is in `w`. */
 export class OlDir {
   readonly dir = mkdtempSync(join(tmpdir(), 'cli-'));
@@ -74,7 +77,8 @@ export class OlDir {
   /** Makes w and starts its worker on `port`. */
   async start(port: string): Promise<void> {
     await this.ol(['worker', 'init', '-p', 'w']);
-    this.configure({ worker_port: port });
+    const argyle = { ...(this.json('w/config.json')['argyle'] as object), ...NO_REHEARSAL };
+    this.configure({ worker_port: port, argyle });
     const { code, err } = await this.ol(['worker', 'up', '-p', 'w', '-d']);
     if (code !== 0) throw new Error(`the worker did not start: ${err}\n${this.read('w/worker.out')}`);
   }

@@ -1,0 +1,95 @@
+/** A worker that has just started calls itself: real requests go first, and nothing of it stays or shows. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { deploy } from '../../support/deploy';
+import { E2eWorker } from '../../support/e2e-worker';
+import { describePrivileged } from '../../support/privileged';
+import { until } from '../../support/until';
+
+jest.setTimeout(120_000);
+
+const ENDED = /"calls":(\d+),"ms":\d+,"msg":"rehearsed"/;
+const ECHO = 'def f(event):\n    return event\n';
+
+async function get(worker: E2eWorker, path: string): Promise<string> {
+  const answer = await fetch(`${worker.url}${path}`);
+  expect(answer.status).toBe(200);
+  return answer.text();
+}
+
+async function started(config: Record<string, unknown>): Promise<E2eWorker> {
+  const worker = new E2eWorker({ config });
+  await worker.init();
+  await worker.up();
+  return worker;
+}
+
+const ended = (worker: E2eWorker) => until('the rehearsal has ended', () => ENDED.test(worker.output()), 60_000);
+
+describePrivileged("a worker's rehearsal", () => {
+  let worker: E2eWorker;
+  afterEach(() => worker.remove());
+
+  it.each([
+    ['of a tree', 'tree'],
+    ['by popularity', 'popularity'],
+  ])('with zygotes %s leaves no trace', async (_how, mode) => {
+    worker = await started({ features: { import_cache: mode }, argyle: { rehearsal_calls: 80 } });
+    await ended(worker);
+    expect(worker.output()).toMatch('"calls":80,');
+    expect(worker.output()).not.toMatch('failed');
+    const stats = JSON.parse(await get(worker, '/stats')) as Record<string, number>;
+    expect(Object.keys(stats).filter((name) => /web-request|Invoke|Create\(\)|fork|pull/.test(name))).toEqual([]);
+    expect(await get(worker, '/metrics')).not.toMatch(/argyle_requests_total\{|argyle_cold_start_seconds_count/);
+    const { zygotes } = JSON.parse(await get(worker, '/zygotes')) as { zygotes: { id: string; forks: number }[] };
+    expect(zygotes).toMatchObject([{ id: '', forks: 0 }]);
+    expect(await get(worker, '/debug')).toBe('');
+    expect(worker.guests('zygote')).toHaveLength(1);
+    const own = join(worker.dir, 'worker');
+    expect(readdirSync(join(own, 'code'))).toEqual([]);
+    expect(readdirSync(own).filter((name) => name.startsWith('rehearsal'))).toEqual([]);
+    // Eight slots are made ahead, and there is one zygote.
+    const v2 = worker.cgroups().find((path) => path.startsWith('/sys/fs/cgroup/unified')) ?? worker.cgroups()[0] ?? '';
+    const slots = () => readdirSync(v2, { withFileTypes: true }).filter((entry) => entry.isDirectory()).length;
+    await until('no slots but its own are left', () => slots() <= 10, 5000);
+  });
+
+  it('rehearses fresh processes where there are no zygotes', async () => {
+    worker = await started({ features: { import_cache: '' }, argyle: { rehearsal_calls: 20 } });
+    await ended(worker);
+    expect(worker.output()).toMatch('"calls":20,');
+    expect(worker.guests('zygote')).toEqual([]);
+  });
+
+  it('serves real requests meanwhile, and goes on after them', async () => {
+    worker = await started({ argyle: { rehearsal_calls: 400 } });
+    await deploy(worker.url, { 'f.py': ECHO }, 'echo');
+    for (let n = 0; n < 50; n++) {
+      const answer = await fetch(`${worker.url}/run/echo`, { method: 'POST', body: JSON.stringify(n) });
+      expect([answer.status, (await answer.text()).trim()]).toEqual([200, String(n)]);
+    }
+    const counted = JSON.parse(await get(worker, '/stats')) as Record<string, number>;
+    expect(counted['web-request.cnt']).toBe(50);
+    await ended(worker);
+    expect(worker.output()).toMatch('"calls":400,');
+  });
+
+  it('ends with the worker, and leaves nothing', async () => {
+    worker = await started({ argyle: { rehearsal_calls: 100_000 } });
+    const path = join(worker.dir, 'worker/code');
+    await until('it rehearses', () => readdirSync(path).some((name) => name.startsWith('rehearsal-')), 20_000);
+    await worker.down();
+    expect(worker.output()).not.toMatch('failed');
+    expect(worker.cgroups()).toEqual([]);
+    expect(worker.mounts()).toEqual([]);
+    expect(existsSync(path) ? readdirSync(path) : []).toEqual([]);
+  });
+
+  it('does not take place when it is switched off', async () => {
+    worker = await started({ argyle: { rehearsal_calls: 0 } });
+    await deploy(worker.url, { 'f.py': ECHO }, 'echo');
+    await new Promise((done) => setTimeout(done, 1500));
+    expect(worker.output()).not.toMatch('rehears');
+    expect(readdirSync(join(worker.dir, 'worker/code'))).toEqual([]);
+  });
+});
