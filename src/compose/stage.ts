@@ -99,7 +99,7 @@ export async function setStage(parts: StageParts, closers: Closers): Promise<(n:
   });
   closers.add(() => manager.close(GRACE_MS));
   const registry = await Registry.create(store, settings.codeDir, 0);
-  // POLICY: who else finds this port can call the functions above, and nothing more.
+  // POLICY: who else on this host finds the port sees and calls what is on the stage, and can change nothing.
   const adminToken = randomUUID();
   const report = { zygotes: () => zygotes.provider.report() };
   const app = buildServer({ invoker: manager, registry, stats, metrics, log, adminToken, ...report });
