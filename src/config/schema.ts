@@ -156,7 +156,7 @@ export const schema = z.object({
     ready_slots: count('Slots kept made ahead of time.', 8),
     spares_per_zygote: count('Spare children that a busy zygote keeps parked.', 2),
     rehearsal_calls: count(
-      'Calls that a worker makes to itself while it starts and has nothing to do, so that its own code is compiled; 0 is none.',
+      'Calls that a worker makes to itself after its start, so that its code is compiled; 0 is none.',
       1000,
     ),
     max_upload_mb: count('Largest accepted upload to the registry, in MB; 0 is no limit.', 256),
