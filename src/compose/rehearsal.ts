@@ -59,7 +59,7 @@ async function rehearse(parts: RehearsalParts, stop: AbortSignal): Promise<void>
     }
   } catch (err) {
     // It serves nobody, so nobody misses it.
-    log.logger.warn({ err }, 'the rehearsal failed');
+    if (!stop.aborted) log.logger.warn({ err }, 'the rehearsal failed');
   } finally {
     optimizeEagerly(false);
     charge.release();
@@ -72,7 +72,7 @@ async function play(parts: RehearsalParts, calls: number, stop: AbortSignal): Pr
   const closers = new Closers();
   let made = 0;
   try {
-    const call = await setStage(parts, closers);
+    const call = await setStage(parts, closers, stop);
     const endMs = performance.now() + GIVE_UP_MS;
     while (made < calls && !stop.aborted && performance.now() < endMs) {
       if (parts.isBusy()) await sleep(LOOK_MS);

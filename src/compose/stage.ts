@@ -72,8 +72,15 @@ export interface StageParts {
   sandboxes: Sandboxes;
 }
 
-/** Makes everything that a call passes through, and resolves to what makes the nth. */
-export async function setStage(parts: StageParts, closers: Closers): Promise<(n: number) => Promise<void>> {
+/**
+ * Makes everything that a call passes through, and resolves to what makes the nth.
+ * @param stop cuts a running call off
+ */
+export async function setStage(
+  parts: StageParts,
+  closers: Closers,
+  stop: AbortSignal,
+): Promise<(n: number) => Promise<void>> {
   const { config } = parts;
   const log = parts.log.part('rehearsal');
   const dir = await mkdtemp(join(config.worker_dir, 'rehearsal-'));
@@ -105,7 +112,7 @@ export async function setStage(parts: StageParts, closers: Closers): Promise<(n:
   const app = buildServer({ invoker: manager, registry, stats, metrics, log, adminToken, ...report });
   const listener = await listenTcp(app, '127.0.0.1', 0);
   closers.add(() => listener.close(GRACE_MS));
-  const caller = new Caller(listener.port);
+  const caller = new Caller(listener.port, stop);
   closers.add(() => caller.close());
   for (const [name, files] of Object.entries(FUNCTIONS)) {
     const body = await archive(join(dir, `${name}-code`), files);
@@ -120,7 +127,10 @@ const authorized = (token: string) => ({ authorization: `Bearer ${token}` });
 class Caller {
   private client: Client | undefined;
 
-  constructor(private readonly port: number) {}
+  constructor(
+    private readonly port: number,
+    private readonly stop: AbortSignal,
+  ) {}
 
   /** Makes the nth call. */
   async call(n: number): Promise<void> {
@@ -131,7 +141,7 @@ class Caller {
 
   async send(call: Call): Promise<void> {
     this.client ??= new Client(`http://127.0.0.1:${this.port}`);
-    const { statusCode, body } = await this.client.request(call);
+    const { statusCode, body } = await this.client.request({ ...call, signal: this.stop });
     const text = await body.text();
     if (statusCode >= 300) throw new Error(`${call.method} ${call.path}: ${statusCode} ${text}`);
   }
