@@ -170,13 +170,14 @@ export class LiveWorker {
     this.timer = await Timer.start(this.root);
   }
 
-  /** Waits until the worker has nothing to do by itself any more, at most REHEARSAL_MS. */
+  /** Waits until the worker has nothing to do by itself any more. @throws SkipSubject after REHEARSAL_MS */
   private async rehearsed(): Promise<void> {
     const endMs = Date.now() + REHEARSAL_MS;
     while (Date.now() < endMs) {
       if ((await readFile(join(this.home, 'worker.out'), 'utf8')).includes('"msg":"rehearsed"')) return;
       await sleep(REHEARSAL_LOOK_MS);
     }
+    throw new SkipSubject(`the worker still rehearses after ${REHEARSAL_MS / 1000} s`);
   }
 
   private async ol(...args: string[]): Promise<void> {

@@ -25,23 +25,16 @@ export interface RehearsalParts extends StageParts {
   isBusy: () => boolean;
 }
 
-export interface Rehearsal {
-  /** Resolves once nothing of it is left. Never rejects. */
-  ended: Promise<void>;
-  /** Ends it early. Never rejects. */
-  stop(): Promise<void>;
-}
-
-/** Begins to rehearse in the background. */
-export function startRehearsal(parts: RehearsalParts): Rehearsal {
+/**
+ * Begins to rehearse in the background.
+ * @returns what ends it early; resolves once nothing of it is left, never rejects
+ */
+export function startRehearsal(parts: RehearsalParts): () => Promise<void> {
   const stopping = new AbortController();
   const ended = rehearse(parts, stopping.signal);
-  return {
-    ended,
-    stop: () => {
-      stopping.abort();
-      return ended;
-    },
+  return () => {
+    stopping.abort();
+    return ended;
   };
 }
 
@@ -75,8 +68,11 @@ async function play(parts: RehearsalParts, calls: number, stop: AbortSignal): Pr
     const call = await setStage(parts, closers, stop);
     const endMs = performance.now() + GIVE_UP_MS;
     while (made < calls && !stop.aborted && performance.now() < endMs) {
-      if (parts.isBusy()) await sleep(LOOK_MS);
-      else await call(made++);
+      if (parts.isBusy()) {
+        await sleep(LOOK_MS);
+        continue;
+      }
+      await call(made++);
       if (made % CALLS_AT_A_STRETCH === 0) await sleep(REST_MS);
     }
   } finally {

@@ -135,6 +135,33 @@ export function sandboxLog(config: Config, log: RootLog): LogSink | undefined {
   };
 }
 
+/** What makes leaves on a helper, by the settings; slots.start() makes some ahead. */
+export function makeLeaves(
+  config: Config,
+  { home, helper }: Pick<Sandboxes, 'home' | 'helper'>,
+  { pool, stats, log }: { pool: MemoryPool; stats: Stats; log?: LogSink | undefined },
+): Pick<Sandboxes, 'slots' | 'factory'> {
+  const slots = new SlotPool({
+    home,
+    helper,
+    limits: toSandboxLimits(config.limits),
+    ready: config.argyle.ready_slots,
+    // In sock mode clients make the zygotes.
+    forFresh: config.server_mode !== 'sock' && config.features.import_cache === '',
+    stats,
+    ...(log === undefined ? {} : { log }),
+  });
+  const factory = new SandboxFactory({
+    slots,
+    pool,
+    stats,
+    codeDir: join(config.worker_dir, 'code'),
+    downsizePaused: config.features.downsize_paused_mem,
+    defaultMemMb: config.limits.mem_mb,
+  });
+  return { slots, factory };
+}
+
 /** Starts the helper and everything on it. Throws HELPER_START and the like; nothing is left then. */
 export async function startSandboxes(
   config: Config,
@@ -154,29 +181,12 @@ export async function startSandboxes(
   const limits = toSandboxLimits(config.limits);
   const installer = toSandboxLimits(installerLimits(config));
   const pool = new MemoryPool(poolOptions(config, log, stats));
-  const sink = sandboxLog(config, log);
   // In sock mode clients make the zygotes.
   const sock = config.server_mode === 'sock';
   // In sock mode the client finds them below scratch.
   const socketDir = (sock ? undefined : openMemoryDir(config.worker_dir)) ?? join(config.worker_dir, 'scratch');
   const home = new SlotHome(setup.argyle, socketDir);
-  const slots = new SlotPool({
-    helper,
-    home,
-    limits,
-    ready: config.argyle.ready_slots,
-    forFresh: !sock && config.features.import_cache === '',
-    stats,
-    ...(sink === undefined ? {} : { log: sink }),
-  });
-  const factory = new SandboxFactory({
-    slots,
-    pool,
-    stats,
-    codeDir: join(config.worker_dir, 'code'),
-    downsizePaused: config.features.downsize_paused_mem,
-    defaultMemMb: config.limits.mem_mb,
-  });
+  const { slots, factory } = makeLeaves(config, { home, helper }, { pool, stats, log: sandboxLog(config, log) });
   const runtimeMs = installerLimits(config).runtime_sec * 1000;
   const runner = new InstallerRunner({ slots, pool, helper, limits: installer, timeoutMs: runtimeMs });
   const { installed, packages } = await makePackages(config, runner, { stats, depTrace, log });

@@ -15,12 +15,10 @@ import { lambdaSettings } from '../lambda/settings';
 import type { RootLog } from '../log';
 import { StatsRegistry } from '../metrics';
 import { WorkerMetrics } from '../metrics/prometheus';
-import { SandboxFactory } from '../sandbox/factory';
 import { MemoryPool } from '../sandbox/pool';
-import { SlotPool } from '../sandbox/slots';
 import { assembleZygotes, type ZygoteLayer } from '../zygote/assemble';
 import type { Closers } from './closers';
-import { toSandboxLimits, type Sandboxes } from './sandboxes';
+import { makeLeaves, toSandboxLimits, type Sandboxes } from './sandboxes';
 
 /** What a stage holds: a zygote and its spares, a leaf at a time. MB of the worker's budget, given back at its end. */
 export const STAGE_MB = 64;
@@ -164,27 +162,10 @@ async function archive(dir: string, files: Readonly<Record<string, string>>): Pr
 /** Slots, a pool and a root zygote beside the worker's own, on the same helper. */
 function makeSandboxes({ config, sandboxes }: StageParts, stats: StatsRegistry, closers: Closers): ZygoteLayer {
   const limits = toSandboxLimits(config.limits);
-  const { home, helper } = sandboxes;
-  const mode = config.features.import_cache === '' ? '' : 'tree';
   const pool = new MemoryPool({ totalMb: LEAVES * Math.max(limits.memMb, STAGE_MB), timeoutMs: GRACE_MS, stats });
-  const slots = new SlotPool({
-    home,
-    helper,
-    limits,
-    ready: config.argyle.ready_slots,
-    forFresh: mode === '',
-    stats,
-  });
-  const factory = new SandboxFactory({
-    slots,
-    pool,
-    stats,
-    codeDir: join(config.worker_dir, 'code'),
-    downsizePaused: config.features.downsize_paused_mem,
-    defaultMemMb: config.limits.mem_mb,
-  });
+  const { slots, factory } = makeLeaves(config, sandboxes, { pool, stats });
   const zygotes = assembleZygotes({
-    mode,
+    mode: config.features.import_cache === '' ? '' : 'tree',
     tree: { packages: [], children: [] },
     slots,
     pool,

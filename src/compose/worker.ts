@@ -11,7 +11,6 @@ import { buildServer } from '../event/server';
 import { buildSockServer } from '../event/sock-mode';
 import { checkCodeStorage } from '../lambda/code-storage';
 import { DepTraceFile } from '../lambda/dep-trace';
-import type { Invocation } from '../lambda/invocation';
 import { LambdaManager } from '../lambda/manager';
 import { openStore } from '../lambda/registry/open-store';
 import { Registry } from '../lambda/registry/registry';
@@ -75,7 +74,11 @@ async function assemble(
     metrics.observe({ instances: () => keeper.counts, queued: () => pool.waiting, memory });
     return listen(config, buildSockServer({ ...common, registry: stored, keeper }), closers);
   }
-  const manager = await LambdaManager.create({
+  const collector = new IdleCollector(() => manager.isBusy);
+  closers.add(() => {
+    collector.stop();
+  });
+  const manager: LambdaManager = await LambdaManager.create({
     provider: sandboxes.provider,
     store,
     packages: sandboxes.packages,
@@ -85,6 +88,9 @@ async function assemble(
     log: log.part('lambda'),
     onStarted: (sandbox, ms) => {
       metrics.sandboxStarted(sandbox.start, ms / 1000);
+    },
+    onEnded: () => {
+      collector.requestEnded();
     },
   });
   closers.add(() => manager.close(GRACE_MS));
@@ -100,26 +106,10 @@ async function assemble(
   });
   const layer = sandboxes.zygotes;
   const zygotes = layer === undefined ? {} : { zygotes: () => layer.provider.report() };
-  const isBusy = (): boolean => {
-    const { queued, starting, busy } = manager.counts;
-    return queued + starting + busy > 0;
-  };
-  const collector = new IdleCollector(isBusy);
-  closers.add(() => {
-    collector.stop();
-  });
-  const invoker = {
-    invoke: (name: string, invocation: Invocation) =>
-      manager.invoke(name, invocation).finally(() => {
-        collector.requestEnded();
-      }),
-    debug: () => manager.debug(),
-  };
-  const app = buildServer({ ...common, invoker, registry, triggers, ...zygotes });
+  const app = buildServer({ ...common, invoker: manager, registry, triggers, ...zygotes });
   const listening = await listen(config, app, closers, manager);
   if (own !== undefined && config.argyle.rehearsal_calls > 0) {
-    const rehearsal = startRehearsal({ config, log, sandboxes: own, isBusy });
-    closers.add(() => rehearsal.stop());
+    closers.add(startRehearsal({ config, log, sandboxes: own, isBusy: () => manager.isBusy }));
   }
   return listening;
 }

@@ -31,6 +31,8 @@ export interface ManagerDeps {
   dirs?: CodeDirs;
   /** Told of every sandbox made and what it took, for metrics. */
   onStarted?: (sandbox: Sandbox, ms: number) => void;
+  /** Told of the end of every request, whoever made it and however it ended. */
+  onEnded?: () => void;
   /** Milliseconds of a clock that never goes back; performance.now() by default. */
   now?: () => number;
 }
@@ -72,7 +74,14 @@ export class LambdaManager {
       this.deps.stats.record('LambdaFunc.Invoke', this.now() - startMs);
       // Names that don't exist must not pile up.
       if (lambda.forgettable) this.forget(name, lambda);
+      this.deps.onEnded?.();
     }
+  }
+
+  /** Whether requests wait or are being served. */
+  get isBusy(): boolean {
+    const { queued, starting, busy } = this.counts;
+    return queued + starting + busy > 0;
   }
 
   /** Sums over all functions. */

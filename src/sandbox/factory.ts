@@ -120,7 +120,18 @@ export class SandboxFactory {
       const slot = await start.slot();
       undo(() => slot.destroy());
       hooks.ownedBy?.(slot);
-      const greet = (): LeafSandbox => this.greet(id, slot, start, spec, hooks);
+      // Writes the boot frame.
+      const greet = (): LeafSandbox =>
+        new LeafSandbox({
+          id,
+          slot,
+          start: start.kind,
+          spec,
+          parentPid: start.parentPid,
+          codeDir: join(this.options.codeDir, spec.codeName),
+          onBoot: hooks.onBoot,
+          handOver: hooks.ownedBy !== undefined,
+        });
       // A spare is there already, and reads its boot frame while the order is still under way.
       const early = start.kind === 'spare' ? greet() : undefined;
       const started = start.submit(slot);
@@ -128,20 +139,6 @@ export class SandboxFactory {
       undo((why) => leaf.destroy(why));
       await started;
       return leaf;
-    });
-  }
-
-  /** Writes the boot frame. */
-  private greet(id: string, slot: Slot, start: Start, spec: LeafSpec, hooks: LeafHooks): LeafSandbox {
-    return new LeafSandbox({
-      id,
-      slot,
-      start: start.kind,
-      spec,
-      parentPid: start.parentPid,
-      codeDir: join(this.options.codeDir, spec.codeName),
-      onBoot: hooks.onBoot,
-      handOver: hooks.ownedBy !== undefined,
     });
   }
 }

@@ -79,8 +79,8 @@ export class SlotPool {
    */
   async make(pool: number, limits: SandboxLimits): Promise<Slot> {
     const startMs = performance.now();
-    const { home } = this.options;
-    const client = await this.options.helper();
+    const { home, helper } = this.options;
+    const client = await helper();
     const { id, fds, socketPath } = home.take();
     const slot = new Slot({
       client,

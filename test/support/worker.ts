@@ -29,6 +29,7 @@ export interface WorkerOptions {
   zygotes?: () => unknown;
   adminToken?: string;
   maxUploadBytes?: number;
+  onEnded?: () => void;
 }
 
 export interface TestWorker {
@@ -96,6 +97,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     onStarted: (sandbox, ms) => {
       metrics.sandboxStarted(sandbox.start, ms / 1000);
     },
+    ...(options.onEnded === undefined ? {} : { onEnded: options.onEnded }),
   });
   metrics.observe({ instances: () => manager.counts, queued: () => manager.counts.queued });
   const registry = await Registry.create(store, dir, options.maxUploadBytes ?? 0);

@@ -10,50 +10,45 @@ function requests(collector: IdleCollector, count: number): void {
   for (let i = 0; i < count; i++) collector.requestEnded();
 }
 
-test('collects once nothing has been asked for a moment, after some requests and not before', async () => {
+/** A collector whose collections are counted. */
+function counting(isBusy: () => boolean): { collector: IdleCollector; collections: () => number } {
   let collections = 0;
-  const collector = new IdleCollector(
-    () => false,
-    () => collections++,
-  );
+  const collector = new IdleCollector(isBusy, () => collections++);
+  return { collector, collections: () => collections };
+}
+
+test('collects once nothing has been asked for a moment, after some requests and not before', async () => {
+  const { collector, collections } = counting(() => false);
   requests(collector, 7);
   await sleep(IDLE_MS);
-  expect(collections).toBe(0);
+  expect(collections()).toBe(0);
   requests(collector, 1);
-  expect(collections).toBe(0);
+  expect(collections()).toBe(0);
   await sleep(IDLE_MS);
-  expect(collections).toBe(1);
+  expect(collections()).toBe(1);
   requests(collector, 7);
   await sleep(IDLE_MS);
-  expect(collections).toBe(1);
+  expect(collections()).toBe(1);
 });
 
 test('leaves a busy worker alone, and makes up for it', async () => {
-  let collections = 0;
   let busy = true;
-  const collector = new IdleCollector(
-    () => busy,
-    () => collections++,
-  );
+  const { collector, collections } = counting(() => busy);
   requests(collector, 20);
   await sleep(IDLE_MS);
-  expect(collections).toBe(0);
+  expect(collections()).toBe(0);
   busy = false;
   requests(collector, 1);
   await sleep(IDLE_MS);
-  expect(collections).toBe(1);
+  expect(collections()).toBe(1);
 });
 
 test('does nothing after its stop', async () => {
-  let collections = 0;
-  const collector = new IdleCollector(
-    () => false,
-    () => collections++,
-  );
+  const { collector, collections } = counting(() => false);
   requests(collector, 8);
   collector.stop();
   await sleep(IDLE_MS);
-  expect(collections).toBe(0);
+  expect(collections()).toBe(0);
 });
 
 test("is V8's own collection of young garbage", async () => {

@@ -45,6 +45,20 @@ describe('a function', () => {
     expect(stats['LambdaInstance-WaitSandbox-NoImportCache.cnt']).toBe(1);
   });
 
+  test('keeps its manager busy while a request runs, which tells of the end of each, refused ones too', async () => {
+    let ended = 0;
+    await start({ onEnded: () => ended++ });
+    await worker.deploy('f', { 'f.py': version(1) });
+    const answer = post(worker, 'f', { s: 0.2 });
+    await until('it runs', () => worker.manager.counts.busy === 1);
+    expect([worker.manager.isBusy, ended]).toEqual([true, 0]);
+    expect((await answer).status).toBe(200);
+    await until('it has ended', () => !worker.manager.isBusy);
+    expect(ended).toBe(1);
+    expect((await post(worker, 'nobody')).status).toBe(500);
+    expect(ended).toBe(2);
+  });
+
   test('gets instances for a burst at once, and no more than max_instances', async () => {
     await start({ settings: { maxInstances: 3 } });
     await worker.deploy('f', { 'f.py': version(1) });
