@@ -42,7 +42,7 @@ async function main(): Promise<void> {
     options: {
       rounds: { type: 'string', default: '300' },
       warmup: { type: 'string', default: '50' },
-      'settle-ms': { type: 'string', default: '15' },
+      'settle-ms': { type: 'string', default: '30' },
       baseline: { type: 'string', default: 'raw fork' },
       minutes: { type: 'string', default: '17' },
       only: { type: 'string' },

@@ -20,7 +20,7 @@ export async function main(argv: readonly string[], script: string): Promise<voi
   const services = servicesIn(runtimeThreads());
   const code = await dispatch(olCommand, argv, {
     cwd: process.cwd(),
-    self: [process.execPath, script],
+    self: [process.execPath, ...process.execArgv, script],
     env: process.env,
     services,
     out: (text) => process.stdout.write(text),

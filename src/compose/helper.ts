@@ -15,6 +15,12 @@ import { packageSources, readPipEnv } from '../packages/pip-config';
 
 const SYSTEM_CONF = '/etc/argyle/helper.conf';
 const DNS_PORT = 53;
+/**
+ * A turn of the processor, µs, the shortest that Linux takes. A request goes through several processes, of which each
+ * works for less than that and wakes the next; whoever has longer turns, such as threads of the kernel that happen to run
+ * there, would keep it waiting for up to a tick of 4 ms (docs/adr/0006).
+ */
+const SLICE_US = 100;
 /** The helper's bound for the whole name is 100 characters, `-sandboxes` and a hash among them. */
 const MAX_BASENAME = 60;
 
@@ -111,6 +117,8 @@ export async function helperStarter(
   config: Config,
   log: Pick<RootLog, 'tracer'>,
 ): Promise<() => Promise<HelperClient>> {
+  const refused = setup.argyle.slice(SLICE_US);
+  if (refused !== 0) log.tracer('cgroups').debug({ errno: -refused }, 'turns of the processor stay as they are');
   const session = await sessionOf(config);
   const nameFile = join(config.worker_dir, 'cgroup.name');
   const remembered = existsSync(nameFile) ? [readFileSync(nameFile, 'utf8')] : [];

@@ -35,6 +35,8 @@ export interface Argyle {
   slotFds(dirFd: number, name: string): SlotFds;
   /** Opens a directory with O_PATH, for short socket paths below /proc/self/fd. */
   openDir(path: string): number;
+  /** Asks for turns of the processor of so many µs, for this thread and all that it starts; 0 or -errno. */
+  slice(us: number): number;
 }
 
 /**
@@ -106,6 +108,7 @@ export function loadArgyle(path: string | undefined = findBuilt('libargyle.so'))
       setPath(dir);
       return check('argyle_open_dir', raw.openDir());
     },
+    slice: (us) => raw.slice(us),
   };
 }
 
@@ -115,5 +118,6 @@ function prepare(library: PreparedLibrary, { request, path, ints }: Record<'requ
     submit: library.prepare('argyle_submit', ['int', request, 'int', ints, 'int']),
     slotFds: library.prepare('argyle_slot_fds', ['int', path, ints]),
     openDir: library.prepare('argyle_open_dir', [path]),
+    slice: library.prepare('argyle_slice', ['int']),
   };
 }

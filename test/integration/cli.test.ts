@@ -8,6 +8,7 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readFileSync,
   readdirSync,
   rmSync,
   statSync,
@@ -244,6 +245,13 @@ describePrivileged('with a worker', () => {
     expect(statSync(join(dir, 'w/worker/ol.sock')).mode & 0o777).toBe(0o600);
     expect(json('w/config.json.overrides')).toMatchObject({ worker_port: port });
     expect(json('w/config.json')).toMatchObject({ worker_port: '5000' });
+  });
+
+  test('a worker in the background runs with the options for V8 that the program itself is started with', async () => {
+    const [, line] = /^#!\S+ -S node (.+)$/m.exec(readFileSync(program, 'utf8')) ?? [];
+    await up();
+    const [, ...args] = readFileSync(`/proc/${pid()}/cmdline`, 'utf8').split('\0');
+    expect(args.join(' ')).toContain(`${line} ${program} worker up -p ${join(dir, 'w')} -o worker_port=${port}`);
   });
 
   test('status asks the port of config.json, and prints the answer', async () => {
