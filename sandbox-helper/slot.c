@@ -129,10 +129,12 @@ static bool settle(struct session *s, uint32_t id) {
   return true;
 }
 
-/* A start that went wrong: what there is of it ends, and only AG_DESTROY is left. */
+/* A start that went wrong, or an end: what there is of it ends, and only AG_DESTROY is left. Of a zygote, the forks
+ * that it owes fail too; they never ran, so nothing is owed by them, and this calls itself no deeper. */
 void slot_fail(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   slot->state = SLOT_DEAD;
+  if (slot->role == AG_ZYGOTE) zygote_lost(s, id);
   close_channels(s, slot);
   kill_all(s, slot);
 }
@@ -177,7 +179,6 @@ void slot_process_ended(struct session *s, uint32_t id) {
   if (slot->own_child && waitid((idtype_t)P_PIDFD, (id_t)slot->pid_fd, &info, WEXITED | WNOHANG) == 0 && info.si_pid)
     status = info.si_code == CLD_EXITED ? (uint64_t)info.si_status << 8 : (uint64_t)info.si_status;
   unwatch_fd(s, &slot->pid_fd);
-  if (slot->role == AG_ZYGOTE) zygote_lost(s, id);
   slot_fail(s, id); /* what it started must not live on without it */
   event_exit(id, status, oom, (uint64_t)slot->pid);
   slot->pid = 0;
@@ -189,7 +190,6 @@ void slot_process_ended(struct session *s, uint32_t id) {
 static void evict(struct session *s, const struct slot *slot) {
   struct slot *zygote = &s->slot[slot->source];
   if (zygote->state != SLOT_RUNNING || strcmp(zygote->name, slot->v1.zygote) != 0) return;
-  zygote_lost(s, slot->source);
   slot_fail(s, slot->source);
 }
 

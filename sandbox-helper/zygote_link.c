@@ -88,7 +88,6 @@ void zygote_answered(struct session *s, uint32_t id) {
   ssize_t n = recv(zygote->link_fd, &m, sizeof m, MSG_DONTWAIT | MSG_TRUNC);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n != (ssize_t)sizeof m || m.op != AG_LINK_FORKED) { /* closed, or it talks nonsense: end it */
-    zygote_lost(s, id);
     slot_fail(s, id);
     return;
   }

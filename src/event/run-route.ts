@@ -1,6 +1,7 @@
 /** `/run/<name>…`: hands requests to functions. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { asArgyleError } from '../errors';
+import { Cancellation, type CancelSignal } from '../lambda/cancellation';
 import type { Invocation } from '../lambda/invocation';
 import { InvocationBody } from '../lambda/invocation';
 import type { Stats } from '../metrics';
@@ -56,7 +57,7 @@ export function runRoute(deps: RunDeps): RunHandler {
       sendText(res, 500, 'expected invocation format: /run/<lambda-name>', { 'Access-Control-Allow-Origin': '*' });
       return;
     }
-    const gone = new AbortController();
+    const gone = new Cancellation();
     const onClose = (): void => {
       if (!res.writableFinished) gone.abort();
     };
@@ -67,12 +68,12 @@ export function runRoute(deps: RunDeps): RunHandler {
       headers: req.rawHeaders,
       body: bodyOf(req),
       sink: new HttpResponseSink(res),
-      signal: gone.signal,
+      signal: gone,
     };
     try {
       await invoker.invoke(name, invocation);
     } catch (thrown) {
-      answer(res, thrown, gone.signal, name, log);
+      answer(res, thrown, gone, name, log);
     } finally {
       const ms = performance.now() - startMs;
       stats.record('web-request', ms);
@@ -81,7 +82,7 @@ export function runRoute(deps: RunDeps): RunHandler {
   };
 }
 
-function answer(res: ServerResponse, thrown: unknown, gone: AbortSignal, name: string, log: EventLog): void {
+function answer(res: ServerResponse, thrown: unknown, gone: CancelSignal, name: string, log: EventLog): void {
   if (gone.aborted) return;
   const error = asArgyleError('INTERNAL', thrown);
   log.debug({ lambda: name, code: error.code, err: error }, 'invocation failed');

@@ -1,6 +1,7 @@
 /** One call of a function, whoever makes it: an HTTP client, a trigger, a test. */
 import { Readable } from 'node:stream';
 import { ArgyleError } from '../errors';
+import type { CancelSignal } from './cancellation';
 
 /** Where the response goes. Implementations must accept calls after the client has gone. */
 export interface ResponseSink {
@@ -22,7 +23,7 @@ export interface Invocation {
   readonly body: InvocationBody;
   readonly sink: ResponseSink;
   /** Aborted when nobody waits for the response any more. */
-  readonly signal: AbortSignal;
+  readonly signal: CancelSignal;
 }
 
 /**

@@ -161,12 +161,11 @@ export class MemoryPool {
 
   /** @internal Drops a released charge's place in line. */
   cancel(charge: Charge): void {
+    const dropped = this.waiters.filter((waiter) => waiter.charge === charge);
+    // Making an error takes 50 µs, and each cold start comes by here.
+    if (dropped.length === 0) return;
     const error = new ArgyleError('SANDBOX_DEAD', 'destroyed while it waited for memory');
-    this.waiters
-      .filter((waiter) => waiter.charge === charge)
-      .forEach((waiter) => {
-        waiter.settle(error);
-      });
+    for (const waiter of dropped) waiter.settle(error);
   }
 
   /** POLICY: first come, first served; a small request does not overtake a large one, which could starve otherwise. */
