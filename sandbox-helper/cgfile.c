@@ -29,12 +29,20 @@ const char *after_word(const char *text, const char *word, char before) {
   return NULL;
 }
 
-/* The number after `key` in a flat keyed file, or the whole file's when key is NULL. */
-uint64_t get_number(int dir_fd, const char *path, const char *key) {
+/* The number after `key` in a flat keyed file, or the whole file's when key is NULL; false when there is none. */
+bool read_number(int dir_fd, const char *path, const char *key, uint64_t *value) {
   char text[4096];
-  if (get(dir_fd, path, text, sizeof text) < 0) return 0;
+  if (get(dir_fd, path, text, sizeof text) < 0) return false;
   const char *at = key ? after_word(text, key, '\n') : text;
-  return at ? strtoull(at, NULL, 10) : 0;
+  if (at) *value = strtoull(at, NULL, 10);
+  return at;
+}
+
+/* The same; 0 when there is none. */
+uint64_t get_number(int dir_fd, const char *path, const char *key) {
+  uint64_t value = 0;
+  (void)read_number(dir_fd, path, key, &value);
+  return value;
 }
 
 int open_dir(int dir_fd, const char *path) {

@@ -8,6 +8,7 @@
 int put(int dir_fd, const char *path, const char *text);
 int put_number(int dir_fd, const char *path, uint64_t number, const char *if_zero);
 ssize_t get(int dir_fd, const char *path, char *text, size_t size);
+bool read_number(int dir_fd, const char *path, const char *key, uint64_t *value);
 uint64_t get_number(int dir_fd, const char *path, const char *key);
 const char *after_word(const char *text, const char *word, char before);
 int open_dir(int dir_fd, const char *path);

@@ -82,15 +82,21 @@ static int remove_set(const struct pool *pool, const char *name) {
   return busy;
 }
 
-/* Clean: nobody is in it (who is in one is in all), and nothing counted or charged in it tells of its last sandbox. */
+/* Clean: nobody is in it (who is in one is in all), and nothing counted or charged in it tells of its last sandbox.
+ * What can't be read is not clean: the set may not even be there. */
+static bool is_clean(const int v1_fd[CTL_COUNT], const char *name) {
+  uint64_t pids, bytes, oom_kills;
+  if (v1_fd[CTL_MEMORY] < 0 || v1_fd[CTL_PIDS] < 0 || v1_fd[CTL_CPU] < 0) return false;
+  return read_number(v1_fd[CTL_PIDS], slot_file(name, "pids.current"), NULL, &pids) && pids == 0 &&
+         read_number(v1_fd[CTL_MEMORY], slot_file(name, "memory.usage_in_bytes"), NULL, &bytes) &&
+         bytes <= KEPT_BYTES &&
+         read_number(v1_fd[CTL_MEMORY], slot_file(name, "memory.oom_control"), "oom_kill", &oom_kills) &&
+         oom_kills == 0;
+}
+
 static bool keep(struct session *s, const struct slot *slot) {
   const struct pool *pool = &s->pool[slot->pool];
-  const char *name = slot->v1.name;
-  if (pool->v1_fd[CTL_MEMORY] < 0 || pool->v1_fd[CTL_PIDS] < 0 || pool->v1_fd[CTL_CPU] < 0 ||
-      get_number(pool->v1_fd[CTL_PIDS], slot_file(name, "pids.current"), NULL) != 0 ||
-      get_number(pool->v1_fd[CTL_MEMORY], slot_file(name, "memory.usage_in_bytes"), NULL) > KEPT_BYTES ||
-      cgroup_oom_kills(s, slot) != 0 || slot->v1.unsure)
-    return false;
+  if (slot->v1.unsure || !is_clean(pool->v1_fd, slot->v1.name)) return false;
   if (nkept == KEPT_MAX) {
     struct v1_set oldest = unkeep(0);
     if (remove_set(pool, oldest.name)) {
@@ -198,7 +204,8 @@ bool cgroup_populated(struct session *s, unsigned p, const char *name) {
 }
 
 /* Removes the slot's cgroups; -1 (no fault) while something in them is still dying. `whole`: all of them were made;
- * and what an earlier try removed in part is not kept either, its v2 cgroup being gone. */
+ * and what an earlier try removed in part is not kept either, its v2 cgroup being gone. Not to be called again once it
+ * has returned 0: the v1 ones may be another's by then. */
 int cgroup_remove(struct session *s, struct slot *slot, bool whole) {
   struct pool *pool = &s->pool[slot->pool];
   int gone = unlinkat(pool->v2_fd, slot->name, AT_REMOVEDIR);

@@ -118,7 +118,8 @@ static bool settle(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   if (!is_empty(s, slot)) return false;
   if (slot->state == SLOT_DESTROYING) {
-    if (cgroup_remove(s, slot, true) < 0 || rootfs_remove(s, slot->name) < 0) return false;
+    /* The cgroups last: a failure has all of it tried again, and they may be lent on at once. */
+    if (rootfs_remove(s, slot->name) < 0 || cgroup_remove(s, slot, true) < 0) return false;
     /* It is only here that nothing but this can reap it. */
     if (slot->pid_fd >= 0 && slot->own_child)
       waitid((idtype_t)P_PIDFD, (id_t)slot->pid_fd, &(siginfo_t){0}, WEXITED | WNOHANG);
