@@ -1,8 +1,9 @@
 """Packs the compiled modules that every guest needs into one file: `pack.py FOLDER`.
 
 FOLDER/guest.pack is the magic number of the Python that runs this, which tells what its code
-objects are good for, and the marshalled list of (name, code) in an order in which each finds what
-it imports. main.py reads it; with another Python it finds the modules one by one instead.
+objects are good for, and marshalled: loader.py's code, and a list of (name, code) of the others in
+an order in which each finds what it imports. main.py reads it; with another Python the modules are
+found one by one instead.
 """
 
 import importlib.util
@@ -10,6 +11,7 @@ import marshal
 import sys
 
 MODULES = (
+    "environ",
     "channel",
     "fastjson",
     "conn",
@@ -26,16 +28,16 @@ MODULES = (
 
 def main(folder):
     """Writes FOLDER/guest.pack from the sources there."""
-    packed = []
-    for name in MODULES:
-        with open(f"{folder}/{name}.py", "rb") as file:
-            # The path that a sandbox has it under, for tracebacks.
-            code = compile(
-                file.read(), f"/runtime/{name}.py", "exec", dont_inherit=True, optimize=2
-            )
-        packed.append((name, code))
+    modules = [(name, _compile(folder, name)) for name in MODULES]
     with open(f"{folder}/guest.pack", "wb") as file:
-        file.write(importlib.util.MAGIC_NUMBER + marshal.dumps(packed))
+        packed = marshal.dumps((_compile(folder, "loader"), modules))
+        file.write(importlib.util.MAGIC_NUMBER + packed)
+
+
+def _compile(folder, name):
+    with open(f"{folder}/{name}.py", "rb") as file:
+        # The path that a sandbox has it under, for tracebacks.
+        return compile(file.read(), f"/runtime/{name}.py", "exec", dont_inherit=True, optimize=2)
 
 
 if __name__ == "__main__":

@@ -158,10 +158,8 @@ int slot_kill(struct session *s, uint32_t id, uint64_t seq) {
 int slot_destroy(struct session *s, uint32_t id, uint64_t seq) {
   struct slot *slot = &s->slot[id];
   slot_answer(s, id, fault(AG_E_STATE, AG_ST_KILL, "destroyed meanwhile"), NULL);
-  if (slot->role == AG_ZYGOTE) zygote_lost(s, id);
-  close_channels(s, slot);
+  slot_fail(s, id);
   slot->state = SLOT_DESTROYING;
-  kill_all(s, slot);
   slot_wait(s, id, seq);
   (void)settle(s, id);
   return 0;

@@ -47,7 +47,7 @@ __attribute__((noreturn)) static void be_born(const struct session *s, const str
   char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "TMPDIR=/tmp", "LANG=C.UTF-8", NULL};
   sigset_t none;
   char byte;
-  if (read(BORN_SYNC, &byte, 1) != 1) _exit(AG_ST_GUEST_NS); /* maps written, wanted */
+  if (read(BORN_SYNC, &byte, 1) != 1) _exit(AG_ST_GUEST_NS); /* maps written */
   forbid_namespaces(BORN_PROC);
   if (sethostname("sandbox", 7) < 0) _exit(AG_ST_GUEST_NS);
   /* Core files are forbidden since the helper's own start. Queued signals and message queues are counted for root
@@ -64,9 +64,11 @@ __attribute__((noreturn)) static void be_born(const struct session *s, const str
   signal(SIGPIPE, SIG_DFL);
   sigemptyset(&none);
   if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) _exit(AG_ST_GUEST_PRIV);
+  if (s->seccomp && seccomp_install(slot->role, s->network[slot->pool]) < 0) _exit(AG_ST_GUEST_SECCOMP);
+  /* Confined, and with nothing of a caller's: from here on there is only the wait until it is wanted. */
+  if (read(BORN_SYNC, &byte, 1) != 1) _exit(AG_ST_GUEST_PRIV);
   /* A helper that died before PDEATHSIG was set would never be noticed. */
   if (poll(&(struct pollfd){.fd = BORN_HELPER, .events = POLLIN}, 1, 0) != 0) _exit(AG_ST_GUEST_PRIV);
-  if (s->seccomp && seccomp_install(slot->role, s->network[slot->pool]) < 0) _exit(AG_ST_GUEST_SECCOMP);
   execve("/usr/bin/python3", argv, envp);
   _exit(AG_ST_GUEST_EXEC);
 }
@@ -125,6 +127,7 @@ static int start(struct session *s, uint32_t id) {
   }
   slot->link_fd = take_fd(&ours);
   if (slot_started(s, id, pid_fd, pid, true) < 0 || write_maps(s, pid) < 0) return -1;
+  if (write(go_end, "", 1) != 1) return fault_sys(AG_ST_SPAWN, "start");
   slot->sync_fd = take_fd(&go_end);
   return slot_wake(slot);
 }

@@ -1,15 +1,17 @@
 """Loads a handler: environment, sys.path, the entry file, and which kind of entry it has."""
 
-import os
+import posix
 import sys
 import time
 
 import _frozen_importlib
 import _frozen_importlib_external
 
+from _argyle import environ
+
 # Prefix of /handler, /packages and /tmp. Only tests set it, which run without a chroot; in a
 # sandbox the environment at this point is the helper's, not the handler's.
-ROOT = os.environ.pop("ARGYLE_GUEST_ROOT", "")
+ROOT = environ.pop("ARGYLE_GUEST_ROOT") or ""
 HANDLER_DIR = f"{ROOT}/handler"
 PACKAGES_DIR = f"{ROOT}/packages/"
 
@@ -40,16 +42,17 @@ def prepare(document):
     sys.path, then the document's directories in their order, then the standard library.
     """
     for name, value in document.get("env", {}).items():
-        os.environ.setdefault(name, value)
+        if environ.get(name) is None:
+            environ.put(name, value)
     # /handler and /packages are read-only: trying to leave a .pyc there costs 0.1 ms for each file.
     sys.dont_write_bytecode = True
     sys.path[:0] = [HANDLER_DIR, *document.get("sys_path", [])]
-    os.chdir(HANDLER_DIR)
+    posix.chdir(HANDLER_DIR)
 
 
 def load(document):
     """Imports the entry file. Whatever its import raises passes through."""
-    filename = os.environ.get("OL_ENTRY_FILE") or document.get("entry_file") or "f.py"
+    filename = environ.get("OL_ENTRY_FILE") or document.get("entry_file") or "f.py"
     if "/" in filename or not filename.endswith(".py") or filename == ".py":
         raise ValueError(f"OL_ENTRY_FILE: {filename!r} is not the name of a top-level .py file")
     known = len(sys.modules)
@@ -129,7 +132,7 @@ def submodules(known):
 def select(module):
     """Picks the entry: OL_WSGI_ENTRY, OL_ASGI_ENTRY, `f`, or `app`. Returns (kind, object)."""
     for variable, kind in (("OL_WSGI_ENTRY", "wsgi"), ("OL_ASGI_ENTRY", "asgi")):
-        if name := os.environ.get(variable):
+        if name := environ.get(variable):
             return kind, _attribute(module, name, variable)
     if hasattr(module, "f"):
         return "function", _callable(module.f, "f")

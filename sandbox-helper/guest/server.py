@@ -1,6 +1,6 @@
 """The blocking HTTP server of function, WSGI and native handlers: one request at a time."""
 
-import os
+import posix
 import sys
 
 from _argyle import channel
@@ -145,4 +145,4 @@ def die():
         traceback.print_exc()
     finally:
         flush_output()
-        os._exit(1)
+        posix._exit(1)

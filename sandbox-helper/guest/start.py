@@ -7,17 +7,17 @@ from `zygote.run` as a leaf, a spare (a leaf that has time) or as another zygote
 loop again. In a container there are no such descriptors, only the path SOCKET (see channel.py).
 """
 
-import os
+import gc
 import sys
 
-from _argyle import boot, channel
+from _argyle import boot, channel, environ
 
 
 def main(argv):
     """Runs the role named by argv[1] until the process is killed. Returns an exit code."""
     # One BLAS thread: cpu_percent is about one core, and a zygote with threads could not be forked.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
+        environ.put(name, "1")
     role = argv[1] if len(argv) in (2, 3) else ""
     if role not in ("leaf", "zygote", "installer"):
         print(f"guest: ROLE must be leaf, zygote or installer, got {argv[1:]!r}", file=sys.stderr)
@@ -25,6 +25,9 @@ def main(argv):
     if len(argv) == 3:
         channel.use_path(argv[2])
     sys.stdout.reconfigure(line_buffering=True)
+    # What is there by now stays until the end: the collector need not look at it, now or later.
+    gc.freeze()
+    gc.enable()
     while True:
         channel.protect()
         # Ahead of GO, so that both arrive together: what the worker says and what the helper does.
