@@ -10,7 +10,7 @@ LIBEXEC := $(DESTDIR)$(PREFIX)/libexec/argyle
 CONF := $(DESTDIR)/etc/argyle/helper.conf
 
 # What the project needs of Debian, beside Node 20 and npm.
-APT_BUILD := make gcc g++ clang libc6-dev linux-libc-dev python3 python3-pip python3-wheel python3-setuptools ca-certificates curl
+APT_BUILD := make gcc g++ clang libc6-dev linux-libc-dev python3 libpython3-dev python3-pip python3-wheel python3-setuptools ca-certificates curl
 APT_BENCH := docker.io
 APT_TEST := clang-format libclang-rt-14-dev black flake8 bubblewrap runc qemu-system-x86 busybox-static cpio kcat
 

@@ -7,13 +7,11 @@ their own pid namespace, so whatever goes by the process id is put right here.
 
 import gc
 import os
-import signal
 import sys
 
 
 def refresh(base_path):
-    """Gives the child its own randomness, plain signals, garbage collection and sys.path."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    """Gives the child its own randomness, garbage collection and sys.path."""
     sys.path[:] = base_path
     reseed()
     gc.enable()

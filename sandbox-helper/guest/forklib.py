@@ -1,9 +1,8 @@
-"""Binds /runtime/libguest.so, which forks in one clone3 and confines the child.
+"""Loads /runtime/libguest.so, which forks in one clone3 and confines the child."""
 
-ctypes.PyDLL keeps the interpreter's lock, as the fork hooks of CPython need.
-"""
-
-import ctypes
+import _frozen_importlib
+import _frozen_importlib_external
+import _imp
 import errno
 import os
 
@@ -15,16 +14,13 @@ PATH = f"{__file__.rpartition('/')[0]}/libguest.so"
 
 
 class LibGuest:
-    """The functions of libguest.so. Raises OSError when it cannot be loaded."""
+    """The functions of libguest.so. Raises ImportError when it cannot be loaded."""
 
     def __init__(self, path=PATH):
-        library = ctypes.PyDLL(path)
-        self._fork = library.guest_fork
-        self._fork.argtypes = [ctypes.c_int]
-        self._fork.restype = ctypes.c_int
-        self._threads = library.guest_threads
-        self._threads.argtypes = []
-        self._threads.restype = ctypes.c_int
+        loader = _frozen_importlib_external.ExtensionFileLoader("libguest", path)
+        library = _imp.create_dynamic(_frozen_importlib.ModuleSpec("libguest", loader, origin=path))
+        self._fork = library.fork
+        self._peak_kb = library.peak_kb
 
     def fork(self):
         """Carries out the FORK order that waits on the link.
@@ -34,9 +30,9 @@ class LibGuest:
         """
         return self._fork(channel.LINK_FD)
 
-    def threads(self):
-        """How many OS threads this process has, -1 when that is unknown."""
-        return self._threads()
+    def peak_kb(self):
+        """The largest resident size so far, KB."""
+        return self._peak_kb()
 
 
 class NoLibGuest:
@@ -52,6 +48,8 @@ class NoLibGuest:
             os.write(channel.LINK_FD, channel.LINK_MSG.pack(*answer))
         return 0
 
-    def threads(self):
-        """Unknown."""
-        return -1
+    def peak_kb(self):
+        """As LibGuest's."""
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

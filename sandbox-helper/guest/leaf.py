@@ -2,7 +2,7 @@
 
 import sys
 
-from _argyle import entry, fastjson, server
+from _argyle import entry, fastjson, function, server
 
 
 def run(conn, document):
@@ -21,7 +21,6 @@ def run(conn, document):
             loaded = entry.load(document)
     except BaseException:
         server.die()
-    server.flush_output()
     report = {"import_ms": loaded.import_ms, "modules": loaded.specs}
 
     def learn():
@@ -42,8 +41,6 @@ def run(conn, document):
 
 def _handler(loaded, name):
     if loaded.kind == "function":
-        from _argyle import function
-
         return function.handler(loaded.target)
     if loaded.kind == "wsgi":
         from _argyle import wsgi

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The zygote's fork, called from Python through ctypes.PyDLL with the GIL held, so it works with any
- * Python 3.7 or newer.
+ * The zygote's fork, as a module of Python's stable ABI: one build serves any Python from 3.7 on. Not by ctypes: each
+ * child would copy 15 mappings and some 20 pages more for it (docs/adr/0006-cold-start.md).
  *
  * One clone3 puts the child into the slot's cgroup and into a pid and an IPC namespace of its own. The
  * child then enters the slot's root, closes every descriptor that is not its own, drops all privileges
  * (a leaf) and returns into Python. It parks until the helper lets it go, so it runs no handler code
  * before it is admitted. */
-#define _GNU_SOURCE
-#include <dlfcn.h>
+#define Py_LIMITED_API 0x03070000
+#include <Python.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -17,17 +18,13 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../protocol.h"
 #include "leaf_filter.h"
-
-#define EXPORT __attribute__((visibility("default")))
-
-int guest_fork(int link_fd);
-int guest_threads(void);
 
 enum order_fd { FD_ROOT, FD_CGROUP, FD_LISTEN, FD_LOG, FD_LINK };
 
@@ -51,20 +48,16 @@ static int take_order(int link_fd, struct ag_link_msg *order, int fds[AG_LINK_MA
   return (int)(size / sizeof(int));
 }
 
-static void call_python(const char *name) {
-  void (*hook)(void);
-  *(void **)&hook = dlsym(RTLD_DEFAULT, name);
-  if (hook) hook();
-}
-
 __attribute__((noreturn)) static void fail(unsigned stage) { _exit((int)stage); }
 
-/* Only the slot's own descriptors survive, at the numbers every guest knows. */
+/* Only the slot's own descriptors survive, at the numbers every guest knows; both sockets blocking, and closed in
+ * programs that a handler starts (channel.protect() of a fresh guest). */
 static void keep_own_descriptors(const int fds[]) {
   int link = fcntl(fds[FD_LINK], F_DUPFD_CLOEXEC, 20), listen = fcntl(fds[FD_LISTEN], F_DUPFD_CLOEXEC, 20);
   int log = fcntl(fds[FD_LOG], F_DUPFD_CLOEXEC, 20), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (link < 0 || listen < 0 || log < 0 || null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 ||
-      dup2(link, AG_GUEST_LINK_FD) < 0 || dup2(listen, AG_GUEST_LISTEN_FD) < 0)
+      dup3(link, AG_GUEST_LINK_FD, O_CLOEXEC) < 0 || dup3(listen, AG_GUEST_LISTEN_FD, O_CLOEXEC) < 0 ||
+      fcntl(AG_GUEST_LINK_FD, F_SETFL, 0) < 0 || fcntl(AG_GUEST_LISTEN_FD, F_SETFL, 0) < 0)
     fail(AG_ST_GUEST_ROOT);
   if (syscall(SYS_close_range, 5u, ~0u, 0u) < 0) fail(AG_ST_GUEST_ROOT);
 }
@@ -117,7 +110,7 @@ static int *tid_address(void) {
 
 /* Serves the order that waits on link_fd. Returns 0 in the zygote; 1 in a new leaf, 2 in a new zygote and
  * 3 in a leaf that stays parked; -errno when the zygote cannot go on (-ENOTCONN: the helper is gone). */
-EXPORT int guest_fork(int link_fd) {
+static int guest_fork(int link_fd) {
   struct ag_link_msg order;
   int fds[AG_LINK_MAX_FDS];
   int nfds = take_order(link_fd, &order, fds);
@@ -129,19 +122,39 @@ EXPORT int guest_fork(int link_fd) {
     args.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
     args.child_tid = (uint64_t)(uintptr_t)tid;
   }
-  call_python("PyOS_BeforeFork");
+  signal(SIGCHLD, SIG_IGN); /* the kernel reaps children, and orphans that this namespace's first process adopts */
+  PyOS_BeforeFork();
   long pid = syscall(SYS_clone3, &args, sizeof args);
   int saved = errno;
   if (pid == 0) {
     join_cgroups(link_fd, &order, fds, nfds);
     become_guest(&order, fds);
-    call_python("PyOS_AfterFork_Child");
+    PyOS_AfterFork_Child();
     return order.role != AG_LEAF ? 2 : order.result ? 3 : 1;
   }
-  call_python("PyOS_AfterFork_Parent");
+  PyOS_AfterFork_Parent();
   for (int i = 0; i < nfds; i++) close(fds[i]);
   return pid < 0 ? answer(link_fd, &order, -saved) : 0;
 }
 
-/* Threads cannot be counted from inside without /proc; the helper tells (AG_USE_THREADS). */
-EXPORT int guest_threads(void) { return -1; }
+static PyObject *fork_method(PyObject *module, PyObject *link_fd) {
+  (void)module;
+  long fd = PyLong_AsLong(link_fd);
+  return fd == -1 && PyErr_Occurred() ? NULL : PyLong_FromLong(guest_fork((int)fd));
+}
+
+/* The largest resident size so far: the module `resource` would be five mappings more, for this alone. */
+static PyObject *peak_kb_method(PyObject *module, PyObject *none) {
+  (void)module, (void)none;
+  struct rusage usage;
+  return getrusage(RUSAGE_SELF, &usage) < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(usage.ru_maxrss);
+}
+
+PyMODINIT_FUNC PyInit_libguest(void);
+
+PyMODINIT_FUNC PyInit_libguest(void) {
+  static PyMethodDef methods[] = {
+      {"fork", fork_method, METH_O, NULL}, {"peak_kb", peak_kb_method, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
+  static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "libguest", NULL, -1, methods, NULL, NULL, NULL, NULL};
+  return PyModule_Create(&definition);
+}

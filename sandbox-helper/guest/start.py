@@ -10,7 +10,7 @@ loop again. In a container there are no such descriptors, only the path SOCKET (
 import gc
 import sys
 
-from _argyle import boot, channel, environ
+from _argyle import boot, channel, environ, leaf
 
 
 def main(argv):
@@ -28,15 +28,13 @@ def main(argv):
     # What is there by now stays until the end: the collector need not look at it, now or later.
     gc.freeze()
     gc.enable()
+    channel.protect()
     while True:
-        channel.protect()
         # Ahead of GO, so that both arrive together: what the worker says and what the helper does.
         conn, document = boot.receive(role)
         if not channel.wait_go():
             return 0
         if role == "leaf":
-            from _argyle import leaf
-
             return leaf.run(conn, document)
         if role == "installer":
             from _argyle import installer

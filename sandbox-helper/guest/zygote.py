@@ -4,12 +4,10 @@ import errno
 import gc
 import os
 import select
-import signal
 import sys
 import time
 
 import _thread
-import resource
 
 from _argyle import channel, fastjson, forked, forklib, server, warm
 
@@ -53,15 +51,15 @@ def run(conn, document):
     sys.path[:0] = document.get("sys_path", [])
     for name in PRELOAD:
         __import__(name)
-    imports = [import_package(item) for item in document.get("imports", [])]
+    library, error = _load_library()
+    imports = [import_package(item, library) for item in document.get("imports", [])]
     if "asyncio" in sys.modules:
         __import__("_argyle.asgi")
-    library, error = _load_library()
     report = {
         "ok": error is None,
         "imports": imports,
-        # Without /proc the library cannot tell; Python's own threads are then a lower bound.
-        "threads": max(library.threads(), _thread._count() + 1),
+        # Python's own: without /proc no others can be seen from inside (AG_USE_THREADS).
+        "threads": _thread._count() + 1,
         "modules": len(sys.modules),
     }
     conn.send(fastjson.dumps(report).encode("ascii") + b"\n")
@@ -105,7 +103,7 @@ def fill_pools():
     return plugs
 
 
-def import_package(item):
+def import_package(item, library):
     """Imports a package's modules. Returns its line of the report.
 
     `ms` is wall time; `kb` the growth of the peak resident size, since no /proc is mounted. The
@@ -114,7 +112,7 @@ def import_package(item):
     """
     error = None
     dropped = []
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    size = library.peak_kb()
     started = time.perf_counter()
     for name in item["modules"]:
         try:
@@ -128,7 +126,7 @@ def import_package(item):
         except BaseException:
             dropped.append(name)
     ms = round((time.perf_counter() - started) * 1e3, 3)
-    kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - size
+    kb = library.peak_kb() - size
     server.flush_output()
     return {"spec": item["spec"], "ms": ms, "kb": kb, "error": error, "dropped": dropped}
 
@@ -136,14 +134,12 @@ def import_package(item):
 def _load_library():
     try:
         return forklib.LibGuest(), None
-    except OSError as error:
+    except ImportError as error:
         return forklib.NoLibGuest(), error
 
 
 def serve_forks(library):
     """Carries out FORK orders. Returns the role in a child, None when the link is closed."""
-    # Children and orphans that this namespace's process 1 adopts are reaped by the kernel.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     poll = select.poll()
     poll.register(channel.LINK_FD, select.POLLIN)
     while True:

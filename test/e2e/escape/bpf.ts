@@ -18,8 +18,12 @@ export const KILL_PROCESS = 0x80000000;
 export const ERRNO = 0x00050000;
 const ACTION = 0xffff0000;
 
-/** BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JSET|K, BPF_ALU|AND|K, BPF_RET|K: all that the profile's code emits. */
-const Op = { LOAD: 0x20, JUMP_EQUAL: 0x15, JUMP_SET: 0x45, AND: 0x54, RETURN: 0x06 } as const;
+/** BPF_LD|W|ABS, BPF_JMP|JEQ|K, |JGE|K, |JSET|K, BPF_ALU|AND|K, BPF_RET|K: all that the profile's code emits. */
+const Op = { LOAD: 0x20, JUMP_EQUAL: 0x15, JUMP_FROM: 0x35, JUMP_SET: 0x45, AND: 0x54, RETURN: 0x06 } as const;
+
+/** Only system call numbers are compared by size, and those below this. */
+const LIMIT = 1024;
+const LAST_WORD = 2 ** 32 - 1;
 
 function wordAt(offset: number): string {
   if (offset === 0) return 'nr';
@@ -34,12 +38,16 @@ interface State {
   word: string;
   equal: Map<string, number>;
   unlike: string[];
+  /** What the number may still be. */
+  low: number;
+  high: number;
 }
 
 /** All paths of one program that agree with `known` words. @throws Error at an instruction it does not know */
 export function paths(program: Program, known: Record<string, number>): Path[] {
   const found: Path[] = [];
-  const open: State[] = [{ at: 0, word: '', equal: new Map(Object.entries(known)), unlike: [] }];
+  const start = { at: 0, word: '', equal: new Map(Object.entries(known)), unlike: [], low: 0, high: LAST_WORD };
+  const open: State[] = [start];
   for (let state = open.pop(); state !== undefined; state = open.pop()) {
     const instruction = program[state.at];
     if (instruction === undefined) throw new Error('filter: it runs off its end');
@@ -48,18 +56,38 @@ export function paths(program: Program, known: Record<string, number>): Path[] {
     const hex = `0x${k.toString(16)}`;
     const next = (skip: number, more: Partial<State> = {}): void =>
       void open.push({ ...state, at: at + 1 + skip, ...more });
-    if (code === Op.RETURN) found.push({ equal, unlike, verdict: k });
+    if (code === Op.RETURN) found.push(...split(state, k));
     else if (code === Op.LOAD) next(0, { word: wordAt(k) });
     else if (code === Op.AND) next(0, { word: `${word}&${hex}` });
-    else if (code === Op.JUMP_EQUAL || code === Op.JUMP_SET) {
+    else if (code === Op.JUMP_FROM) {
+      if (word !== 'nr' || k >= LIMIT) throw new Error(`filter: ${word} is compared with ${k}`);
+      const { low, high } = state;
+      const number = equal.get('nr');
+      if ((number ?? high) >= k) next(jt, { low: Math.max(low, k) });
+      if ((number ?? low) < k) next(jf, { high: Math.min(high, k - 1) });
+    } else if (code === Op.JUMP_EQUAL || code === Op.JUMP_SET) {
       const name = code === Op.JUMP_SET ? `${word}&${hex}` : word;
       const wanted = code === Op.JUMP_SET ? 0 : k;
       const [whenEqual, whenNot] = code === Op.JUMP_SET ? [jf, jt] : [jt, jf];
       const value = equal.get(name);
-      if (value === wanted || (value === undefined && !unlike.includes(`${name}!=${wanted}`)))
+      const possible = name !== 'nr' || (wanted >= state.low && wanted <= state.high);
+      if (value === wanted || (value === undefined && possible && !unlike.includes(`${name}!=${wanted}`)))
         next(whenEqual, { equal: new Map(equal).set(name, wanted) });
       if (value !== wanted) next(whenNot, value === undefined ? { unlike: [...unlike, `${name}!=${wanted}`] } : {});
     } else throw new Error(`filter: instruction 0x${code.toString(16)}`);
+  }
+  return found;
+}
+
+/** The paths of a state at its end: one for each number that it may have, and one for all those from LIMIT on. */
+function split({ equal, unlike, low, high }: State, verdict: number): Path[] {
+  if (equal.has('nr') || (low === 0 && high === LAST_WORD)) return [{ equal, unlike, verdict }];
+  const found: Path[] = [];
+  for (let nr = low; nr <= Math.min(high, LIMIT - 1); nr++)
+    if (!unlike.includes(`nr!=${nr}`)) found.push({ equal: new Map(equal).set('nr', nr), unlike, verdict });
+  if (high >= LIMIT) {
+    const below = Array.from({ length: LIMIT }, (_, nr) => `nr!=${nr}`);
+    found.push({ equal, unlike: [...new Set([...unlike, ...below])], verdict });
   }
   return found;
 }

@@ -105,8 +105,8 @@ class Hostile:
     def __init__(self):
         self.real = GENUINE()
 
-    def threads(self):
-        return 1
+    def peak_kb(self):
+        return self.real.peak_kb()
 
     def fork(self):
         mode = TASK["mode"]
