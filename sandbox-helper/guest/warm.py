@@ -6,6 +6,7 @@ spare has the time to touch it beforehand, while it is parked. A zygote does so 
 that its children inherit code which CPython has specialized already.
 """
 
+import posix
 import sys
 
 import _frozen_importlib
@@ -41,6 +42,8 @@ def _rehearse():
     far.sendall(b"%s%d\n%s%s" % (boot.MAGIC, len(_DOCUMENT), _DOCUMENT, _REQUEST))
     conn = Connection(near)
     boot._read_document(conn)
+    # Finds the C function, which costs whoever calls it first ten pages.
+    posix.chdir(".")
     known = len(sys.modules)
     # As a handler's own modules may come, compiled already, and then as its entry file does.
     spec = _frozen_importlib_external.spec_from_file_location("_warm", channel.__file__)
