@@ -11,8 +11,9 @@ import type { Handler } from './subjects/invocations';
 /** Leaves that are made and destroyed at the same time in the churn. */
 const IN_FLIGHT = 8;
 const CHURN_MS = 3000;
-/** Runs with and without idle sandboxes. */
-const CHURN_RUNS = 3;
+/** Runs in a turn, and turns beside idle sandboxes, before and after which there is one without. */
+const CHURN_RUNS = 2;
+const CHURN_TURNS = 3;
 const PAUSED = 1000;
 /** Share of sandboxes in the churn that may have come into being by another way than a fork; they do not count. */
 const MAX_ASTRAY = 0.05;
@@ -119,14 +120,21 @@ export async function measureCapacity({ root, settings, handler, log }: Capacity
   }
 }
 
+/** In turns, since the machine is faster in one minute than in another. */
 async function churns(lab: Lab, spec: LeafSpec): Promise<{ alone: number[]; besidePaused: number[] }> {
-  const alone = [];
-  const besidePaused = [];
-  for (let run = 0; run < CHURN_RUNS; run += 1) alone.push(await churn(lab, spec));
-  const idle = await pausedSandboxes(lab, spec);
-  for (let run = 0; run < CHURN_RUNS; run += 1) besidePaused.push(await churn(lab, spec));
-  await Promise.all(idle.map((sandbox) => sandbox.destroy('measured')));
-  for (let run = 0; run < CHURN_RUNS; run += 1) alone.push(await churn(lab, spec));
+  const alone: number[] = [];
+  const besidePaused: number[] = [];
+  const measure = async (into: number[]): Promise<void> => {
+    for (let run = 0; run < CHURN_RUNS; run += 1) into.push(await churn(lab, spec));
+  };
+  await measure([]);
+  await measure(alone);
+  for (let turn = 0; turn < CHURN_TURNS; turn += 1) {
+    const idle = await pausedSandboxes(lab, spec);
+    await measure(besidePaused);
+    await Promise.all(idle.map((sandbox) => sandbox.destroy('measured')));
+    await measure(alone);
+  }
   return { alone, besidePaused };
 }
 

@@ -34,11 +34,26 @@ const MAX_FAILURES = 5;
 /** A row of which a larger share went astray has no figures: what is left is no fair sample. */
 const MAX_STRAYED_SHARE = 0.1;
 
+/** The usual `settleMs`. */
+export const SETTLE_MS = 30;
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
 
+const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
+
 /**
- * Measures all subjects in interleaved rounds: each round runs every subject once, in an order that rotates, so that a
+ * The order of a round, as indices below `count`: it begins elsewhere each time and goes in other steps, so that nobody
+ * always comes after the same one, and pays for what that one left to do.
+ */
+export function orderOf(round: number, count: number): number[] {
+  const strides = Array.from({ length: count }, (_, index) => index + 1).filter((step) => divisor(step, count) === 1);
+  const stride = strides[round % strides.length] ?? 1;
+  return Array.from({ length: count }, (_, index) => (round + index * stride) % count);
+}
+
+/**
+ * Measures all subjects in interleaved rounds: each round runs every subject once, in an order that changes, so that a
  * slow spell of the machine falls on all of them alike. Always tears every subject down.
  */
 export async function measure(subjects: readonly Subject[], plan: Plan, log: (line: string) => void): Promise<Row[]> {
@@ -50,13 +65,14 @@ export async function measure(subjects: readonly Subject[], plan: Plan, log: (li
         log(`out of time after ${round} of ${plan.rounds} rounds`);
         break;
       }
-      const offset = round % Math.max(subjects.length, 1);
-      for (const subject of [...subjects.slice(offset), ...subjects.slice(0, offset)]) {
-        const row = rows.get(subject);
-        if (row === undefined || row.skipped !== undefined) continue;
+      for (const index of orderOf(round, subjects.length)) {
+        const subject = subjects[index];
+        const row = subject && rows.get(subject);
+        if (subject === undefined || row === undefined || row.skipped !== undefined) continue;
         await subject.ready?.().catch(() => undefined);
         await pause(plan.settleMs);
         await measureOnce(subject, row);
+        await pause(subject.cleanupMs ?? 0);
       }
       if ((round + 1) % 50 === 0) log(`round ${round + 1} of ${plan.rounds}`);
     }

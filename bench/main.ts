@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { measureCapacity } from './capacity';
 import type { Capacity } from './capacity';
 import { GOALS, LIMITS, makeSubjects } from './catalog';
-import { measure } from './harness';
+import { measure, SETTLE_MS } from './harness';
 import type { Row } from './harness';
 import { describeMachine } from './machine';
 import { distributionSpec, latencySpec, renderSvg } from './plot';
@@ -42,7 +42,7 @@ async function main(): Promise<void> {
     options: {
       rounds: { type: 'string', default: '300' },
       warmup: { type: 'string', default: '50' },
-      'settle-ms': { type: 'string', default: '30' },
+      'settle-ms': { type: 'string', default: String(SETTLE_MS) },
       baseline: { type: 'string', default: 'raw fork' },
       minutes: { type: 'string', default: '17' },
       only: { type: 'string' },

@@ -5,6 +5,8 @@ export interface Subject {
   readonly about: string;
   /** Makes ready; throws SkipSubject when this machine lacks what it needs. */
   setup(): Promise<void>;
+  /** What clean-up goes on after a measurement, ms, where it is longer than the pause between any two. */
+  readonly cleanupMs?: number;
   /** Waits until the next measurement finds what it is about, a parked spare for example. Not timed. */
   ready?(): Promise<void>;
   /** One measurement, in ms. Throws when the measured thing failed, Strayed when something else was measured. */

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { measure } from '../harness';
+import { measure, SETTLE_MS } from '../harness';
 import type { Row } from '../harness';
 import { describeMachine } from '../machine';
 import { renderSvg } from '../plot';
@@ -17,7 +17,6 @@ import type { ClaimResult } from './report';
 const ROOT = resolve(__dirname, '../../../..');
 const USAGE = 'usage: make paper PAPER_ARGS="[--rounds N] [--primitive-rounds N] [--minutes N] [--out DIR]"';
 const WARMUP = 2;
-const SETTLE_MS = 15;
 const PRIMITIVES = { file: '4-primitives', title: 'Isolation primitives of Linux, alone and at once' };
 
 interface Section {

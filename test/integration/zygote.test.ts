@@ -116,6 +116,19 @@ real('zygotes with the real helper', () => {
     }
   });
 
+  it('leave signals, children and descriptors to their leaves as a fresh process has them', async () => {
+    const code = `import fcntl, os, signal
+def f(event):
+    flags = [[fcntl.fcntl(fd, fcntl.F_GETFD), fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK] for fd in (3, 4)]
+    return [int(signal.getsignal(signal.SIGCHLD)), os.waitstatus_to_exitcode(os.system("exit 3")), flags]
+`;
+    await start({ mode: 'tree' });
+    const leaf = await rig.zygotes.provider.create(rig.leaf(code, []));
+    expect(leaf.start).toBe('fork');
+    const closedByExec = [1, 0];
+    expect(JSON.parse((await call(leaf)).body)).toEqual([0, 3, [closedByExec, closedByExec]]);
+  });
+
   it('serve nobody who did not ask for all that they imported', async () => {
     await start({ mode: 'tree' });
     const alpha1 = rig.addPackage('alpha==1.1', 'VALUE = 1\n');

@@ -47,6 +47,9 @@ const isAlive = (pid: number): boolean => {
   const status = `/proc/${pid}/status`;
   return existsSync(status) && !/State:\s+Z/.test(readFileSync(status, 'utf8'));
 };
+/** A line of /proc/PID/status. */
+const statusOf = (pid: number, key: string): string =>
+  new RegExp(`^${key}:\\s+(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
 const program = (pid: number): string => readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
 
 describePrivileged('a fresh guest', () => {
@@ -71,6 +74,11 @@ describePrivileged('a fresh guest', () => {
     await until('it has joined', () => hasJoined(pid));
     await sleep(100);
     expect(program(pid)).toBe('sandbox-helper');
+    // Confined as it will be, so that none of that is left to do when it is wanted.
+    for (const key of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
+      expect(statusOf(pid, key)).toBe('0'.repeat(16));
+    expect([statusOf(pid, 'NoNewPrivs'), statusOf(pid, 'Seccomp')]).toEqual(['1', '2']);
+    expect(new Set(statusOf(pid, 'Uid').split('\t'))).not.toContain('0');
     // Null device, log twice, link, socket, its wait, root, /proc and the helper's end.
     expect(readdirSync(`/proc/${pid}/fd`)).toHaveLength(9);
     expect((await helper.call('GO', { slot: 2, name: ['1'] })).code).toBe(Code.OK);

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { measure } from '../../../bench/harness';
+import { measure, orderOf } from '../../../bench/harness';
 import type { Row } from '../../../bench/harness';
 import { figuresTable, goalsTable, judge, judgeCapacity } from '../../../bench/report';
 import { SkipSubject, Strayed } from '../../../bench/subject';
@@ -65,16 +65,27 @@ test('quantiles never leave the sample and never fall as q rises', () => {
   );
 });
 
-test('rounds interleave, in an order that rotates, after a warm-up', async () => {
+test('rounds interleave, in an order that changes, after a warm-up', async () => {
   const calls: string[] = [];
   const subjects = ['a', 'b', 'c'].map((name) => new Told(name, calls, (call) => call));
   const rows = await measure(subjects, { ...PLAN, rounds: 3 }, silent);
-  expect(calls.join('')).toBe('abcabcbcacab');
+  expect(calls.join('')).toBe('abcabcbaccab');
   expect(rows.map((each) => each.samplesMs)).toEqual([
     [2, 3, 4],
     [2, 3, 4],
     [2, 3, 4],
   ]);
+});
+
+test('each round measures everybody, and nobody always after the same one', () => {
+  const before = Array.from({ length: 15 }, () => new Set<number | undefined>());
+  for (let round = 0; round < 30; round += 1) {
+    const order = orderOf(round, 15);
+    expect([...order].sort((a, b) => a - b)).toEqual([...before.keys()]);
+    order.forEach((subject, place) => before[subject]?.add(order[place - 1]));
+  }
+  for (const others of before) expect(others.size).toBeGreaterThanOrEqual(8);
+  expect([orderOf(7, 1), orderOf(7, 0)]).toEqual([[0], []]);
 });
 
 test('a missing peer keeps its row and its reason, and everything is torn down', async () => {

@@ -175,6 +175,21 @@ def f(event):
     await guest.stop();
   });
 
+  test('is there for programs, and for whoever imports os, which nothing else has loaded', async () => {
+    const guest = await Guest.leaf(
+      `import sys
+bare = "os" not in sys.modules
+import os
+os.environ["B"] = "b"
+def f(event):
+    return [bare, os.environ["A"], os.popen("echo $A $B $OMP_NUM_THREADS").read()]
+`,
+      { env: { A: 'ä' } },
+    );
+    expect(JSON.parse((await guest.request()).body)).toEqual([true, 'ä', 'ä b 1\n']);
+    await guest.stop();
+  });
+
   test('does not hand the link and the listener to programs that it starts', async () => {
     const guest = await Guest.leaf(
       'import os\ndef f(event):\n    os.system("ls /proc/self/fd > out")\n    return open("out").read().split()\n',
