@@ -99,38 +99,30 @@ def squat(_root, _cgroup, _listener, _log, _link, *tasks):
 BESIDE_FORK = {"keep": explore, "hide": hide, "squat": squat}
 
 
-class Hostile:
-    """Instead of forklib.LibGuest."""
-
-    def __init__(self):
-        self.real = GENUINE()
-
-    def peak_kb(self):
-        return self.real.peak_kb()
-
-    def fork(self):
-        mode = TASK["mode"]
-        if mode in BESIDE_FORK:
-            _, fds = take_order(socket.MSG_PEEK)
-            result = self.real.fork()
-            if result == 0:
-                BESIDE_FORK[mode](*fds)
-            return result
-        data, _ = take_order(0)
-        if not data:
-            os._exit(0)
-        _, role, ticket, _ = channel.LINK_MSG.unpack(data)
-        if mode == "nonsense":
-            os.write(channel.LINK_FD, b"\xff" * 100)
-        elif mode == "claim":
-            answer(role, ticket, 0)
-        elif mode == "fail":
-            answer(role, ticket, -13)
-        elif mode == "forge":
-            forge(role)
-            answer(role, ticket, -13)
-        return 0
+def fork(library):
+    """Instead of forklib.LibGuest.fork."""
+    mode = TASK["mode"]
+    if mode in BESIDE_FORK:
+        _, fds = take_order(socket.MSG_PEEK)
+        result = GENUINE(library)
+        if result == 0:
+            BESIDE_FORK[mode](*fds)
+        return result
+    data, _ = take_order(0)
+    if not data:
+        os._exit(0)
+    _, role, ticket, _ = channel.LINK_MSG.unpack(data)
+    if mode == "nonsense":
+        os.write(channel.LINK_FD, b"\xff" * 100)
+    elif mode == "claim":
+        answer(role, ticket, 0)
+    elif mode == "fail":
+        answer(role, ticket, -13)
+    elif mode == "forge":
+        forge(role)
+        answer(role, ticket, -13)
+    return 0
 
 
-GENUINE = forklib.LibGuest
-forklib.LibGuest = Hostile
+GENUINE = forklib.LibGuest.fork
+forklib.LibGuest.fork = fork
