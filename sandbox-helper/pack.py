@@ -12,6 +12,7 @@ import sys
 
 MODULES = (
     "environ",
+    "clib",
     "channel",
     "fastjson",
     "conn",

@@ -1,24 +1,19 @@
-"""Loads /runtime/libguest.so, which forks in one clone3 and confines the child."""
+"""Forks by way of libguest.so, in one clone3, and confines the child."""
 
-import _frozen_importlib
-import _frozen_importlib_external
-import _imp
 import errno
 import os
 
-from _argyle import channel
+from _argyle import channel, clib
 
 # By what fork() returns in a child. A spare is a leaf for which no request waits yet.
 ROLES = {1: "leaf", 2: "zygote", 3: "spare"}
-PATH = f"{__file__.rpartition('/')[0]}/libguest.so"
 
 
 class LibGuest:
     """The functions of libguest.so. Raises ImportError when it cannot be loaded."""
 
-    def __init__(self, path=PATH):
-        loader = _frozen_importlib_external.ExtensionFileLoader("libguest", path)
-        library = _imp.create_dynamic(_frozen_importlib.ModuleSpec("libguest", loader, origin=path))
+    def __init__(self):
+        library = clib.load()
         self._fork = library.fork
         self._peak_kb = library.peak_kb
 

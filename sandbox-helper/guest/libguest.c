@@ -150,11 +150,22 @@ static PyObject *peak_kb_method(PyObject *module, PyObject *none) {
   return getrusage(RUSAGE_SELF, &usage) < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(usage.ru_maxrss);
 }
 
+/* The builtin of that name first makes Python's types for syntax trees, some hundred, in case it is given one: 1.3 ms.
+ */
+static PyObject *compile_method(PyObject *module, PyObject *args) {
+  (void)module;
+  const char *source, *path;
+  if (!PyArg_ParseTuple(args, "yy:compile", &source, &path)) return NULL; /* neither may contain a NUL */
+  return Py_CompileString(source, path, Py_file_input);
+}
+
 PyMODINIT_FUNC PyInit_libguest(void);
 
 PyMODINIT_FUNC PyInit_libguest(void) {
-  static PyMethodDef methods[] = {
-      {"fork", fork_method, METH_O, NULL}, {"peak_kb", peak_kb_method, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
+  static PyMethodDef methods[] = {{"fork", fork_method, METH_O, NULL},
+                                  {"peak_kb", peak_kb_method, METH_NOARGS, NULL},
+                                  {"compile", compile_method, METH_VARARGS, NULL},
+                                  {NULL, NULL, 0, NULL}};
   /* Binds what PyOS_AfterFork_Child() calls: looked up in each child, it would take ten pages and 40 us. */
   Py_tss_t *key = PyThread_tss_alloc();
   if (key && PyThread_tss_create(key) == 0) PyThread_tss_delete(key);

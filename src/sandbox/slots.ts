@@ -29,6 +29,8 @@ export interface SlotPoolOptions {
 const RETRY_MS = 1000;
 /** Replacing a slot waits until the request that took it has had the CPUs for a moment, ms. */
 const REFILL_DELAY_MS = 5;
+/** The same where the request waits for Python to start, which takes a processor for 10 ms. */
+const FRESH_REFILL_DELAY_MS = 25;
 /** Slots that are made at the same time in the background; more would only delay requests behind them. */
 const CONCURRENT = 4;
 
@@ -125,10 +127,11 @@ export class SlotPool {
       });
       return;
     }
+    const delayMs = this.options.forFresh === true ? FRESH_REFILL_DELAY_MS : REFILL_DELAY_MS;
     this.later ??= setTimeout(() => {
       this.later = undefined;
       this.refill();
-    }, REFILL_DELAY_MS).unref();
+    }, delayMs).unref();
   }
 
   private refill(): void {
