@@ -44,3 +44,24 @@ export function describeMachine(root: string): Machine {
     commit: firstLine('git', ['-C', root, 'rev-parse', '--short', 'HEAD']),
   };
 }
+
+/** The processors' time since boot, in ticks of 10 ms. */
+export interface ProcessorTime {
+  total: number;
+  /** What a process could have had, but the host gave to somebody else. */
+  stolen: number;
+}
+
+/** @param stat the contents of /proc/stat */
+export function processorTime(stat = readFileSync('/proc/stat', 'utf8')): ProcessorTime {
+  const [, ...fields] = (stat.split('\n', 1)[0] ?? '').split(/\s+/);
+  // user nice system idle iowait irq softirq steal; guest and guest_nice are part of user and nice.
+  const ticks = fields.slice(0, 8).map(Number);
+  return { total: ticks.reduce((sum, each) => sum + each, 0), stolen: ticks[7] ?? 0 };
+}
+
+/** The share of the processors' time between two moments that the host took away, for people. */
+export function stolenShare(before: ProcessorTime, after: ProcessorTime): string {
+  const share = (after.stolen - before.stolen) / Math.max(1, after.total - before.total);
+  return `${(100 * share).toFixed(2)} %`;
+}

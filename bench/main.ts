@@ -7,7 +7,7 @@ import type { Capacity } from './capacity';
 import { GOALS, LIMITS, makeSubjects } from './catalog';
 import { measure, SETTLE_MS } from './harness';
 import type { Row } from './harness';
-import { describeMachine } from './machine';
+import { describeMachine, processorTime, stolenShare } from './machine';
 import { distributionSpec, latencySpec, renderSvg } from './plot';
 import { choosePackages } from './packages';
 import type { BenchPackages } from './packages';
@@ -69,10 +69,12 @@ async function main(): Promise<void> {
       settleMs: naturalNumber('settle-ms', values['settle-ms']),
       untilMs: startedAt.getTime() + naturalNumber('minutes', values.minutes) * 60_000,
     };
-    const machine = describeMachine(ROOT);
+    const described = describeMachine(ROOT);
     // First, while nothing else of the bench runs.
     const capacity = values['no-capacity'] ? undefined : await capacityOf(packages);
+    const before = processorTime();
     const rows = await measure(subjects, plan, log);
+    const machine = { ...described, stolenByHost: stolenShare(before, processorTime()) };
     const goals = [...judge(rows, GOALS), ...judgeCapacity(capacity)];
     const figures = figuresTable(rows, values.baseline);
     const parts =

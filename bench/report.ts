@@ -130,7 +130,7 @@ export function breakdownTable(breakdown: readonly Breakdown[], rows: readonly R
   return table(['median ms', 'start', 'n', ...parts, 'HTTP around it'], lines);
 }
 
-export function machineLines(machine: Machine): string {
+export function machineLines(machine: Machine & { stolenByHost?: string }): string {
   return Object.entries(machine)
     .map(([name, value]) => `${name}: ${String(value)}`)
     .join('\n');

@@ -25,7 +25,7 @@ _REQUEST = (
     b"content-type: application/json\r\naccept: */*\r\ncontent-length: 34\r\n\r\n"
     b'{"a": 1, "b": [true, 2.5, "text"]}'
 )
-_SOURCE = "import sys\n\n\ndef f(event):\n    return event\n"
+_SOURCE = b"import sys\n\n\ndef f(event):\n    return event\n"
 
 
 def run():
@@ -51,7 +51,7 @@ def _rehearse():
     entry._import_file("_warm", channel.__file__)
     del sys.modules["_warm"]
     module = type(sys)("f")
-    exec(compile(_SOURCE, "/handler/f.py", "exec", dont_inherit=True), module.__dict__)
+    exec(entry._compile(_SOURCE, "/handler/f.py"), module.__dict__)
     _, target = entry.select(module)
     specs = entry._loaded_specs(known)
     note = server.BootNote(fastjson.dumps({"import_ms": 0.123, "modules": specs}))

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { measure, orderOf } from '../../../bench/harness';
 import type { Row } from '../../../bench/harness';
+import { processorTime, stolenShare } from '../../../bench/machine';
 import { figuresTable, goalsTable, judge, judgeCapacity } from '../../../bench/report';
 import { SkipSubject, Strayed } from '../../../bench/subject';
 import type { Subject } from '../../../bench/subject';
@@ -175,4 +176,19 @@ test('goals on figures that are no ratios are judged alike, and told apart by me
   const text = goalsTable([...judge(slowTail, goals), ...judgeCapacity(capacity)]);
   expect(text).toMatch(/near fork .*≤ 4× .*2\.00× .*met by median, p99 MISSED/);
   expect(text).toMatch(/spare of the large zygote .*≤ 3 MB .*3\.50 MB .*MISSED/);
+});
+
+describe('what the host took away', () => {
+  it('is a share of all time, in which the guests of this machine are not counted twice', () => {
+    const before = processorTime('cpu  100 0 50 800 0 0 0 50 40 0\ncpu0 1 2 3\n');
+    const after = processorTime('cpu  150 0 70 1700 10 0 20 60 80 0\ncpu0 1 2 3\n');
+    expect(before).toEqual({ total: 1000, stolen: 50 });
+    expect(stolenShare(before, after)).toBe('0.99 %');
+  });
+
+  it('is nothing when no time passed', () => {
+    const now = processorTime();
+    expect(now.total).toBeGreaterThan(0);
+    expect(stolenShare(now, now)).toBe('0.00 %');
+  });
 });
