@@ -12,6 +12,8 @@ export interface Plan {
   settleMs: number;
   /** Rounds that would begin after this moment (ms, as of Date.now()) are left out. */
   untilMs?: number;
+  /** Ticks that the host has taken from this machine so far; 0 where it does not tell. */
+  stolen?: () => number;
 }
 
 /** One row of the report: a summary, or why there is none. */
@@ -19,11 +21,34 @@ export interface Row {
   name: string;
   about: string;
   samplesMs: number[];
+  /** For each sample, the ticks that the host took from its start to the next one's. */
+  stolenTicks: number[];
   failures: string[];
   /** Measurements thrown away because the call had gone another way than the row is about. */
   strayed: number;
   skipped: string | undefined;
   summary: Summary | undefined;
+  /** Of the samples during which the host took nothing. */
+  undisturbed: Summary | undefined;
+}
+
+/** Says whom the host took its ticks from. The kernel counts them at its next tick, so the next start is soon enough. */
+class Disturbances {
+  private seen: number;
+  private last: Row | undefined;
+
+  constructor(private readonly stolen: () => number) {
+    this.seen = stolen();
+  }
+
+  /** @param row what starts now; undefined at the end */
+  next(row: Row | undefined): void {
+    const now = this.stolen();
+    const { last } = this;
+    if (last !== undefined && last.stolenTicks.length < last.samplesMs.length) last.stolenTicks.push(now - this.seen);
+    this.seen = now;
+    this.last = row;
+  }
 }
 
 /** Whatever warms up at all, a runtime that compiles its code, is quick. */
@@ -60,6 +85,7 @@ export async function measure(subjects: readonly Subject[], plan: Plan, log: (li
   const rows = new Map<Subject, Row>();
   try {
     for (const subject of subjects) rows.set(subject, await prepare(subject, plan, log));
+    const disturbances = new Disturbances(plan.stolen ?? (() => 0));
     for (let round = 0; round < plan.rounds; round += 1) {
       if (plan.untilMs !== undefined && Date.now() > plan.untilMs) {
         log(`out of time after ${round} of ${plan.rounds} rounds`);
@@ -71,11 +97,13 @@ export async function measure(subjects: readonly Subject[], plan: Plan, log: (li
         if (subject === undefined || row === undefined || row.skipped !== undefined) continue;
         await subject.ready?.().catch(() => undefined);
         await pause(plan.settleMs);
+        disturbances.next(row);
         await measureOnce(subject, row);
         await pause(subject.cleanupMs ?? 0);
       }
       if ((round + 1) % 50 === 0) log(`round ${round + 1} of ${plan.rounds}`);
     }
+    disturbances.next(undefined);
   } finally {
     for (const subject of [...subjects].reverse()) {
       await subject.teardown().catch((thrown: unknown) => {
@@ -90,16 +118,30 @@ export async function measure(subjects: readonly Subject[], plan: Plan, log: (li
 
 /** Sums a row up, or says why it has no figures. */
 function conclude(row: Row): void {
-  const { samplesMs, strayed } = row;
+  const { samplesMs, stolenTicks, strayed } = row;
   const tried = samplesMs.length + strayed;
   if (strayed > tried * MAX_STRAYED_SHARE) {
     row.skipped ??= `${strayed} of ${tried} calls went another way than this row is about`;
-  } else if (samplesMs.length > 0) row.summary = summarize(samplesMs);
+  } else if (samplesMs.length > 0) {
+    row.summary = summarize(samplesMs);
+    const undisturbed = samplesMs.filter((_, index) => stolenTicks[index] === 0);
+    if (undisturbed.length > 0) row.undisturbed = summarize(undisturbed);
+  }
 }
 
 async function prepare(subject: Subject, plan: Plan, log: (line: string) => void): Promise<Row> {
   const { name, about } = subject;
-  const row: Row = { name, about, samplesMs: [], failures: [], strayed: 0, skipped: undefined, summary: undefined };
+  const row: Row = {
+    name,
+    about,
+    samplesMs: [],
+    stolenTicks: [],
+    failures: [],
+    strayed: 0,
+    skipped: undefined,
+    summary: undefined,
+    undisturbed: undefined,
+  };
   try {
     await subject.setup();
     const endMs = Date.now() + WARMUP_MS;

@@ -67,6 +67,7 @@ async function main(): Promise<void> {
       rounds: naturalNumber('rounds', values.rounds),
       warmup: naturalNumber('warmup', values.warmup),
       settleMs: naturalNumber('settle-ms', values['settle-ms']),
+      stolen: () => processorTime().stolen,
       untilMs: startedAt.getTime() + naturalNumber('minutes', values.minutes) * 60_000,
     };
     const described = describeMachine(ROOT);

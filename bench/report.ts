@@ -24,6 +24,8 @@ export interface GoalResult {
   median: number | undefined;
   /** The ratio of the 99th percentiles, where there are any. */
   p99: number | undefined;
+  /** The same of the samples during which the host took nothing; for the reader, not for the verdict. */
+  undisturbedP99: number | undefined;
   /** By median; undefined when there are no figures. */
   reached: boolean | undefined;
 }
@@ -33,15 +35,17 @@ const holds = (kind: Goal['kind'], value: number, limit: number): boolean =>
 
 /** Compares the rows with the goals; pure. */
 export function judge(rows: readonly Row[], goals: readonly Goal[]): GoalResult[] {
-  const byName = new Map(rows.map((row) => [row.name, row.summary]));
+  const byName = new Map(rows.map((row) => [row.name, row]));
   return goals.map(({ about, kind, limit, of: ofName, to: toName }) => {
-    const of = byName.get(ofName);
-    const to = byName.get(toName);
+    const of = byName.get(ofName)?.summary;
+    const to = byName.get(toName)?.summary;
     const common = { about, kind, limit, unit: '×' };
     if (of === undefined || to === undefined)
-      return { ...common, median: undefined, p99: undefined, reached: undefined };
+      return { ...common, median: undefined, p99: undefined, undisturbedP99: undefined, reached: undefined };
+    const quiet = [ofName, toName].map((name) => byName.get(name)?.undisturbed?.p99Ms);
+    const undisturbedP99 = quiet[0] === undefined || quiet[1] === undefined ? undefined : quiet[0] / quiet[1];
     const median = of.medianMs / to.medianMs;
-    return { ...common, median, p99: of.p99Ms / to.p99Ms, reached: holds(kind, median, limit) };
+    return { ...common, median, p99: of.p99Ms / to.p99Ms, undisturbedP99, reached: holds(kind, median, limit) };
   });
 }
 
@@ -55,7 +59,7 @@ export function judgeCapacity(capacity: Capacity | undefined): GoalResult[] {
     median: number | undefined,
   ): GoalResult => {
     const reached = median === undefined ? undefined : holds(kind, median, limit);
-    return { about, kind, limit, unit, median, p99: undefined, reached };
+    return { about, kind, limit, unit, median, p99: undefined, undisturbedP99: undefined, reached };
   };
   const churn = capacity?.churnPerSec;
   const alone = churn && quantile(churn.alone, 0.5);
@@ -90,25 +94,27 @@ export function figuresTable(rows: readonly Row[], baseline: string): string {
   const base = rows.find((row) => row.name === baseline)?.summary?.medianMs;
   const lines = rows.map((row) => {
     const { summary } = row;
-    if (summary === undefined) return [row.name, '0', '', '', '', '', note(row.skipped ?? 'no figures')];
+    if (summary === undefined) return [row.name, '0', '', '', '', '', '', note(row.skipped ?? 'no figures')];
     const ratio = base === undefined ? '' : `${fixed(summary.medianMs / base)}×`;
     const failed = row.failures.length === 0 ? '' : `${row.failures.length} failed: ${row.failures[0] ?? ''}`;
     const astray = row.strayed === 0 ? '' : `${row.strayed} went another way`;
     const trouble = note([astray, failed].filter((text) => text !== '').join('; '));
     const { medianMs, p99Ms, minMs } = summary;
-    return [row.name, String(summary.count), fixed(medianMs), fixed(p99Ms), fixed(minMs), ratio, trouble];
+    const quiet = row.undisturbed === undefined ? '' : `${fixed(row.undisturbed.p99Ms)} (${row.undisturbed.count})`;
+    return [row.name, String(summary.count), fixed(medianMs), fixed(p99Ms), quiet, fixed(minMs), ratio, trouble];
   });
-  return table(['what', 'n', 'median ms', 'p99 ms', 'min ms', `× ${baseline}`, 'note'], lines);
+  return table(['what', 'n', 'median ms', 'p99 ms', 'p99 undisturbed (n)', 'min ms', `× ${baseline}`, 'note'], lines);
 }
 
 /** The goals as a Markdown table. */
 export function goalsTable(results: readonly GoalResult[]): string {
-  const lines = results.map(({ about, kind, limit, unit, median, p99, reached }) => {
+  const lines = results.map(({ about, kind, limit, unit, median, p99, undisturbedP99, reached }) => {
     const wanted = `${kind === 'atMost' ? '≤' : '≥'} ${limit}${unit}`;
     const cell = (value: number | undefined): string => (value === undefined ? '' : `${fixed(value)}${unit}`);
-    return [about, wanted, cell(median), cell(p99), verdict(reached, p99 === undefined || holds(kind, p99, limit))];
+    const met = verdict(reached, p99 === undefined || holds(kind, p99, limit));
+    return [about, wanted, cell(median), cell(p99), cell(undisturbedP99), met];
   });
-  return table(['goal', 'wanted', 'median', 'p99', ''], lines);
+  return table(['goal', 'wanted', 'median', 'p99', 'p99 undisturbed', ''], lines);
 }
 
 function verdict(reached: boolean | undefined, p99Too: boolean): string {

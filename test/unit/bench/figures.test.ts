@@ -38,7 +38,8 @@ class Told implements Subject {
 
 function row(name: string, samplesMs: number[]): Row {
   const summary = samplesMs.length === 0 ? undefined : summarize(samplesMs);
-  return { name, about: name, samplesMs, failures: [], strayed: 0, skipped: undefined, summary };
+  const counts = { stolenTicks: samplesMs.map(() => 0), failures: [], strayed: 0 };
+  return { name, about: name, samplesMs, ...counts, skipped: undefined, summary, undisturbed: summary };
 }
 
 test('quantiles interpolate between ranks', () => {
@@ -191,4 +192,31 @@ describe('what the host took away', () => {
     expect(now.total).toBeGreaterThan(0);
     expect(stolenShare(now, now)).toBe('0.00 %');
   });
+});
+
+test('what the host took falls on who had started last, and only undisturbed samples go into their p99', async () => {
+  let taken = 0;
+  const calls: string[] = [];
+  const hit = new Told('hit', calls, (call) => {
+    // Call 1 warms up; the host comes into the second of four measured ones.
+    if (call === 3) taken += 2;
+    return call === 3 ? 40 : 4;
+  });
+  const failing = new Told('failing', calls, (call) => {
+    if (call === 3) throw new Error('boom');
+    return 2;
+  });
+  const rows = await measure([hit, failing], { ...PLAN, rounds: 4, stolen: () => taken }, silent);
+  expect(rows.map((each) => each.stolenTicks)).toEqual([
+    [0, 2, 0, 0],
+    [0, 0, 0],
+  ]);
+  expect(rows[0]?.summary?.maxMs).toBe(40);
+  expect(rows[0]?.undisturbed).toMatchObject({ count: 3, maxMs: 4 });
+  const goals = [{ about: 'twice', of: 'hit', to: 'failing', kind: 'atMost' as const, limit: 2 }];
+  const [judged] = judge(rows, goals);
+  expect(judged).toMatchObject({ median: 2, undisturbedP99: 2, reached: true });
+  expect(judged?.p99).toBeGreaterThan(15);
+  expect(figuresTable(rows, 'hit')).toContain('| 4.00 (3)');
+  expect(goalsTable(judge(rows, goals))).toContain('met by median, p99 MISSED');
 });

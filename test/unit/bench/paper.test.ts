@@ -8,7 +8,8 @@ import { summarize } from '../../../bench/stats';
 
 const row = (name: string, samplesMs: number[], skipped?: string): Row => {
   const summary = samplesMs.length === 0 ? undefined : summarize(samplesMs);
-  return { name, about: name, samplesMs, failures: [], strayed: 0, skipped, summary };
+  const counts = { stolenTicks: samplesMs.map(() => 0), failures: [], strayed: 0 };
+  return { name, about: name, samplesMs, ...counts, skipped, summary, undisturbed: summary };
 };
 
 const ROWS = [row('docker run', [], 'docker is not installed'), row('runc run', [40, 60]), row('lean container', [10])];
