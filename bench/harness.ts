@@ -12,7 +12,7 @@ export interface Plan {
   settleMs: number;
   /** Rounds that would begin after this moment (ms, as of Date.now()) are left out. */
   untilMs?: number;
-  /** Ticks that the host has taken from this machine so far; 0 where it does not tell. */
+  /** Ticks that the host has taken from this machine so far; without it no row has undisturbed figures. */
   stolen?: () => number;
 }
 
@@ -21,7 +21,7 @@ export interface Row {
   name: string;
   about: string;
   samplesMs: number[];
-  /** For each sample, the ticks that the host took from its start to the next one's. */
+  /** For each sample, the ticks that the host took from its start to the next one's; empty where nobody looked. */
   stolenTicks: number[];
   failures: string[];
   /** Measurements thrown away because the call had gone another way than the row is about. */
@@ -85,7 +85,7 @@ export async function measure(subjects: readonly Subject[], plan: Plan, log: (li
   const rows = new Map<Subject, Row>();
   try {
     for (const subject of subjects) rows.set(subject, await prepare(subject, plan, log));
-    const disturbances = new Disturbances(plan.stolen ?? (() => 0));
+    const disturbances = plan.stolen && new Disturbances(plan.stolen);
     for (let round = 0; round < plan.rounds; round += 1) {
       if (plan.untilMs !== undefined && Date.now() > plan.untilMs) {
         log(`out of time after ${round} of ${plan.rounds} rounds`);
@@ -97,13 +97,13 @@ export async function measure(subjects: readonly Subject[], plan: Plan, log: (li
         if (subject === undefined || row === undefined || row.skipped !== undefined) continue;
         await subject.ready?.().catch(() => undefined);
         await pause(plan.settleMs);
-        disturbances.next(row);
+        disturbances?.next(row);
         await measureOnce(subject, row);
         await pause(subject.cleanupMs ?? 0);
       }
       if ((round + 1) % 50 === 0) log(`round ${round + 1} of ${plan.rounds}`);
     }
-    disturbances.next(undefined);
+    disturbances?.next(undefined);
   } finally {
     for (const subject of [...subjects].reverse()) {
       await subject.teardown().catch((thrown: unknown) => {

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measure, SETTLE_MS } from '../harness';
 import type { Row } from '../harness';
-import { describeMachine } from '../machine';
+import { describeMachine, processorTime } from '../machine';
 import { renderSvg } from '../plot';
 import { figuresTable, machineLines } from '../report';
 import { makePaperSubjects, PRIMITIVE_CLAIMS, paperFigures } from './catalog';
@@ -73,11 +73,12 @@ async function main(): Promise<void> {
 
   log(`isolation primitives: ${primitiveRounds} rounds`);
   const third = startedAt.getTime() + (endMs - startedAt.getTime()) / 3;
-  const primitivePlan = { rounds: primitiveRounds, warmup: 1, settleMs: 2, untilMs: third };
+  const stolen = (): number => processorTime().stolen;
+  const primitivePlan = { rounds: primitiveRounds, warmup: 1, settleMs: 2, untilMs: third, stolen };
   const primitives = await measure(makePrimitives(ROOT), primitivePlan, log);
   const packages = await choosePackages(ROOT);
   log(`containers, zygotes, ${packages.label} and image resizing: ${rounds} rounds, after the set-up`);
-  const plan = { rounds, warmup: WARMUP, settleMs: SETTLE_MS, untilMs: endMs };
+  const plan = { rounds, warmup: WARMUP, settleMs: SETTLE_MS, untilMs: endMs, stolen };
   const rows = await measure(makePaperSubjects(ROOT, packages), plan, log).finally(() => packages.close());
 
   const sections = [...(await containerSections(rows, packages.label)), await primitivesSection(primitives)];

@@ -72,6 +72,7 @@ test('rounds interleave, in an order that changes, after a warm-up', async () =>
   const subjects = ['a', 'b', 'c'].map((name) => new Told(name, calls, (call) => call));
   const rows = await measure(subjects, { ...PLAN, rounds: 3 }, silent);
   expect(calls.join('')).toBe('abcabcbaccab');
+  expect(rows[0]).toMatchObject({ stolenTicks: [], undisturbed: undefined });
   expect(rows.map((each) => each.samplesMs)).toEqual([
     [2, 3, 4],
     [2, 3, 4],
