@@ -37,15 +37,15 @@ const holds = (kind: Goal['kind'], value: number, limit: number): boolean =>
 export function judge(rows: readonly Row[], goals: readonly Goal[]): GoalResult[] {
   const byName = new Map(rows.map((row) => [row.name, row]));
   return goals.map(({ about, kind, limit, of: ofName, to: toName }) => {
-    const of = byName.get(ofName)?.summary;
-    const to = byName.get(toName)?.summary;
+    const of = byName.get(ofName);
+    const to = byName.get(toName);
     const common = { about, kind, limit, unit: '×' };
-    if (of === undefined || to === undefined)
+    if (of?.summary === undefined || to?.summary === undefined)
       return { ...common, median: undefined, p99: undefined, undisturbedP99: undefined, reached: undefined };
-    const quiet = [ofName, toName].map((name) => byName.get(name)?.undisturbed?.p99Ms);
-    const undisturbedP99 = quiet[0] === undefined || quiet[1] === undefined ? undefined : quiet[0] / quiet[1];
-    const median = of.medianMs / to.medianMs;
-    return { ...common, median, p99: of.p99Ms / to.p99Ms, undisturbedP99, reached: holds(kind, median, limit) };
+    const median = of.summary.medianMs / to.summary.medianMs;
+    const p99 = of.summary.p99Ms / to.summary.p99Ms;
+    const undisturbedP99 = of.undisturbed && to.undisturbed && of.undisturbed.p99Ms / to.undisturbed.p99Ms;
+    return { ...common, median, p99, undisturbedP99, reached: holds(kind, median, limit) };
   });
 }
 

@@ -73,11 +73,11 @@ async function main(): Promise<void> {
 
   log(`isolation primitives: ${primitiveRounds} rounds`);
   const third = startedAt.getTime() + (endMs - startedAt.getTime()) / 3;
-  const stolen = (): number => processorTime().stolen;
-  const primitivePlan = { rounds: primitiveRounds, warmup: 1, settleMs: 2, untilMs: third, stolen };
+  const primitivePlan = { rounds: primitiveRounds, warmup: 1, settleMs: 2, untilMs: third };
   const primitives = await measure(makePrimitives(ROOT), primitivePlan, log);
   const packages = await choosePackages(ROOT);
   log(`containers, zygotes, ${packages.label} and image resizing: ${rounds} rounds, after the set-up`);
+  const stolen = (): number => processorTime().stolen;
   const plan = { rounds, warmup: WARMUP, settleMs: SETTLE_MS, untilMs: endMs, stolen };
   const rows = await measure(makePaperSubjects(ROOT, packages), plan, log).finally(() => packages.close());
 
