@@ -22,6 +22,10 @@ _MAX_SUBMODULES = 64
 _MAX_NAME = 128
 _READ_BYTES = 1 << 16
 
+# The entry file's name without another being told, and modules that were made ahead, by path.
+_USUAL = "f"
+_made = {}
+
 
 class Entry:
     """`kind` is function, wsgi or asgi; `specs` the packages whose modules it newly loaded, and
@@ -43,8 +47,7 @@ def prepare(document):
     sys.path, then the document's directories in their order, then the standard library.
     """
     for name, value in document.get("env", {}).items():
-        if environ.get(name) is None:
-            environ.put(name, value)
+        environ.put(name, value, over=False)
     # /handler and /packages are read-only: trying to leave a .pyc there costs 0.1 ms for each file.
     sys.dont_write_bytecode = True
     sys.path[:0] = [HANDLER_DIR, *document.get("sys_path", [])]
@@ -53,7 +56,7 @@ def prepare(document):
 
 def load(document):
     """Imports the entry file. Whatever its import raises passes through."""
-    filename = environ.get("OL_ENTRY_FILE") or document.get("entry_file") or "f.py"
+    filename = environ.get("OL_ENTRY_FILE") or document.get("entry_file") or f"{_USUAL}.py"
     if "/" in filename or not filename.endswith(".py") or filename == ".py":
         raise ValueError(f"OL_ENTRY_FILE: {filename!r} is not the name of a top-level .py file")
     known = len(sys.modules)
@@ -67,12 +70,25 @@ def load(document):
 def _import_file(name, path):
     # What importlib.util offers under the same names, less the 3 ms that its own imports take and
     # the look for a .pyc, which takes as long as compiling a small file: 0.1 ms.
-    # By path, because a module of that name may be loaded already in a zygote.
     try:
         source = _read(path)
     except FileNotFoundError:
         message = f"OL_ENTRY_FILE: the code has no top-level file {name}.py"
         raise FileNotFoundError(message) from None
+    module = _made.pop(path, None) or _new_module(name, path)
+    # By path, because a module of that name may be loaded already in a zygote.
+    sys.modules[name] = module
+    exec(_compile(source, path), module.__dict__)
+    return module
+
+
+def make_ahead():
+    """Makes the module of the usual entry file, still empty: a zygote does so for its children."""
+    path = f"{HANDLER_DIR}/{_USUAL}.py"
+    _made[path] = _new_module(_USUAL, path)
+
+
+def _new_module(name, path):
     module = type(sys)(name)
     loader = _frozen_importlib_external.SourceFileLoader(name, path)
     spec = _frozen_importlib.ModuleSpec(name, loader, origin=path)
@@ -81,8 +97,6 @@ def _import_file(name, path):
     module.__loader__ = loader
     module.__package__ = ""
     module.__spec__ = spec
-    sys.modules[name] = module
-    exec(_compile(source, path), module.__dict__)
     return module
 
 

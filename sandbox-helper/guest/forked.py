@@ -5,32 +5,35 @@ the C libraries tell a fork by a changed process id, but zygote and child are ea
 their own pid namespace, so whatever goes by the process id is put right here.
 """
 
-import gc
 import os
 import sys
 
 
-def refresh(base_path):
-    """Gives the child its own randomness, garbage collection and sys.path."""
-    sys.path[:] = base_path
-    reseed()
-    gc.enable()
+def reseeds():
+    """Functions that reseed each generator of the loaded modules known to go on across a fork.
 
-
-def reseed():
-    """Reseeds every generator of the loaded modules that is known to go on across a fork.
-
+    The zygote asks once, so that a child looks at none of those names: that copied 20 pages.
     Generators that a package made for itself (random.Random(), numpy.random.default_rng()) cannot
     be found and stay as they were.
     """
+    found = []
     modules = sys.modules
     if random := modules.get("random"):
-        random.seed()
-    if tempfile := modules.get("tempfile"):
-        tempfile._name_sequence = None
+        found.append(random.seed)
+    if "tempfile" in modules:
+        found.append(_reseed_tempfile)
+    if "_ssl" in modules:
+        found.append(_reseed_ssl)
+    if numpy_random := modules.get("numpy.random"):
+        found.append(numpy_random.seed)
+    return found
+
+
+def _reseed_tempfile():
+    sys.modules["tempfile"]._name_sequence = None
+
+
+def _reseed_ssl():
     # Seeding OpenSSL's primary generator makes the ones below it reseed before their next use.
     # Without this, children of one zygote were seen to draw the same bytes and TLS secrets.
-    if ssl := modules.get("_ssl"):
-        ssl.RAND_add(os.urandom(48), 48.0)
-    if numpy_random := modules.get("numpy.random"):
-        numpy_random.seed()
+    sys.modules["_ssl"].RAND_add(os.urandom(48), 48.0)

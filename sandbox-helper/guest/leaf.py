@@ -12,15 +12,24 @@ def run(conn, document):
     before anything is answered.
     """
     try:
-        entry.prepare(document)
-        if document.get("runtime") == "native":
-            from _argyle import native
-
-            loaded = entry.Entry("native", native.find(), 0, [], len(sys.modules))
-        else:
-            loaded = entry.load(document)
+        loaded = load(document)
     except BaseException:
         server.die()
+    serve(conn, document, loaded)
+
+
+def load(document):
+    """Loads the handler. Whatever its import raises passes through."""
+    entry.prepare(document)
+    if document.get("runtime") == "native":
+        from _argyle import native
+
+        return entry.Entry("native", native.find(), 0, [], len(sys.modules))
+    return entry.load(document)
+
+
+def serve(conn, document, loaded):
+    """Serves the handler, first on `conn`. Returns only when asked to shut down."""
     report = {"import_ms": loaded.import_ms, "modules": loaded.specs}
 
     def learn():

@@ -13,49 +13,58 @@ import _frozen_importlib
 import _frozen_importlib_external
 import _socket
 
-from _argyle import boot, channel, entry, fastjson, function, server
-from _argyle.conn import Connection
+from _argyle import boot, channel, entry, environ, leaf
 
 _DOCUMENT = (
-    b'{"role": "leaf", "name": "warm", "runtime": "python", "entry_file": "f.py",'
-    b' "sys_path": ["/packages/warm==1.0/files"], "env": {"WARM": "1"}, "n": [1, 2.5, null, true]}'
+    b'{"role": "leaf", "name": "warm", "runtime": "python", "entry_file": "sample.py",'
+    b' "sys_path": ["/packages/warm==1.0/files"], "env": {"ARGYLE_WARM": "1"},'
+    b' "n": [1, 2.5, null, true]}'
 )
 _REQUEST = (
     b"POST /run/warm HTTP/1.1\r\nhost: root\r\nconnection: keep-alive\r\n"
     b"content-type: application/json\r\naccept: */*\r\ncontent-length: 34\r\n\r\n"
     b'{"a": 1, "b": [true, 2.5, "text"]}'
 )
-_SOURCE = b"import sys\n\n\ndef f(event):\n    return event\n"
 
 
 def run():
-    """Serves one request on a socket pair. Changes nothing that a handler can see."""
+    """Lives a leaf's life from its boot frame to its first answer, on a connection of its own.
+
+    By the very functions that a leaf runs, so that CPython has specialized these. Changes nothing
+    that a handler can see.
+    """
+    link, far_link = _socket.socketpair()
+    near, far = _socket.socketpair()
+    # There are no sockets to be had but pairs: the second connection never comes.
+    connections = iter([near])
+    path, bytecode = list(sys.path), sys.dont_write_bytecode
+    real = channel.accept, channel.LINK_FD, entry.HANDLER_DIR
+    channel.accept, channel.LINK_FD = connections.__next__, link.fileno()
+    entry.HANDLER_DIR = channel.__file__.rpartition("/")[0]
     try:
-        _rehearse()
+        far_link.sendall(channel.LINK_MSG.pack(channel.LINK_GO, 0, 0, 0))
+        far.sendall(b"%s%d\n%s%s" % (boot.MAGIC, len(_DOCUMENT), _DOCUMENT, _REQUEST))
+        far.shutdown(_socket.SHUT_WR)
+        _live()
     except Exception:
         # POLICY: a package that breaks the rehearsal breaks the first request too, which tells.
         pass
+    finally:
+        channel.accept, channel.LINK_FD, entry.HANDLER_DIR = real
+        sys.path[:], sys.dont_write_bytecode = path, bytecode
+        environ.pop("ARGYLE_WARM")
+        posix.chdir("/")
+        for name in ("sample", "_warm"):
+            sys.modules.pop(name, None)
+        for sock in (link, far_link, near, far):
+            sock.close()
 
 
-def _rehearse():
-    near, far = _socket.socketpair()
-    far.sendall(b"%s%d\n%s%s" % (boot.MAGIC, len(_DOCUMENT), _DOCUMENT, _REQUEST))
-    conn = Connection(near)
-    boot._read_document(conn)
-    # Finds the C function, which costs whoever calls it first ten pages.
-    posix.chdir(".")
-    known = len(sys.modules)
-    # As a handler's own modules may come, compiled already, and then as its entry file does.
+def _live():
+    conn, document = boot.receive("leaf")
+    channel.wait_go()
+    loaded = leaf.load(document)
+    # As a handler's own modules may come, compiled already.
     spec = _frozen_importlib_external.spec_from_file_location("_warm", channel.__file__)
     spec.loader.exec_module(_frozen_importlib.module_from_spec(spec))
-    entry._import_file("_warm", channel.__file__)
-    del sys.modules["_warm"]
-    module = type(sys)("f")
-    exec(entry._compile(_SOURCE, "/handler/f.py"), module.__dict__)
-    _, target = entry.select(module)
-    specs = entry._loaded_specs(known)
-    note = server.BootNote(fastjson.dumps({"import_ms": 0.123, "modules": specs}))
-    server._serve_one(conn, function.handler(target), note)
-    far.recv(4096)
-    far.close()
-    conn.close()
+    leaf.serve(conn, document, loaded)

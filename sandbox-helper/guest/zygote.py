@@ -9,7 +9,7 @@ import time
 
 import _thread
 
-from _argyle import channel, fastjson, forked, forklib, server, warm
+from _argyle import channel, entry, fastjson, forked, forklib, server, warm
 
 # What leaves need sooner or later, and what many handlers and packages import, so that no fork
 # pays for it. Modules that hook into every fork are left out, see README.md: threading (and so
@@ -70,13 +70,19 @@ def run(conn, document):
     # come with a FORK order lands on it.
     os.dup2(0, channel.LISTEN_FD, inheritable=False)
     rehearse()
+    # Looked up and made here, once, instead of in each child.
+    reseeds = forked.reseeds()
+    entry.make_ahead()
     # Objects that the collector never visits again keep their pages shared with the children.
     gc.collect()
     _plugs.extend(fill_pools())
     gc.freeze()
+    gc.enable()
     role = serve_forks(library)
     if role is not None:
-        forked.refresh(base_path)
+        sys.path[:] = base_path
+        for reseed in reseeds:
+            reseed()
     return role
 
 
