@@ -16,6 +16,7 @@ class LibGuest:
         library = clib.load()
         self._fork = library.fork
         self._peak_kb = library.peak_kb
+        self.share_text = library.share_text
 
     def fork(self):
         """Carries out the FORK order that waits on the link.
@@ -42,6 +43,9 @@ class NoLibGuest:
             answer = (channel.LINK_FORKED, message[1], message[2], -errno.ENOSYS)
             os.write(channel.LINK_FD, channel.LINK_MSG.pack(*answer))
         return 0
+
+    def share_text(self):
+        """Does nothing, since nobody will be forked."""
 
     def peak_kb(self):
         """As LibGuest's."""

@@ -15,7 +15,7 @@ def run(conn, document):
         loaded = load(document)
     except BaseException:
         server.die()
-    serve(conn, document, loaded)
+    return serve(conn, document, loaded)
 
 
 def load(document):

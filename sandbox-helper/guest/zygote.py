@@ -73,6 +73,7 @@ def run(conn, document):
     # Looked up and made here, once, instead of in each child.
     reseeds = forked.reseeds()
     entry.make_ahead()
+    library.share_text()
     # Objects that the collector never visits again keep their pages shared with the children.
     gc.collect()
     _plugs.extend(fill_pools())

@@ -28,7 +28,7 @@ export interface SlotPoolOptions {
 /** Wait before the pool tries again to make slots ahead after a failure, ms. */
 const RETRY_MS = 1000;
 /** Replacing a slot waits until the request that took it has had the CPUs for a moment, ms. */
-const REFILL_DELAY_MS = 5;
+const REFILL_DELAY_MS = 10;
 /** The same where the request waits for Python to start, which takes a processor for 10 ms. */
 const FRESH_REFILL_DELAY_MS = 25;
 /** Slots that are made at the same time in the background; more would only delay requests behind them. */

@@ -22,7 +22,7 @@ const GUESS_MB = 4;
 /** What a spare saves against a fork, ms (design.md: fork to ready 0.7 ms, GO 0.3 ms; more for large zygotes). */
 const SAVES_MS = 1;
 /** Refilling waits until the request that took a spare has had the CPUs for a moment, ms. */
-const REFILL_DELAY_MS = 3;
+const REFILL_DELAY_MS = 6;
 /** A spare has joined its cgroups and rehearsed a request (guest/warm.py) by then, ms. */
 const MEASURE_AFTER_MS = 200;
 /** Wait before a refill is tried again for which there was no memory or no slot, ms. */

@@ -42,7 +42,8 @@ def child():
     if sys.argv[2:] == ["reseed"]:
         import forked
 
-        forked.reseed()
+        for reseed in forked.reseeds():
+            reseed()
     draw()
 
 

@@ -1,10 +1,8 @@
 /** Entry files are compiled by libguest.so where it can be loaded, and by Python's builtin elsewhere: to the same. */
-import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-
-const BUILT = resolve(__dirname, '../../../build/guest');
+import { join } from 'node:path';
+import { BUILT, runGuestScript } from '../../support/guest/script';
 
 const SOURCES: Record<string, string> = {
   function: "b'def f(event):\\n    return [x for x in event]\\n'",
@@ -22,11 +20,8 @@ const SOURCES: Record<string, string> = {
 };
 
 const SCRIPT = `
-import json, marshal, sys
-folder, path = sys.argv[1:3]
-package = type(sys)("_argyle")
-package.__path__ = [folder]
-sys.modules["_argyle"] = package
+import marshal
+path = sys.argv[2]
 from _argyle import clib, entry
 
 def outcome(compiler, source):
@@ -47,10 +42,7 @@ print(json.dumps([loaded, outcome(lambda s: entry._compile(s, path), source), ou
 `;
 
 function compiled(folder: string, source: string, path = '/handler/f.py'): [boolean, unknown, unknown] {
-  const args = ['-I', '-c', SCRIPT, folder, path, source];
-  const { stdout, stderr } = spawnSync('/usr/bin/python3', args, { encoding: 'utf8' });
-  if (stdout === '') throw new Error(stderr);
-  return JSON.parse(stdout) as [boolean, unknown, unknown];
+  return runGuestScript(SCRIPT, [path, source], folder) as [boolean, unknown, unknown];
 }
 
 describe('an entry file', () => {

@@ -22,7 +22,7 @@ describe('children that share the process id of their zygote', () => {
     expect(one.pid).toBe(1);
   });
 
-  test('draw different values from every generator after reseed()', () => {
+  test('draw different values from every generator after reseeds()', () => {
     const [one, two] = twins('reseed');
     for (const kind of ['ssl', 'random', 'tempfile'] as const) expect(one[kind]).not.toBe(two[kind]);
   });
