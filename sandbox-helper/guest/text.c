@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Python's text as a forked child sees it. Tables of a file's pages are not copied by a fork: the child faults for each
- * 64 KB that it runs anything of, some 50 times before its first answer, a fifth of all its faults. Tables of own memory
- * are, and for a huge page that is one entry (docs/adr/0006-cold-start.md). */
+ * 64 KB that it runs anything of, some 50 times before its first answer, a fifth of all its faults. Tables of own
+ * memory are, and for a huge page that is one entry (docs/adr/0006-cold-start.md). */
 #include "text.h"
 
 #include <link.h>
