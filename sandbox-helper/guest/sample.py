@@ -44,4 +44,4 @@ def f(event):
         return {"error": str(error)}
     finally:
         took = time.time() - started
-    return {"event": event, "totals": totals[:8], "ms": round(took, 3), "path": len(sys.path)}
+    return {"event": event, "totals": totals[:8], "s": round(took, 3), "n": len(sys.path)}
