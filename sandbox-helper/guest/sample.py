@@ -1,4 +1,4 @@
-"""The handler of a rehearsal (warm.py): a little of whatever handlers are made of, to be compiled."""
+"""The handler of a rehearsal (warm.py): a little of all that handlers are made of."""
 
 import sys
 import time
