@@ -10,10 +10,9 @@ import type { Handler } from './subjects/invocations';
 
 /** Leaves that are made and destroyed at the same time in the churn. */
 const IN_FLIGHT = 8;
-const CHURN_MS = 3000;
-/** Runs in a turn, and turns beside idle sandboxes, before and after which there is one without. */
-const CHURN_RUNS = 2;
-const CHURN_TURNS = 3;
+const CHURN_MS = 4000;
+/** Runs beside idle sandboxes, before and after which there is one without. */
+const CHURN_TURNS = 6;
 const PAUSED = 1000;
 /** Share of sandboxes in the churn that may have come into being by another way than a fork; they do not count. */
 const MAX_ASTRAY = 0.05;
@@ -43,10 +42,15 @@ export interface Breakdown {
   totalMs: number;
 }
 
+/** Sandboxes made and destroyed per second, a figure for each run: one alone before and after each beside others. */
+export interface ChurnRuns {
+  alone: number[];
+  besidePaused: number[];
+}
+
 /** Each part is undefined when it could not be measured. */
 export interface Capacity {
-  /** Sandboxes made and destroyed per second, a figure for each run. */
-  churnPerSec: { alone: number[]; besidePaused: number[] } | undefined;
+  churnPerSec: ChurnRuns | undefined;
   paused: number;
   /** MB of PSS that one more leaf of the packages' zygote adds: idle after a request, and parked as a spare. */
   leafPssMb: { idle: number; spare: number } | undefined;
@@ -120,20 +124,16 @@ export async function measureCapacity({ root, settings, handler, log }: Capacity
   }
 }
 
-/** In turns, since the machine is faster in one minute than in another. */
-async function churns(lab: Lab, spec: LeafSpec): Promise<{ alone: number[]; besidePaused: number[] }> {
-  const alone: number[] = [];
+/** In turns, since the machine is faster by a quarter in one minute than in another. */
+async function churns(lab: Lab, spec: LeafSpec): Promise<ChurnRuns> {
+  await churn(lab, spec);
+  const alone = [await churn(lab, spec)];
   const besidePaused: number[] = [];
-  const measure = async (into: number[]): Promise<void> => {
-    for (let run = 0; run < CHURN_RUNS; run += 1) into.push(await churn(lab, spec));
-  };
-  await measure([]);
-  await measure(alone);
   for (let turn = 0; turn < CHURN_TURNS; turn += 1) {
     const idle = await pausedSandboxes(lab, spec);
-    await measure(besidePaused);
+    besidePaused.push(await churn(lab, spec));
     await Promise.all(idle.map((sandbox) => sandbox.destroy('measured')));
-    await measure(alone);
+    alone.push(await churn(lab, spec));
   }
   return { alone, besidePaused };
 }

@@ -1,4 +1,4 @@
-import type { Breakdown, Capacity } from './capacity';
+import type { Breakdown, Capacity, ChurnRuns } from './capacity';
 import type { Row } from './harness';
 import type { Machine } from './machine';
 import { quantile } from './stats';
@@ -49,6 +49,14 @@ export function judge(rows: readonly Row[], goals: readonly Goal[]): GoalResult[
   });
 }
 
+/** Each run beside paused sandboxes as a share of the mean of the runs alone before and after it. */
+function besideNeighbours({ alone, besidePaused }: ChurnRuns): number[] {
+  return besidePaused.map((beside, turn) => {
+    const [before = NaN, after = NaN] = alone.slice(turn);
+    return beside / ((before + after) / 2);
+  });
+}
+
 /** What is held against the figures that are no times; pure. @param capacity undefined when it was not measured */
 export function judgeCapacity(capacity: Capacity | undefined): GoalResult[] {
   const goal = (
@@ -64,7 +72,7 @@ export function judgeCapacity(capacity: Capacity | undefined): GoalResult[] {
   const churn = capacity?.churnPerSec;
   const alone = churn && quantile(churn.alone, 0.5);
   const beside = churn && quantile(churn.besidePaused, 0.5);
-  const flat = alone === undefined || beside === undefined ? undefined : beside / alone;
+  const flat = churn && quantile(besideNeighbours(churn), 0.5);
   return [
     goal('sandboxes made by fork and destroyed', 'atLeast', 500, '/s', alone),
     goal(`the same beside ${capacity?.paused ?? 1000} paused sandboxes`, 'atLeast', 500, '/s', beside),
