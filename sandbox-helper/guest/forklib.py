@@ -16,7 +16,7 @@ class LibGuest:
         library = clib.load()
         self._fork = library.fork
         self._peak_kb = library.peak_kb
-        self.share_text = library.share_text
+        self._share_text = library.share_text
 
     def fork(self):
         """Carries out the FORK order that waits on the link.
@@ -29,6 +29,10 @@ class LibGuest:
     def peak_kb(self):
         """The largest resident size so far, KB."""
         return self._peak_kb()
+
+    def share_text(self):
+        """Puts Python's text where forks inherit its tables (text.c), once. Returns the bytes."""
+        return self._share_text()
 
 
 class NoLibGuest:
@@ -45,7 +49,8 @@ class NoLibGuest:
         return 0
 
     def share_text(self):
-        """Does nothing, since nobody will be forked."""
+        """Moves nothing, since nobody will be forked. Returns 0."""
+        return 0
 
     def peak_kb(self):
         """As LibGuest's."""

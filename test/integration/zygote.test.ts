@@ -169,7 +169,7 @@ def f(event):
     const spare = zygote?.spares?.take();
     if (zygote === undefined || spare === undefined) throw new Error('no spare');
     const { slot, charge } = spare;
-    await until('the rehearsal', () => faults(slot.pid) > 200);
+    await until('the rehearsal', () => faults(slot.pid) > 400);
     await new Promise((resolve) => setTimeout(resolve, 50));
     const before = faults(slot.pid);
     const source =
@@ -179,7 +179,7 @@ def f(event):
     };
     const leaf = await rig.factory.go(slot, rig.leaf(source), zygote.slot.pid, charge, { onDestroyed });
     const { body } = await call(leaf);
-    // About 40, against 250 without the rehearsal.
+    // About 20.
     expect(faults(slot.pid) - before).toBeLessThan(120);
     expect(JSON.parse(body)).toEqual([expect.not.arrayContaining(['ARGYLE_WARM']), '/handler', []]);
   });

@@ -4,7 +4,6 @@ import { runGuestScript } from '../../support/guest/script';
 const SCRIPT = `
 import os
 from _argyle import channel, entry, function, leaf, server, warm
-folder = sys.argv[1]
 os.chdir("/")
 seen = []
 
@@ -55,7 +54,6 @@ describe('a rehearsal', () => {
 
 describe('the module of an entry file', () => {
   const MADE = `
-import os
 from _argyle import entry
 entry.HANDLER_DIR = sys.argv[2]
 if sys.argv[3] == "ahead":
