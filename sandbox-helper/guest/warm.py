@@ -16,7 +16,7 @@ import _socket
 from _argyle import boot, channel, entry, environ, leaf
 
 _DOCUMENT = (
-    b'{"role": "leaf", "name": "warm", "runtime": "python", "entry_file": "sample.py",'
+    b'{"role": "leaf", "name": "warm", "runtime": "python", "entry_file": "_argyle_sample.py",'
     b' "sys_path": ["/packages/warm==1.0/files"], "env": {"ARGYLE_WARM": "1"},'
     b' "n": [1, 2.5, null, true]}'
 )
@@ -54,8 +54,7 @@ def run():
         sys.path[:], sys.dont_write_bytecode = path, bytecode
         environ.pop("ARGYLE_WARM")
         posix.chdir("/")
-        for name in ("sample", "_warm"):
-            sys.modules.pop(name, None)
+        sys.modules.pop("_argyle_sample", None)
         for sock in (link, far_link, near, far):
             sock.close()
 

@@ -173,7 +173,7 @@ def f(event):
     await new Promise((resolve) => setTimeout(resolve, 50));
     const before = faults(slot.pid);
     const source =
-      'import os, sys\ndef f(event):\n    return [sorted(os.environ), sys.path[0], [name for name in ("_warm", "sample") if name in sys.modules]]\n';
+      'import os, sys\ndef f(event):\n    return [sorted(os.environ), sys.path[0], [name for name in ("_warm", "_argyle_sample") if name in sys.modules]]\n';
     const onDestroyed = (): void => {
       zygote.release();
     };

@@ -6,6 +6,7 @@ import os
 from _argyle import channel, entry, function, leaf, server, warm
 os.chdir("/")
 seen = []
+sys.modules["sample"] = sys  # a package's, as a zygote may have imported it
 
 def watch(module, name):
     real = getattr(module, name)
@@ -47,6 +48,7 @@ describe('a rehearsal', () => {
   test.each([[[]], [['broken']]])('leaves everything as it was %j', (options: string[]) => {
     const { before, after } = runGuestScript(SCRIPT, options) as Outcome;
     expect(after).toEqual(before);
+    expect(after['modules']).toContain('sample');
     expect(before['channel']).toEqual([3, 'accept']);
     expect(before['environment']).not.toHaveProperty('ARGYLE_WARM');
   });
