@@ -12,7 +12,7 @@ const DEFAULT_PORT = '5000';
 export interface Target {
   /** `http://host:port` */
   url: string;
-  /** Bearer token for requests that change the registry, '' for none. */
+  /** Bearer token for all but invocations and probes, '' for none. */
   token: string;
 }
 
@@ -29,6 +29,11 @@ export function workerTarget(cwd: string, path: string, env: NodeJS.ProcessEnv):
   const { config, port } = lenientConfig(olDir);
   const own = config?.argyle.admin_token ?? '';
   return { url: urlOf(config?.worker_url ?? '', port), token: token === '' ? own : token };
+}
+
+/** The header that carries the token; none without one. */
+export function authorization({ token }: Target): Record<string, string> {
+  return token === '' ? {} : { authorization: `Bearer ${token}` };
 }
 
 /** The boss of the original, whose port boss.json in the working directory tells. */

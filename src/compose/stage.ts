@@ -36,7 +36,7 @@ const FUNCTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   warm: { 'f.py': CODE },
 };
 
-type Call = Pick<Dispatcher.RequestOptions, 'path' | 'method' | 'headers' | 'body'>;
+type Call = Pick<Dispatcher.RequestOptions, 'path' | 'method' | 'body'> & { headers: Readonly<Record<string, string>> };
 const JSON_HEADERS = { 'content-type': 'application/json' };
 const TOOL_HEADERS = { 'user-agent': 'rehearsal', accept: '*/*', 'accept-encoding': 'gzip, deflate' };
 /** What clients send differs, and code that has met one kind only is thrown away at the next. */
@@ -110,11 +110,11 @@ export async function setStage(
   const app = buildServer({ invoker: manager, registry, stats, metrics, log, adminToken, ...report });
   const listener = await listenTcp(app, '127.0.0.1', 0);
   closers.add(() => listener.close(GRACE_MS));
-  const caller = new Caller(listener.port, stop);
+  const caller = new Caller(listener.port, stop, authorized(adminToken));
   closers.add(() => caller.close());
   for (const [name, files] of Object.entries(FUNCTIONS)) {
     const body = await archive(join(dir, `${name}-code`), files);
-    await caller.send({ path: `/registry/${name}`, method: 'POST', headers: authorized(adminToken), body });
+    await caller.send({ path: `/registry/${name}`, method: 'POST', headers: {}, body });
   }
   return (n) => caller.call(n);
 }
@@ -128,6 +128,7 @@ class Caller {
   constructor(
     private readonly port: number,
     private readonly stop: AbortSignal,
+    private readonly authorization: Readonly<Record<string, string>>,
   ) {}
 
   /** Makes the nth call. */
@@ -139,7 +140,9 @@ class Caller {
 
   async send(call: Call): Promise<void> {
     this.client ??= new Client(`http://127.0.0.1:${this.port}`);
-    const { statusCode, body } = await this.client.request({ ...call, signal: this.stop });
+    // Invocations need no token, and are sent as clients send them.
+    const headers = call.path.startsWith('/run/') ? call.headers : { ...call.headers, ...this.authorization };
+    const { statusCode, body } = await this.client.request({ ...call, headers, signal: this.stop });
     const text = await body.text();
     if (statusCode >= 300) throw new Error(`${call.method} ${call.path}: ${statusCode} ${text}`);
   }

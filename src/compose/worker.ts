@@ -1,13 +1,14 @@
 /** Puts a whole worker together and takes it apart again in the right order. */
 import { writeFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { RunningWorker } from '../cli/services';
 import type { Config } from '../config';
 import { kafkaSettings, KafkaTriggers } from '../event/kafka/triggers';
 import { listenPidSocket, listenTcp, type Listener } from '../event/listeners';
 import type { FunctionRegistry, TriggerHost } from '../event/ports';
-import { buildServer } from '../event/server';
+import { buildServer, type ServerDeps } from '../event/server';
 import { buildSockServer } from '../event/sock-mode';
 import { checkCodeStorage } from '../lambda/code-storage';
 import { DepTraceFile } from '../lambda/dep-trace';
@@ -44,6 +45,19 @@ async function closeListener(tcp: Listener, manager?: LambdaManager): Promise<vo
   clearInterval(idle);
 }
 
+/** Who may send requests. */
+function accessOf({ argyle, worker_url: url }: Config): Pick<ServerDeps, 'adminToken' | 'access'> {
+  return {
+    adminToken: argyle.admin_token,
+    access: {
+      metricsToken: argyle.metrics_token,
+      allowedHosts: argyle.allowed_hosts,
+      allowedOrigins: argyle.allowed_origins,
+      ownNames: [url, hostname()],
+    },
+  };
+}
+
 async function assemble(
   config: Config,
   log: RootLog,
@@ -65,7 +79,7 @@ async function assemble(
   const store = await openStore(config.registry, BUCKET_STORES);
   closers.add(() => store.close());
   const stored = await Registry.create(store, join(config.worker_dir, 'code'), config.argyle.max_upload_mb * MB);
-  const common = { stats, metrics, log: log.part('http'), adminToken: config.argyle.admin_token };
+  const common = { stats, metrics, log: log.part('http'), ...accessOf(config) };
   const memory = () => ({ usedBytes: sandboxes.pool.usedMb * MB, totalBytes: sandboxes.pool.totalMb * MB });
   if (config.server_mode === 'sock') {
     const keeper = sockSandboxes(config, log, sandboxes);

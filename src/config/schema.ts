@@ -162,7 +162,19 @@ export const schema = z.object({
     max_upload_mb: count('Largest accepted upload to the registry, in MB; 0 is no limit.', 256),
     package_max_mb: count('Disk that one install may use, in MB; 0 leaves it to what must stay free.', 4096),
     packages_max_mb: count('Disk use beyond which the least recently used packages are deleted, in MB; 0 is never.', 0),
-    admin_token: text('Bearer token for requests that change the registry; empty asks for none.', ''),
+    admin_token: text(
+      'Bearer token that everything but `/run`, `/status`, `/healthz`, `/readyz`, `/metrics` asks for; empty is none.',
+      '',
+    ),
+    metrics_token: flag('`/metrics` asks for `argyle.admin_token`, too.', false),
+    allowed_hosts: text(
+      'Names that Host headers may have besides addresses, names without a dot and the own name: `a.b,.c.d`, or `*`.',
+      '',
+    ),
+    allowed_origins: text(
+      'Origins whose web pages may send requests, e.g. `https://app.example.com`, separated by commas; `*` is all.',
+      '',
+    ),
   }),
 });
 

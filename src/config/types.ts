@@ -75,8 +75,14 @@ export interface Config {
     spares_per_zygote: number;
     /** Largest accepted upload to the registry, 0 for no limit. */
     max_upload_mb: number;
-    /** Bearer token for requests that change the registry; '' asks for none. */
+    /** Bearer token for all but invocations and probes; '' asks for none. */
     admin_token: string;
+    /** /metrics asks for the token, too. */
+    metrics_token: boolean;
+    /** Further names in Host headers, separated by commas: `name`, `.suffix` or `*`. */
+    allowed_hosts: string;
+    /** Origins of web pages that may send requests, separated by commas; `*` for all. */
+    allowed_origins: string;
     /** Disk that one install may use; 0 for no limit but what must stay free. */
     package_max_mb: number;
     /** Installed packages are deleted, least recently used first, beyond this disk use; 0 for never. */

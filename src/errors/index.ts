@@ -30,6 +30,10 @@ export const ERRORS = {
   UPLOAD_TOO_LARGE: { status: 413, retryable: false, about: 'the upload is larger than argyle.max_upload_mb' },
   LISTEN: { status: 500, retryable: false, about: 'an address cannot be listened on' },
   UNAUTHORIZED: { status: 401, retryable: false, about: 'argyle.admin_token is set and the request does not carry it' },
+  CROSS_SITE: { status: 403, retryable: false, about: 'a browser says that a page of another origin sent the request' },
+  HOST_REFUSED: { status: 403, retryable: false, about: 'the Host header is no name of this worker' },
+  REQUEST_INVALID: { status: 400, retryable: false, about: 'the request is malformed' },
+  BODY_SLOW: { status: 408, retryable: true, about: 'the request body arrives too slowly' },
   INTERNAL: { status: 500, retryable: false, about: 'a fault of the worker itself' },
   SHUTTING_DOWN: { status: 503, retryable: true, about: 'the worker is stopping' },
 } as const;

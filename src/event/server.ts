@@ -5,14 +5,14 @@ import type { Express, NextFunction, Request, RequestHandler, Response } from 'e
 import { ArgyleError } from '../errors';
 import type { StatsRegistry } from '../metrics';
 import type { WorkerMetrics } from '../metrics/prometheus';
-import { requireToken } from './auth';
+import { AccessCheck, type AccessSettings } from './access';
 import { kafkaInitRoute, kafkaRegisterRoute, kafkaStopRoute } from './kafka-routes';
 import { muxNotFound, muxRedirects } from './mux';
 import type { EventLog, FunctionRegistry, Invoker, TriggerHost } from './ports';
 import { Profiler } from './pprof';
 import { registryRoute } from './registry-routes';
 import { sendBinary, sendError, sendJson, sendText, sendThrown } from './replies';
-import { isPlainRun, runRoute } from './run-route';
+import { isPlainRun, runRoute, type RunHandler } from './run-route';
 
 export interface ServerDeps {
   invoker: Invoker;
@@ -24,6 +24,8 @@ export interface ServerDeps {
   log: EventLog;
   /** argyle.admin_token; '' asks for none. */
   adminToken: string;
+  /** What else decides who may send requests. */
+  access?: Omit<AccessSettings, 'adminToken'>;
   /** Further descriptions for /debug, of zygotes for example. */
   debug?: () => Promise<string[]>;
   /** What /zygotes answers, to be sent as JSON. Absent: there is no such path. */
@@ -61,7 +63,7 @@ export function addCommonRoutes(app: Express, deps: Omit<ServerDeps, 'invoker' |
     if (profile === undefined) sendText(res, 400, '');
     else sendBinary(res, 200, profile);
   });
-  app.all(/^\/registry\//, requireToken(deps.adminToken), registryRoute(registry));
+  app.all(/^\/registry\//, registryRoute(registry));
 }
 
 /** `/debug`: every description, each closed by a line of dashes. */
@@ -100,15 +102,21 @@ function routeFailed(log: EventLog, res: ServerResponse, thrown: unknown): void 
   else sendError(res, 500, 'internal error of the worker', 'INTERNAL');
 }
 
-/**
- * The application of lambda mode.
- * POLICY: invocations whose path is plain go around Express, which would take 0.15 ms of a cold start of 2 ms to find
- * the same handler (docs/adr/0006).
- */
-export function buildServer(deps: ServerDeps): RequestListener {
-  const { registry, triggers = NO_TRIGGERS, log, adminToken, zygotes } = deps;
-  const run = runRoute(deps);
-  const app = buildApp(log, (routes) => {
+/** Lets only those requests to `listener` that the access check admits. */
+export function guarded(
+  { adminToken, access = {} }: Pick<ServerDeps, 'adminToken' | 'access'>,
+  listener: RequestListener,
+): RequestListener {
+  const check = new AccessCheck({ adminToken, ...access });
+  return (req, res) => {
+    if (check.admit(req, res)) listener(req, res);
+  };
+}
+
+/** The routes of lambda mode, without the access check that stands before them. */
+export function lambdaApp(deps: ServerDeps, run: RunHandler): Express {
+  const { registry, triggers = NO_TRIGGERS, log, zygotes } = deps;
+  return buildApp(log, (routes) => {
     routes.all(/^\/run\//, run);
     addCommonRoutes(routes, deps);
     routes.all('/debug', debugRoute(deps));
@@ -117,17 +125,26 @@ export function buildServer(deps: ServerDeps): RequestListener {
         sendJson(res, 200, zygotes());
       });
     }
-    const guard = requireToken(adminToken);
     const kafka = { registry, triggers };
-    routes.all(/^\/kafka\/register\//, guard, kafkaRegisterRoute(kafka));
-    routes.all(/^\/kafka-init\//, guard, kafkaInitRoute(kafka));
-    routes.all(/^\/kafka-stop\//, guard, kafkaStopRoute(kafka));
+    routes.all(/^\/kafka\/register\//, kafkaRegisterRoute(kafka));
+    routes.all(/^\/kafka-init\//, kafkaInitRoute(kafka));
+    routes.all(/^\/kafka-stop\//, kafkaStopRoute(kafka));
   });
-  return (req, res) => {
+}
+
+/**
+ * The application of lambda mode.
+ * POLICY: invocations whose path is plain go around Express, which would take 0.15 ms of a cold start of 2 ms to find
+ * the same handler (docs/adr/0006).
+ */
+export function buildServer(deps: ServerDeps): RequestListener {
+  const run = runRoute(deps);
+  const app = lambdaApp(deps, run);
+  return guarded(deps, (req, res) => {
     if (!isPlainRun(req.url ?? '')) app(req, res);
     else
       run(req, res).catch((thrown: unknown) => {
         routeFailed(deps.log, res, thrown);
       });
-  };
+  });
 }

@@ -1,12 +1,12 @@
 /** server_mode "sock": a client makes and destroys sandboxes itself. Every path is an operation, every error a 500. */
+import type { RequestListener } from 'node:http';
 import type { Express, Request, RequestHandler } from 'express';
 import { asArgyleError } from '../errors';
 import type { SockRequest } from '../lambda/sock-sandboxes';
-import { requireToken } from './auth';
 import { decodePath, splitTarget } from './mux';
 import type { EventLog } from './ports';
 import { sendError, sendText } from './replies';
-import { addCommonRoutes, buildApp, type ServerDeps } from './server';
+import { addCommonRoutes, buildApp, guarded, type ServerDeps } from './server';
 
 /** Makes and destroys sandboxes; SockSandboxes is one. */
 export interface SandboxKeeper {
@@ -109,10 +109,15 @@ function sockRoute(keeper: SandboxKeeper, log: EventLog): RequestHandler {
   };
 }
 
-/** The application of sock mode. */
-export function buildSockServer(deps: SockServerDeps): Express {
+/** The routes of sock mode, without the access check that stands before them. */
+export function sockApp(deps: SockServerDeps): Express {
   return buildApp(deps.log, (app) => {
     addCommonRoutes(app, deps);
-    app.use(requireToken(deps.adminToken), sockRoute(deps.keeper, deps.log));
+    app.use(sockRoute(deps.keeper, deps.log));
   });
+}
+
+/** The application of sock mode. */
+export function buildSockServer(deps: SockServerDeps): RequestListener {
+  return guarded(deps, sockApp(deps));
 }

@@ -7,7 +7,7 @@ import * as tar from 'tar';
 import type { TriggerHost } from '../../src/event/ports';
 import type { Listener } from '../../src/event/listeners';
 import { listenTcp } from '../../src/event/listeners';
-import { buildServer } from '../../src/event/server';
+import { buildServer, type ServerDeps } from '../../src/event/server';
 import { DepTraceFile } from '../../src/lambda/dep-trace';
 import { LambdaManager } from '../../src/lambda/manager';
 import type { PackageService } from '../../src/lambda/ports';
@@ -28,6 +28,7 @@ export interface WorkerOptions {
   triggers?: TriggerHost;
   zygotes?: () => unknown;
   adminToken?: string;
+  access?: ServerDeps['access'];
   maxUploadBytes?: number;
   onEnded?: () => void;
 }
@@ -101,9 +102,9 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
   });
   metrics.observe({ instances: () => manager.counts, queued: () => manager.counts.queued });
   const registry = await Registry.create(store, dir, options.maxUploadBytes ?? 0);
-  const { adminToken = '', triggers, zygotes } = options;
+  const { adminToken = '', access = {}, triggers, zygotes } = options;
   const app = buildServer({
-    ...{ invoker: manager, registry, stats, metrics, log: LOG, adminToken },
+    ...{ invoker: manager, registry, stats, metrics, log: LOG, adminToken, access },
     ...(triggers === undefined ? {} : { triggers }),
     ...(zygotes === undefined ? {} : { zygotes }),
   });

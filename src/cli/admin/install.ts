@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { request } from 'undici';
 import { checkLambdaName } from '../../lambda/name';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
-import { bossTarget, workerTarget, type Target } from '../target';
+import { authorization, bossTarget, workerTarget, type Target } from '../target';
 import { packLambda } from './archive';
 import { openSource } from './source';
 
@@ -17,14 +17,14 @@ async function checkRunning({ url }: Target): Promise<void> {
   if (answer.statusCode !== 200) throw new CliError(`${url}/status answered ${answer.statusCode}: ${body.trim()}`);
 }
 
-async function upload({ url, token }: Target, name: string, file: string): Promise<void> {
-  const answer = await request(`${url}/registry/${name}`, {
+async function upload(target: Target, name: string, file: string): Promise<void> {
+  const answer = await request(`${target.url}/registry/${name}`, {
     method: 'POST',
     body: createReadStream(file),
     headers: {
       'content-type': 'application/octet-stream',
       'content-length': String(statSync(file).size),
-      ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
+      ...authorization(target),
     },
   });
   const body = await answer.body.text();

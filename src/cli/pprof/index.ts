@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { request } from 'undici';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
 import type { FlagSpec } from '../flags';
-import { workerTarget } from '../target';
+import { authorization, workerTarget } from '../target';
 
 const PATH: FlagSpec = {
   name: 'path',
@@ -15,10 +15,13 @@ const PATH: FlagSpec = {
 };
 
 async function ask({ flags, cwd, env }: CommandContext, endpoint: string) {
-  const { url } = workerTarget(cwd, flags.string('path'), env);
-  const answer = await request(`${url}/pprof/${endpoint}`).catch((cause: unknown) => {
-    throw new CliError(`no answer from ${url}: is the worker running?`, { cause });
-  });
+  const target = workerTarget(cwd, flags.string('path'), env);
+  const { url } = target;
+  const answer = await request(`${url}/pprof/${endpoint}`, { headers: authorization(target) }).catch(
+    (cause: unknown) => {
+      throw new CliError(`no answer from ${url}: is the worker running?`, { cause });
+    },
+  );
   if (answer.statusCode === 200) return answer.body;
   const said = (await answer.body.text()).trim();
   throw new CliError(`${url}/pprof/${endpoint} answered ${answer.statusCode}${said === '' ? '' : `: ${said}`}`);

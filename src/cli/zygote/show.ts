@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { drawTree } from '../../zygote/tree';
 import type { ZygoteInfo, ZygoteReport } from '../../zygote/types';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
-import { workerTarget } from '../target';
+import { authorization, workerTarget, type Target } from '../target';
 import { drawVega, treeSpec } from './chart';
 import { packagesLabel, text } from './options';
 
@@ -30,8 +30,9 @@ const Report: z.ZodType<ZygoteReport> = z.object({
   ),
 });
 
-async function fetchReport(url: string): Promise<ZygoteReport> {
-  const answer = await request(`${url}/zygotes`).catch((cause: unknown) => {
+async function fetchReport(target: Target): Promise<ZygoteReport> {
+  const { url } = target;
+  const answer = await request(`${url}/zygotes`, { headers: authorization(target) }).catch((cause: unknown) => {
     throw new CliError(`no answer from ${url}: is the worker running?`, { cause });
   });
   const body = await answer.body.text();
@@ -61,7 +62,7 @@ export function describeReport(report: ZygoteReport): string {
 }
 
 async function run({ flags, cwd, env, out }: CommandContext): Promise<number> {
-  const report = await fetchReport(workerTarget(cwd, flags.string('path'), env).url);
+  const report = await fetchReport(workerTarget(cwd, flags.string('path'), env));
   out(describeReport(report));
   if (flags.string('svg') === '') return EXIT.ok;
   const path = resolve(cwd, flags.string('svg'));

@@ -101,7 +101,7 @@ describe('argyle.admin_token', () => {
   });
   afterAll(() => worker.close());
 
-  test('is asked for by everything that changes the registry, and by nothing else', async () => {
+  test('is asked for by everything that changes or shows the registry', async () => {
     const body = await archive({ 'f.py': CODE });
     for (const authorization of [undefined, 'Bearer wrong', 'secret', 'Bearer secret2']) {
       const headers = authorization === undefined ? {} : { authorization };
@@ -114,7 +114,11 @@ describe('argyle.admin_token', () => {
     const headers = { authorization: 'Bearer secret' };
     expect((await call(worker, '/registry/x', { method: 'POST', body, headers })).status).toBe(201);
     for (const target of ['/registry/', '/registry/x/config', '/status', '/run/x']) {
-      expect((await call(worker, target)).status).toBe(200);
+      expect((await call(worker, target, { headers })).status).toBe(200);
+    }
+    for (const target of ['/status', '/run/x']) expect((await call(worker, target)).status).toBe(200);
+    for (const target of ['/registry/', '/registry/x/config', '/debug']) {
+      expect((await call(worker, target)).status).toBe(401);
     }
     expect((await call(worker, '/registry/x', { method: 'DELETE', headers })).status).toBe(200);
   });

@@ -8,17 +8,20 @@ describe('/zygotes', () => {
   });
   afterAll(() => worker.close());
 
-  test('is the report of that moment, as JSON', async () => {
+  const headers = { authorization: 'Bearer secret' };
+
+  test('is the report of that moment, as JSON, and asks for the token', async () => {
     report = { mode: '', memory: { usedMb: 0, limitMb: 0 }, zygotes: [] };
-    const empty = await call(worker, '/zygotes');
+    expect((await call(worker, '/zygotes')).status).toBe(401);
+    const empty = await call(worker, '/zygotes', { headers });
     expect([empty.status, empty.headers['content-type']]).toEqual([200, 'application/json']);
     expect(JSON.parse(empty.body)).toEqual(report);
     report = { mode: 'tree', memory: { usedMb: 9.5, limitMb: 0 }, zygotes: [{ id: '', parent: null }] };
-    expect(JSON.parse((await call(worker, '/zygotes')).body)).toEqual(report);
+    expect(JSON.parse((await call(worker, '/zygotes', { headers })).body)).toEqual(report);
   });
 
   test('has no subtree', async () => {
-    const reply = await call(worker, '/zygotes/');
+    const reply = await call(worker, '/zygotes/', { headers });
     expect([reply.status, reply.body]).toEqual([404, '404 page not found\n']);
   });
 

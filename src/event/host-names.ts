@@ -1,0 +1,94 @@
+/** Which Host and Origin values a request may carry. Pure, but for this machine's own name. */
+import { isIP } from 'node:net';
+
+/**
+ * Names that nobody can register: `localhost` (RFC 6761), `.local` (RFC 6762), `.home.arpa` (RFC 8375), and `.internal`,
+ * which ICANN reserves for private use.
+ */
+const RESERVED = /(?:^|\.)(?:localhost|local|internal|home\.arpa)$/;
+
+/** Characters of a host name or an address; anything else makes the whole value unknown. */
+const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]*)(?::\d{0,5})?$/;
+
+/** The name of a Host value in lower case, without port, brackets and final dot; undefined when it is malformed. */
+export function hostName(host: string): string | undefined {
+  const name = HOST.exec(host.toLowerCase())?.[1];
+  return name?.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+}
+
+/** Lists of `argyle.allowed_hosts` and `argyle.allowed_origins`: separated by commas or spaces, case does not matter. */
+export function nameList(setting: string): string[] {
+  return setting
+    .toLowerCase()
+    .split(/[\s,]+/)
+    .filter((name) => name !== '');
+}
+
+/**
+ * Decides whether a Host value may name this worker.
+ *
+ * POLICY: DNS rebinding needs a name that a stranger can register and point at this machine. So addresses, names without
+ * a dot (containers, services, machines of the same network) and reserved names pass; other names pass when they are
+ * the worker's own or listed.
+ */
+export class KnownHosts {
+  private readonly names: ReadonlySet<string>;
+  private readonly suffixes: readonly string[];
+  private readonly any: boolean;
+  /** Values that have passed; a worker sees few different ones. */
+  private readonly passed = new Set<string>();
+
+  /** @param own names of this worker, e.g. worker_url and the machine's name @param allowed argyle.allowed_hosts */
+  constructor(own: readonly string[], allowed: string) {
+    const listed = nameList(allowed);
+    this.any = listed.includes('*');
+    this.suffixes = listed.filter((name) => name.startsWith('.'));
+    this.names = new Set([...own, ...listed].map((name) => hostName(name) ?? ''));
+  }
+
+  /** @param host undefined for a request without one, as only HTTP/1.0 allows */
+  accepts(host: string | undefined): boolean {
+    if (host === undefined || this.passed.has(host)) return true;
+    if (!this.judge(host)) return false;
+    if (this.passed.size < MAX_PASSED) this.passed.add(host);
+    return true;
+  }
+
+  private judge(host: string): boolean {
+    const name = hostName(host);
+    if (this.any) return true;
+    if (name === undefined) return false;
+    if (!name.includes('.') || isIP(name) !== 0 || RESERVED.test(name)) return true;
+    return this.names.has(name) || this.suffixes.some((suffix) => name.endsWith(suffix));
+  }
+}
+
+/** Bound of the remembered Host values. */
+const MAX_PASSED = 256;
+
+/** What a browser says about where a request comes from. */
+export interface BrowserMarks {
+  /** Sec-Fetch-Site. */
+  site: string | undefined;
+  origin: string | undefined;
+  host: string | undefined;
+}
+
+/**
+ * Whether a browser marks the request as sent by a page of another origin.
+ *
+ * POLICY: `same-site` counts as another origin, since every port of localhost is the same site. A request without any
+ * mark is no browser's, or its Host value tells.
+ */
+export function isCrossSite({ site, origin, host }: BrowserMarks, allowed: readonly string[]): boolean {
+  if (site === undefined && origin === undefined) return false;
+  if (
+    allowed.length > 0 &&
+    (allowed.includes('*') || (origin !== undefined && allowed.includes(origin.toLowerCase())))
+  ) {
+    return false;
+  }
+  if (site !== undefined) return site !== 'same-origin' && site !== 'none';
+  const authority = origin === undefined ? undefined : /^[a-z][a-z0-9+.-]*:\/\/([^/]*)$/i.exec(origin)?.[1];
+  return authority === undefined || host === undefined || authority.toLowerCase() !== host.toLowerCase();
+}
