@@ -108,6 +108,15 @@ async function sessionOf(config: Config): Promise<Omit<SessionSettings, 'cgroupN
 const isNameTaken = (error: unknown) =>
   error instanceof HelperError && error.agCode === Code.STATE && error.field === 'HELLO';
 
+/** A helper that runs must not be lost because the disk is full: without the file only a clean-up finds less. */
+function remember(file: string, name: string, log: Pick<RootLog, 'logger'>): void {
+  try {
+    if (!existsSync(file) || readFileSync(file, 'utf8') !== name) writeFileSync(file, name);
+  } catch (err) {
+    log.logger.warn({ err, file }, 'cannot remember the name of the cgroup');
+  }
+}
+
 /**
  * Prepares to start helpers of one worker; each call of the result starts one.
  * The name of the cgroup is kept in the worker's directory, so that what a killed worker left is found again.
@@ -115,7 +124,7 @@ const isNameTaken = (error: unknown) =>
 export async function helperStarter(
   setup: HelperSetup,
   config: Config,
-  log: Pick<RootLog, 'tracer'>,
+  log: Pick<RootLog, 'tracer' | 'logger'>,
 ): Promise<() => Promise<HelperClient>> {
   const refused = setup.argyle.slice(SLICE_US);
   if (refused !== 0) log.tracer('cgroups').debug({ errno: -refused }, 'turns of the processor stay as they are');
@@ -134,7 +143,7 @@ export async function helperStarter(
       try {
         const client = await startAs(name);
         names = [name];
-        writeFileSync(nameFile, name);
+        remember(nameFile, name, log);
         log.tracer('cgroups').debug({ pid: client.pid, cgroup: name }, 'sandbox helper is ready');
         return client;
       } catch (error) {

@@ -171,12 +171,16 @@ export async function startSandboxes(
   const setup = findSetup(config);
   const supervisor = new HelperSupervisor({
     start: await helperStarter(setup, config, log),
+    waitMs: config.argyle.helper_wait_ms,
     onGone: (err) => {
       log.logger.error({ err }, 'the sandbox helper ended, and every sandbox with it');
     },
+    onFailure: (err) => {
+      log.logger.error({ err }, 'the sandbox helper could not be started again');
+    },
   });
   const helper = () => supervisor.get();
-  await helper();
+  await supervisor.start();
 
   const limits = toSandboxLimits(config.limits);
   const installer = toSandboxLimits(installerLimits(config));

@@ -149,6 +149,7 @@ export const schema = z.object({
     ),
     helper: text('Path of the sandbox helper; empty finds the built or the installed one.', ''),
     helper_conf: text("Path of helper.conf; empty is the system's, or DIR/helper.conf when started as root.", ''),
+    helper_wait_ms: count('Longest wait of a call for a helper that is being started again, in ms.', 2000),
     function_queue: count('Requests that may wait for one function.', 1024),
     instance_queue: count('Requests that may wait for the instances of one function.', 1024),
     max_instances: count('Instances of one function; 0 leaves it to the memory pool.', 0),

@@ -65,6 +65,8 @@ export interface Config {
     helper: string;
     /** Path of helper.conf; '' is /etc/argyle/helper.conf, or the worker's own when started as root. */
     helper_conf: string;
+    /** Longest wait of a call for a helper that is being started again, ms. */
+    helper_wait_ms: number;
     function_queue: number;
     instance_queue: number;
     max_instances: number;

@@ -3,7 +3,7 @@
  * `status` is the HTTP status that the event layer answers with unless the contract says otherwise.
  */
 export const ERRORS = {
-  HELPER_START: { status: 500, retryable: false, about: 'the sandbox helper could not be started' },
+  HELPER_START: { status: 500, retryable: true, about: 'the sandbox helper does not run and could not be started' },
   HELPER_GONE: { status: 500, retryable: true, about: 'the sandbox helper ended while a request was in flight' },
   HELPER_PROTOCOL: { status: 500, retryable: false, about: 'worker and helper do not speak the same protocol' },
   HELPER_DENIED: { status: 500, retryable: false, about: 'the helper refused a name, root or caller' },

@@ -8,6 +8,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ArgyleError } from '../errors';
 import type { Argyle, Channel } from './ffi';
 import { describeExit, helperError } from './errors';
@@ -34,7 +35,7 @@ export interface HelperOptions {
   hello: RequestFields;
   /** Fields of AG_NETWORK, one entry for each pool. */
   network: readonly RequestFields[];
-  /** Longest wait for the helper's first answers. Default 10 000 ms. */
+  /** Longest wait for the helper's first answers, ms. Default START_TIMEOUT_MS. */
   startTimeoutMs?: number;
 }
 
@@ -54,6 +55,12 @@ interface Unsent {
 const RETRY_MS = 1;
 /** EAGAIN, as Linux numbers it on every architecture that Node runs on. */
 const EAGAIN = 11;
+/** Longest wait for the helper's first answers, ms. */
+const START_TIMEOUT_MS = 10_000;
+/** Longest wait for the end of a helper whose start failed, ms. */
+const END_TIMEOUT_MS = 2_000;
+/** After the helper's pipe has closed, its exit code is waited for this long, ms. */
+const EXIT_CODE_MS = 100;
 /** How long close() waits for the helper to clean up before it is killed, ms; thousands of slots take seconds. */
 const CLOSE_TIMEOUT_MS = 30_000;
 
@@ -97,11 +104,12 @@ export class HelperClient {
       });
     }).then(() => drained);
     // The pipe ends a moment before the exit code is known, or after it; both tell that the helper is gone.
-    events.once('end', () =>
+    events.once('end', () => {
+      this.lose();
       setTimeout(() => {
         this.gone();
-      }, 100).unref(),
-    );
+      }, EXIT_CODE_MS).unref();
+    });
     void this.exited.then(() => {
       this.gone();
     });
@@ -131,17 +139,20 @@ export class HelperClient {
       closeSync(channel.helperEvents);
     }
     const client = new HelperClient(argyle, child, channel);
-    const timer = setTimeout(() => child.kill('SIGKILL'), options.startTimeoutMs ?? 10_000);
+    const timeoutMs = options.startTimeoutMs ?? START_TIMEOUT_MS;
+    const timer = setTimeout(() => {
+      client.ending ??= `it gave no answer within ${timeoutMs} ms`;
+      child.kill('SIGKILL');
+      client.gone();
+    }, timeoutMs);
     try {
       await client.request('HELLO', options.hello);
       for (const fields of options.network) await client.request('NETWORK', fields);
     } catch (thrown) {
       client.closeControl();
-      if (thrown instanceof ArgyleError && thrown.code !== 'HELPER_GONE') {
-        await client.exited;
-        throw thrown;
-      }
-      await client.exited;
+      // A helper that belongs to root may not be killed by this user, and one that hangs does not see its socket close.
+      await Promise.race([client.exited, sleep(END_TIMEOUT_MS, undefined, { ref: false })]);
+      if (thrown instanceof ArgyleError && thrown.code !== 'HELPER_GONE') throw thrown;
       throw new ArgyleError('HELPER_START', `${options.helperPath}: ${client.ending ?? 'ended'}`, { cause: thrown });
     } finally {
       clearTimeout(timer);
@@ -166,12 +177,8 @@ export class HelperClient {
    */
   request(verb: VerbName, fields: RequestFields = {}, fds: readonly number[] = []): Promise<Completion> {
     return new Promise((resolve, reject) => {
-      if (this.failure !== undefined) {
-        reject(this.failure);
-        return;
-      }
-      if (!this.controlOpen) {
-        reject(new ArgyleError('HELPER_GONE', 'the helper is being closed'));
+      if (this.isGone) {
+        reject(this.failure ?? new ArgyleError('HELPER_GONE', 'the sandbox helper is gone'));
         return;
       }
       const seq = ++this.seq;
@@ -271,16 +278,21 @@ export class HelperClient {
     else waiting.reject(helperError(waiting.verb, completion));
   }
 
+  /** The helper has ended, though why is not known yet: nothing more is sent, and every sandbox counts as dead. */
+  private lose(): void {
+    this.closeControl();
+    this.unsent.length = 0;
+    for (const listener of this.exits.values()) listener(undefined);
+    this.exits.clear();
+  }
+
   private gone(): void {
     if (this.failure !== undefined) return;
     const error = new ArgyleError('HELPER_GONE', `the sandbox helper is gone: ${this.ending ?? 'its pipe closed'}`);
     this.failure = error;
-    this.closeControl();
-    this.unsent.length = 0;
+    this.lose();
     for (const { reject } of this.waiting.values()) reject(error);
     this.waiting.clear();
-    for (const listener of this.exits.values()) listener(undefined);
-    this.exits.clear();
     for (const listener of this.goneListeners.splice(0)) listener(error);
   }
 }

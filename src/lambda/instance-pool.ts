@@ -16,6 +16,8 @@ import { WaitQueue } from './wait-queue';
 const GUESSED_COLD_MS = 30;
 /** After a failed start, while other instances work: do not try again at once. */
 const RETRY_START_MS = 100;
+/** A request whose sandboxes end with their helpers has new ones made for this long, ms. */
+const NEW_HELPER_MS = 5000;
 /** A request that finds this many instances dead in a row fails. */
 const MAX_ATTEMPTS = 4;
 
@@ -189,6 +191,9 @@ export class InstancePool {
   /** A start that failed costs one request its answer, unless other instances will serve it anyway. */
   private startFailed(error: ArgyleError): void {
     this.deps.log.warn({ lambda: this.name, code: error.code, err: error }, 'could not make a sandbox');
+    // POLICY: the helper ended while it made the sandbox, so no request was sent; the next start waits for a new helper.
+    const { head } = this.queue;
+    if (error.code === 'HELPER_GONE' && head !== undefined && this.deps.now() - head.since < NEW_HELPER_MS) return;
     if (this.busy.size > 0 || this.idle.some((instance) => instance.usable)) {
       this.noStartBefore = this.deps.now() + RETRY_START_MS;
     } else {

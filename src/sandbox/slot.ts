@@ -99,6 +99,11 @@ export class Slot {
     return this.destroying === undefined && this.exit === undefined && !this.client.isGone;
   }
 
+  /** Whether its helper has ended, and the slot with it. */
+  get isLost(): boolean {
+    return this.client.isGone;
+  }
+
   /** Has a fresh leaf's process born ahead: it joins its cgroups, and waits for spawn() before it starts anything. */
   async bear(): Promise<void> {
     const fields = { slot: this.id, role: Role.LEAF, flags: Flag.PARK };

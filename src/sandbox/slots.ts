@@ -3,6 +3,7 @@
  * in the background after it.
  */
 import { closeSync } from 'node:fs';
+import { ArgyleError } from '../errors';
 import type { HelperClient } from '../helper/client';
 import { Pool } from '../helper/protocol';
 import type { Stats } from '../metrics';
@@ -27,6 +28,9 @@ export interface SlotPoolOptions {
 
 /** Wait before the pool tries again to make slots ahead after a failure, ms. */
 const RETRY_MS = 1000;
+/** The same where there was no helper: asking for the next one already waits for it. */
+const NO_HELPER_RETRY_MS = 20;
+const NO_HELPER: ReadonlySet<string> = new Set(['HELPER_GONE', 'HELPER_START']);
 /** Replacing a slot waits until the request that took it has had the CPUs for a moment, ms. */
 const REFILL_DELAY_MS = 10;
 /** The same where the request waits for Python to start, which takes a processor for 10 ms. */
@@ -149,9 +153,10 @@ export class SlotPool {
       if (this.options.forFresh === true) await this.bear(slot);
       if (this.closed) void slot.destroy();
       else this.keep(slot);
-    } catch {
+    } catch (error) {
       // The next request meets the same error and reports it; here only the pace matters.
-      this.pause();
+      const noHelper = error instanceof ArgyleError && NO_HELPER.has(error.code);
+      this.pause(noHelper ? NO_HELPER_RETRY_MS : RETRY_MS);
     } finally {
       this.making--;
       this.refill();
@@ -174,15 +179,15 @@ export class SlotPool {
       if (index < 0) return;
       this.readySlots.splice(index, 1);
       void slot.destroy();
-      // Its guest ended while it waited, or the helper did: another one might as well, so not at once.
-      this.pause();
+      // Its guest ended while it waited: another one might as well, so not at once.
+      this.pause(slot.isLost ? NO_HELPER_RETRY_MS : RETRY_MS);
     });
   }
 
-  private pause(): void {
+  private pause(ms: number): void {
     this.retry ??= setTimeout(() => {
       this.retry = undefined;
       this.refill();
-    }, RETRY_MS).unref();
+    }, ms).unref();
   }
 }
