@@ -104,16 +104,16 @@ export function firstByte(sandbox: Sandbox): Promise<number> {
     sandbox.dispatch(
       { path: '/run/bench', method: 'POST', headers, body: '{"n":1}' },
       {
-        onRequestStart: () => undefined,
-        onResponseStart: (_controller, status) => {
+        onStart: () => undefined,
+        onHead: ({ status }) => {
           headMs = performance.now();
           if (status !== 200) reject(new Error(`the handler answered ${status}`));
         },
-        onResponseData: () => undefined,
-        onResponseEnd: () => {
+        onData: () => undefined,
+        onEnd: () => {
           resolve(headMs);
         },
-        onResponseError: (_controller, error) => {
+        onError: (error) => {
           reject(error);
         },
       },

@@ -10,6 +10,7 @@ export const ERRORS = {
   DOCKER_ENGINE: { status: 500, retryable: true, about: 'the Docker engine cannot be reached or refuses a step' },
   SANDBOX_CREATE: { status: 500, retryable: true, about: 'a sandbox could not be made' },
   SANDBOX_DEAD: { status: 502, retryable: true, about: 'the sandbox ended before it answered' },
+  GUEST_PROTOCOL: { status: 502, retryable: false, about: "the function's answer is no valid HTTP response" },
   SANDBOX_STATE: { status: 500, retryable: false, about: 'the sandbox is not in a state that allows this' },
   MEMORY_EXHAUSTED: { status: 500, retryable: true, about: 'no memory is left in the pool and nothing can be evicted' },
   ZYGOTE_FAILED: { status: 500, retryable: true, about: 'a zygote could not be made or forked' },

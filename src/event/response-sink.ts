@@ -1,16 +1,30 @@
 /** Lets a lambda's response out over an HTTP connection as it is produced. */
 import type { ServerResponse } from 'node:http';
 import type { ResponseSink } from '../lambda/invocation';
+import type { AnswerHead } from '../sandbox/answer/head';
 
 export class HttpResponseSink implements ResponseSink {
   /** Bytes that the declared Content-Length still promises; undefined when there is none. */
   private remaining: number | undefined;
 
-  constructor(private readonly res: ServerResponse) {}
+  constructor(private readonly res: ServerResponse) {
+    // The client's end of a response that is being written. Its close is what the route looks at.
+    res.on('error', () => undefined);
+  }
 
-  start(status: number, statusMessage: string, headers: string[]): void {
+  start({ status, reason, headers, length, bodiless }: AnswerHead): void {
     const { res } = this;
     if (res.destroyed || res.headersSent) return;
+    try {
+      if (reason === '') res.writeHead(status, headers);
+      else res.writeHead(status, reason, headers);
+    } catch (thrown) {
+      // The guard lets through only what Node accepts, so the two differ. The client sees its connection end.
+      process.emitWarning(thrown instanceof Error ? thrown : new Error(String(thrown)));
+      res.destroy();
+      return;
+    }
+    this.remaining = bodiless ? undefined : length;
     // Header and first chunk leave in one packet when both are there; a header alone leaves right after this turn.
     res.cork();
     setImmediate(() => {
@@ -18,14 +32,11 @@ export class HttpResponseSink implements ResponseSink {
       res.flushHeaders();
       res.uncork();
     });
-    if (statusMessage === '') res.writeHead(status, headers);
-    else res.writeHead(status, statusMessage, headers);
-    this.remaining = declaredLength(headers);
   }
 
   write(chunk: Buffer): boolean {
     const { res } = this;
-    if (res.destroyed) return true;
+    if (!this.writable) return true;
     if (this.remaining !== undefined) this.remaining -= chunk.length;
     return res.write(chunk);
   }
@@ -35,12 +46,12 @@ export class HttpResponseSink implements ResponseSink {
   }
 
   end(): void {
-    this.res.end();
+    if (this.writable) this.res.end();
   }
 
   fail(text: string): void {
     const { res, remaining } = this;
-    if (res.destroyed) return;
+    if (!this.writable) return;
     if (remaining === undefined) {
       res.end(text);
       return;
@@ -52,11 +63,8 @@ export class HttpResponseSink implements ResponseSink {
     if (text.length < remaining) res.write(text, cut);
     else cut();
   }
-}
 
-function declaredLength(headers: readonly string[]): number | undefined {
-  for (let i = 0; i + 1 < headers.length; i += 2) {
-    if (headers[i]?.toLowerCase() === 'content-length') return Number(headers[i + 1]);
+  private get writable(): boolean {
+    return !this.res.destroyed && !this.res.writableEnded;
   }
-  return undefined;
 }

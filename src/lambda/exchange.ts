@@ -1,19 +1,20 @@
 /** One HTTP exchange with a sandbox: request out, response back as it is produced, one deadline over both. */
-import type { Dispatcher } from 'undici';
 import { createGunzip } from 'node:zlib';
 import type { Gunzip } from 'node:zlib';
-import { ArgyleError } from '../errors';
+import { ArgyleError, type ErrorCode } from '../errors';
+import type { AnswerControl, AnswerHandler } from '../sandbox/answer/guard';
+import type { AnswerHead } from '../sandbox/answer/head';
 import type { Sandbox } from '../sandbox/types';
-import { rawStrings, toClient, toLambda } from './headers';
+import { decodedHead, mustDecode, toLambda } from './headers';
 import type { Invocation } from './invocation';
 
 export type Outcome =
   /** The whole response was handed on. */
   | { kind: 'done' }
   /** No response had begun. `unsent`: the guest can't have seen the request, so another may get it. */
-  | { kind: 'failed'; message: string; timeout: boolean; unsent: boolean }
+  | { kind: 'failed'; message: string; code: ErrorCode; unsent: boolean }
   /** The response had begun; the client was told in its body. */
-  | { kind: 'broken'; message: string; timeout: boolean }
+  | { kind: 'broken'; message: string }
   /** The client went away. */
   | { kind: 'cancelled' };
 
@@ -40,8 +41,14 @@ function describe(error: Error): string {
   return error.message;
 }
 
-export class Exchange implements Dispatcher.DispatchHandler {
-  private controller: Dispatcher.DispatchController | undefined;
+/** What a failure is called before the response began. */
+function codeOf(error: Error): ErrorCode {
+  const known = error instanceof ArgyleError && (error.code === 'GUEST_PROTOCOL' || error.code === 'INTERNAL');
+  return known ? error.code : 'SANDBOX_DEAD';
+}
+
+export class Exchange implements AnswerHandler {
+  private control: AnswerControl | undefined;
   private decodeGzip = false;
   private gunzip: Gunzip | undefined;
   private responding = false;
@@ -86,48 +93,39 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.outcome === undefined) this.deathTimer = setTimeout(this.onDeath, LAST_BYTES_MS);
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.controller = controller;
-    if (this.outcome !== undefined) controller.abort(new Error('the exchange is over'));
+  onStart(control: AnswerControl): void {
+    this.control = control;
+    if (this.outcome !== undefined) control.abort(new Error('the exchange is over'));
   }
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    _headers: unknown,
-    statusMessage?: string,
-  ): void {
-    // Informational responses are between the worker and the guest.
-    if (status < 200 || this.outcome !== undefined) return;
-    this.responding = true;
-    const { headers, gunzip } = toClient(rawStrings(controller.rawHeaders), this.decodeGzip);
-    this.invocation.sink.start(status, statusMessage ?? '', headers);
-    if (gunzip) this.startGunzip();
-  }
-
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onHead(head: AnswerHead): void {
     if (this.outcome !== undefined) return;
-    if (this.gunzip !== undefined) {
-      if (this.gunzip.write(chunk)) return;
-      controller.pause();
-      this.gunzip.once('drain', () => {
-        controller.resume();
-      });
+    this.responding = true;
+    const decode = mustDecode(head, this.decodeGzip);
+    this.invocation.sink.start(decode ? decodedHead(head) : head);
+    if (decode) this.startGunzip();
+  }
+
+  onData(chunk: Buffer): void {
+    const { control, gunzip } = this;
+    if (this.outcome !== undefined) return;
+    if (gunzip !== undefined) {
+      if (gunzip.write(chunk)) return;
+      control?.pause();
+      gunzip.once('drain', () => control?.resume());
       return;
     }
     if (this.invocation.sink.write(chunk)) return;
-    controller.pause();
-    this.invocation.sink.onDrain(() => {
-      controller.resume();
-    });
+    control?.pause();
+    this.invocation.sink.onDrain(() => control?.resume());
   }
 
-  onResponseEnd(): void {
+  onEnd(): void {
     if (this.gunzip !== undefined) this.gunzip.end();
     else this.complete();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+  onError(error: Error): void {
     this.fail(error);
   }
 
@@ -159,16 +157,18 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const { method, uri, body, sink } = this.invocation;
     if (this.responding) {
       const message = `reading lambda response failed: ${timeout ? TIMEOUT_AFTER : describe(error)}`;
-      this.settle({ kind: 'broken', message, timeout });
+      this.settle({ kind: 'broken', message });
       sink.fail(message);
     } else {
       const op = method.charAt(0) + method.slice(1).toLowerCase();
       const message = `${op} "http://root${uri}": ${timeout ? TIMEOUT_BEFORE : describe(error)}`;
       // EPIPE before any byte of the body: the header was the only write, and it was refused as a whole.
-      const refused = this.controller === undefined || connectionCode(error) === 'EPIPE';
-      this.settle({ kind: 'failed', message, timeout, unsent: refused && !timeout && !body.consumed });
+      const refused = this.control === undefined || connectionCode(error) === 'EPIPE';
+      const code = timeout ? 'TIMEOUT' : codeOf(error);
+      const unsent = refused && code === 'SANDBOX_DEAD' && !body.consumed;
+      this.settle({ kind: 'failed', message, code, unsent });
     }
-    this.controller?.abort(error);
+    this.control?.abort(error);
   }
 
   private settle(outcome: Outcome): void {
@@ -191,6 +191,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
   private readonly onCancel = (): void => {
     if (this.outcome !== undefined) return;
     this.settle({ kind: 'cancelled' });
-    this.controller?.abort(new Error('the client went away'));
+    this.control?.abort(new Error('the client went away'));
   };
 }

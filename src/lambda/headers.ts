@@ -1,20 +1,6 @@
 /** Headers between client, worker and sandbox, as raw lists `[name, value, name, value, …]`: duplicates and order stay. */
 
-/** RFC 9110 §7.6.1 and the older ones that Go's ReverseProxy drops too: they belong to one connection only. */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'proxy-connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
-
-/** Between the worker and its guest only (docs/guest-protocol.md). */
-const BOOT_HEADER = 'x-argyle-boot';
+import { connectionNamed, HOP_BY_HOP, type AnswerHead } from '../sandbox/answer/head';
 
 /** Host that lambdas see, as in the original, which calls them as http://root. */
 const HOST = 'root';
@@ -29,16 +15,6 @@ function* pairs(raw: readonly string[]): Generator<Pair> {
     const name = raw[i] as string;
     yield [name, name.toLowerCase(), raw[i + 1] as string];
   }
-}
-
-/** Names that Connection headers list beside the fixed ones, in lower case. */
-function connectionNamed(raw: readonly string[]): Set<string> | undefined {
-  let named: Set<string> | undefined;
-  for (const [, lower, value] of pairs(raw)) {
-    if (lower !== 'connection') continue;
-    for (const token of value.split(',')) (named ??= new Set()).add(token.trim().toLowerCase());
-  }
-  return named;
 }
 
 /** First value of a header, undefined when absent. @param lowerName in lower case */
@@ -75,31 +51,17 @@ export function toLambda(method: string, raw: readonly string[]): LambdaRequestH
   return { headers, decodeGzip };
 }
 
-export interface ClientResponseHeaders {
-  headers: string[];
-  /** The body is gzip that the client did not ask for. */
-  gunzip: boolean;
-  /** Declared length of the body as the client will see it. */
-  length: number | undefined;
+/** Whether the body is gzip that the client did not ask for, so that the worker decodes it. @param asked see decodeGzip */
+export function mustDecode(head: AnswerHead, asked: boolean): boolean {
+  if (!asked || head.bodiless || head.length === 0) return false;
+  return headerValue(head.headers, 'content-encoding')?.toLowerCase() === 'gzip';
 }
 
-/** The headers that the client gets for a lambda's response. */
-export function toClient(raw: readonly string[], decodeGzip: boolean): ClientResponseHeaders {
-  const named = connectionNamed(raw);
-  const gunzip = decodeGzip && headerValue(raw, 'content-encoding')?.trim().toLowerCase() === 'gzip';
+/** The head of an answer whose body the worker decodes: neither encoding nor length are the client's. */
+export function decodedHead(head: AnswerHead): AnswerHead {
   const headers: string[] = [];
-  let length: number | undefined;
-  for (const [name, lower, value] of pairs(raw)) {
-    if (lower === BOOT_HEADER || HOP_BY_HOP.has(lower) || named?.has(lower) === true) continue;
-    if (gunzip && (lower === 'content-encoding' || lower === 'content-length')) continue;
-    if (lower === 'content-length') length = Number(value);
-    headers.push(name, value);
+  for (const [name, lower, value] of pairs(head.headers)) {
+    if (lower !== 'content-encoding' && lower !== 'content-length') headers.push(name, value);
   }
-  return { headers, gunzip, length };
-}
-
-/** Undici's raw headers, buffers or strings, as strings; bytes above 127 stay what they are (latin1). */
-export function rawStrings(raw: unknown): string[] {
-  if (!Array.isArray(raw)) return [];
-  return raw.map((part: unknown) => (Buffer.isBuffer(part) ? part.toString('latin1') : String(part)));
+  return { ...head, headers, length: undefined };
 }

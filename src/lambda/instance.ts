@@ -33,6 +33,8 @@ export class Instance {
   private pauseTimer: NodeJS.Timeout | undefined;
   private exchange: Exchange | undefined;
   private served = 0;
+  /** It was given a request, which was told what became of it. */
+  private asked = false;
   private ended: boolean;
   private gone: Promise<void> | undefined;
 
@@ -50,9 +52,9 @@ export class Instance {
     });
   }
 
-  /** It ended by itself before it served anything: its code is at fault, and so will be the next one's. */
+  /** It ended by itself before it was given any request: its code is at fault, and so will be the next one's. */
   get stillborn(): boolean {
-    return this.served === 0 && this.exchange === undefined && this.ended;
+    return !this.asked && this.ended;
   }
 
   /** False once destroyed, evicted or ended by itself. */
@@ -97,6 +99,7 @@ export class Instance {
     const startMs = this.options.now();
     const exchange = new Exchange(this.sandbox, invocation, runtimeMs);
     this.exchange = exchange;
+    this.asked = true;
     const outcome = await exchange.run();
     this.exchange = undefined;
     this.options.stats.record('LambdaInstance-RoundTrip', this.options.now() - startMs);
@@ -117,7 +120,7 @@ export class Instance {
           void this.destroy('found dead');
           return 'retry';
         }
-        throw await this.failure(outcome.timeout ? 'TIMEOUT' : 'SANDBOX_DEAD', outcome.message);
+        throw await this.failure(outcome.code, outcome.message);
       }
     }
   }

@@ -1,11 +1,12 @@
 /** One call of a function, whoever makes it: an HTTP client, a trigger, a test. */
 import { Readable } from 'node:stream';
 import { ArgyleError } from '../errors';
+import type { AnswerHead } from '../sandbox/answer/head';
 import type { CancelSignal } from './cancellation';
 
-/** Where the response goes. Implementations must accept calls after the client has gone. */
+/** Where the response goes. No method throws; all accept calls after the client has gone. */
 export interface ResponseSink {
-  start(status: number, statusMessage: string, headers: string[]): void;
+  start(head: AnswerHead): void;
   /** false: call again only after the function given to onDrain() was called. */
   write(chunk: Buffer): boolean;
   onDrain(resume: () => void): void;

@@ -10,6 +10,7 @@
 import type { Dispatcher } from 'undici';
 import { ArgyleError, asArgyleError } from '../errors';
 import type { Stats } from '../metrics';
+import type { AnswerHandler } from './answer/guard';
 import type { Candidate } from './evictor';
 import type { Charge, Holder, MemoryPool } from './pool';
 import { MEGABYTE } from './slot';
@@ -97,9 +98,7 @@ export class GuardedSandbox implements Sandbox, Holder {
     return this.activeRequests;
   }
 
-  /** @throws TypeError for a handler of undici's old kind (onConnect, onHeaders…), which cannot be wrapped. */
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
-    if (handler.onResponseError === undefined) throw new TypeError('dispatch needs a handler with onResponseError');
+  dispatch(options: Dispatcher.DispatchOptions, handler: AnswerHandler): void {
     this.activeRequests++;
     const counted = this.counted(handler);
     if (this.deadWhy !== undefined) {
@@ -110,14 +109,13 @@ export class GuardedSandbox implements Sandbox, Holder {
       this.inner.dispatch(options, counted);
       return;
     }
-    this.resume().then(
-      () => {
+    this.resume()
+      .then(() => {
         this.inner.dispatch(options, counted);
-      },
-      (error: unknown) => {
+      })
+      .catch((error: unknown) => {
         fail(counted, asArgyleError('SANDBOX_DEAD', error));
-      },
-    );
+      });
   }
 
   /** No-op when paused already. @throws ArgyleError SANDBOX_DEAD, or SANDBOX_STATE while a request is served. */
@@ -221,7 +219,7 @@ export class GuardedSandbox implements Sandbox, Holder {
   }
 
   /** Keeps count of requests, and turns a broken connection into SANDBOX_DEAD. */
-  private counted(inner: Dispatcher.DispatchHandler): Dispatcher.DispatchHandler {
+  private counted(inner: AnswerHandler): AnswerHandler {
     let open = true;
     const done = (): void => {
       if (!open) return;
@@ -230,19 +228,22 @@ export class GuardedSandbox implements Sandbox, Holder {
       this.lastUsedMs = Date.now();
     };
     return {
-      onRequestStart: (controller, context) => inner.onRequestStart?.(controller, context),
-      onRequestUpgrade: (controller, status, headers, socket) =>
-        inner.onRequestUpgrade?.(controller, status, headers, socket),
-      onResponseStart: (controller, status, headers, message) =>
-        inner.onResponseStart?.(controller, status, headers, message),
-      onResponseData: (controller, chunk) => inner.onResponseData?.(controller, chunk),
-      onResponseEnd: (controller, trailers) => {
-        done();
-        inner.onResponseEnd?.(controller, trailers);
+      onStart: (control) => {
+        inner.onStart(control);
       },
-      onResponseError: (controller, error) => {
+      onHead: (head) => {
+        inner.onHead(head);
+      },
+      onData: (chunk) => {
+        inner.onData(chunk);
+      },
+      onEnd: () => {
         done();
-        inner.onResponseError?.(controller, isBroken(error) ? this.broken(error) : error);
+        inner.onEnd();
+      },
+      onError: (error) => {
+        done();
+        inner.onError(isBroken(error) ? this.broken(error) : error);
       },
     };
   }
@@ -264,14 +265,8 @@ function isBroken(error: Error): boolean {
 }
 
 /** Fails a request that never started. */
-function fail(handler: Dispatcher.DispatchHandler, error: Error): void {
-  const controller: Dispatcher.DispatchController = {
-    aborted: true,
-    paused: false,
-    reason: error,
-    abort: () => undefined,
-    pause: () => undefined,
-    resume: () => undefined,
-  };
-  queueMicrotask(() => handler.onResponseError?.(controller, error));
+function fail(handler: AnswerHandler, error: Error): void {
+  queueMicrotask(() => {
+    handler.onError(error);
+  });
 }

@@ -7,31 +7,37 @@
  */
 import type { Socket } from 'node:net';
 import { Client, type Dispatcher } from 'undici';
+import type { ArgyleError } from '../errors';
+import { parseBootReport, type BootInfo } from './answer/boot-report';
+import { asFault } from './answer/fault';
+import { AnswerGuard, type AnswerHandler, type AnswerHooks } from './answer/guard';
+import { MAX_HEAD_BYTES } from './answer/head';
+import { AnswerMeter } from './answer/meter';
 
-/** What a leaf reports with its first response. */
-export interface BootInfo {
-  /** Time that the handler's import took, ms. */
-  importMs: number;
-  /** Top-level modules of installed packages that the handler has loaded. */
-  modules: string[];
-  /** Submodules that it loaded, of packages which its zygote had imported, by spec; only when it was told to learn. */
-  submodules?: Record<string, string[]>;
-}
-
-const BOOT_HEADER = 'x-argyle-boot';
 /** Parsed once: every sandbox has a client of its own. */
 const ORIGIN = new URL('http://root');
 /** An idle connection costs a descriptor and nothing else, so it lives as long as its sandbox, ms. */
 const KEEP_ALIVE_MS = 24 * 3600 * 1000;
 
-export class GuestHttp {
+export interface BootOptions {
+  /** Called once, with the first answer. */
+  onBoot?: ((info: BootInfo) => void) | undefined;
+  /** Called once when the guest sends what is no answer, whether or not one is waited for. It serves no more then. */
+  onFault?: (error: ArgyleError) => void;
+  /** Closes the connection behind the boot frame, so that the guest turns to other clients of its socket. */
+  handOver?: boolean;
+}
+
+export class GuestHttp implements AnswerHooks {
+  readonly meter = new AnswerMeter();
   private readonly client: Client;
   /** The connection that is to carry the boot frame. */
   private first: Socket | Promise<Socket>;
   /** Whether the client has it, or is to have none. */
   private handed = false;
-  private onBoot: ((info: BootInfo) => void) | undefined;
+  private options: BootOptions = {};
   private booted = false;
+  private broken = false;
 
   /** @param connect opens a connection to the guest, or promises one that the guest opens. */
   constructor(private readonly connect: () => Socket | Promise<Socket>) {
@@ -46,16 +52,18 @@ export class GuestHttp {
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
       keepAliveTimeoutThreshold: 0,
+      maxHeaderSize: MAX_HEAD_BYTES,
+    });
+    this.client.on('disconnect', (_origin, _targets, error) => {
+      const broke = asFault(error);
+      if (broke !== undefined) this.onFault(broke);
     });
   }
 
-  /**
-   * Writes the boot frame. To be called once, before any request.
-   * @param onBoot called once, with the first response.
-   * @param handOver closes the connection behind the boot frame, so that the guest turns to other clients of its socket.
-   */
-  boot(frame: Buffer, onBoot?: (info: BootInfo) => void, handOver = false): void {
-    this.onBoot = onBoot;
+  /** Writes the boot frame. To be called once, before any request. */
+  boot(frame: Buffer, options: BootOptions = {}): void {
+    const { handOver = false } = options;
+    this.options = options;
     // It failed or ended while the slot waited; the guest passes it over.
     if (!(this.first instanceof Promise) && this.first.destroyed) this.first = opened(this.connect());
     if (handOver) this.handed = true;
@@ -71,9 +79,23 @@ export class GuestHttp {
     whenThere(this.first, greet);
   }
 
-  /** As Dispatcher.dispatch; the boot report is taken out of the first response. */
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
-    this.client.dispatch(options, this.booted ? handler : this.watchBoot(handler));
+  /** Sends a request; the answer goes through answer/guard.ts, which takes the boot report out of the first one. */
+  dispatch(options: Dispatcher.DispatchOptions, handler: AnswerHandler): void {
+    this.client.dispatch(options, new AnswerGuard(options.method, handler, this));
+  }
+
+  /** Reports of later answers are dropped. */
+  onBoot(report: string): void {
+    if (this.booted) return;
+    this.booted = true;
+    const info = parseBootReport(report);
+    if (info !== undefined) this.options.onBoot?.(info);
+  }
+
+  onFault(error: ArgyleError): void {
+    if (this.broken) return;
+    this.broken = true;
+    this.options.onFault?.(error);
   }
 
   /** Whether no request is waiting or being served. */
@@ -91,6 +113,7 @@ export class GuestHttp {
     const next = this.handed ? this.connect() : this.first;
     this.handed = true;
     const take = (socket: Socket): void => {
+      this.meter.watch(socket);
       if (socket.destroyed) {
         callback(socket.errored ?? new Error('the connection to the sandbox is closed'), null);
       } else if (socket.connecting) {
@@ -117,29 +140,6 @@ export class GuestHttp {
       });
     }
   }
-
-  private watchBoot(inner: Dispatcher.DispatchHandler): Dispatcher.DispatchHandler {
-    return {
-      onRequestStart: (controller, context) => inner.onRequestStart?.(controller, context),
-      onRequestUpgrade: (controller, status, headers, socket) =>
-        inner.onRequestUpgrade?.(controller, status, headers, socket),
-      onResponseStart: (controller, status, headers, message) => {
-        const report = headers[BOOT_HEADER];
-        if (report !== undefined && !this.booted) {
-          this.booted = true;
-          delete headers['x-argyle-boot'];
-          if (Array.isArray(controller.rawHeaders))
-            controller.rawHeaders = withoutBoot<Buffer | string>(controller.rawHeaders) as Buffer[];
-          const info = parseReport(String(report));
-          if (info !== undefined) this.onBoot?.(info);
-        }
-        inner.onResponseStart?.(controller, status, headers, message);
-      },
-      onResponseData: (controller, chunk) => inner.onResponseData?.(controller, chunk),
-      onResponseEnd: (controller, trailers) => inner.onResponseEnd?.(controller, trailers),
-      onResponseError: (controller, error) => inner.onResponseError?.(controller, error),
-    };
-  }
 }
 
 /** Until the client takes the socket over an error must not be uncaught; the client meets it as a destroyed socket. */
@@ -152,28 +152,4 @@ function opened<T extends Socket | Promise<Socket>>(connection: T): T {
 function whenThere(connection: Socket | Promise<Socket>, use: (socket: Socket) => unknown): void {
   if (connection instanceof Promise) connection.then(use, () => undefined);
   else use(connection);
-}
-
-/** Raw headers are name, value, name, value…; the pair is cut out. */
-function withoutBoot<T extends Buffer | string>(raw: T[]): T[] {
-  return raw.filter((_, index) => raw[index - (index % 2)]?.toString().toLowerCase() !== BOOT_HEADER);
-}
-
-/** The report is the guest's word: anything malformed counts as none. */
-function parseReport(text: string): BootInfo | undefined {
-  try {
-    const report = JSON.parse(text) as { import_ms?: unknown; modules?: unknown; submodules?: unknown };
-    const { import_ms: importMs, modules, submodules } = report;
-    if (typeof importMs !== 'number' || !Number.isFinite(importMs) || importMs < 0) return undefined;
-    const info = { importMs, modules: strings(modules) };
-    if (typeof submodules !== 'object' || submodules === null) return info;
-    const bySpec = Object.entries(submodules).map(([spec, names]) => [spec, strings(names)] as const);
-    return { ...info, submodules: Object.fromEntries(bySpec) };
-  } catch {
-    return undefined;
-  }
-}
-
-function strings(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
 }

@@ -1,8 +1,8 @@
 /** What all leaves have in common, whatever they live in: a share of the memory pool, an id, a guard, and an end. */
 import { asArgyleError } from '../errors';
 import type { Stats } from '../metrics';
+import type { BootInfo } from './answer/boot-report';
 import { GuardedSandbox } from './guarded';
-import type { BootInfo } from './guest-http';
 import type { MemoryPool } from './pool';
 import type { LeafSpec, Sandbox } from './types';
 

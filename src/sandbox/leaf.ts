@@ -2,7 +2,9 @@
 import type { Dispatcher } from 'undici';
 import { ArgyleError } from '../errors';
 import { LAST_WORDS_MS, bootFrame, describeDeath } from './boot';
-import type { BootInfo, GuestHttp } from './guest-http';
+import type { BootInfo } from './answer/boot-report';
+import type { AnswerHandler } from './answer/guard';
+import type { GuestHttp } from './guest-http';
 import { MEGABYTE } from './slot';
 import type { LeafSpec, Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind } from './types';
 
@@ -57,8 +59,19 @@ export class LeafSandbox implements Sandbox {
     this.limits = spec.limits;
     slot.log.source = `${spec.boot.name}#${parts.id}`;
     this.http = slot.http();
-    this.http.boot(bootFrame(spec.boot), parts.onBoot, parts.handOver);
     this.exited = new Promise((resolve) => {
+      this.http.boot(bootFrame(spec.boot), {
+        onBoot: parts.onBoot,
+        handOver: parts.handOver ?? false,
+        // POLICY: it is killed at once, since nobody can tell what it would send next; to its owner it ended by itself.
+        onFault: (error) => {
+          if (this.why !== undefined) return;
+          this.why = error.message;
+          this.http.destroy(error);
+          void slot.destroy();
+          resolve({ oomKills: 0, status: undefined });
+        },
+      });
       void slot.exited.then((exit) => {
         if (this.why !== undefined) return;
         this.why = describeDeath(exit);
@@ -79,7 +92,7 @@ export class LeafSandbox implements Sandbox {
     return this.why;
   }
 
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+  dispatch(options: Dispatcher.DispatchOptions, handler: AnswerHandler): void {
     this.http.dispatch(options, handler);
   }
 

@@ -1,5 +1,6 @@
 /** What a sandbox is to the layers above: lambda/ and packages/ know these types and nothing of the helper. */
 import type { Dispatcher } from 'undici';
+import type { AnswerHandler } from './answer/guard';
 
 /** Resource limits of one sandbox; 0 means no limit. */
 export interface SandboxLimits {
@@ -113,7 +114,7 @@ export interface Sandbox {
   /** Set once the sandbox is gone: why. */
   readonly dead: string | undefined;
   /** Sends one HTTP request to the guest; headers as raw pairs, no hop-by-hop ones. */
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void;
+  dispatch(options: Dispatcher.DispatchOptions, handler: AnswerHandler): void;
   /** Freezes all processes. Throws ArgyleError when the sandbox is dead. */
   pause(): Promise<void>;
   resume(): Promise<void>;

@@ -9,7 +9,7 @@ import type { ImportCache } from '../config/types';
 import { ArgyleError } from '../errors';
 import type { Stats } from '../metrics';
 import type { LeafHooks, SandboxFactory } from '../sandbox/factory';
-import type { BootInfo } from '../sandbox/guest-http';
+import type { BootInfo } from '../sandbox/answer/boot-report';
 import type { LeafSpec, Sandbox, SandboxProvider, StartKind } from '../sandbox/types';
 import type { Group, ZygoteGroups } from './groups';
 import type { SubmoduleLearner } from './learner';

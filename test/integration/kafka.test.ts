@@ -40,14 +40,15 @@ real('Kafka triggers', () => {
       log: LOG,
       invoker: {
         debug: () => Promise.resolve([]),
-        invoke: (name, { headers, body, sink, method, uri }) => {
+        invoke: (name, { headers: sent, body, sink, method, uri }) => {
           expect({ method, uri }).toEqual({ method: 'POST', uri: `/run/${name}/` });
           const pairs: Record<string, string> = {};
-          for (let i = 0; i < headers.length; i += 2) pairs[headers[i] ?? ''] = headers[i + 1] ?? '';
+          for (let i = 0; i < sent.length; i += 2) pairs[sent[i] ?? ''] = sent[i + 1] ?? '';
           const made = { name, value: (body.open() as Buffer).toString(), headers: pairs };
           calls.push(made);
           const { status = 200, seek } = answer(made);
-          sink.start(status, '', seek === undefined ? [] : ['X-Kafka-Seek-Offset', seek]);
+          const headers = seek === undefined ? [] : ['X-Kafka-Seek-Offset', seek];
+          sink.start({ status, reason: '', headers, length: undefined, bodiless: false });
           sink.end();
           return Promise.resolve();
         },

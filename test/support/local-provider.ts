@@ -9,9 +9,11 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from 'undici';
+import { connect } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { ArgyleError } from '../../src/errors';
+import type { AnswerHandler } from '../../src/sandbox/answer/guard';
+import { GuestHttp } from '../../src/sandbox/guest-http';
 import type {
   LeafSpec,
   Sandbox,
@@ -31,17 +33,16 @@ export class LocalSandbox implements Sandbox {
   dead: string | undefined;
   frozen = false;
   pauses = 0;
-  private readonly client: Client;
+  private client: GuestHttp | undefined;
   private readonly ended: Promise<void>;
 
   constructor(
     readonly id: string,
     readonly child: ChildProcess,
     readonly spec: LeafSpec,
-    socket: string,
+    private readonly socket: string,
     private readonly onGone: (sandbox: LocalSandbox) => void,
   ) {
-    this.client = new Client('http://root', { socketPath: socket, pipelining: 1 });
     this.ended = new Promise((resolve) => {
       child.once('exit', () => {
         resolve();
@@ -65,7 +66,8 @@ export class LocalSandbox implements Sandbox {
     return this.spec.limits;
   }
 
-  dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+  dispatch(options: Dispatcher.DispatchOptions, handler: AnswerHandler): void {
+    this.client ??= this.connect();
     this.client.dispatch(options, handler);
   }
 
@@ -96,7 +98,17 @@ export class LocalSandbox implements Sandbox {
     }
     this.child.kill('SIGKILL');
     await this.ended;
-    await this.client.destroy().catch(() => undefined);
+    this.client?.destroy(new ArgyleError('SANDBOX_DEAD', this.dead));
+  }
+
+  private connect(): GuestHttp {
+    const http = new GuestHttp(() => connect(this.socket));
+    http.boot(Buffer.alloc(0), {
+      onFault: (error) => {
+        void this.destroy(error.message);
+      },
+    });
+    return http;
   }
 
   debugString(): Promise<string> {

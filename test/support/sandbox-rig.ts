@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Dispatcher } from 'undici';
+import type { AnswerHead } from '../../src/sandbox/answer/head';
 import { makeHostBase } from '../../src/cli/worker/base';
 import { HelperClient } from '../../src/helper/client';
 import { loadHelperConf } from '../../src/helper/conf';
@@ -237,26 +238,38 @@ export function call(sandbox: Sandbox, body: unknown = {}, timeoutMs = 10_000): 
     };
     let timer: NodeJS.Timeout | undefined;
     sandbox.dispatch(options, {
-      onRequestStart: (controller) => {
+      onStart: (control) => {
         timer = setTimeout(() => {
-          controller.abort(new Error('test timeout'));
+          control.abort(new Error('test timeout'));
         }, timeoutMs);
       },
-      onResponseStart: (_controller, code, received) => {
-        status = code;
-        headers = received;
+      onHead: (head) => {
+        status = head.status;
+        headers = headersOf(head);
       },
-      onResponseData: (_controller, chunk) => {
+      onData: (chunk) => {
         chunks.push(chunk);
       },
-      onResponseEnd: () => {
+      onEnd: () => {
         clearTimeout(timer);
         resolve({ status, headers, body: Buffer.concat(chunks).toString() });
       },
-      onResponseError: (_controller, error) => {
+      onError: (error) => {
         clearTimeout(timer);
         reject(error);
       },
     });
   });
+}
+
+/** Headers by name in lower case; those that come more than once as lists. */
+export function headersOf({ headers }: AnswerHead): Record<string, string | string[] | undefined> {
+  const found: Record<string, string | string[] | undefined> = {};
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = (headers[i] as string).toLowerCase();
+    const value = headers[i + 1] as string;
+    const before = found[name];
+    found[name] = before === undefined ? value : [before, value].flat();
+  }
+  return found;
 }

@@ -1,6 +1,7 @@
 /** One Kafka message as a call of a function: POST /run/<name>/ with the message as its body, by the worker's own way. */
 import { InvocationBody, type ResponseSink } from '../../lambda/invocation';
 import { asArgyleError } from '../../errors';
+import type { AnswerHead } from '../../sandbox/answer/head';
 import type { Invoker } from '../ports';
 
 export interface Message {
@@ -24,7 +25,7 @@ class HeadSink implements ResponseSink {
   seek: string | undefined;
   broken: string | undefined;
 
-  start(status: number, _statusMessage: string, headers: string[]): void {
+  start({ status, headers }: AnswerHead): void {
     this.status = status;
     for (let i = 0; i + 1 < headers.length; i += 2) {
       if (headers[i]?.toLowerCase() === SEEK_HEADER) this.seek = headers[i + 1]?.trim();

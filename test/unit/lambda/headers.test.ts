@@ -1,4 +1,5 @@
-import { rawStrings, toClient, toLambda } from '../../../src/lambda/headers';
+import { decodedHead, mustDecode, toLambda } from '../../../src/lambda/headers';
+import type { AnswerHead } from '../../../src/sandbox/answer/head';
 
 describe('toLambda', () => {
   test('Host is root, whatever the client sent, and its connection stays its own', () => {
@@ -20,24 +21,23 @@ describe('toLambda', () => {
   });
 });
 
-describe('toClient', () => {
-  test('duplicates and order stay', () => {
-    const raw = ['Set-Cookie', 'a', 'X', '1', 'set-cookie', 'b', 'Connection', 'close', 'Content-Length', '3'];
-    expect(toClient(raw, true)).toEqual({
-      headers: ['Set-Cookie', 'a', 'X', '1', 'set-cookie', 'b', 'Content-Length', '3'],
-      gunzip: false,
-      length: 3,
-    });
+describe('a body that is decoded', () => {
+  const head = (headers: string[], more: Partial<AnswerHead> = {}): AnswerHead => ({
+    ...{ status: 200, reason: '', headers, length: undefined, bodiless: false },
+    ...more,
   });
 
-  test('a body that is decoded has neither its encoding nor its length', () => {
-    const raw = ['Content-Encoding', 'GZIP', 'Content-Length', '3', 'ETag', 'x'];
-    expect(toClient(raw, true)).toEqual({ headers: ['ETag', 'x'], gunzip: true, length: undefined });
-    expect(toClient(raw, false).headers).toEqual(raw);
+  test('has neither its encoding nor its length', () => {
+    const found = head(['Content-Encoding', 'GZIP', 'Content-Length', '3', 'ETag', 'x'], { length: 3 });
+    expect(mustDecode(found, true)).toBe(true);
+    expect(decodedHead(found)).toEqual(head(['ETag', 'x']));
+    expect(mustDecode(found, false)).toBe(false);
   });
-});
 
-test('raw headers of undici keep every byte', () => {
-  expect(rawStrings([Buffer.from([0x61, 0xe9]), 'b'])).toEqual(['aé', 'b']);
-  expect(rawStrings(undefined)).toEqual([]);
+  test('is a body: none is decoded where none comes', () => {
+    const headers = ['Content-Encoding', 'gzip'];
+    expect(mustDecode(head(headers, { bodiless: true }), true)).toBe(false);
+    expect(mustDecode(head(headers, { length: 0 }), true)).toBe(false);
+    expect(mustDecode(head(['Content-Encoding', 'br']), true)).toBe(false);
+  });
 });

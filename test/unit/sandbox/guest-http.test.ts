@@ -2,8 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { GuestHttp, type BootInfo } from '../../../src/sandbox/guest-http';
+import type { BootInfo } from '../../../src/sandbox/answer/boot-report';
+import { GuestHttp } from '../../../src/sandbox/guest-http';
 import { bootFrame } from '../../../src/sandbox/boot';
+import { headersOf } from '../../support/sandbox-rig';
 import { until } from '../../support/until';
 
 const FRAME = bootFrame({
@@ -22,10 +24,12 @@ describe('GuestHttp', () => {
   let received: string[];
   let respond: (socket: Socket, text: string) => void;
   const reports: BootInfo[] = [];
+  const faults: string[] = [];
 
   beforeEach(async () => {
     received = [];
     reports.length = 0;
+    faults.length = 0;
     server = createServer((socket) => {
       const index = received.push('') - 1;
       socket.on('data', (chunk) => {
@@ -45,29 +49,30 @@ describe('GuestHttp', () => {
 
   const booted = (dial: () => Socket | Promise<Socket>): GuestHttp => {
     const http = new GuestHttp(dial);
-    http.boot(FRAME, (info) => reports.push(info));
+    http.boot(FRAME, { onBoot: (info) => reports.push(info), onFault: (error) => faults.push(error.message) });
     return http;
   };
   const open = (): GuestHttp => booted(() => connect(path));
-  const get = (http: GuestHttp): Promise<{ headers: Record<string, unknown>; raw: string[] }> =>
+  const get = (http: GuestHttp): Promise<{ headers: Record<string, unknown>; raw: string[]; body: string }> =>
     new Promise((resolve, reject) => {
-      let headers: Record<string, unknown> = {};
       let raw: string[] = [];
+      let headers: Record<string, unknown> = {};
+      let body = '';
       http.dispatch(
         { path: '/run/fn', method: 'GET' },
         {
-          onRequestStart: () => undefined,
-          onResponseStart: (controller, _status, found) => {
-            headers = found;
-            raw = (controller.rawHeaders as Buffer[]).map(String);
+          onStart: () => undefined,
+          onHead: (head) => {
+            raw = head.headers;
+            headers = headersOf(head);
           },
-          onResponseData: () => undefined,
-          onResponseEnd: () => {
-            resolve({ headers, raw });
+          onData: (chunk) => {
+            body += chunk.toString();
           },
-          onResponseError: (_controller, error) => {
-            reject(error);
+          onEnd: () => {
+            resolve({ headers, raw, body });
           },
+          onError: reject,
         },
       );
     });

@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import type { ImportCache, ZygoteNode } from '../../../src/config/types';
 import { StatsRegistry } from '../../../src/metrics';
 import type { LeafHooks, SandboxFactory } from '../../../src/sandbox/factory';
-import type { BootInfo } from '../../../src/sandbox/guest-http';
+import type { BootInfo } from '../../../src/sandbox/answer/boot-report';
 import { MemoryPool } from '../../../src/sandbox/pool';
 import type { Slot } from '../../../src/sandbox/slot';
 import type { LeafSpec, PackageImport, Sandbox, SandboxLimits } from '../../../src/sandbox/types';

@@ -1,0 +1,158 @@
+/**
+ * The one place in which bytes of a guest become an answer.
+ *
+ * Undici parses them; this judges what it found (head.ts), counts what leads nowhere (meter.ts) and hands on only what a
+ * client may get. What it refuses becomes one GUEST_PROTOCOL error, and the connection ends. Nothing that handlers above
+ * throw comes out of here: the request fails with INTERNAL instead. docs/hostile-input.md has the rules in one table.
+ */
+import type { Dispatcher } from 'undici';
+import { ArgyleError } from '../../errors';
+import { asFault, fault } from './fault';
+import { rawStrings, readHead, type AnswerHead } from './head';
+import type { AnswerMeter } from './meter';
+
+/** Go's client, which the original calls its lambdas with, accepts as many interim answers before the final one. */
+const MAX_INTERIM = 5;
+
+/** Flow control over one answer. */
+export interface AnswerControl {
+  /** Ends the connection; onError() follows with the reason, unless the answer has ended. */
+  abort(reason: Error): void;
+  pause(): void;
+  resume(): void;
+}
+
+/** Gets one answer. After onStart(), either onEnd() or onError() comes last, and once. */
+export interface AnswerHandler {
+  /** The request is about to be sent. */
+  onStart(control: AnswerControl): void;
+  onHead(head: AnswerHead): void;
+  onData(chunk: Buffer): void;
+  onEnd(): void;
+  onError(error: Error): void;
+}
+
+export interface AnswerHooks {
+  readonly meter: AnswerMeter;
+  /** Told the boot report of an answer that has one. */
+  onBoot(report: string): void;
+  /** Told, after the handler, that the guest broke the protocol. */
+  onFault(error: ArgyleError): void;
+}
+
+export class AnswerGuard implements Dispatcher.DispatchHandler, AnswerControl {
+  private controller: Dispatcher.DispatchController | undefined;
+  private interim = 0;
+  private over = false;
+
+  constructor(
+    private readonly method: string,
+    private readonly inner: AnswerHandler,
+    private readonly hooks: AnswerHooks,
+  ) {}
+
+  abort(reason: Error): void {
+    this.controller?.abort(reason);
+  }
+
+  pause(): void {
+    this.controller?.pause();
+  }
+
+  resume(): void {
+    try {
+      this.controller?.resume();
+    } catch (thrown) {
+      this.thrown(thrown);
+    }
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.controller = controller;
+    this.hooks.meter.reset();
+    try {
+      this.inner.onStart(this);
+    } catch (thrown) {
+      this.thrown(thrown);
+    }
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    statusMessage?: string,
+  ): void {
+    if (this.over) return;
+    if (status >= 100 && status < 200) {
+      // Interim answers are between the worker and the guest. 101 would change the protocol, which nobody asked for.
+      if (status === 101) this.refuse('status 101');
+      else if (++this.interim > MAX_INTERIM) this.refuse(`more than ${MAX_INTERIM} interim answers`);
+      return;
+    }
+    try {
+      const found = readHead(this.method, status, statusMessage ?? '', rawStrings(controller.rawHeaders));
+      if (typeof found === 'string') {
+        this.refuse(found);
+        return;
+      }
+      if (found.boot !== undefined) this.hooks.onBoot(found.boot);
+      this.inner.onHead(found.head);
+    } catch (thrown) {
+      this.thrown(thrown);
+    }
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.over) return;
+    this.hooks.meter.progress(chunk.length);
+    try {
+      this.inner.onData(chunk);
+    } catch (thrown) {
+      this.thrown(thrown);
+    }
+  }
+
+  /** Trailers end here: the client was not told of any. */
+  onResponseEnd(): void {
+    if (this.over) return;
+    this.over = true;
+    try {
+      this.inner.onEnd();
+    } catch (thrown) {
+      this.fail(internal(thrown));
+    }
+  }
+
+  onResponseError(_controller: unknown, error: Error): void {
+    if (this.over) return;
+    this.over = true;
+    const broke = asFault(error);
+    this.fail(broke ?? error);
+    if (broke !== undefined) this.hooks.onFault(broke);
+  }
+
+  private refuse(what: string): void {
+    this.controller?.abort(fault(what));
+  }
+
+  private thrown(thrown: unknown): void {
+    const error = internal(thrown);
+    if (this.controller === undefined || this.controller.aborted) this.onResponseError(undefined, error);
+    else this.controller.abort(error);
+  }
+
+  private fail(error: Error): void {
+    try {
+      this.inner.onError(error);
+    } catch (thrown) {
+      // Nobody above can be told any more. The warning stands in the worker's output.
+      process.emitWarning(internal(thrown));
+    }
+  }
+}
+
+function internal(thrown: unknown): ArgyleError {
+  const why = thrown instanceof Error ? thrown.message : String(thrown);
+  return new ArgyleError('INTERNAL', `an answer could not be handed on: ${why}`, { cause: thrown });
+}
