@@ -39,15 +39,21 @@ static int hello(struct session *s, const struct ag_request *r) {
   return 0;
 }
 
+/* AG_NETWORK and AG_RULE: net.c says why they are safe. */
 static int network(struct session *s, const struct ag_request *r) {
-  unsigned n = 0;
-  if (r->arg[0] < AG_NET_OUTBOUND || r->arg[0] > AG_NET_HOST) return fault(AG_E_BADREQ, AG_ST_NETWORK, "mode");
+  bool is_rule = r->verb == AG_RULE;
+  uint64_t wide = r->arg[2] | r->arg[3] | r->arg[4] | r->arg[5];
+  unsigned n = 0, pool = (unsigned)r->arg[1];
+  if (is_rule ? r->arg[0] > 1 : r->arg[0] < AG_NET_OUTBOUND || r->arg[0] > AG_NET_HOST)
+    return fault(AG_E_BADREQ, AG_ST_NETWORK, "mode or verdict");
   if (r->arg[1] != AG_POOL_LAMBDA && r->arg[1] != AG_POOL_INSTALL) return fault(AG_E_BADREQ, AG_ST_NETWORK, "pool");
-  if (s->network[r->arg[1]]) return fault(AG_E_STATE, AG_ST_NETWORK, "already set");
+  if (s->network[pool]) return fault(AG_E_STATE, AG_ST_NETWORK, "already set");
+  if (is_rule && (wide > UINT32_MAX || r->arg[6] > 128)) return fault(AG_E_BADREQ, AG_ST_NETWORK, "prefix");
+  if (is_rule) return net_rule(s, pool, (uint32_t)r->arg[0], &r->arg[2], (uint32_t)r->arg[6]);
   for (; n < 6 && r->arg[2 + n]; n++)
-    if (r->arg[2 + n] >> 40 != 127) return fault(AG_E_BADREQ, AG_ST_NETWORK, "endpoint is not loopback");
-  if (net_apply(s, (unsigned)r->arg[0], (unsigned)r->arg[1], &r->arg[2], n) < 0) return -1;
-  s->network[r->arg[1]] = (unsigned)r->arg[0];
+    if (r->arg[2 + n] >> 48) return fault(AG_E_BADREQ, AG_ST_NETWORK, "endpoint");
+  if (net_apply(s, (unsigned)r->arg[0], pool, &r->arg[2], n) < 0) return -1;
+  s->network[pool] = (unsigned)r->arg[0];
   return 0;
 }
 
@@ -77,7 +83,7 @@ static int slot_verb(struct session *s, const struct ag_request *r, uint64_t val
 static int dispatch(struct session *s, const struct ag_request *r, int fds[], unsigned nfds, uint64_t value[8]) {
   if (r->verb == AG_HELLO) return hello(s, r);
   if (!s->greeted) return fault(AG_E_STATE, AG_ST_HELLO, "HELLO comes first");
-  if (r->verb == AG_NETWORK) return network(s, r);
+  if (r->verb == AG_NETWORK || r->verb == AG_RULE) return network(s, r);
   if (r->verb == AG_DIAG) return diag(s, value);
   if (r->verb == AG_REMOVE) return tree_remove_job(s, r->seq, r->arg[0], r->name[0]) < 0 ? -1 : 1;
   if (r->slot == 0 || r->slot > AG_MAX_SLOTS) return fault(AG_E_BADREQ, AG_ST_SLOT, "slot id");

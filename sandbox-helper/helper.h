@@ -109,6 +109,7 @@ struct session {
   gid_t caller_gid;
   bool greeted, seccomp;
   unsigned network[3]; /* by enum ag_pool; 0 until AG_NETWORK */
+  int net_map[3];      /* the same: prefixes of AG_RULE, until AG_NETWORK; 0 or -1: none */
   int epoll_fd, self_fd, proc_fd, code_fd, packages_fd, base_fd, slots_fd, null_fd;
   int cg_parent_v2, cg_parent_v1[CTL_COUNT]; /* where <name> itself stands */
   char cg_name[AG_NAME_MAX];
@@ -186,6 +187,7 @@ int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]);
 uint64_t cgroup_oom_kills(struct session *s, const struct slot *slot);
 
 /* net.c */
+int net_rule(struct session *s, unsigned pool, uint32_t passes, const uint64_t word[4], uint32_t bits);
 int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t endpoint[], unsigned n);
 
 /* slot.c */

@@ -30,7 +30,7 @@
 
 enum ag_verb {
   AG_HELLO = 1,   /* names: worker dir, packages dir, base dir (each below root arg[0..2]), cgroup name */
-  AG_NETWORK = 2, /* arg: mode, pool, up to 6 loopback endpoints (ipv4 << 16 | port) that stay reachable */
+  AG_NETWORK = 2, /* arg: mode, pool, up to 6 endpoints (ipv4 << 16 | port) that stay reachable */
   AG_SLOT = 3,    /* role: pool; arg: limits; fds: listening socket, log. Makes root, cgroup, scratch */
   AG_SPAWN = 4,   /* slot; role; name[0] code dir, name[1] staging dir (installer). value[0]: host pid */
   AG_FORK = 5,    /* source zygote -> slot; role; name[0] code dir; AG_F_PARK. value[0]: host pid */
@@ -43,7 +43,10 @@ enum ag_verb {
   AG_LIMITS = 12,  /* arg: limits, as in AG_SLOT */
   AG_REMOVE = 13,  /* remove tree name[0] below area arg[0] (enum ag_area) */
   AG_DIAG = 14,    /* value: slots that are not free, slots that wait */
-  AG_VERB_END = 15
+  /* Before the pool's network is set. arg: 0 to refuse or 1 to let pass, pool, four words of an address, most
+   * significant first (IPv4 as ::ffff:0:0/96), bits of its prefix. The longest prefix wins, of two equal the later. */
+  AG_RULE = 15,
+  AG_VERB_END = 16
 };
 
 enum ag_role { AG_LEAF = 1, AG_ZYGOTE = 2, AG_INSTALLER = 3 };

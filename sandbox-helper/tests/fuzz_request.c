@@ -116,6 +116,11 @@ int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) 
 }
 uint64_t cgroup_oom_kills(struct session *s, const struct slot *slot) { return (void)s, (void)slot, 0; }
 void cgroup_stop(struct session *s) { (void)s; }
+int net_rule(struct session *s, unsigned pool, uint32_t passes, const uint64_t word[4], uint32_t bits) {
+  for (int w = 0; w < 4; w++) assert(word[w] <= UINT32_MAX);
+  assert(pool >= 1 && pool <= 2 && passes <= 1 && bits <= 128 && !s->network[pool]);
+  return maybe(AG_ST_NETWORK);
+}
 int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t endpoint[], unsigned n) {
   (void)s, (void)endpoint;
   assert(mode >= 1 && mode <= 3 && pool >= 1 && pool <= 2 && n <= 6);
@@ -213,6 +218,7 @@ static void small_request(void) {
   r.flags = byte();
   for (int i = 0; i < 3; i++) r.arg[i] = byte() % 4;
   r.arg[AG_LIM_SCRATCH_BYTES] = byte() ? 0 : ~0ull;
+  if (r.verb == AG_RULE) r.arg[AG_LIM_SCRATCH_BYTES] >>= 32, r.arg[6] = byte();
   uint8_t name = byte();
   for (int i = 0; i < 4; i++) snprintf(r.name[i], AG_NAME_MAX, "%s", names[(name >> i) % 8]);
   send_request(&r, sizeof r, byte() % 6 < 5 ? 2 : 4);

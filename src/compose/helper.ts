@@ -1,6 +1,7 @@
 /** Where a worker's sandbox helper is, and what it is told when it starts. */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { findHelper, libraryBeside } from '../cli/paths';
 import type { Config } from '../config';
@@ -71,21 +72,30 @@ function usesHostUsr(base: string): boolean {
   }
 }
 
-/** Name servers on loopback, such as systemd-resolved's 127.0.0.53. Pure. */
-export function localNameservers(resolvConf: string): { host: string; port: number }[] {
-  const found = resolvConf.matchAll(/^\s*nameserver\s+(127\.[\d.]+)/gm);
-  return [...found].map((match) => ({ host: match[1] ?? '', port: DNS_PORT }));
+/** The name servers of a resolv.conf, as they stand there. Pure. */
+export function nameservers(resolvConf: string): string[] {
+  return [...resolvConf.matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1] ?? '');
 }
 
-/** Loopback addresses that installers must reach: nameservers of the base, and package sources on this machine. Pure. */
+/**
+ * The IPv4 name servers, as endpoints: some are on loopback, such as systemd-resolved's 127.0.0.53, and some clouds'
+ * have the address of their metadata service. Pure.
+ */
+export function dnsEndpoints(resolvConf: string): { host: string; port: number }[] {
+  return nameservers(resolvConf)
+    .filter((host) => isIPv4(host))
+    .map((host) => ({ host, port: DNS_PORT }));
+}
+
+/** What installers must reach: name servers of the base, and package sources that a URL names by IPv4 address. Pure. */
 export function installerEndpoints(resolvConf: string, sources: readonly URL[]): { host: string; port: number }[] {
   const local = sources
     .map((url) => ({
       host: url.hostname === 'localhost' ? '127.0.0.1' : url.hostname,
       port: Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
     }))
-    .filter(({ host }) => host.startsWith('127.'));
-  return [...localNameservers(resolvConf), ...local];
+    .filter(({ host }) => isIPv4(host));
+  return [...dnsEndpoints(resolvConf), ...local];
 }
 
 async function sessionOf(config: Config): Promise<Omit<SessionSettings, 'cgroupName'>> {
@@ -101,7 +111,12 @@ async function sessionOf(config: Config): Promise<Omit<SessionSettings, 'cgroupN
     seccomp: config.features.enable_seccomp,
     network: config.argyle.network,
     installerEndpoints: installerEndpoints(resolvConf, packageSources(env)),
-    lambdaEndpoints: localNameservers(resolvConf),
+    lambdaEndpoints: dnsEndpoints(resolvConf),
+    rules: {
+      deny: config.argyle.network_deny,
+      allow: config.argyle.network_allow,
+      nameservers: nameservers(resolvConf),
+    },
   };
 }
 

@@ -1,7 +1,30 @@
 /** What must hold between settings before a worker may start. Pure; the strings are the contract's. */
 import { isAbsolute } from 'node:path';
+import { cidrFault, MAX_CIDRS } from './cidr';
 import type { Problem } from './decode';
 import { show, type FileConfig } from './schema';
+
+/** What is wrong with the two lists of prefixes, entry by entry. */
+function cidrProblems({ argyle, sandbox }: FileConfig): Problem[] {
+  const problems: Problem[] = [];
+  for (const key of ['network_deny', 'network_allow'] as const) {
+    const field = `argyle.${key}`;
+    const list = argyle[key];
+    const complain = (value: unknown, text: string) => problems.push({ field, value: show(value), message: text });
+    if (list.length > MAX_CIDRS)
+      complain(list.length, `${field} must hold at most ${MAX_CIDRS} prefixes (current=${list.length})`);
+    else if (list.length > 0 && sandbox === 'docker')
+      complain(list, `${field} must be empty for docker Sandbox: use a network of the engine's`);
+    else if (list.length > 0 && argyle.network === 'host')
+      complain(list, `${field} must be empty when argyle.network is "host"`);
+    else
+      for (const entry of list) {
+        const fault = cidrFault(entry, key === 'network_allow');
+        if (fault !== '') complain(entry, `${field}: ${show(entry)} ${fault}`);
+      }
+  }
+  return problems;
+}
 
 /** Every rule that the decoded settings break, in the order in which the original would find them. */
 export function checkConfig(config: FileConfig): Problem[] {
@@ -29,6 +52,7 @@ export function checkConfig(config: FileConfig): Problem[] {
       'features.import_cache must be disabled for docker Sandbox',
     );
   }
+  problems.push(...cidrProblems(config));
   if (!isAbsolute(config.Pkgs_dir)) complain('Pkgs_dir', config.Pkgs_dir, 'Pkgs_dir cannot be relative');
   return problems;
 }

@@ -37,6 +37,7 @@ function missing(type: z.ZodType): unknown {
   if (type instanceof z.ZodNumber) return 0;
   if (type instanceof z.ZodBoolean) return false;
   if (type instanceof z.ZodRecord) return {};
+  if (type instanceof z.ZodArray) return [];
   return '';
 }
 
@@ -68,7 +69,10 @@ function fill(group: z.ZodObject, json: Record<string, unknown>, path: string, w
 }
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>((at, key) => (isObject(at) ? at[String(key)] : undefined), root);
+  return path.reduce<unknown>(
+    (at, key) => (Array.isArray(at) ? (at as unknown[])[Number(key)] : isObject(at) ? at[String(key)] : undefined),
+    root,
+  );
 }
 
 function problemOf(issue: z.core.$ZodIssue, root: unknown): Problem {

@@ -65,6 +65,8 @@ const STORES = ['', 'private', 'memory'] as const;
 const NETWORKS = ['outbound', 'none', 'host'] as const;
 const store = (field: string, about: string) => choice(STORES, about, oneOf(`storage.${field}`, STORES));
 
+const list = (about: string) => setting(z.array(z.string()), about, []);
+
 const limits = (whose: string) =>
   z.object({
     procs: count(`Processes and threads in ${whose}; 0 is no limit.`),
@@ -146,6 +148,12 @@ export const schema = z.object({
       'What sandboxes reach: `outbound` (no loopback of the host), `none`, or `host` (as in the original).',
       oneOf('argyle.network', NETWORKS),
       'outbound',
+    ),
+    network_deny: list(
+      'Prefixes, such as `10.0.0.0/8` or `fd00::/8`, that `outbound` refuses; of all that fit, the longest counts.',
+    ),
+    network_allow: list(
+      'Prefixes that `outbound` lets pass, such as `169.254.7.0/24` of what is link-local and so refused.',
     ),
     helper: text('Path of the sandbox helper; empty finds the built or the installed one.', ''),
     helper_conf: text("Path of helper.conf; empty is the system's, or DIR/helper.conf when started as root.", ''),

@@ -61,6 +61,10 @@ export interface Config {
   argyle: {
     /** `outbound`, `none` or `host`; see SECURITY.md. */
     network: 'outbound' | 'none' | 'host';
+    /** Prefixes that `outbound` refuses, such as `10.0.0.0/8`. */
+    network_deny: string[];
+    /** Prefixes that `outbound` lets pass, of those that are refused by default. */
+    network_allow: string[];
     /** Path of the setuid helper; '' finds the built or installed one. */
     helper: string;
     /** Path of helper.conf; '' is /etc/argyle/helper.conf, or the worker's own when started as root. */

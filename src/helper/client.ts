@@ -11,6 +11,7 @@ import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ArgyleError } from '../errors';
 import type { Argyle, Channel } from './ffi';
+import type { PoolNetwork } from './session';
 import { describeExit, helperError } from './errors';
 import {
   COMPLETION_BYTES,
@@ -33,8 +34,8 @@ export interface HelperOptions {
   args?: readonly string[];
   /** Fields of AG_HELLO, already relative to the roots; see session.ts. */
   hello: RequestFields;
-  /** Fields of AG_NETWORK, one entry for each pool. */
-  network: readonly RequestFields[];
+  /** Fields of AG_RULE and AG_NETWORK, one entry for each pool. */
+  network: readonly PoolNetwork[];
   /** Longest wait for the helper's first answers, ms. Default START_TIMEOUT_MS. */
   startTimeoutMs?: number;
 }
@@ -147,7 +148,11 @@ export class HelperClient {
     }, timeoutMs);
     try {
       await client.request('HELLO', options.hello);
-      for (const fields of options.network) await client.request('NETWORK', fields);
+      for (const { rules, network } of options.network) {
+        // In this order, and the helper answers in it: a rule after its pool's network would be refused.
+        await Promise.all(rules.map((fields) => client.request('RULE', fields)));
+        await client.request('NETWORK', network);
+      }
     } catch (thrown) {
       client.closeControl();
       // A helper that belongs to root may not be killed by this user, and one that hangs does not see its socket close.

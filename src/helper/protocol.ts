@@ -28,6 +28,7 @@ export const Verb = {
   LIMITS: 12,
   REMOVE: 13,
   DIAG: 14,
+  RULE: 15,
 } as const;
 export type VerbName = keyof typeof Verb;
 

@@ -1,5 +1,7 @@
 /** The settings of one helper session, turned into the fields of AG_HELLO and AG_NETWORK. */
+import { isIPv4 } from 'node:net';
 import { ArgyleError } from '../errors';
+import { ruleFields, type NetworkRules } from './network';
 import { rootedPath, type HelperConf } from './conf';
 import { Flag, Network, Pool, type RequestFields } from './protocol';
 
@@ -17,9 +19,11 @@ export interface SessionSettings {
   /** features.enable_seccomp; false works for root callers only. */
   seccomp: boolean;
   network: 'outbound' | 'none' | 'host';
-  /** Loopback endpoints that stay reachable for installers, such as a pip mirror on this host. */
+  /** What `outbound` refuses and lets pass beside its defaults; none of it when left out. */
+  rules?: NetworkRules;
+  /** Endpoints that stay reachable for installers whatever is refused, such as a pip mirror on this host. */
   installerEndpoints: readonly { host: string; port: number }[];
-  /** Loopback endpoints that stay reachable for lambdas too: this host's own DNS server, where it has one. */
+  /** Endpoints that stay reachable for lambdas too: the DNS servers of their base. */
   lambdaEndpoints?: readonly { host: string; port: number }[];
 }
 
@@ -35,31 +39,43 @@ export function helloFields(conf: HelperConf, settings: SessionSettings): Reques
   };
 }
 
-/** An IPv4 loopback endpoint as `ipv4 << 16 | port`. @throws ArgyleError CONFIG_INVALID for anything else. */
+/** An IPv4 endpoint as `ipv4 << 16 | port`. @throws ArgyleError CONFIG_INVALID for anything else. */
 export function packEndpoint(host: string, port: number): number {
-  const octets = host.split('.').map(Number);
-  const bad = octets.length !== 4 || octets.some((octet) => !Number.isInteger(octet) || octet < 0 || octet > 255);
-  if (bad || octets[0] !== 127 || !Number.isInteger(port) || port < 1 || port > 65535) {
-    throw new ArgyleError('CONFIG_INVALID', `endpoint "${host}:${port}" is not an IPv4 loopback address and port`, {
+  if (!isIPv4(host) || !Number.isInteger(port) || port < 1 || port > 65535) {
+    throw new ArgyleError('CONFIG_INVALID', `endpoint "${host}:${port}" is not an IPv4 address and port`, {
       field: 'pip_mirror',
       value: `${host}:${port}`,
     });
   }
-  const ipv4 = octets.reduce((sum, octet) => sum * 256 + octet, 0);
+  const ipv4 = host.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0);
   return ipv4 * 65536 + port;
 }
 
-/** AG_NETWORK takes one pool at a time: this is the lambda pool's. */
-export function lambdaNetwork(settings: SessionSettings): RequestFields {
-  const endpoints = (settings.lambdaEndpoints ?? []).slice(0, 6).map(({ host, port }) => packEndpoint(host, port));
-  return { arg: [modeOf(settings.network), Pool.LAMBDA, ...endpoints] };
+/** What AG_RULE and then AG_NETWORK say of one pool. */
+export interface PoolNetwork {
+  rules: readonly RequestFields[];
+  network: RequestFields;
+}
+
+type Endpoints = readonly { host: string; port: number }[];
+
+/** The helper takes six endpoints; a resolv.conf has three name servers at most. */
+function poolNetwork(pool: number, mode: number, endpoints: Endpoints, rules?: NetworkRules): PoolNetwork {
+  const packed = endpoints.slice(0, 6).map(({ host, port }) => packEndpoint(host, port));
+  return {
+    rules: mode === Network.OUTBOUND ? ruleFields(pool, rules ?? { deny: [], allow: [] }) : [],
+    network: { arg: [mode, pool, ...packed] },
+  };
+}
+
+export function lambdaNetwork(settings: SessionSettings): PoolNetwork {
+  return poolNetwork(Pool.LAMBDA, modeOf(settings.network), settings.lambdaEndpoints ?? [], settings.rules);
 }
 
 /** Installers get `outbound` whatever lambdas have, unless the whole host network is allowed. */
-export function installNetwork(settings: SessionSettings): RequestFields {
+export function installNetwork(settings: SessionSettings): PoolNetwork {
   const mode = settings.network === 'host' ? Network.HOST : Network.OUTBOUND;
-  const endpoints = settings.installerEndpoints.slice(0, 6).map(({ host, port }) => packEndpoint(host, port));
-  return { arg: [mode, Pool.INSTALL, ...endpoints] };
+  return poolNetwork(Pool.INSTALL, mode, settings.installerEndpoints, settings.rules);
 }
 
 function modeOf(network: SessionSettings['network']): number {

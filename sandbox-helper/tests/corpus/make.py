@@ -77,6 +77,11 @@ REQUEST = {
     + request(13, args=(2, 0, 0))
     + bytes([5, 3]),
     "hello": b"\x0f" + request(14) + request(1, name=6) + request(2, args=(1, 1, 0)),
+    "rules": b"\x0f"
+    + request(1, name=6)
+    + request(15, args=(0, 1, 1))
+    + request(2, args=(1, 1, 0))
+    + request(15, args=(0, 1, 1)),
     "raw": bytes([0, 20]) + b"YGRA\1\0\16\0" + b"\0" * 12,
     "spoilt": bytes([30, 8, 0]) + b"YGRA\2\0\1\0" + bytes([30, 4, 19]) + b"\xff" * 4,
     "descriptors": request(3, 1, fds=5) + b"\1" * 2 + request(3, 1, role=2) + request(10, 1),

@@ -17,6 +17,8 @@ def bound(family, kind, address):
     s = socket.socket(family, kind)
     if family == socket.AF_INET6:
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        s.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND, for addresses of a local route
     s.bind(address)
     if kind == socket.SOCK_STREAM:
         s.listen(64)
@@ -46,6 +48,16 @@ def open_all():
     return sockets, place
 
 
+def answer(s):
+    """Answers a datagram from the address that it came to, if that can be one's own."""
+    _, where, _, peer = s.recvmsg(100, 64)
+    for ancillary in (where, []):
+        try:
+            return peer and s.sendmsg([SECRET], ancillary, 0, peer)
+        except OSError:  # an anycast address, or the asker cannot be reached
+            continue
+
+
 def serve(sockets):
     """Answers everybody with SECRET."""
     ready = selectors.DefaultSelector()
@@ -61,9 +73,7 @@ def serve(sockets):
                 peer.send(SECRET)
                 peer.close()
             else:
-                _, peer = s.recvfrom(100)
-                if peer:
-                    s.sendto(SECRET, peer)
+                answer(s)
 
 
 def main():

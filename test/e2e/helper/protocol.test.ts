@@ -30,7 +30,7 @@ const MALFORMED: [string, () => Buffer, number, number][] = [
   ['version 2', () => spoil(diag(), (b) => b.writeUInt16LE(2, 4)), 1, Code.VERSION],
   ['version 65535', () => spoil(diag(), (b) => b.writeUInt16LE(65535, 4)), 1, Code.VERSION],
   ['verb 0', () => requestBytes(0, 1), 1, Code.BADREQ],
-  ['verb 15', () => requestBytes(15, 1), 1, Code.BADREQ],
+  ['verb 16', () => requestBytes(16, 1), 1, Code.BADREQ],
   ['verb 65535', () => requestBytes(65535, 1), 1, Code.BADREQ],
   ['seq 0', () => diag(0), 0, Code.BADREQ],
   ...[0, 1, 2, 3].map((n): [string, () => Buffer, number, number] => [
@@ -118,6 +118,40 @@ describePrivileged('the protocol', () => {
     });
   });
 
+  describe('before NETWORK', () => {
+    beforeEach(() => helper.hello());
+
+    it.each<[string, number[]]>([
+      ['verdict 2', [2, 1, 0, 0, 0, 0, 0]],
+      ['verdict 2^32+1, which is 1 to an int', [2 ** 32 + 1, 1, 0, 0, 0, 0, 0]],
+      ['pool 0', [1, 0, 0, 0, 0, 0, 0]],
+      ['pool 3', [1, 3, 0, 0, 0, 0, 0]],
+      ['129 bits', [1, 1, 0, 0, 0, 0, 129]],
+      ['2^32 bits', [1, 1, 0, 0, 0, 0, 2 ** 32]],
+      ['a first word of 33 bits', [1, 1, 2 ** 32, 0, 0, 0, 8]],
+      ['a last word of 53 bits', [1, 1, 0, 0, 0, Number.MAX_SAFE_INTEGER, 8]],
+    ])('a rule with %s is refused', async (_name, arg) => {
+      expect(await helper.call('RULE', { arg })).toMatchObject({ code: Code.BADREQ, stage: Stage.NETWORK });
+    });
+
+    it('takes rules up to the size of its map, and works with them', async () => {
+      const codes = [];
+      for (let word = 0; word <= 4096; word++)
+        codes.push((await helper.call('RULE', { arg: [0, Pool.LAMBDA, 0, 0, 0xffff, word, 128] })).code);
+      expect(codes).toEqual([...Array<number>(4096).fill(Code.OK), Code.SYS]);
+      // Of the host's own addresses there is no room left for any: then there is no network, and no sandbox.
+      const network = { arg: [Network.OUTBOUND, Pool.LAMBDA] };
+      expect(await helper.call('NETWORK', network)).toMatchObject({ code: Code.SYS, stage: Stage.NETWORK });
+      expect((await helper.slot(1)).code).toBe(Code.STATE);
+      expect((await helper.call('NETWORK', { arg: [Network.OUTBOUND, Pool.INSTALL] })).code).toBe(Code.OK);
+    });
+
+    it('endpoints of more than 48 bits are refused', async () => {
+      const arg = [Network.OUTBOUND, Pool.LAMBDA, 2 ** 48];
+      expect(await helper.call('NETWORK', { arg })).toMatchObject({ code: Code.BADREQ, stage: Stage.NETWORK });
+    });
+  });
+
   describe('after HELLO', () => {
     beforeEach(() => helper.greet());
 
@@ -130,10 +164,14 @@ describePrivileged('the protocol', () => {
       expect((await helper.diag()).code).toBe(Code.OK);
     });
 
-    it('refuses a second HELLO and a replayed NETWORK', async () => {
+    it('refuses a second HELLO, a replayed NETWORK and a late RULE', async () => {
       expect(await helper.hello()).toMatchObject({ code: Code.STATE, stage: Stage.HELLO });
       for (const pool of [Pool.LAMBDA, Pool.INSTALL])
-        expect(await helper.call('NETWORK', { arg: [Network.HOST, pool] })).toMatchObject({ code: Code.STATE });
+        for (const [verb, arg] of [
+          ['NETWORK', [Network.HOST, pool]],
+          ['RULE', [1, pool, 0, 0, 0xffff, 0, 96]],
+        ] as const)
+          expect(await helper.call(verb, { arg })).toMatchObject({ code: Code.STATE, stage: Stage.NETWORK });
     });
 
     it('answers every copy of a replayed request, and acts on the first', async () => {

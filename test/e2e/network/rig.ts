@@ -1,14 +1,15 @@
 /** A helper in a small world: a host of its own, a peer across a cable, and probes in every kind of guest. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ruleFields, type NetworkRules } from '../../../src/helper/network';
 import { Flag, Pool, Role } from '../../../src/helper/protocol';
 import { Fixture } from '../../support/helper/fixture';
 import { Keeper } from '../../support/helper/keeper';
 import { RawHelper } from '../../support/helper/raw';
 
 export type Outcomes = Record<string, string>;
-export type Place = Record<string, string | number>;
+export type Place = Record<string, unknown>;
 
 const PYTHON = '/usr/bin/python3';
 /** A probe that hangs takes 5 s; none does but on a machine that is lost. */
@@ -33,6 +34,13 @@ export class World {
     });
   }
 
+  /** Runs ip(8) with `words`, on the host or on the peer. @throws Error with what it said */
+  ip(words: string, where: 'pid' | 'peer_pid' = 'pid'): void {
+    execFileSync('nsenter', [`--net=/proc/${Number(this.place[where])}/ns/net`, 'ip', ...words.split(' ')], {
+      stdio: 'pipe',
+    });
+  }
+
   end(): void {
     this.child.stdin?.end();
   }
@@ -44,10 +52,14 @@ export class NetworkRig {
   private readonly helper: RawHelper;
   private lastSlot = 0;
 
-  constructor(readonly place: Place) {
+  /** @param probes a Python file beside this: run(place) gives outcomes by name */
+  constructor(
+    readonly place: Place,
+    probes = 'probe.py',
+  ) {
     const { fixture, keeper } = this;
     keeper.fixture(fixture);
-    const probe = readFileSync(join(__dirname, 'probe.py'), 'utf8');
+    const probe = readFileSync(join(__dirname, probes), 'utf8');
     const task = JSON.stringify(place);
     fixture.write({
       'worker/code/1/f.py': probe,
@@ -59,15 +71,18 @@ export class NetworkRig {
       'packages/setup==1/files/pip/__main__.py': `import json, probe\nprint("RESULT", json.dumps(probe.run(${task})))\n`,
       'packages/staging/files/x': '',
     });
-    const wrapper = ['nsenter', `--net=/proc/${place['pid']}/ns/net`];
+    const wrapper = ['nsenter', `--net=/proc/${Number(place['pid'])}/ns/net`];
     this.helper = new RawHelper(fixture, { wrapper });
   }
 
-  /** @param endpoints IPv4 loopback address << 16 | port, that stay reachable */
-  async begin(mode: number, endpoints: readonly number[] = []): Promise<void> {
+  /** @param endpoints IPv4 address << 16 | port, that stay reachable; @param rules none when left out */
+  async begin(mode: number, endpoints: readonly number[] = [], rules?: NetworkRules): Promise<void> {
     const { helper } = this;
+    const hello = await helper.hello({ flags: Flag.HOST_USR });
+    const fields = rules === undefined ? [] : [Pool.LAMBDA, Pool.INSTALL].flatMap((pool) => ruleFields(pool, rules));
     for (const reply of [
-      await helper.hello({ flags: Flag.HOST_USR }),
+      hello,
+      ...(await Promise.all(fields.map((one) => helper.call('RULE', one)))),
       await helper.call('NETWORK', { arg: [mode, Pool.LAMBDA, ...endpoints] }),
       await helper.call('NETWORK', { arg: [mode, Pool.INSTALL, ...endpoints] }),
     ])

@@ -49,6 +49,7 @@ def main():
     sockets, place = services.open_all()
     place |= {
         "pid": os.getpid(),
+        "peer_pid": peer.pid,
         "peer_port": peer_place["port"],
         "host4": HOST[0],
         "host6": HOST[1],

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { cgroupNames, installerEndpoints, localNameservers } from '../../../src/compose/helper';
+import { cgroupNames, installerEndpoints, dnsEndpoints, nameservers } from '../../../src/compose/helper';
 
 describe('cgroupNames', () => {
   test('the contract’s name comes first, one that no other directory has second', () => {
@@ -18,7 +18,7 @@ describe('cgroupNames', () => {
   });
 });
 
-test('installers reach loopback nameservers and loopback package sources, and only those', () => {
+test('installers reach the name servers and the package sources with an IPv4 address', () => {
   const resolv = 'nameserver 127.0.0.53\nnameserver 10.0.0.1\n# nameserver 127.9.9.9\n';
   const sources = ['http://localhost:3141/simple', 'https://127.0.0.2/simple', 'https://pypi.example/simple'];
   expect(
@@ -28,14 +28,19 @@ test('installers reach loopback nameservers and loopback package sources, and on
     ),
   ).toEqual([
     { host: '127.0.0.53', port: 53 },
+    { host: '10.0.0.1', port: 53 },
     { host: '127.0.0.1', port: 3141 },
     { host: '127.0.0.2', port: 443 },
   ]);
 });
 
-describe('localNameservers', () => {
+describe('nameservers', () => {
   it('names the DNS servers of this host on loopback, which sandboxes may then ask', () => {
-    const text = 'nameserver 127.0.0.53\nnameserver 10.0.0.1\n# nameserver 127.0.0.9\noptions edns0\n';
-    expect(localNameservers(text)).toEqual([{ host: '127.0.0.53', port: 53 }]);
+    const text = 'nameserver 127.0.0.53\nnameserver 169.254.169.254\nnameserver fe80::1%eth0\n# nameserver 1.1.1.1\n';
+    expect(nameservers(text)).toEqual(['127.0.0.53', '169.254.169.254', 'fe80::1%eth0']);
+    expect(dnsEndpoints(text)).toEqual([
+      { host: '127.0.0.53', port: 53 },
+      { host: '169.254.169.254', port: 53 },
+    ]);
   });
 });

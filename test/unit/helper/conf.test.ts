@@ -48,9 +48,12 @@ describe('helper.conf', () => {
     });
   });
 
-  it('packs loopback endpoints only', () => {
+  it('packs IPv4 endpoints only', () => {
     expect(packEndpoint('127.0.0.1', 8080)).toBe(0x7f000001 * 65536 + 8080);
-    expect(() => packEndpoint('10.0.0.1', 80)).toThrow('10.0.0.1:80');
+    expect(packEndpoint('255.254.253.252', 65535)).toBe(0xfffefdfcffff);
+    expect(() => packEndpoint('10.0.0', 80)).toThrow('10.0.0:80');
+    expect(() => packEndpoint('::1', 80)).toThrow('::1:80');
+    expect(() => packEndpoint('10.0.0.1', 65536)).toThrow('10.0.0.1:65536');
     expect(() => packEndpoint('127.0.0.1', 0)).toThrow('127.0.0.1:0');
     expect(() => packEndpoint('localhost', 80)).toThrow('localhost:80');
   });
