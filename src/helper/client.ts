@@ -148,11 +148,8 @@ export class HelperClient {
     }, timeoutMs);
     try {
       await client.request('HELLO', options.hello);
-      for (const { rules, network } of options.network) {
-        // In this order, and the helper answers in it: a rule after its pool's network would be refused.
-        await Promise.all(rules.map((fields) => client.request('RULE', fields)));
-        await client.request('NETWORK', network);
-      }
+      for (const { rules, network } of options.network)
+        await Promise.all([...rules.map((one) => client.request('RULE', one)), client.request('NETWORK', network)]);
     } catch (thrown) {
       client.closeControl();
       // A helper that belongs to root may not be killed by this user, and one that hangs does not see its socket close.
