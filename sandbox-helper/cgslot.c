@@ -85,13 +85,14 @@ static int remove_set(const struct pool *pool, const char *name) {
 /* Clean: nobody is in it (who is in one is in all), and nothing counted or charged in it tells of its last sandbox.
  * What can't be read is not clean: the set may not even be there. */
 static bool is_clean(const int v1_fd[CTL_COUNT], const char *name) {
-  uint64_t pids, bytes, oom_kills;
+  uint64_t pids, bytes, oom_kills, refused;
   if (v1_fd[CTL_MEMORY] < 0 || v1_fd[CTL_PIDS] < 0 || v1_fd[CTL_CPU] < 0) return false;
   return read_number(v1_fd[CTL_PIDS], slot_file(name, "pids.current"), NULL, &pids) && pids == 0 &&
          read_number(v1_fd[CTL_MEMORY], slot_file(name, "memory.usage_in_bytes"), NULL, &bytes) &&
          bytes <= KEPT_BYTES &&
          read_number(v1_fd[CTL_MEMORY], slot_file(name, "memory.oom_control"), "oom_kill", &oom_kills) &&
-         oom_kills == 0;
+         oom_kills == 0 && read_number(v1_fd[CTL_PIDS], slot_file(name, "pids.events"), "max", &refused) &&
+         refused == 0;
 }
 
 static bool keep(struct session *s, const struct slot *slot) {
@@ -220,6 +221,12 @@ uint64_t cgroup_oom_kills(struct session *s, const struct slot *slot) {
   return get_number(s->pool[slot->pool].v2_fd, slot_file(slot->name, "memory.events"), "oom_kill");
 }
 
+/* How often a process or thread was refused because there were as many as may be. */
+uint64_t cgroup_pids_refused(struct session *s, const struct slot *slot) {
+  SCOPED int pids = controller_dir(&s->pool[slot->pool], CTL_PIDS, slot);
+  return pids < 0 ? 0 : get_number(pids, "pids.events", "max");
+}
+
 int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) {
   struct pool *pool = &s->pool[slot->pool];
   char status[32];
@@ -230,6 +237,7 @@ int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) 
       get_number(memory, pool->v1_fd[CTL_MEMORY] >= 0 ? "memory.usage_in_bytes" : "memory.current", NULL);
   value[AG_USE_PIDS] = get_number(pids, "pids.current", NULL);
   value[AG_USE_OOM_KILLS] = cgroup_oom_kills(s, slot);
+  value[AG_USE_PIDS_REFUSED] = cgroup_pids_refused(s, slot);
   value[AG_USE_CPU_USEC] = get_number(v2, "cpu.stat", "usage_usec"); /* v2 counts time without a controller */
   value[AG_USE_FROZEN] = get_number(v2, "cgroup.events", "frozen");
   value[AG_USE_PID] = (uint64_t)slot->pid;

@@ -64,9 +64,9 @@ void reply(uint64_t seq, uint32_t slot, int result, const uint64_t value[8]) {
   send_completion(&c);
 }
 
-void event_exit(uint32_t slot, uint64_t status, uint64_t oom_kills, uint64_t pid) {
+void event_exit(uint32_t slot, uint64_t status, uint64_t oom_kills, uint64_t pid, uint64_t pids_refused) {
   struct ag_completion c = {.magic = AG_MAGIC, .version = AG_VERSION, .kind = AG_EVENT_EXIT, .slot = slot};
-  memcpy(c.value, (const uint64_t[]){status, oom_kills, pid}, 3 * sizeof c.value[0]);
+  memcpy(c.value, (const uint64_t[]){status, oom_kills, pid, pids_refused}, 4 * sizeof c.value[0]);
   send_completion(&c);
 }
 

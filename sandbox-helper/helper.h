@@ -131,7 +131,7 @@ const struct fault *last_fault(void);
 void die(unsigned stage, const char *detail) __attribute__((noreturn));
 extern bool events_broken; /* the worker does not take its completions any more */
 void reply(uint64_t seq, uint32_t slot, int result, const uint64_t value[8]);
-void event_exit(uint32_t slot, uint64_t status, uint64_t oom_kills, uint64_t pid);
+void event_exit(uint32_t slot, uint64_t status, uint64_t oom_kills, uint64_t pid, uint64_t pids_refused);
 uint64_t now_ms(void);
 
 /* priv.c */
@@ -183,6 +183,7 @@ int cgroup_freeze(struct session *s, unsigned pool, const char *name, bool froze
 int cgroup_kill(struct session *s, unsigned pool, const char *name);
 bool cgroup_populated(struct session *s, unsigned pool, const char *name);
 int cgroup_remove(struct session *s, struct slot *slot, bool whole);
+uint64_t cgroup_pids_refused(struct session *s, const struct slot *slot);
 int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]);
 uint64_t cgroup_oom_kills(struct session *s, const struct slot *slot);
 

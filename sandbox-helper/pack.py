@@ -23,6 +23,7 @@ MODULES = (
     "entry",
     "function",
     "leaf",
+    "forkserver",
     "start",
 )
 

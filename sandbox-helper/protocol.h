@@ -69,8 +69,9 @@ enum ag_usage {
   AG_USE_OOM_KILLS = 2,
   AG_USE_CPU_USEC = 3,
   AG_USE_FROZEN = 4,
-  AG_USE_THREADS = 6, /* threads of the slot's first process */
-  AG_USE_PID = 7      /* host pid of the slot's first process, 0 when it is gone */
+  AG_USE_PIDS_REFUSED = 5, /* times that a process or thread was refused for AG_LIM_PIDS */
+  AG_USE_THREADS = 6,      /* threads of the slot's first process */
+  AG_USE_PID = 7           /* host pid of the slot's first process, 0 when it is gone */
 };
 
 struct ag_request {
@@ -86,7 +87,7 @@ struct ag_request {
   char name[AG_NAMES][AG_NAME_MAX];
 }; /* 1120 bytes */
 
-/* AG_EVENT_EXIT: the slot's first process ended; value: wait status or ~0, OOM kills, host pid */
+/* AG_EVENT_EXIT: the slot's first process ended; value: wait status or ~0, OOM kills, host pid, pids refused */
 enum ag_kind { AG_REPLY = 1, AG_EVENT_EXIT = 2 };
 
 enum ag_code {

@@ -174,12 +174,12 @@ void slot_process_ended(struct session *s, uint32_t id) {
     (void)settle(s, id);
     return;
   }
-  uint64_t status = ~0ull, oom = cgroup_oom_kills(s, slot);
+  uint64_t status = ~0ull, oom = cgroup_oom_kills(s, slot), refused = cgroup_pids_refused(s, slot);
   if (slot->own_child && waitid((idtype_t)P_PIDFD, (id_t)slot->pid_fd, &info, WEXITED | WNOHANG) == 0 && info.si_pid)
     status = info.si_code == CLD_EXITED ? (uint64_t)info.si_status << 8 : (uint64_t)info.si_status;
   unwatch_fd(s, &slot->pid_fd);
   slot_fail(s, id); /* what it started must not live on without it */
-  event_exit(id, status, oom, (uint64_t)slot->pid);
+  event_exit(id, status, oom, (uint64_t)slot->pid, refused);
   slot->pid = 0;
   if (slot->kill_waits) (void)settle(s, id);
 }

@@ -123,7 +123,7 @@ class _Call:
         if not self.response.started:
             if isinstance(error, HttpError):
                 raise error
-            text = server.format_exception()
+            text = server.report_exception()
             headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))]
             await self._send_head(500, headers, text)
             await self._finish()

@@ -1,10 +1,11 @@
 """One connection from the worker, for use on an event loop."""
 
 import asyncio
+import posix
 
 import _socket
 
-from _argyle.conn import RECV_BYTES, ClientGone
+from _argyle.conn import RECV_BYTES, ClientGone, leave
 
 
 class AsyncConnection:
@@ -12,6 +13,7 @@ class AsyncConnection:
 
     def __init__(self, sock, buf):
         self.sock = sock
+        self._pid = posix.getpid()
         self.buf = buf
         self.gone = False
         self._readable = None
@@ -56,6 +58,7 @@ class AsyncConnection:
 
     async def send(self, *parts):
         """Sends all parts, in order. Raises ClientGone when the peer has left."""
+        leave(self._pid)
         view = memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
         while view:
             try:

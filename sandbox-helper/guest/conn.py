@@ -1,5 +1,8 @@
 """One connection from the worker: a blocking socket with a receive buffer."""
 
+import posix
+import sys
+
 # One read; large enough that a 100 MB body costs few system calls.
 RECV_BYTES = 1 << 16
 # Above this, a header and its payload are sent apart rather than copied together.
@@ -10,11 +13,28 @@ class ClientGone(ConnectionError):
     """The worker closed the connection in the middle of an exchange."""
 
 
+def leave(pid):
+    """Ends this process, without an answer, unless its id is `pid`.
+
+    A process that the handler forked may come back from the handler as its parent does. The request
+    is the parent's.
+    """
+    if posix.getpid() == pid:
+        return
+    try:
+        sys.stderr.write("a process that the handler forked came back from it, and ends here\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        posix._exit(0)
+
+
 class Connection:
     """`buf` holds what was received and not yet used; `gone` is set once the peer has left."""
 
     def __init__(self, sock):
         self.sock = sock
+        self._pid = posix.getpid()
         self.buf = bytearray()
         self.gone = False
 
@@ -32,6 +52,7 @@ class Connection:
 
     def send(self, *parts):
         """Sends all parts, in order. Raises ClientGone when the peer has left."""
+        leave(self._pid)
         try:
             if sum(map(len, parts)) <= JOIN_BYTES:
                 self.sock.sendall(b"".join(parts))

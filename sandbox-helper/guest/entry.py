@@ -28,12 +28,14 @@ _made = {}
 
 
 class Entry:
-    """`kind` is function, wsgi or asgi; `specs` the packages whose modules it newly loaded, and
-    `known` how many modules were there before.
+    """`kind` is function, wsgi or asgi; `specs` the packages whose modules it newly loaded,
+    `known` how many modules were there before, and `started` when the import began, in ns of
+    time.perf_counter_ns().
     """
 
-    def __init__(self, kind, target, import_ms, specs, known):
+    def __init__(self, kind, target, started, import_ms, specs, known):
         self.kind = kind
+        self.started = started
         self.target = target
         self.import_ms = import_ms
         self.specs = specs
@@ -43,14 +45,22 @@ class Entry:
 def prepare(document):
     """Applies the boot document's environment and search path, and enters the code directory.
 
-    What is set already wins over the document, as with python-dotenv. /handler comes first on
-    sys.path, then the document's directories in their order, then the standard library.
+    POLICY: the document wins over what is set already: all of that is a default of ours. /handler
+    comes first on sys.path, then the document's directories in their order, then the standard
+    library. Python programs that the handler starts find the same by PYTHONPATH.
     """
-    for name, value in document.get("env", {}).items():
-        environ.put(name, value, over=False)
+    env = document.get("env", {})
+    for name, value in env.items():
+        environ.put(name, value)
+    if "TZ" in env:
+        time.tzset()
     # /handler and /packages are read-only: trying to leave a .pyc there costs 0.1 ms for each file.
     sys.dont_write_bytecode = True
-    sys.path[:0] = [HANDLER_DIR, *document.get("sys_path", [])]
+    search = [HANDLER_DIR, *document.get("sys_path", [])]
+    sys.path[:0] = search
+    if path := env.get("PYTHONPATH"):
+        search.insert(0, path)
+    environ.put("PYTHONPATH", ":".join(search))
     posix.chdir(HANDLER_DIR)
 
 
@@ -64,7 +74,7 @@ def load(document):
     module = _import_file(filename[:-3], f"{HANDLER_DIR}/{filename}")
     kind, target = select(module)
     import_ms = (time.perf_counter_ns() - started) // 1000 / 1000
-    return Entry(kind, target, import_ms, _loaded_specs(known), known)
+    return Entry(kind, target, started, import_ms, _loaded_specs(known), known)
 
 
 def _import_file(name, path):

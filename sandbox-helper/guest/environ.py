@@ -16,15 +16,11 @@ def get(name):
     return None if value is None else value.decode(_CODING, "surrogateescape")
 
 
-def put(name, value, over=True):
-    """Sets a variable, also for programs that are started. Raises ValueError for a bad name.
-
-    One that is set already stays as it is unless `over` is true.
-    """
+def put(name, value):
+    """Sets a variable, also for programs that are started. Raises ValueError for a bad name."""
     key, data = name.encode(_CODING, "surrogateescape"), value.encode(_CODING, "surrogateescape")
-    if over or key not in posix.environ:
-        posix.putenv(key, data)
-        posix.environ[key] = data
+    posix.putenv(key, data)
+    posix.environ[key] = data
 
 
 def pop(name):

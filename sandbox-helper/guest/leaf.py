@@ -24,12 +24,13 @@ def load(document):
     if document.get("runtime") == "native":
         from _argyle import native
 
-        return entry.Entry("native", native.find(), 0, [], len(sys.modules))
+        return entry.Entry("native", native.find(), 0, 0, [], len(sys.modules))
     return entry.load(document)
 
 
 def serve(conn, document, loaded):
     """Serves the handler, first on `conn`. Returns only when asked to shut down."""
+    server.hide_errors = bool(document.get("hide_errors"))
     report = {"import_ms": loaded.import_ms, "modules": loaded.specs}
 
     def learn():
@@ -45,12 +46,12 @@ def serve(conn, document, loaded):
         from _argyle import asgi
 
         return asgi.run(conn, loaded.target, name, note)
-    server.serve(conn, _handler(loaded, name), note)
+    server.serve(conn, _handler(loaded, name, document), note)
 
 
-def _handler(loaded, name):
+def _handler(loaded, name, document):
     if loaded.kind == "function":
-        return function.handler(loaded.target)
+        return function.handler(loaded.target, loaded.started, document)
     if loaded.kind == "wsgi":
         from _argyle import wsgi
 

@@ -9,6 +9,11 @@ from _argyle.conn import ClientGone, Connection
 from _argyle.http1 import HttpError, Response, parse_head, reason
 
 
+# Whether answers leave out exceptions, argyle.show_errors being false. A leaf sets it.
+hide_errors = False
+_HIDDEN = b"the function failed; its log has the exception (argyle.show_errors is false)\n"
+
+
 class BootNote:
     """The `x-argyle-boot` header, which only the first response carries.
 
@@ -126,6 +131,16 @@ def format_exception():
     import traceback
 
     return traceback.format_exc().encode("utf-8", "backslashreplace")
+
+
+def report_exception():
+    """Writes the current exception to the log. Returns what the answer says of it, as bytes."""
+    text = format_exception()
+    try:
+        sys.stderr.write(text.decode("utf-8"))
+    except (AttributeError, OSError, ValueError):
+        pass  # the handler closed or replaced it
+    return _HIDDEN if hide_errors else text
 
 
 def flush_output():

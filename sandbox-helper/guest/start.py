@@ -10,7 +10,7 @@ loop again. In a container there are no such descriptors, only the path SOCKET (
 import gc
 import sys
 
-from _argyle import boot, channel, environ, leaf
+from _argyle import boot, channel, environ, forkserver, leaf
 
 
 def main(argv):
@@ -29,6 +29,7 @@ def main(argv):
     gc.freeze()
     gc.enable()
     channel.protect()
+    forkserver.install()
     while True:
         # Ahead of GO, so that both arrive together: what the worker says and what the helper does.
         conn, document = boot.receive(role)

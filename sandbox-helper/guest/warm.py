@@ -38,6 +38,7 @@ def run():
     # There are no sockets to be had but pairs: the second connection never comes.
     connections = iter([near])
     path, bytecode = list(sys.path), sys.dont_write_bytecode
+    python_path = environ.get("PYTHONPATH")
     real = channel.accept, channel.LINK_FD, entry.HANDLER_DIR
     channel.accept, channel.LINK_FD = connections.__next__, link.fileno()
     entry.HANDLER_DIR = channel.__file__.rpartition("/")[0]
@@ -53,6 +54,9 @@ def run():
         channel.accept, channel.LINK_FD, entry.HANDLER_DIR = real
         sys.path[:], sys.dont_write_bytecode = path, bytecode
         environ.pop("ARGYLE_WARM")
+        environ.pop("PYTHONPATH")
+        if python_path is not None:
+            environ.put("PYTHONPATH", python_path)
         posix.chdir("/")
         sys.modules.pop("_argyle_sample", None)
         for sock in (link, far_link, near, far):

@@ -44,6 +44,7 @@ export const Usage = {
   OOM_KILLS: 2,
   CPU_USEC: 3,
   FROZEN: 4,
+  PIDS_REFUSED: 5,
   THREADS: 6,
   PID: 7,
 } as const;

@@ -6,9 +6,10 @@ import type { CodeVersion } from './code-version';
 import { ENDED_EARLY, Instance } from './instance';
 import type { Invocation } from './invocation';
 import type { LambdaLog } from './ports';
+import { importedAhead } from './own-imports';
 import { instancesToRetire, instancesToStart, smooth } from './scaling';
 import type { LambdaSettings } from './settings';
-import { sandboxLimits } from './settings';
+import { runtimeSec, sandboxLimits } from './settings';
 import type { Waiting } from './wait-queue';
 import { WaitQueue } from './wait-queue';
 
@@ -166,8 +167,22 @@ export class InstancePool {
     code.retain();
     let sandbox: Sandbox;
     try {
-      const boot = { role: 'leaf', name, runtime, entry_file: entryFile, sys_path: code.sysPath, env } as const;
-      sandbox = await provider.create({ boot, codeName, limits: sandboxLimits(settings, config.limits), packages });
+      const limits = sandboxLimits(settings, config.limits);
+      sandbox = await provider.create({
+        boot: {
+          role: 'leaf',
+          name,
+          runtime,
+          entry_file: entryFile,
+          sys_path: code.sysPath,
+          env,
+          limits: { mem_mb: limits.memMb, runtime_sec: runtimeSec(settings, config.limits) },
+          ...(settings.showErrors ? {} : { hide_errors: true }),
+        },
+        codeName,
+        limits,
+        packages: importedAhead(packages, env),
+      });
     } catch (thrown) {
       this.starting--;
       code.release();
@@ -208,7 +223,7 @@ export class InstancePool {
     this.busy.add(instance);
     const startMs = now();
     try {
-      const runtimeMs = (config.limits.runtime_sec ?? settings.limits.runtime_sec) * 1000;
+      const runtimeMs = runtimeSec(settings, config.limits) * 1000;
       const result = await instance.serve(waiting.invocation, runtimeMs);
       if (result === 'done') this.serviceMs = smooth(this.serviceMs, now() - startMs);
       if (result === 'retry') this.retry(waiting);

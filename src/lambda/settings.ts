@@ -19,6 +19,8 @@ export interface LambdaSettings {
   /** Idle instances beyond the first are given up after this many ms. */
   surplusIdleMs: number;
   limits: LimitsConfig;
+  /** Whether answers carry the exceptions of functions. */
+  showErrors: boolean;
   /** No function may ask for more memory than this, MB. */
   memPoolMb: number;
 }
@@ -36,6 +38,7 @@ export function lambdaSettings(config: Config): LambdaSettings {
     pauseAfterMs: config.argyle.pause_after_ms,
     surplusIdleMs: SURPLUS_IDLE_MS,
     limits: config.limits,
+    showErrors: config.argyle.show_errors,
     memPoolMb: config.mem_pool_mb,
   };
 }
@@ -57,4 +60,9 @@ export function sandboxLimits(settings: LambdaSettings, own: LambdaLimits): Sand
     swapBytes: limits.swappiness,
     scratchMb: limits.scratch_mb,
   };
+}
+
+/** Seconds that one request may take, 0 for no limit. */
+export function runtimeSec(settings: LambdaSettings, own: LambdaLimits): number {
+  return own.runtime_sec ?? settings.limits.runtime_sec;
 }

@@ -1,6 +1,7 @@
 /** The boot frame, and guests that answer it with one line: zygotes and installers. docs/guest-protocol.md. */
 import type { Socket } from 'node:net';
 import { ArgyleError } from '../errors';
+import { describeDeath } from './death';
 import type { InstallerBoot, LeafBoot, SandboxExit, ZygoteBoot } from './types';
 
 /** Longest answer that is read, bytes: an installer's carries the tail of pip's output. */
@@ -11,14 +12,6 @@ export const LAST_WORDS_MS = 50;
 export function bootFrame(boot: LeafBoot | ZygoteBoot | InstallerBoot): Buffer {
   const body = Buffer.from(JSON.stringify(boot), 'utf8');
   return Buffer.concat([Buffer.from(`ARGYLE-BOOT/1 ${body.length}\n`, 'latin1'), body]);
-}
-
-/** Why a guest ended, for people. */
-export function describeDeath(exit: SandboxExit): string {
-  if (exit.oomKills > 0) return 'out of memory';
-  if (exit.status === undefined) return 'its first process ended';
-  const signal = exit.status & 0x7f;
-  return signal === 0 ? `its first process exited with ${(exit.status >> 8) & 0xff}` : `killed by signal ${signal}`;
 }
 
 export interface AskOptions {

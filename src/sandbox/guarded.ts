@@ -7,10 +7,12 @@
  * every call fails with SANDBOX_DEAD. A request that meets a paused sandbox thaws it first, so the pool may freeze
  * an idle sandbox at any time without its owner noticing more than a fraction of a millisecond.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import { ArgyleError, asArgyleError } from '../errors';
 import type { Stats } from '../metrics';
 import type { AnswerHandler } from './answer/guard';
+import { LAST_WORDS_MS } from './boot';
 import type { Candidate } from './evictor';
 import type { Charge, Holder, MemoryPool } from './pool';
 import { MEGABYTE } from './slot';
@@ -243,12 +245,20 @@ export class GuardedSandbox implements Sandbox, Holder {
       },
       onError: (error) => {
         done();
-        inner.onError(isBroken(error) ? this.broken(error) : error);
+        if (!isBroken(error)) {
+          inner.onError(error);
+          return;
+        }
+        void this.broken(error).then((broken) => {
+          inner.onError(broken);
+        });
       },
     };
   }
 
-  private broken(cause: Error): ArgyleError {
+  /** The connection ends a moment before the helper tells why: waits for the reason, which says what to do. */
+  private async broken(cause: Error): Promise<ArgyleError> {
+    if (this.deadWhy === undefined) await Promise.race([this.exited, sleep(LAST_WORDS_MS)]);
     const why = this.deadWhy ?? cause.message;
     return new ArgyleError('SANDBOX_DEAD', `sandbox ${this.id} broke off: ${why}`, { cause });
   }

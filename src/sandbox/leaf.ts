@@ -1,9 +1,10 @@
 /** A plain leaf: a slot or container with a guest in it, and HTTP to it. GuardedSandbox adds what callers need. */
 import type { Dispatcher } from 'undici';
 import { ArgyleError } from '../errors';
-import { LAST_WORDS_MS, bootFrame, describeDeath } from './boot';
 import type { BootInfo } from './answer/boot-report';
 import type { AnswerHandler } from './answer/guard';
+import { LAST_WORDS_MS, bootFrame } from './boot';
+import { describeDeath } from './death';
 import type { GuestHttp } from './guest-http';
 import { MEGABYTE } from './slot';
 import type { LeafSpec, Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind } from './types';
@@ -74,7 +75,7 @@ export class LeafSandbox implements Sandbox {
       });
       void slot.exited.then((exit) => {
         if (this.why !== undefined) return;
-        this.why = describeDeath(exit);
+        this.why = describeDeath(exit, this.limits);
         // What the guest still wrote before it ended is in the socket and is delivered first.
         setTimeout(() => {
           this.http.destroy(this.death());
@@ -135,6 +136,9 @@ export class LeafSandbox implements Sandbox {
       `FREEZE STATE: ${usage.frozen ? 'FROZEN' : 'THAWED'}`,
       `MEMORY USED: ${Math.round(usage.memBytes / MEGABYTE)} of ${limit} MB`,
       `OOM KILLS: ${usage.oomKills}`,
+      ...((usage.procsRefused ?? 0) === 0
+        ? []
+        : [`PROCESSES REFUSED: ${usage.procsRefused ?? 0} (limits.procs is ${this.limits.procs})`]),
       ...(this.why === undefined ? [] : [`ENDED: ${this.why}`]),
       '',
     ].join('\n');

@@ -74,7 +74,11 @@ export class Slot {
         if (event !== undefined && this.pid !== 0 && event.value[2] !== 0 && event.value[2] !== this.pid) return;
         this.client.offExit(this.id);
         const status = event?.value[0];
-        this.exit = { oomKills: event?.value[1] ?? 0, status: status === Infinity ? undefined : status };
+        this.exit = {
+          oomKills: event?.value[1] ?? 0,
+          procsRefused: event?.value[3] ?? 0,
+          status: status === Infinity ? undefined : status,
+        };
         resolve(this.exit);
       });
     });
@@ -162,6 +166,7 @@ export class Slot {
       memBytes: at(Usage.MEM_BYTES),
       pids: at(Usage.PIDS),
       oomKills: at(Usage.OOM_KILLS),
+      procsRefused: at(Usage.PIDS_REFUSED),
       cpuUsec: at(Usage.CPU_USEC),
       frozen: at(Usage.FROZEN) !== 0,
       threads: at(Usage.THREADS),

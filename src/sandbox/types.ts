@@ -23,6 +23,10 @@ export interface LeafBoot {
   /** Directories inside the sandbox, in the order in which they stand on sys.path. */
   sys_path: string[];
   env: Record<string, string>;
+  /** What `f(event, context)` is told of its limits; 0 is no limit. */
+  limits?: { mem_mb: number; runtime_sec: number };
+  /** Has answers leave out the exceptions of the handler. */
+  hide_errors?: boolean;
   /** Has it report which submodules the handler used, see BootInfo. */
   learn?: boolean;
 }
@@ -84,6 +88,8 @@ export interface SandboxUsage {
   memBytes: number;
   pids: number;
   oomKills: number;
+  /** As SandboxExit's; undefined where nobody counts it. */
+  procsRefused?: number;
   cpuUsec: number;
   frozen: boolean;
   threads: number;
@@ -96,6 +102,8 @@ export type StartKind = 'fresh' | 'fork' | 'spare';
 /** Why a sandbox ended by itself. */
 export interface SandboxExit {
   oomKills: number;
+  /** How often a process or thread was refused, since limits.procs was reached. */
+  procsRefused?: number;
   /** Wait status when the helper saw it, undefined for a forked process. */
   status: number | undefined;
   /** It was idle and had to give up its memory: its code is not at fault. */

@@ -81,6 +81,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     pauseAfterMs: 50,
     surplusIdleMs: 10_000,
     limits: LIMITS,
+    showErrors: true,
     memPoolMb: 500,
     ...options.settings,
   };

@@ -33,7 +33,7 @@ const ACCOUNTS = {
     'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin',
   ],
   group: ['root:x:0:', 'sandbox:x:1000:', 'nogroup:x:65534:'],
-  hosts: ['127.0.0.1 localhost', '::1 localhost ip6-localhost ip6-loopback'],
+  hosts: ['127.0.0.1 localhost sandbox', '::1 localhost ip6-localhost ip6-loopback'],
   'nsswitch.conf': ['passwd: files', 'group: files', 'hosts: files dns', 'services: files', 'protocols: files'],
 };
 
@@ -73,6 +73,13 @@ export function addMountPoints(baseDir: string): void {
     if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) mkdirSync(path, { mode: 0o755 });
   }
   chmodSync(join(baseDir, 'tmp'), 0o1777);
+}
+
+/** Has the name that every sandbox bears resolve in a base that came with an /etc/hosts of its own, or none. */
+export function addHostname(baseDir: string): void {
+  const path = join(baseDir, 'etc/hosts');
+  const old = readIfThere(path)?.toString('utf8') ?? '';
+  if (!/^[^#\n]*\ssandbox(\s|$)/m.test(old)) put(path, `${old.replace(/\n*$/, '\n').trimStart()}127.0.0.1 sandbox\n`);
 }
 
 /** Writes resolv.conf of the base. */

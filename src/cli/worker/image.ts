@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { CliError } from '../command';
-import { addMountPoints, addResolvConf, makeHostBase } from './base';
+import { addHostname, addMountPoints, addResolvConf, makeHostBase } from './base';
 import { STOCK_IMAGES } from './flags';
 
 const run = promisify(execFile);
@@ -58,6 +58,7 @@ export async function makeBase(baseDir: string, image: string, cwd: string, env:
     else await unpack(path, baseDir);
     addMountPoints(baseDir);
     addResolvConf(baseDir);
+    addHostname(baseDir);
   } catch (thrown) {
     rmSync(baseDir, { recursive: true, force: true });
     throw thrown;

@@ -6,7 +6,7 @@ import { PassThrough, pipeline } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContainerInspectInfo, ContainerStats } from 'dockerode';
 import { ArgyleError } from '../../errors';
-import { describeDeath } from '../boot';
+import { describeDeath } from '../death';
 import type { LeafHost } from '../leaf';
 import { LogTap, type LogSink } from '../log-tap';
 import type { SandboxExit, SandboxUsage } from '../types';

@@ -151,21 +151,32 @@ def f(event):
     return {"env": dict(os.environ), "cwd": os.getcwd(), "path": sys.path, "loaded": loaded}
 `;
 
-  test('has the document in os.environ, where nothing was set, and its directories on sys.path', async () => {
+  test('has the document in os.environ, before what was set, and its directories on sys.path', async () => {
     const guest = await Guest.leaf(SHOW, {
-      env: { PATH: '/evil', A: 'ä "x" ${Y}' },
+      env: { PATH: '/own', OMP_NUM_THREADS: '4', A: 'ä "x" ${Y}' },
       sys_path: ['/packages/b/files', '/a'],
     });
     const shown = JSON.parse((await guest.request()).body) as Record<string, unknown>;
     const handler = path.join(guest.root, 'handler');
     // One BLAS thread: a zygote with threads could not be forked.
-    const blas = { MKL_NUM_THREADS: '1', OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1' };
-    expect(shown['env']).toEqual({ ...blas, PATH: process.env['PATH'], A: 'ä "x" ${Y}', LC_CTYPE: 'C.UTF-8' });
+    const blas = { MKL_NUM_THREADS: '1', OMP_NUM_THREADS: '4', OPENBLAS_NUM_THREADS: '1' };
+    const PYTHONPATH = `${handler}:/packages/b/files:/a`;
+    expect(shown['env']).toEqual({ ...blas, PATH: '/own', A: 'ä "x" ${Y}', LC_CTYPE: 'C.UTF-8', PYTHONPATH });
     expect(shown['cwd']).toBe(handler);
     const search = shown['path'] as string[];
     expect(search.slice(0, 3)).toEqual([handler, '/packages/b/files', '/a']);
     expect(search.slice(3).every((dir) => dir.startsWith('/usr/lib/python3'))).toBe(true);
     expect(search.some((dir) => /-packages/.test(dir))).toBe(false);
+    await guest.stop();
+  });
+
+  test('has the time zone that it names, and its own PYTHONPATH before ours', async () => {
+    const guest = await Guest.leaf(
+      'import os, time\ndef f(event):\n    return [time.localtime(0).tm_hour, os.environ["PYTHONPATH"]]\n',
+      { env: { TZ: 'Asia/Tokyo', PYTHONPATH: '/own' }, sys_path: ['/a'] },
+    );
+    const handler = path.join(guest.root, 'handler');
+    expect(JSON.parse((await guest.request()).body)).toEqual([9, `/own:${handler}:/a`]);
     await guest.stop();
   });
 

@@ -98,3 +98,107 @@ test('a handler that exits ends the process without an answer', async () => {
   expect(guest.stdout).toBe('bye');
   await guest.stop();
 });
+
+test('exceptions stand in the log as well as in the answer, which may be told to leave them out', async () => {
+  const source = 'def f(event):\n    raise ValueError("secret")\n';
+  for (const hide of [false, true]) {
+    const guest = await Guest.leaf(source, { hide_errors: hide });
+    const reply = await guest.request();
+    expect(reply.status).toBe(500);
+    if (hide) expect(reply.body).toMatch(/^the function failed; its log has the exception/);
+    else expect(reply.body).toMatch(/ValueError: secret\n$/);
+    await guest.stop();
+    expect(guest.stderr).toMatch(/^Traceback [^]*ValueError: secret\n$/);
+  }
+});
+
+describe('f(event, context)', () => {
+  const SHOW = '[context.function_name, context.memory_limit_mb, context.request_id]';
+
+  test('has request id, function name, headers, memory limit and remaining time', async () => {
+    const guest = await Guest.leaf(
+      `def f(event, context):
+    return [context.request_id, context.function_name, context.headers["x-a"], context.memory_limit_mb,
+            context.remaining_ms()]
+`,
+      { limits: { mem_mb: 50, runtime_sec: 7 } },
+    );
+    const headers = { 'X-Request-Id': 'abc', 'x-a': ['1', '2'] };
+    const [id, name, a, memory, left] = JSON.parse((await guest.request({ headers })).body) as [string, ...unknown[]];
+    expect([id, name, a, memory]).toEqual(['abc', 'echo', '1, 2', 50]);
+    expect(left).toBeLessThanOrEqual(7000);
+    expect(left).toBeGreaterThan(4000);
+    const [other] = JSON.parse((await guest.request({ headers: { 'x-a': '' } })).body) as string[];
+    expect(other).toMatch(/^[0-9a-f]{32}$/);
+    await guest.stop();
+  });
+
+  test('has no limits where there are none', async () => {
+    const source = 'def f(event, context):\n    return [context.memory_limit_mb, context.remaining_ms()]\n';
+    const guest = await Guest.leaf(source, { limits: { mem_mb: 0, runtime_sec: 0 } });
+    expect((await guest.request()).body).toBe('[null, null]');
+    await guest.stop();
+  });
+
+  const given: [string, string, boolean][] = [
+    ['two parameters', 'def f(a, b):', true],
+    ['two positional-only ones', 'def f(a, b, /):', true],
+    ['one called context, with a default', 'def f(event, context=None):', true],
+    ['an async one', 'async def f(event, context):', true],
+    ['one', 'def f(a):', false],
+    ['a second one with a default', 'def f(a, b=None):', false],
+    ['any number', 'def f(*a):', false],
+    ['keywords', 'def f(a, *, b=None, **c):', false],
+  ];
+  test.each(given)('is given to a function of %s: %s %s', async (_, head, context) => {
+    const count = head.includes('*a') ? 'len(a) == 2' : context ? 'True' : 'False';
+    const check = head.includes('b=None') && !head.includes('*') ? 'b is not None' : count;
+    const guest = await Guest.leaf(`${head}\n    return ${check}\n`);
+    expect((await guest.request()).body).toBe(String(context));
+    await guest.stop();
+  });
+
+  test.each([
+    ['a method', `class C:\n    def m(self, event, context):\n        return ${SHOW}\nf = C().m\n`],
+    ['an object', `class C:\n    def __call__(self, event, context):\n        return ${SHOW}\nf = C()\n`],
+    [
+      'a wrapped function',
+      `import functools\ndef w(g):\n    @functools.wraps(g)\n    def h(*a, **k):\n        return g(*a, **k)\n    return h\n` +
+        `@w\ndef f(event, context):\n    return ${SHOW}\n`,
+    ],
+  ])('is given to %s', async (_, source) => {
+    const guest = await Guest.leaf(source, { limits: { mem_mb: 50, runtime_sec: 1 } });
+    expect(JSON.parse((await guest.request({ headers: { 'x-request-id': 'r' } })).body)).toEqual(['echo', 50, 'r']);
+    await guest.stop();
+  });
+});
+
+describe('a process that the handler forked and that comes back from it', () => {
+  const FORK = 'import os\npids = []\n\ndef child():\n    pid = os.fork()\n    pids.append(pid)\n    return pid == 0\n';
+  test.each([
+    ['a result', `${FORK}def f(event):\n    return "child" if child() else "parent"\n`, '"parent"'],
+    [
+      'an exception',
+      `${FORK}def f(event):\n    if child():\n        raise ValueError("child")\n    os.waitpid(pids[-1], 0)\n    return 1\n`,
+      '1',
+    ],
+    [
+      'a WSGI answer',
+      `${FORK}def app(environ, start):\n    text = b"child" if child() else b"parent"\n    start("200 OK", [])\n    return [text]\n`,
+      'parent',
+    ],
+    [
+      'an ASGI answer',
+      `${FORK}async def app(scope, receive, send):\n    if scope["type"] != "http":\n        raise ValueError\n` +
+        `    text = b"child" if child() else b"parent"\n` +
+        `    await send({"type": "http.response.start", "status": 200})\n` +
+        `    await send({"type": "http.response.body", "body": text})\n`,
+      'parent',
+    ],
+  ])('does not answer for its parent: %s', async (_, source, expected) => {
+    const guest = await Guest.leaf(source);
+    for (let round = 0; round < 3; round++) expect((await guest.request()).body).toBe(expected);
+    await guest.stop();
+    expect(guest.stderr.match(/a process that the handler forked came back from it/g)).toHaveLength(3);
+  });
+});

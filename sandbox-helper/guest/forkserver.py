@@ -1,0 +1,37 @@
+"""Stands in for `multiprocessing.popen_forkserver`, which the start method "forkserver" goes by.
+
+The original starts children over a listening unix socket, and a sandbox may not listen. Children are
+made as "spawn" makes them instead: as fresh, only without a server that has modules imported already.
+Where a sandbox may have unix sockets (argyle.network is host), the original is loaded after all.
+"""
+
+import sys
+
+NAME = "multiprocessing.popen_forkserver"
+
+
+def install():
+    """Takes the original's place. It is asked for its class `Popen`, see __getattr__()."""
+    sys.modules[NAME] = sys.modules[__name__]
+
+
+def __getattr__(name):
+    if name != "Popen":
+        raise AttributeError(name)
+    import importlib
+
+    module = "multiprocessing.popen_spawn_posix"
+    if _has_unix_sockets():
+        sys.modules.pop(NAME, None)
+        module = NAME
+    return importlib.import_module(module).Popen
+
+
+def _has_unix_sockets():
+    import _socket
+
+    try:
+        _socket.socket(_socket.AF_UNIX).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,61 @@
+/** What Python code expects of a machine, in real sandboxes. docs/python.md says of each line which test holds it. */
+import { deploy, invoke } from '../../support/deploy';
+import { E2eWorker } from '../../support/e2e-worker';
+import { startTestMirror, type TestMirror } from '../../support/mirror';
+import { describePrivileged } from '../../support/privileged';
+import { PYTHON_CASES } from '../../support/python-cases';
+
+jest.setTimeout(process.env['ARGYLE_VM'] === '1' ? 600_000 : 60_000);
+
+const LIMITS = 'limits: {mem_mb: 200, procs: 40, runtime_sec: 20}';
+
+describePrivileged('Python code', () => {
+  let mirror: TestMirror;
+  let worker: E2eWorker;
+
+  beforeAll(async () => {
+    mirror = await startTestMirror();
+    worker = new E2eWorker({
+      config: {
+        pip_mirror: mirror.url,
+        features: { import_cache: 'tree' },
+        import_cache_tree: { packages: [], children: [] },
+      },
+    });
+    await worker.init();
+    await worker.up();
+  });
+  afterAll(async () => {
+    await worker.remove();
+    await mirror.close();
+  });
+
+  it.each(PYTHON_CASES)('$name', async ({ name, source, gives, status = 200, yaml = '', requirements }) => {
+    const files: Record<string, string> = { 'f.py': source, 'helper.py': 'X = 5\n', 'ol.yaml': `${LIMITS}\n${yaml}\n` };
+    if (requirements !== undefined) files['requirements.txt'] = `${requirements}\n`;
+    const called = name.replaceAll(/[^a-z]+/gi, '-');
+    await deploy(worker.url, files, called);
+    const answer = await invoke(worker.url, called, {});
+    const body: unknown = gives instanceof RegExp ? answer.body : JSON.parse(answer.body);
+    expect([answer.status, body]).toEqual([status, gives instanceof RegExp ? expect.stringMatching(gives) : gives]);
+  });
+
+  it('names limits.procs when that ended the function', async () => {
+    const source =
+      'import os, threading, time\n\ndef f(event):\n    try:\n        for _ in range(30):\n' +
+      '            threading.Thread(target=time.sleep, args=(5,), daemon=True).start()\n' +
+      '    except RuntimeError:\n        os.abort()\n';
+    await deploy(worker.url, { 'f.py': source, 'ol.yaml': 'limits: {procs: 7}\n' }, 'many-threads');
+    const answer = await invoke(worker.url, 'many-threads', {});
+    expect(answer.status).toBe(502);
+    expect(answer.body).toMatch(/limits\.procs is 7\b/);
+  });
+
+  it('names limits.mem_mb when memory ran out', async () => {
+    const source = 'def f(event):\n    return len(bytearray(1 << 28))\n';
+    await deploy(worker.url, { 'f.py': source, 'ol.yaml': 'limits: {mem_mb: 60}\n' }, 'memory');
+    const answer = await invoke(worker.url, 'memory', {});
+    expect(answer.status).toBe(502);
+    expect(answer.body).toMatch(/^RoundTrip failed: .*out of memory: limits\.mem_mb is 60 MB; raise it in /);
+  });
+});
