@@ -1,8 +1,8 @@
 """Stands in for `multiprocessing.popen_forkserver`, which the start method "forkserver" goes by.
 
-The original starts children over a listening unix socket, and a sandbox may not listen. Children are
-made as "spawn" makes them instead: as fresh, only without a server that has modules imported already.
-Where a sandbox may have unix sockets (argyle.network is host), the original is loaded after all.
+The original starts children over a listening unix socket, and a sandbox may not listen. Children
+are made as "spawn" makes them instead: as fresh, but without a server that has modules imported
+already. Where a sandbox may have unix sockets (argyle.network is host), the original is loaded.
 """
 
 import sys

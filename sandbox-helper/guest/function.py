@@ -45,8 +45,8 @@ def handler(function, started, document):
 def takes_context(function):
     """Whether `function` is to be called with a context beside the event.
 
-    POLICY: only when its second positional parameter must be given, or is called `context`: handlers
-    of OpenLambda may have others, with defaults of their own.
+    POLICY: only when its second positional parameter must be given, or is called `context`:
+    handlers of OpenLambda may have others, with defaults of their own.
     """
     code = getattr(function, "__code__", None)
     while code is not None and code.co_flags & _CO_VARARGS and hasattr(function, "__wrapped__"):

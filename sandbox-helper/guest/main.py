@@ -11,7 +11,7 @@ from _frozen_importlib_external import MAGIC_NUMBER
 # start.py turns it on again.
 gc.disable()
 folder = __file__.rpartition("/")[0] or "."
-# Children of multiprocessing and joblib run their parent's main file again; here there is none to run.
+# Children of multiprocessing and joblib would run their parent's main file again.
 del __file__
 try:
     with open(f"{folder}/guest.pack", "rb", 0) as file:
