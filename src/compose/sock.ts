@@ -2,15 +2,17 @@
 import { join } from 'node:path';
 import type { Config } from '../config';
 import { CodeDirs } from '../lambda/code-dirs';
+import type { Intake } from '../lambda/intake/intake';
 import { SockSandboxes } from '../lambda/sock-sandboxes';
 import type { RootLog } from '../log';
 import { toSandboxLimits, type WorkerSandboxes } from './sandboxes';
 
-export function sockSandboxes(config: Config, log: RootLog, sandboxes: WorkerSandboxes): SockSandboxes {
+export function sockSandboxes(config: Config, log: RootLog, sandboxes: WorkerSandboxes, intake: Intake): SockSandboxes {
   return new SockSandboxes({
     factory: sandboxes.factory,
     maker: sandboxes.maker,
     packages: sandboxes.packages,
+    intake,
     dirs: new CodeDirs(join(config.worker_dir, 'code'), log.part('sock')),
     scratchDir: join(config.worker_dir, 'scratch'),
     limits: toSandboxLimits(config.limits),

@@ -8,6 +8,7 @@ import type { Config } from '../config';
 import { listenTcp } from '../event/listeners';
 import { buildServer } from '../event/server';
 import { CodeDirs } from '../lambda/code-dirs';
+import type { Intake } from '../lambda/intake/intake';
 import { LambdaManager } from '../lambda/manager';
 import { openStore } from '../lambda/registry/open-store';
 import { Registry } from '../lambda/registry/registry';
@@ -68,6 +69,8 @@ export interface StageParts {
   log: RootLog;
   /** Whose helper and slot numbers it shares. */
   sandboxes: Sandboxes;
+  /** Examines the stage's archives, too. */
+  intake: Intake;
 }
 
 /**
@@ -79,7 +82,7 @@ export async function setStage(
   closers: Closers,
   stop: AbortSignal,
 ): Promise<(n: number) => Promise<void>> {
-  const { config } = parts;
+  const { config, intake } = parts;
   const log = parts.log.part('rehearsal');
   const dir = await mkdtemp(join(config.worker_dir, 'rehearsal-'));
   closers.add(() => rm(dir, { recursive: true, force: true }));
@@ -92,6 +95,7 @@ export async function setStage(
   const manager = await LambdaManager.create({
     provider: zygotes.provider,
     store,
+    intake,
     packages: NO_PACKAGES,
     settings,
     stats,
@@ -103,7 +107,7 @@ export async function setStage(
     },
   });
   closers.add(() => manager.close(GRACE_MS));
-  const registry = await Registry.create(store, settings.codeDir, 0);
+  const registry = await Registry.create(store, intake, 0);
   // POLICY: who else on this host finds the port sees and calls what is on the stage, and can change nothing.
   const adminToken = randomUUID();
   const report = { zygotes: () => zygotes.provider.report() };

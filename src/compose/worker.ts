@@ -25,6 +25,7 @@ import { IdleCollector } from './idle-collector';
 import { removeContainers, startDockerSandboxes } from './docker';
 import { startRehearsal } from './rehearsal';
 import { cleanupLeftovers as removeCgroups, startSandboxes } from './sandboxes';
+import { makeIntake } from './intake';
 import { sockSandboxes } from './sock';
 
 /** Running requests have this long to end once the worker is told to stop, in ms. */
@@ -78,11 +79,13 @@ async function assemble(
   closers.add(() => sandboxes.close());
   const store = await openStore(config.registry, BUCKET_STORES);
   closers.add(() => store.close());
-  const stored = await Registry.create(store, join(config.worker_dir, 'code'), config.argyle.max_upload_mb * MB);
+  const intake = makeIntake(config, sandboxes.pool.totalMb);
+  closers.add(() => intake.close());
+  const stored = await Registry.create(store, intake, config.argyle.max_upload_mb * MB);
   const common = { stats, metrics, log: log.part('http'), ...accessOf(config) };
   const memory = () => ({ usedBytes: sandboxes.pool.usedMb * MB, totalBytes: sandboxes.pool.totalMb * MB });
   if (config.server_mode === 'sock') {
-    const keeper = sockSandboxes(config, log, sandboxes);
+    const keeper = sockSandboxes(config, log, sandboxes, intake);
     closers.add(() => keeper.close());
     const { pool } = sandboxes;
     metrics.observe({ instances: () => keeper.counts, queued: () => pool.waiting, memory });
@@ -95,6 +98,7 @@ async function assemble(
   const manager: LambdaManager = await LambdaManager.create({
     provider: sandboxes.provider,
     store,
+    intake,
     packages: sandboxes.packages,
     settings: { ...lambdaSettings(config), memPoolMb: sandboxes.pool.totalMb },
     stats,
@@ -123,7 +127,7 @@ async function assemble(
   const app = buildServer({ ...common, invoker: manager, registry, triggers, ...zygotes });
   const listening = await listen(config, app, closers, manager);
   if (own !== undefined && config.argyle.rehearsal_calls > 0) {
-    closers.add(startRehearsal({ config, log, sandboxes: own, isBusy: () => manager.isBusy }));
+    closers.add(startRehearsal({ config, log, sandboxes: own, intake, isBusy: () => manager.isBusy }));
   }
   return listening;
 }

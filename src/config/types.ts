@@ -82,6 +82,12 @@ export interface Config {
     spares_per_zygote: number;
     /** Largest accepted upload to the registry, 0 for no limit. */
     max_upload_mb: number;
+    /** Most that a function's archive may unpack to. */
+    max_code_mb: number;
+    /** Longest time for unpacking and checking one archive. */
+    unpack_sec: number;
+    /** What a function's ol.yaml may ask for at most. */
+    max_limits: { mem_mb: number; procs: number; cpu_percent: number; runtime_sec: number; scratch_mb: number };
     /** Bearer token for all but invocations and probes; '' asks for none. */
     admin_token: string;
     /** /metrics asks for the token, too. */

@@ -3,10 +3,13 @@ import { parse } from 'dotenv';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { ArgyleError } from '../errors';
-import { readTopFile } from './archive';
+import { readTopFile } from './intake/archive';
 
 /** Largest accepted .env in bytes. */
-const MAX_ENV_BYTES = 1 << 20;
+const MAX_ENV_BYTES = 256 * 1024;
+/** Most variables, and their size together in characters: Linux takes 2 MB for arguments and environment. */
+const MAX_VARIABLES = 1000;
+const MAX_ENV_CHARS = 512 * 1024;
 
 /**
  * A function's environment. POLICY: ol.yaml's replaces the archive's own .env as a whole, as in the original, which
@@ -25,6 +28,17 @@ export async function resolveEnv(dir: string, fromYaml: Record<string, string>):
   return { ...fromYaml };
 }
 
+/** @throws ArgyleError LAMBDA_CONFIG for an environment that no sandbox should be given */
+export function checkEnv(env: Readonly<Record<string, string>>): void {
+  const variables = Object.entries(env);
+  if (variables.length > MAX_VARIABLES) {
+    throw new ArgyleError('LAMBDA_CONFIG', `the environment has ${variables.length} variables, limit ${MAX_VARIABLES}`);
+  }
+  const chars = variables.reduce((sum, [key, value]) => sum + key.length + value.length, 0);
+  if (chars <= MAX_ENV_CHARS) return;
+  throw new ArgyleError('LAMBDA_CONFIG', `the environment has ${chars} characters, limit ${MAX_ENV_CHARS}`);
+}
+
 /** Text that python-dotenv reads back: single quotes, in which only `\` and `'` are escaped. */
 function formatEnv(env: Record<string, string>): string {
   return Object.entries(env)
@@ -39,9 +53,10 @@ export interface Entry {
 
 /**
  * Finds what a sandbox starts: the Python file that OL_ENTRY_FILE names (f.py by default), or f.bin.
+ * @param shownDir what errors call the directory
  * @throws ArgyleError LAMBDA_CODE when there is neither, LAMBDA_CONFIG when OL_ENTRY_FILE is not a top-level *.py
  */
-export async function findEntry(dir: string, env: Record<string, string>): Promise<Entry> {
+export async function findEntry(dir: string, env: Record<string, string>, shownDir = dir): Promise<Entry> {
   const python = env['OL_ENTRY_FILE'] ?? 'f.py';
   if (!/^[^/\0]+\.py$/.test(python)) {
     const at = { field: 'OL_ENTRY_FILE', value: python };
@@ -49,7 +64,7 @@ export async function findEntry(dir: string, env: Record<string, string>): Promi
   }
   if (await isFile(path.join(dir, python))) return { runtime: 'python', entryFile: python };
   if (await isFile(path.join(dir, 'f.bin'))) return { runtime: 'native', entryFile: 'f.bin' };
-  throw new ArgyleError('LAMBDA_CODE', `cannot determine runtime: no ${python} or f.bin found in ${dir}`);
+  throw new ArgyleError('LAMBDA_CODE', `cannot determine runtime: no ${python} or f.bin found in ${shownDir}`);
 }
 
 async function isFile(file: string): Promise<boolean> {

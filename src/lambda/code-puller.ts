@@ -1,20 +1,21 @@
 /** Keeps one function's code up to date with the registry: checks, downloads, unpacks, installs its packages. */
-import { ArgyleError, asArgyleError } from '../errors';
+import { ArgyleError, asArgyleError, type ErrorCode } from '../errors';
 import type { Stats } from '../metrics';
-import { readTopFile, unpackArchive } from './archive';
-import { findEntry, resolveEnv } from './code-env';
 import type { CodeDirs } from './code-dirs';
 import { CodeVersion } from './code-version';
 import type { DepTrace } from './dep-trace';
-import { defaultLambdaConfig } from './lambda-config';
-import { MAX_OL_YAML_BYTES, parseOlYaml } from './ol-yaml';
-import type { LambdaLog, PackageService, RegistryStore } from './ports';
+import type { Intake } from './intake/intake';
+import type { Examined } from './intake/steps';
+import type { LambdaLog, OpenObject, PackageService, RegistryStore } from './ports';
 
-/** Largest accepted requirements.txt in bytes. */
-const MAX_REQUIREMENTS_BYTES = 1 << 20;
+/** Faults of an archive itself: it stays refused until it changes. */
+const FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['LAMBDA_CODE', 'LAMBDA_CONFIG', 'REQUIREMENT_INVALID']);
+/** For this long a refused archive is not read again, ms; what failed for a busy machine may then succeed. */
+const REFUSED_MS = 10_000;
 
 export interface PullerDeps {
   store: RegistryStore;
+  intake: Intake;
   packages: PackageService;
   dirs: CodeDirs;
   stats: Stats;
@@ -30,6 +31,7 @@ export class CodePuller {
   private current: CodeVersion | undefined;
   private checkedAt = -Infinity;
   private pulling: Promise<CodeVersion> | undefined;
+  private refused: { version: string; error: ArgyleError; until: number } | undefined;
 
   constructor(
     readonly name: string,
@@ -97,22 +99,32 @@ export class CodePuller {
     return code;
   }
 
+  /** Unpacks and checks the archive, or throws at once what the same archive was refused for a moment ago. */
+  private async examined({ data, version }: OpenObject, dir: string): Promise<Examined> {
+    const { refused, deps } = this;
+    if (refused?.version === version && deps.now() < refused.until) throw refused.error;
+    this.refused = undefined;
+    try {
+      return await deps.intake.unpack(data, dir);
+    } catch (thrown) {
+      const error = asArgyleError('LAMBDA_CODE', thrown);
+      if (FAULTS.has(error.code)) this.refused = { version, error, until: deps.now() + REFUSED_MS };
+      throw error;
+    }
+  }
+
   private async download(): Promise<CodeVersion> {
-    const { store, dirs, packages } = this.deps;
+    const { store, dirs, packages, log } = this.deps;
     const object = await store.open(this.name);
     if (object === undefined) throw this.notFound();
     let dir: string | undefined;
     try {
       const made = await dirs.make(this.name);
       dir = made.dir;
-      await unpackArchive(object.data, dir);
-      const yaml = await readTopFile(dir, 'ol.yaml', MAX_OL_YAML_BYTES);
-      const config = yaml === undefined ? defaultLambdaConfig() : parseOlYaml(yaml);
-      const env = await resolveEnv(dir, config.environment);
-      const entry = await findEntry(dir, env);
-      const requirements = await readTopFile(dir, 'requirements.txt', MAX_REQUIREMENTS_BYTES);
-      const installed = requirements === undefined ? [] : await packages.ensureInstalled(requirements);
-      const facts = { name: this.name, ...made, version: object.version, config, ...entry, env, packages: installed };
+      const { requirements, warnings, ...examined } = await this.examined(object, dir);
+      for (const warning of warnings) log.warn({ lambda: this.name }, warning);
+      const installed = requirements.length === 0 ? [] : await packages.ensureInstalled(requirements.join('\n'));
+      const facts = { name: this.name, ...made, version: object.version, ...examined, packages: installed };
       return new CodeVersion(facts, (code) => void dirs.remove(code.facts.dir));
     } catch (thrown) {
       object.data.destroy();

@@ -22,6 +22,7 @@ export interface LambdaLimits {
   procs?: number;
   cpu_percent?: number;
   runtime_sec?: number;
+  scratch_mb?: number;
 }
 
 export interface LambdaConfig {

@@ -9,6 +9,7 @@ import type { DepTrace } from './dep-trace';
 import { LambdaFunction } from './function';
 import type { PoolCounts } from './instance-pool';
 import { InstancePool } from './instance-pool';
+import type { Intake } from './intake/intake';
 import type { Invocation } from './invocation';
 import { checkLambdaName } from './name';
 import type { LambdaLog, PackageService, RegistryStore } from './ports';
@@ -22,6 +23,7 @@ const DESTROY_MS = 10_000;
 export interface ManagerDeps {
   provider: SandboxProvider;
   store: RegistryStore;
+  intake: Intake;
   packages: PackageService;
   settings: LambdaSettings;
   stats: Stats;
@@ -133,10 +135,30 @@ export class LambdaManager {
   private at(name: string): LambdaFunction {
     let lambda = this.functions.get(name);
     if (lambda === undefined) {
-      const { provider, store, packages, settings, stats, depTrace, log, onStarted = () => undefined } = this.deps;
+      const {
+        provider,
+        store,
+        intake,
+        packages,
+        settings,
+        stats,
+        depTrace,
+        log,
+        onStarted = () => undefined,
+      } = this.deps;
       const { registryCacheMs, functionQueue } = settings;
       const { now, dirs } = this;
-      const puller = new CodePuller(name, { store, packages, dirs, stats, depTrace, log, registryCacheMs, now });
+      const puller = new CodePuller(name, {
+        store,
+        intake,
+        packages,
+        dirs,
+        stats,
+        depTrace,
+        log,
+        registryCacheMs,
+        now,
+      });
       const pool = new InstancePool(name, { provider, settings, stats, log, now, onStarted });
       lambda = new LambdaFunction({ puller, pool, depTrace, functionQueue });
       this.functions.set(name, lambda);

@@ -58,7 +58,7 @@ export function sandboxLimits(settings: LambdaSettings, own: LambdaLimits): Sand
     procs: own.procs ?? limits.procs,
     cpuPercent: own.cpu_percent ?? limits.cpu_percent,
     swapBytes: limits.swappiness,
-    scratchMb: limits.scratch_mb,
+    scratchMb: own.scratch_mb ?? limits.scratch_mb,
   };
 }
 

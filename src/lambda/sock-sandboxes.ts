@@ -5,7 +5,6 @@
  * A non-leaf is a zygote: it imports its packages, and serves as the parent of later sandboxes. The client owns what it
  * made: nothing here is evicted, and creating waits until enough memory has been given back.
  */
-import { createReadStream } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { Readable } from 'node:stream';
@@ -16,9 +15,10 @@ import type { LeafSpec, PackageImport, Sandbox, SandboxLimits } from '../sandbox
 import type { GroupSpec, ZygoteMaker } from '../zygote/birth';
 import type { ZygoteProcess } from '../zygote/live';
 import { pinOf, servesKeys } from '../zygote/match';
-import { unpackArchive } from './archive';
 import type { CodeDirs } from './code-dirs';
 import { findEntry, resolveEnv } from './code-env';
+import { unpackArchive } from './intake/archive';
+import type { Intake } from './intake/intake';
 import type { PackageService } from './ports';
 
 export interface SockRequest {
@@ -35,6 +35,7 @@ export interface SockSandboxDeps {
   factory: Pick<SandboxFactory, 'fresh' | 'fork'>;
   maker: Pick<ZygoteMaker, 'make'>;
   packages: PackageService;
+  intake: Intake;
   dirs: CodeDirs;
   /** `<worker_dir>/scratch`. */
   scratchDir: string;
@@ -155,7 +156,7 @@ export class SockSandboxes {
       parent?.process.release();
     };
     try {
-      await copyCode(request.code, dir);
+      await copyCode(request.code, dir, this.deps.intake);
       const spec = await this.spec(request, dir, codeName, packages);
       let socketName = '';
       const hooks = {
@@ -262,9 +263,9 @@ function checkServes(parent: string, spec: GroupSpec, packages: readonly Package
 }
 
 /** Copies a directory or unpacks an archive, by the rules that hold for uploads. */
-async function copyCode(code: string, dir: string): Promise<void> {
+async function copyCode(code: string, dir: string, intake: Intake): Promise<void> {
   if (code.endsWith('.tar.gz')) {
-    await unpackArchive(createReadStream(code), dir);
+    await intake.unpackFile(code, dir);
     return;
   }
   const stat = await fs.stat(code).catch(() => undefined);

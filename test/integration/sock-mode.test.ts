@@ -7,6 +7,7 @@ import { Agent, request } from 'undici';
 import { listenTcp, type Listener } from '../../src/event/listeners';
 import { buildSockServer } from '../../src/event/sock-mode';
 import { CodeDirs } from '../../src/lambda/code-dirs';
+import type { Intake } from '../../src/lambda/intake/intake';
 import { openStore } from '../../src/lambda/registry/open-store';
 import { Registry } from '../../src/lambda/registry/registry';
 import { SockSandboxes } from '../../src/lambda/sock-sandboxes';
@@ -14,6 +15,7 @@ import { WorkerMetrics } from '../../src/metrics/prometheus';
 import { ZygoteMaker } from '../../src/zygote/birth';
 import { UNMEASURED } from '../../src/zygote/params';
 import { LIMITS, Rig, whyNoHelper } from '../support/sandbox-rig';
+import { testIntake } from '../support/worker';
 import { until } from '../support/until';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
@@ -33,6 +35,7 @@ real('sock mode', () => {
   let rig: Rig;
   let keeper: SockSandboxes;
   let listener: Listener;
+  let intake: Intake;
   let idle: Awaited<ReturnType<Rig['counts']>>;
   const agent = new Agent({ keepAliveTimeout: 10, keepAliveMaxTimeout: 10 });
 
@@ -42,6 +45,7 @@ real('sock mode', () => {
     rig.slots.start();
     await until('slots are ready', () => rig.slots.ready === 4);
     idle = await rig.counts();
+    intake = testIntake(rig.dir);
     keeper = new SockSandboxes({
       factory: rig.factory,
       maker: new ZygoteMaker({
@@ -55,11 +59,12 @@ real('sock mode', () => {
       packages: {
         ensureInstalled: (text) => Promise.resolve(text.split('\n').map((spec) => rig.packageOf(spec))),
       },
+      intake,
       dirs: new CodeDirs(join(rig.dir, 'worker/code'), LOG),
       scratchDir: join(rig.dir, 'worker/scratch'),
       limits: LIMITS,
     });
-    const registry = await Registry.create(await openStore(join(rig.dir, 'registry')), rig.dir, 0);
+    const registry = await Registry.create(await openStore(join(rig.dir, 'registry')), intake, 0);
     const metrics = new WorkerMetrics();
     const app = buildSockServer({ keeper, registry, stats: rig.stats, metrics, log: LOG, adminToken: '' });
     listener = await listenTcp(app, '127.0.0.1', 0);
@@ -84,6 +89,7 @@ real('sock mode', () => {
   afterAll(async () => {
     await listener.close(0);
     await keeper.close();
+    await intake.close();
     await agent.close();
     await rig.close();
   });

@@ -9,6 +9,9 @@ import type { Listener } from '../../src/event/listeners';
 import { listenTcp } from '../../src/event/listeners';
 import { buildServer, type ServerDeps } from '../../src/event/server';
 import { DepTraceFile } from '../../src/lambda/dep-trace';
+import { ARCHIVE_LIMITS } from '../../src/lambda/intake/archive';
+import { Intake } from '../../src/lambda/intake/intake';
+import type { IntakeRules } from '../../src/lambda/intake/steps';
 import { LambdaManager } from '../../src/lambda/manager';
 import type { PackageService } from '../../src/lambda/ports';
 import { openStore } from '../../src/lambda/registry/open-store';
@@ -28,9 +31,22 @@ export interface WorkerOptions {
   triggers?: TriggerHost;
   zygotes?: () => unknown;
   adminToken?: string;
+  /** Changes to what archives may hold. */
+  rules?: Partial<IntakeRules>;
   access?: ServerDeps['access'];
   maxUploadBytes?: number;
   onEnded?: () => void;
+}
+
+/** Without caps that a test's machine would decide. */
+const RULES: IntakeRules = {
+  archive: ARCHIVE_LIMITS,
+  caps: { mem_mb: 1 << 20, procs: 1024, cpu_percent: 400, runtime_sec: 900, scratch_mb: 4096 },
+};
+
+/** What examines archives, with its threads; close() it. */
+export function testIntake(stagingDir: string, rules: Partial<IntakeRules> = {}, timeoutSec = 30): Intake {
+  return new Intake({ stagingDir, rules: { ...RULES, ...rules }, timeoutSec });
 }
 
 export interface TestWorker {
@@ -87,9 +103,11 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
   };
   let skewMs = 0;
   const packages = options.packages ?? { ensureInstalled: () => Promise.resolve([]) };
+  const intake = testIntake(dir, options.rules);
   const manager = await LambdaManager.create({
     provider,
     store,
+    intake,
     packages,
     settings,
     stats,
@@ -102,7 +120,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     ...(options.onEnded === undefined ? {} : { onEnded: options.onEnded }),
   });
   metrics.observe({ instances: () => manager.counts, queued: () => manager.counts.queued });
-  const registry = await Registry.create(store, dir, options.maxUploadBytes ?? 0);
+  const registry = await Registry.create(store, intake, options.maxUploadBytes ?? 0);
   const { adminToken = '', access = {}, triggers, zygotes } = options;
   const app = buildServer({
     ...{ invoker: manager, registry, stats, metrics, log: LOG, adminToken, access },
@@ -127,6 +145,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     close: async (graceMs = 0) => {
       const closed = listener.close(graceMs + 100);
       await manager.close(graceMs);
+      await intake.close();
       await closed;
       await provider.close();
       await depTrace.close();

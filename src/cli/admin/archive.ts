@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from '
 import { join } from 'node:path';
 import { create } from 'tar';
 import { findEntry } from '../../lambda/code-env';
-import { parseOlYaml } from '../../lambda/ol-yaml';
+import { parseOlYaml } from '../../lambda/intake/ol-yaml';
 import { CliError } from '../command';
 
 export interface ArchiveOptions {

@@ -5,7 +5,7 @@ import * as path from 'node:path';
 import { openStore } from '../../../src/lambda/registry/open-store';
 import { Registry } from '../../../src/lambda/registry/registry';
 import type { TestWorker } from '../../support/worker';
-import { archive, call, startWorker } from '../../support/worker';
+import { archive, call, startWorker, testIntake } from '../../support/worker';
 import { until } from '../../support/until';
 
 const CODE = 'def f(event): return event\n';
@@ -129,7 +129,9 @@ test('functions that are there at the start are listed', async () => {
   await first.deploy('old', { 'f.py': CODE });
   await writeFile(path.join(first.registryDir, 'other.txt'), '');
   await until('written', () => existsSync(path.join(first.registryDir, 'old.tar.gz')));
-  const registry = await Registry.create(await openStore(first.registryDir), first.dir, 0);
+  const intake = testIntake(first.dir);
+  const registry = await Registry.create(await openStore(first.registryDir), intake, 0);
   expect(registry.list()).toEqual(['old']);
+  await intake.close();
   await first.close();
 });

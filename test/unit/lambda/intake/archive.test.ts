@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { Header } from 'tar';
 import type { HeaderData } from 'tar';
-import { linkRefusal, readFromArchive, readTopFile, unpackArchive } from '../../../src/lambda/archive';
+import { linkRefusal, readFromArchive, readTopFile, unpackArchive } from '../../../../src/lambda/intake/archive';
 
 /** A .tar.gz of hand-made entries, also of ones that no tool would make. */
 function entries(...list: (HeaderData & { text?: string })[]): Readable {

@@ -1,5 +1,5 @@
-import { configJson, defaultLambdaConfig, isMethodAllowed } from '../../../src/lambda/lambda-config';
-import { parseOlYaml } from '../../../src/lambda/ol-yaml';
+import { configJson, defaultLambdaConfig, isMethodAllowed } from '../../../../src/lambda/lambda-config';
+import { parseOlYaml } from '../../../../src/lambda/intake/ol-yaml';
 
 describe('parseOlYaml', () => {
   test('a whole file', () => {

@@ -5,9 +5,11 @@
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import * as tar from 'tar';
 import type { ReadEntry } from 'tar';
-import { ArgyleError } from '../errors';
+import { ArgyleError } from '../../errors';
 
 export interface ArchiveLimits {
   /** Sum of the sizes of all files, bytes. */
@@ -17,6 +19,16 @@ export interface ArchiveLimits {
 
 /** Generous for code; packages are installed apart. */
 export const ARCHIVE_LIMITS: ArchiveLimits = { maxBytes: 1 << 30, maxEntries: 50_000 };
+
+/** Longest path of an entry and target of a link, bytes: what Linux takes is four times as much. */
+const MAX_NAME_BYTES = 1024;
+/** Deepest directory. */
+const MAX_DEPTH = 64;
+/** Largest extended header (pax, long names) of one entry, and all of them together, bytes. */
+const MAX_META_BYTES = 64 * 1024;
+const MAX_ALL_META_BYTES = 32 << 20;
+/** Most bytes behind the two empty blocks that end an archive: tar fills up to its blocking factor. */
+const MAX_TAIL_BYTES = 1 << 20;
 
 const FILE_TYPES = new Set(['File', 'OldFile', 'ContiguousFile']);
 const DIR_TYPES = new Set(['Directory', 'GNUDumpDir']);
@@ -42,6 +54,10 @@ class EntryGuard {
   fault: ArgyleError | undefined;
   private entries = 0;
   private bytes = 0;
+  private inflatedBytes = 0;
+  private metaBytes = 0;
+  private tailBytes = 0;
+  private ended = false;
 
   constructor(private readonly limits: ArchiveLimits) {}
 
@@ -54,9 +70,36 @@ class EntryGuard {
     return false;
   };
 
+  /** Counts what comes out of the decompressor, headers and padding included. */
+  inflated(bytes: number): void {
+    this.inflatedBytes += bytes;
+    if (this.ended) this.tailBytes += bytes;
+    const { maxBytes, maxEntries } = this.limits;
+    // Each entry has a header, padding, and perhaps the same again for an extended header.
+    const most = maxBytes + 2048 * maxEntries + MAX_ALL_META_BYTES + MAX_TAIL_BYTES;
+    if (this.inflatedBytes > most) this.fault ??= bad(`more than ${most} bytes once decompressed`);
+    if (this.tailBytes > MAX_TAIL_BYTES) this.fault ??= bad(`more than ${MAX_TAIL_BYTES} bytes behind its end`);
+  }
+
+  /** Hears of extended headers, of those that the parser skips for their size, and of the archive's end. */
+  watch(parser: tar.Parser): void {
+    parser.on('meta', (text: string) => {
+      this.metaBytes += text.length;
+      if (this.metaBytes > MAX_ALL_META_BYTES) this.fault ??= bad(`more than ${MAX_ALL_META_BYTES} bytes of headers`);
+    });
+    parser.on('ignoredEntry', (entry: ReadEntry) => {
+      if (entry.meta) this.fault ??= bad(`an extended header has ${entry.size} bytes, limit ${MAX_META_BYTES}`);
+    });
+    parser.on('eof', () => (this.ended = true));
+  }
+
   private refusal(name: string, entry: ReadEntry): string | undefined {
     this.entries++;
     this.bytes += entry.size;
+    const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
+    const longest = Math.max(Buffer.byteLength(name), Buffer.byteLength(entry.linkpath ?? ''));
+    if (longest > MAX_NAME_BYTES) return `entry "${shown}" has a name of ${longest} bytes, limit ${MAX_NAME_BYTES}`;
+    if (name.split('/').length > MAX_DEPTH) return `entry "${shown}" lies deeper than ${MAX_DEPTH} directories`;
     if (this.entries > this.limits.maxEntries) return `more than ${this.limits.maxEntries} entries`;
     if (this.bytes > this.limits.maxBytes) return `more than ${this.limits.maxBytes} bytes`;
     if (name.includes('\0')) return 'an entry name holds a NUL';
@@ -77,16 +120,20 @@ class EntryGuard {
   }
 }
 
+/** Options of both of tar's parsers: the archive is decompressed before it gets there, and only once. */
+const PLAIN = { strict: true, brotli: false, zstd: false, maxMetaEntrySize: MAX_META_BYTES } as const;
+
 /**
- * Unpacks a .tar.gz into an existing empty directory. Regular files, directories and links that stay inside are
- * accepted; anything else refuses the archive. Files are left behind when it throws: the caller removes `dir`.
+ * Unpacks a .tar.gz, or the .tar in it, into an existing empty directory. Regular files, directories and links that stay
+ * inside are accepted; anything else refuses the archive. Files are left behind when it throws: the caller removes `dir`.
+ * It writes without yielding, so it belongs into a thread of its own (thread.ts).
  * @throws ArgyleError LAMBDA_CODE
  */
 export async function unpackArchive(data: Readable, dir: string, limits = ARCHIVE_LIMITS): Promise<void> {
   const guard = new EntryGuard(limits);
-  const extractor = tar.extract({
+  const extractor = new tar.UnpackSync({
+    ...PLAIN,
     cwd: dir,
-    strict: true,
     chmod: true,
     processUmask: 0o022,
     preserveOwner: false,
@@ -96,14 +143,44 @@ export async function unpackArchive(data: Readable, dir: string, limits = ARCHIV
   await feed(data, extractor, 'close', guard);
 }
 
+const isGzip = (head: Buffer): boolean => head[0] === 0x1f && head[1] === 0x8b;
+
+/** The bytes of an archive as they are, or decompressed. */
+async function* inflate(data: Readable): AsyncGenerator<Buffer> {
+  const chunks = data[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  let head = Buffer.alloc(0);
+  while (head.length < 2) {
+    const next = await chunks.next();
+    if (next.done === true) break;
+    head = Buffer.concat([head, next.value]);
+  }
+  const rest = async function* (): AsyncGenerator<Buffer> {
+    yield head;
+    for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) yield next.value;
+  };
+  if (!isGzip(head)) {
+    yield* rest();
+    return;
+  }
+  const gunzip = createGunzip();
+  // A failure arrives at the reader of gunzip.
+  pipeline(rest(), gunzip, () => undefined);
+  yield* gunzip as AsyncIterable<Buffer>;
+}
+
 /** Writes an archive into one of tar's parsers, which are no streams of node's, until its end or the first fault. */
 async function feed(data: Readable, parser: tar.Parser, doneEvent: 'end' | 'close', guard: EntryGuard): Promise<void> {
   const faults = new Promise<never>((_resolve, reject) => parser.on('error', reject));
   faults.catch(() => undefined);
   const done = new Promise<void>((resolve) => parser.on(doneEvent, resolve));
+  guard.watch(parser);
+  let begun = false;
   try {
-    for await (const chunk of data) {
-      const more = parser.write(chunk as Buffer);
+    for await (const chunk of inflate(data)) {
+      guard.inflated(chunk.length);
+      if (!begun && isGzip(chunk)) throw new Error('it is compressed twice');
+      begun = true;
+      const more = guard.fault === undefined && parser.write(chunk);
       if (guard.fault !== undefined) throw guard.fault;
       if (!more) await Promise.race([faults, new Promise<void>((resolve) => parser.once('drain', resolve))]);
     }
@@ -148,7 +225,7 @@ export async function readFromArchive(
   const guard = new EntryGuard(limits);
   let text: string | undefined;
   const parser = new tar.Parser({
-    strict: true,
+    ...PLAIN,
     filter: (name, entry) => guard.accept(name, entry as ReadEntry),
     onReadEntry: (entry) => {
       if (path.posix.normalize(entry.path) !== wanted || !FILE_TYPES.has(entry.type) || entry.size > maxBytes) {

@@ -1,0 +1,17 @@
+/** What examines archives, by the settings. */
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { Config } from '../config';
+import { ARCHIVE_LIMITS } from '../lambda/intake/archive';
+import { Intake } from '../lambda/intake/intake';
+import { limitCaps } from '../lambda/intake/limits';
+
+/** @param memPoolMb the memory that sandboxes share; Infinity where nothing bounds it */
+export function makeIntake({ argyle, worker_dir: workerDir }: Config, memPoolMb: number): Intake {
+  const caps = limitCaps({ maxLimits: argyle.max_limits, memPoolMb, cpus: availableParallelism() });
+  return new Intake({
+    stagingDir: join(workerDir, 'code'),
+    rules: { archive: { ...ARCHIVE_LIMITS, maxBytes: argyle.max_code_mb * 2 ** 20 }, caps },
+    timeoutSec: argyle.unpack_sec,
+  });
+}

@@ -1,0 +1,93 @@
+/** The one way by which archives come into the worker: stored in a file, then examined in a thread. */
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs/promises';
+import * as path from 'node:path';
+import type { Readable } from 'node:stream';
+import { ArgyleError } from '../../errors';
+import type { LambdaConfig } from '../lambda-config';
+import { receive } from './receive';
+import type { Examined, IntakeRules } from './steps';
+import { IntakeThreads } from './threads';
+
+export interface IntakeOptions {
+  /** Existing directory for archives that are not examined yet. */
+  stagingDir: string;
+  rules: IntakeRules;
+  /** Longest time for one archive, s. */
+  timeoutSec: number;
+}
+
+/** Threads for each of both purposes: uploads must not keep calls from getting their code. */
+const THREADS = 2;
+
+export class Intake {
+  private readonly uploads: IntakeThreads;
+  private readonly pulls: IntakeThreads;
+
+  constructor(private readonly options: IntakeOptions) {
+    const { timeoutSec } = options;
+    this.uploads = new IntakeThreads({ most: THREADS, timeoutSec });
+    this.pulls = new IntakeThreads({ most: THREADS, timeoutSec });
+  }
+
+  /**
+   * Examines an upload as a pull would, and more strictly. Leaves nothing behind.
+   * @throws ArgyleError LAMBDA_CODE, LAMBDA_CONFIG, REQUIREMENT_INVALID
+   */
+  async check(file: string): Promise<Examined> {
+    const dir = this.stagingPath('check');
+    await fs.mkdir(dir, { mode: 0o700 });
+    try {
+      const { rules } = this.options;
+      return await this.uploads.run({ kind: 'examine', file, dir, shownDir: 'the archive', strict: true, rules });
+    } finally {
+      await fs.rm(dir, { recursive: true, force: true });
+    }
+  }
+
+  /** Unpacks a stored archive into an existing empty directory, for its code to run. @throws as check(), REGISTRY */
+  unpack(data: Readable, dir: string): Promise<Examined> {
+    const { rules } = this.options;
+    return this.staged(data, (file) =>
+      this.pulls.run({ kind: 'examine', file, dir, shownDir: dir, strict: false, rules }),
+    );
+  }
+
+  /** Unpacks an archive that is a file, without looking at what it holds. @throws ArgyleError LAMBDA_CODE */
+  unpackFile(file: string, dir: string): Promise<void> {
+    return this.pulls.run({ kind: 'unpack', file, dir, rules: this.options.rules });
+  }
+
+  /** The ol.yaml of a stored archive. @throws ArgyleError LAMBDA_CODE, LAMBDA_CONFIG, REGISTRY */
+  config(data: Readable): Promise<LambdaConfig> {
+    const { rules } = this.options;
+    return this.staged(data, (file) => this.uploads.run({ kind: 'config', file, rules }));
+  }
+
+  /** Gives `use` a file that does not exist yet, and removes what `use` makes of it. */
+  async withFile<T>(use: (file: string) => Promise<T>): Promise<T> {
+    const file = this.stagingPath('upload');
+    try {
+      return await use(file);
+    } finally {
+      await fs.rm(file, { force: true });
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.uploads.close(), this.pulls.close()]);
+  }
+
+  private staged<T>(data: Readable, use: (file: string) => Promise<T>): Promise<T> {
+    const { maxBytes } = this.options.rules.archive;
+    const tooLarge = new ArgyleError('LAMBDA_CODE', `the stored archive has more than ${maxBytes} bytes`);
+    return this.withFile(async (file) => {
+      await receive(data, file, maxBytes, tooLarge);
+      return use(file);
+    });
+  }
+
+  private stagingPath(prefix: string): string {
+    return path.join(this.options.stagingDir, `${prefix}-${randomBytes(8).toString('hex')}`);
+  }
+}

@@ -1,0 +1,26 @@
+/** The known name that a person may have meant. Pure. */
+
+/** Edits (insert, delete, replace one character) that make `a` into `b`. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replace = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replace, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+/** Longest name that is looked at: comparing takes time by the product of both lengths. */
+const MAX_LENGTH = 64;
+
+/** The one of `names` with the fewest edits; of equal ones that which begins like `name`, then the first. */
+export function nearest(name: string, names: readonly string[]): string {
+  const wanted = name.slice(0, MAX_LENGTH).toLowerCase().replaceAll('-', '_');
+  const [stem = ''] = wanted.split('_');
+  const score = (known: string): number => distance(wanted, known) - (known.startsWith(stem.slice(0, 3)) ? 4 : 0);
+  return [...names].sort((a, b) => score(a) - score(b))[0] ?? '';
+}

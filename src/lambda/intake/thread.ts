@@ -1,0 +1,24 @@
+/** The thread in which archives are unpacked and parsed: one job at a time, each ended by one answer. */
+import { parentPort } from 'node:worker_threads';
+import { asArgyleError } from '../../errors';
+import { perform, type Job } from './steps';
+import type { Answer } from './threads';
+
+parentPort?.on('message', (job: Job) => {
+  void perform(job).then(
+    (result) => {
+      answer({ result });
+    },
+    (thrown: unknown) => {
+      const { code, message, field, value } = asArgyleError('LAMBDA_CODE', thrown);
+      answer({ error: { code, message: message.slice(0, MAX_MESSAGE), field, value: value?.slice(0, MAX_MESSAGE) } });
+    },
+  );
+});
+
+/** Bound of what an error says: it may quote the archive. */
+const MAX_MESSAGE = 4000;
+
+function answer(message: Answer): void {
+  parentPort?.postMessage(message);
+}
