@@ -13,7 +13,7 @@ export function sockSandboxes(config: Config, log: RootLog, sandboxes: WorkerSan
     maker: sandboxes.maker,
     packages: sandboxes.packages,
     intake,
-    dirs: new CodeDirs(join(config.worker_dir, 'code'), log.part('sock')),
+    dirs: new CodeDirs(join(config.worker_dir, 'code'), log.part('sock'), intake.remove),
     scratchDir: join(config.worker_dir, 'scratch'),
     limits: toSandboxLimits(config.limits),
   });

@@ -101,7 +101,7 @@ export async function setStage(
     stats,
     depTrace: NO_TRACE,
     log,
-    dirs: new CodeDirs(settings.codeDir, log, 'rehearsal-'),
+    dirs: new CodeDirs(settings.codeDir, log, intake.remove, 'rehearsal-'),
     onStarted: (sandbox, ms) => {
       metrics.sandboxStarted(sandbox.start, ms / 1000);
     },

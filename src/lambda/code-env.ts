@@ -10,6 +10,8 @@ const MAX_ENV_BYTES = 256 * 1024;
 /** Most variables, and their size together in characters: Linux takes 2 MB for arguments and environment. */
 const MAX_VARIABLES = 1000;
 const MAX_ENV_CHARS = 512 * 1024;
+/** Longest variable: Linux refuses longer ones to programs that a function starts. */
+const MAX_VARIABLE_CHARS = 100_000;
 
 /**
  * A function's environment. POLICY: ol.yaml's replaces the archive's own .env as a whole, as in the original, which
@@ -33,6 +35,11 @@ export function checkEnv(env: Readonly<Record<string, string>>): void {
   const variables = Object.entries(env);
   if (variables.length > MAX_VARIABLES) {
     throw new ArgyleError('LAMBDA_CONFIG', `the environment has ${variables.length} variables, limit ${MAX_VARIABLES}`);
+  }
+  const long = variables.find(([key, value]) => key.length + value.length > MAX_VARIABLE_CHARS);
+  if (long !== undefined) {
+    const field = `environment.${long[0].slice(0, 100)}`;
+    throw new ArgyleError('LAMBDA_CONFIG', `${field} has more than ${MAX_VARIABLE_CHARS} characters`, { field });
   }
   const chars = variables.reduce((sum, [key, value]) => sum + key.length + value.length, 0);
   if (chars <= MAX_ENV_CHARS) return;

@@ -48,7 +48,7 @@ export class LambdaManager {
 
   private constructor(private readonly deps: ManagerDeps) {
     this.now = deps.now ?? (() => performance.now());
-    this.dirs = deps.dirs ?? new CodeDirs(deps.settings.codeDir, deps.log);
+    this.dirs = deps.dirs ?? new CodeDirs(deps.settings.codeDir, deps.log, deps.intake.remove);
     this.sweeper = setInterval(() => {
       this.sweep();
     }, SWEEP_MS);

@@ -3,6 +3,7 @@
  * each line that is left is a literal pip spec which also names the package's directory. Unlike the original, nothing
  * passes that could be an option of pip, a URL, or more than one component of a path.
  */
+import { valid } from '@renovatebot/pep440';
 import { ArgyleError } from '../errors';
 
 /** Longest accepted spec: it names a directory, and the helper takes names of up to 199 bytes. */
@@ -98,9 +99,28 @@ function refusal(spec: string): string | undefined {
   // The rewriting of `_` breaks every marker's variables, so no function of the original can use one.
   if (spec.includes(';')) return 'environment markers are not allowed';
   if (spec.includes('..')) return "'..' is not allowed";
+  const [, , , specifier] = SPEC.exec(spec) ?? [];
   if (!SPEC.test(spec)) return 'expected a name and perhaps versions, like numpy==2.1.0';
-  return undefined;
+  const unfit = specifier?.split(',').find((clause) => !isClause(clause));
+  return unfit === undefined ? undefined : `no version fits ${unfit} (PEP 440)`;
 }
+
+/** Whether pip can read a clause: its version is one by PEP 440, in a form that its operator takes. */
+function isClause(clause: string): boolean {
+  const [, operator = '', version = ''] = /^(===|~=|==|!=|<=|>=|<|>)(.*)$/.exec(clause) ?? [];
+  if (operator === '===') return true;
+  const wild = version.endsWith('.*');
+  if (wild)
+    return (
+      (operator === '==' || operator === '!=') &&
+      /^[0-9.!v]+$/.test(version.slice(0, -2)) &&
+      isVersion(version.slice(0, -2))
+    );
+  if (version.includes('+') && operator !== '==' && operator !== '!=') return false;
+  return isVersion(version) && (operator !== '~=' || /^v?(?:\d+!)?\d+\.\d/.test(version));
+}
+
+const isVersion = (text: string): boolean => valid(text) !== null;
 
 function invalid(spec: string, where: string, reason: string): ArgyleError {
   const shown = JSON.stringify(spec.length > 100 ? `${spec.slice(0, 100)}…` : spec);

@@ -60,7 +60,7 @@ real('sock mode', () => {
         ensureInstalled: (text) => Promise.resolve(text.split('\n').map((spec) => rig.packageOf(spec))),
       },
       intake,
-      dirs: new CodeDirs(join(rig.dir, 'worker/code'), LOG),
+      dirs: new CodeDirs(join(rig.dir, 'worker/code'), LOG, intake.remove),
       scratchDir: join(rig.dir, 'worker/scratch'),
       limits: LIMITS,
     });

@@ -19,15 +19,19 @@ export interface IntakeOptions {
 
 /** Threads for each of both purposes: uploads must not keep calls from getting their code. */
 const THREADS = 2;
+/** Longest time for removing one directory, s. */
+const REMOVAL_SEC = 120;
 
 export class Intake {
   private readonly uploads: IntakeThreads;
   private readonly pulls: IntakeThreads;
+  private readonly removals: IntakeThreads;
 
   constructor(private readonly options: IntakeOptions) {
     const { timeoutSec } = options;
     this.uploads = new IntakeThreads({ most: THREADS, timeoutSec });
     this.pulls = new IntakeThreads({ most: THREADS, timeoutSec });
+    this.removals = new IntakeThreads({ most: 1, timeoutSec: REMOVAL_SEC });
   }
 
   /**
@@ -40,8 +44,10 @@ export class Intake {
     try {
       const { rules } = this.options;
       return await this.uploads.run({ kind: 'examine', file, dir, shownDir: 'the archive', strict: true, rules });
-    } finally {
-      await fs.rm(dir, { recursive: true, force: true });
+    } catch (thrown) {
+      // The thread has removed it, unless it was ended.
+      await this.remove(dir);
+      throw thrown;
     }
   }
 
@@ -64,6 +70,9 @@ export class Intake {
     return this.staged(data, (file) => this.uploads.run({ kind: 'config', file, rules }));
   }
 
+  /** Removes a directory with all that it holds; one that is not there is no error. */
+  readonly remove = (dir: string): Promise<void> => this.removals.run({ kind: 'remove', dir });
+
   /** Gives `use` a file that does not exist yet, and removes what `use` makes of it. */
   async withFile<T>(use: (file: string) => Promise<T>): Promise<T> {
     const file = this.stagingPath('upload');
@@ -75,7 +84,7 @@ export class Intake {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.uploads.close(), this.pulls.close()]);
+    await Promise.all([this.uploads.close(), this.pulls.close(), this.removals.close()]);
   }
 
   private staged<T>(data: Readable, use: (file: string) => Promise<T>): Promise<T> {

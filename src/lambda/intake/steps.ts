@@ -96,16 +96,24 @@ export interface UnpackJob {
   rules: IntakeRules;
 }
 
-export type Job = ExamineJob | ConfigJob | UnpackJob;
+export interface RemoveJob {
+  kind: 'remove';
+  dir: string;
+}
+
+export type Job = ExamineJob | ConfigJob | UnpackJob | RemoveJob;
 
 /** Does one job. */
-export function perform(job: Job): Promise<unknown> {
+export async function perform(job: Job): Promise<unknown> {
   switch (job.kind) {
     case 'examine':
-      return examine(job);
+      return await examine(job);
     case 'config':
-      return readConfig(job);
+      return await readConfig(job);
     case 'unpack':
-      return unpackArchive(createReadStream(job.file), job.dir, job.rules.archive);
+      return await unpackArchive(createReadStream(job.file), job.dir, job.rules.archive);
+    case 'remove':
+      rmSync(job.dir, { recursive: true, force: true });
+      return undefined;
   }
 }

@@ -98,7 +98,7 @@ export function yamlStatements(worker: LiveWorker): void {
   });
 
   test.each(['../x.py', 'sub/x.py', 'x.txt'])('OL_ENTRY_FILE %s is refused: only top-level *.py', async (file) => {
-    const name = await deploy({ 'ol.yaml': `environment:\n  OL_ENTRY_FILE: ${file}\n` });
+    const name = await worker.place('entry', { 'ol.yaml': `environment:\n  OL_ENTRY_FILE: ${file}\n` });
     expect(await worker.invoke(name)).toMatchObject({ status: 500 });
   });
 

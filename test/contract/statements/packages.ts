@@ -92,7 +92,11 @@ export function packageStatements(worker: LiveWorker): void {
     '/etc',
   ])('section 9: the requirement %s is refused, and nothing is deleted or installed', async (line) => {
     const before = installed();
-    const { status, body } = await worker.invoke(await deploy(`${line}\n`));
+    const source = { 'f.py': VERSION, 'requirements.txt': `${line}\n` };
+    const refused = await worker.upload(worker.name('refused'), source);
+    expect([refused.status, refused.body]).toEqual([500, expect.stringMatching(/^Failed to add lambda: requirements/)]);
+    // One that came into the registry by another way is refused at its call.
+    const { status, body } = await worker.invoke(await worker.place(`pkg-${++serial}`, source));
     expect(status).toBe(500);
     expect(body).toMatch(/^requirements\.txt line 1: ".*" is refused: /);
     expect(installed()).toEqual(before);

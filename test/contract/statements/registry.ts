@@ -79,6 +79,35 @@ reuse-sandbox: false
     expect([reply.status, reply.body.startsWith('Failed to add lambda: ')]).toEqual([500, true]);
   });
 
+  argyleTest.each([
+    ['no entry file', { 'other.py': '' }, /^Failed to add lambda: cannot determine runtime: no f\.py or f\.bin found/],
+    [
+      'an unknown limit',
+      { ...SAYS('b'), 'ol.yaml': 'limits: {memory_mb: 9}\n' },
+      /limits\.memory_mb .* limits\.mem_mb,/,
+    ],
+    [
+      'a limit above its cap',
+      { ...SAYS('b'), 'ol.yaml': 'limits: {procs: 2000}\n' },
+      /limits\.procs is 2000, .* 1024 /,
+    ],
+    [
+      'lines that cannot be installed',
+      { ...SAYS('b'), 'requirements.txt': '-e .\nok==1\na==b\n' },
+      /line 1: .*; .*line 3: /,
+    ],
+  ] as [string, Record<string, string>, RegExp][])(
+    'an upload with %s is refused, old code stays',
+    async (what, files, message) => {
+      const base = what.replaceAll(' ', '-');
+      const name = await worker.deploy(base, SAYS('old'));
+      const reply = await worker.upload(name, files);
+      expect([reply.status, reply.body]).toEqual([500, expect.stringMatching(message)]);
+      await sleep(REGISTRY_CACHE_MS);
+      expect(await worker.invoke(name)).toMatchObject({ status: 200, body: '"old"' });
+    },
+  );
+
   argyleTest('a failed upload changes nothing: no phantom in the list, old code stays', async () => {
     const name = await worker.deploy('kept', SAYS('old'));
     await worker.upload(name, Buffer.from('junk'));

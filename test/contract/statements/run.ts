@@ -86,7 +86,7 @@ export function runStatements(worker: LiveWorker): void {
   });
 
   test('OPTIONS is passed to the lambda like other methods: no answer of the worker, no CORS header', async () => {
-    const headers = { origin: 'http://x', 'access-control-request-method': 'POST' };
+    const headers = { origin: worker.url, 'access-control-request-method': 'POST' };
     const reply = await worker.call(`/run/${tell}`, { method: 'OPTIONS', headers });
     expect(JSON.parse(reply.body)).toMatchObject({ REQUEST_METHOD: 'OPTIONS' });
     expect(reply.rawHeaders.join().toLowerCase()).not.toContain('access-control');
@@ -146,7 +146,7 @@ export function runStatements(worker: LiveWorker): void {
   });
 
   test('an archive without an entry is 500 `cannot determine runtime: no f.py or f.bin found in DIR`', async () => {
-    const name = await worker.deploy('noentry', { 'other.py': '' });
+    const name = await worker.place('noentry', { 'other.py': '' });
     const { status, body } = await worker.invoke(name);
     expect(status).toBe(500);
     expect(body).toMatch(/^cannot determine runtime: no f\.py or f\.bin found in \S+\n$/);
@@ -217,7 +217,7 @@ export function runStatements(worker: LiveWorker): void {
   });
 
   test('the pull comes before the method check: broken code answers 500, not 405', async () => {
-    const name = await worker.deploy('order', { 'g.py': '', 'ol.yaml': 'triggers:\n  http: []\n' });
+    const name = await worker.place('order', { 'g.py': '', 'ol.yaml': 'triggers:\n  http: []\n' });
     expect(await worker.call(`/run/${name}`, { method: 'PUT' })).toMatchObject({ status: 500 });
   });
 

@@ -76,6 +76,29 @@ describe('the parts of a spec', () => {
   });
 });
 
+describe('versions that pip cannot read', () => {
+  test.each(['==abc', '==1.x', '>=1.*', '~=1', '>=1.0+cpu', '==1.0,<two', '==1.0.*.1', '!=x.*'])(
+    'numpy%s is refused',
+    (specifier) => {
+      expect(() => parseSpec(`numpy${specifier}`, 'here')).toThrow(/no version fits .* \(PEP 440\)$/);
+    },
+  );
+
+  test.each([
+    '==1.0-1',
+    '==1.0.dev',
+    '==v1.0',
+    '!=1.2.*',
+    '~=1.4.2',
+    '~=2.0rc1',
+    '===anything',
+    '==1.0+cpu.1',
+    '<2,>=1',
+  ])('numpy%s is accepted', (specifier) => {
+    expect(parseSpec(`numpy${specifier}`, 'here').specifier).toBe(specifier);
+  });
+});
+
 describe('what is refused', () => {
   test.each([
     ['../..', 'paths and URLs'],
@@ -183,6 +206,9 @@ describe('whatever the text', () => {
     const name = fc.stringMatching(/^[A-Za-z0-9]([A-Za-z0-9_-]{0,10}[A-Za-z0-9])?$/);
     const requirement = fc
       .tuple(name, fc.constantFrom('==', '>=', '~=', '!='), version)
+      // PEP 440: only equality takes local versions, and `~=` needs two numbers.
+      .filter(([, operator, right]) => operator.endsWith('==') || operator === '!=' || !right.includes('+'))
+      .filter(([, operator, right]) => operator !== '~=' || /^\d+\.\d/.test(right))
       .map(([left, operator, right]) => `${left}${operator}${right}`);
     fc.assert(
       fc.property(fc.array(requirement, { maxLength: 8 }), (lines) => {
