@@ -111,7 +111,8 @@ export async function perform(job: Job): Promise<unknown> {
     case 'config':
       return await readConfig(job);
     case 'unpack':
-      return await unpackArchive(createReadStream(job.file), job.dir, job.rules.archive);
+      await unpackArchive(createReadStream(job.file), job.dir, job.rules.archive);
+      return undefined;
     case 'remove':
       rmSync(job.dir, { recursive: true, force: true });
       return undefined;

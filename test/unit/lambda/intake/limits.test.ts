@@ -1,3 +1,4 @@
+import { ArgyleError } from '../../../../src/errors';
 import { limitCaps, type LimitCaps } from '../../../../src/lambda/intake/limits';
 import { nearest } from '../../../../src/lambda/intake/nearest';
 import { parseOlYaml } from '../../../../src/lambda/intake/ol-yaml';
@@ -14,9 +15,13 @@ test('every limit up to its cap is taken', () => {
 
 test.each(Object.entries(CAPS))('%s above its cap of %d is refused with field, value and cap', (name, cap) => {
   const message = `limits.${name} is ${cap + 1}, but this worker allows ${cap} at most (argyle.max_limits.${name})`;
-  expect(() => parse(`${name}: ${cap + 1}`)).toThrow(
-    expect.objectContaining({ message, code: 'LAMBDA_CONFIG', field: `limits.${name}`, value: String(cap + 1) }),
-  );
+  const at = { field: `limits.${name}`, value: String(cap + 1) };
+  expect(() => parse(`${name}: ${cap + 1}`)).toThrow(new ArgyleError('LAMBDA_CONFIG', message, at));
+  try {
+    parse(`${name}: ${cap + 1}`);
+  } catch (thrown) {
+    expect(thrown).toMatchObject({ code: 'LAMBDA_CONFIG', ...at });
+  }
 });
 
 test('no timeout is the longest that is allowed', () => {
