@@ -40,7 +40,10 @@ static void clean_limits(void) {
   static const unsigned raised[] = {RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_AS,
                                     RLIMIT_STACK,  RLIMIT_CPU,   RLIMIT_NPROC};
   struct rlimit l;
-  if (priv_limit(RLIMIT_CORE, 0, 0) < 0) die(AG_ST_PRIV, "RLIMIT_CORE");
+  /* 1, whatever the caller left: of all limits it alone stops a program that core_pattern names, too. */
+  if (setrlimit(RLIMIT_CORE, &(struct rlimit){1, 1}) < 0) die(AG_ST_PRIV, "RLIMIT_CORE");
+  /* A caller may be allowed real-time scheduling; a sandbox would inherit it. */
+  if (priv_limit(RLIMIT_RTPRIO, 0, 0) < 0 || priv_limit(RLIMIT_NICE, 0, 0) < 0) die(AG_ST_PRIV, "setrlimit");
   for (size_t i = 0; i < sizeof raised / sizeof *raised; i++)
     if (priv_limit(raised[i], RLIM_INFINITY, RLIM_INFINITY) < 0) die(AG_ST_PRIV, "setrlimit");
   if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur < MIN_OPEN_FILES) die(AG_ST_PRIV, "RLIMIT_NOFILE is too low");

@@ -10,6 +10,7 @@
 #define ARGYLE_SECCOMP_PROFILE_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/sched.h>
@@ -17,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -35,8 +37,6 @@
 /* Every namespace that clone(2) can make. CLONE_NEWTIME shares a bit with the exit signal; clone3 only. */
 #define SECCOMP_NEW_NAMESPACES \
   (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
-#define SECCOMP_TIOCSTI 0x5412u   /* pushes input into a terminal */
-#define SECCOMP_TIOCLINUX 0x541cu /* so does its paste */
 
 /* clang-format off */
 static const int seccomp_allowed[] = {
@@ -46,8 +46,8 @@ static const int seccomp_allowed[] = {
     SYS_statfs, SYS_fstatfs, SYS_faccessat, SYS_faccessat2, SYS_readlinkat, SYS_getdents64, SYS_getcwd, SYS_chdir,
     SYS_fchdir, SYS_mkdirat, SYS_mknodat, SYS_unlinkat, SYS_renameat2, SYS_linkat, SYS_symlinkat, SYS_fchmod,
     SYS_fchmodat, SYS_fchown, SYS_fchownat, SYS_utimensat, SYS_truncate, SYS_ftruncate, SYS_fallocate, SYS_fadvise64,
-    SYS_readahead, SYS_fsync, SYS_fdatasync, SYS_sync_file_range, SYS_syncfs, SYS_flock, SYS_fcntl, SYS_dup, SYS_dup3,
-    SYS_pipe2, SYS_umask, SYS_sendfile, SYS_splice, SYS_tee, SYS_copy_file_range, SYS_memfd_create, SYS_getxattr,
+    SYS_readahead, SYS_fsync, SYS_fdatasync, SYS_sync_file_range, SYS_flock, SYS_dup, SYS_dup3,
+    SYS_pipe2, SYS_umask, SYS_sendfile, SYS_splice, SYS_tee, SYS_copy_file_range, SYS_getxattr,
     SYS_lgetxattr, SYS_fgetxattr, SYS_listxattr, SYS_llistxattr, SYS_flistxattr, SYS_setxattr, SYS_lsetxattr,
     SYS_fsetxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr,
     /* waiting, time, and what machine this is */
@@ -55,7 +55,7 @@ static const int seccomp_allowed[] = {
     SYS_signalfd4, SYS_timerfd_create, SYS_timerfd_settime, SYS_timerfd_gettime, SYS_nanosleep, SYS_clock_nanosleep,
     SYS_clock_gettime, SYS_clock_getres, SYS_gettimeofday, SYS_uname, SYS_sysinfo, SYS_getrandom,
     /* memory */
-    SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap, SYS_madvise, SYS_brk, SYS_msync, SYS_mincore, SYS_mlock, SYS_mlock2,
+    SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap, SYS_brk, SYS_msync, SYS_mincore, SYS_mlock, SYS_mlock2,
     SYS_munlock, SYS_mlockall, SYS_munlockall, SYS_membarrier, SYS_pkey_mprotect, SYS_pkey_alloc, SYS_pkey_free,
     SYS_mbind, SYS_get_mempolicy, SYS_set_mempolicy,
     /* processes and threads */
@@ -63,7 +63,7 @@ static const int seccomp_allowed[] = {
     SYS_get_robust_list, SYS_rseq, SYS_futex, SYS_sched_yield, SYS_sched_getaffinity, SYS_sched_setaffinity,
     SYS_sched_getparam, SYS_sched_setparam, SYS_sched_getscheduler, SYS_sched_setscheduler, SYS_sched_get_priority_max,
     SYS_sched_get_priority_min, SYS_sched_rr_get_interval, SYS_sched_getattr, SYS_sched_setattr, SYS_getpriority,
-    SYS_setpriority, SYS_ioprio_get, SYS_ioprio_set, SYS_getrlimit, SYS_setrlimit, SYS_prlimit64, SYS_getrusage,
+    SYS_setpriority, SYS_ioprio_get, SYS_getrlimit, SYS_getrusage,
     SYS_times, SYS_getcpu, SYS_capget, SYS_capset, SYS_seccomp, SYS_landlock_create_ruleset, SYS_landlock_add_rule,
     SYS_landlock_restrict_self, SYS_restart_syscall, SYS_getpid, SYS_gettid, SYS_getppid, SYS_getpgid, SYS_setpgid,
     SYS_getsid, SYS_setsid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid,
@@ -87,6 +87,43 @@ static const int seccomp_allowed[] = {
     SYS_signalfd, SYS_fork, SYS_vfork, SYS_getpgrp, SYS_alarm, SYS_pause, SYS_time, SYS_arch_prctl,
 #endif
 };
+/* clang-format on */
+
+/* Calls whose danger lies in an argument: of it these values pass, all others fail like one that the kernel lacks. */
+/* clang-format off */
+/* No lease, no F_NOTIFY, no signal by file, no F_SETPIPE_SZ: these reach others who have the file or the uid. */
+static const unsigned seccomp_fcntl[] = {
+    F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, 36 /* F_OFD_GETLK, and to set them */, 37, 38,
+    1030 /* F_DUPFD_CLOEXEC */, 1032 /* F_GETPIPE_SZ */, 1033 /* F_ADD_SEALS */, 1034 /* F_GET_SEALS */};
+/* Of descriptors: FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC, FIONREAD, SIOCOUTQ, SIOCATMARK. Of network devices, to read:
+ * SIOCGIFNAME, -CONF, -FLAGS, -ADDR, -BRDADDR, -NETMASK, -MTU, -HWADDR, -INDEX. Terminals there are none, and no file
+ * system's own commands: these reserve space. */
+static const unsigned seccomp_ioctl[] = {0x5450, 0x5451, 0x5421, 0x5452, 0x541b, 0x5411, 0x8905, 0x8910, 0x8912, 0x8913,
+    0x8915, 0x8919, 0x891b, 0x8921, 0x8927, 0x8933};
+/* No PDEATHSIG, or it would outlive a killed helper; no core scheduling, which stops a core's other thread; no merging
+ * of equal pages, by which tenants feel each other; nothing that lets itself be traced. The last: PR_SET_VMA, names. */
+static const unsigned seccomp_prctl[] = {
+    PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_TIMING, PR_SET_NAME, PR_GET_NAME, PR_GET_SECCOMP,
+    PR_SET_SECCOMP, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_GET_SECUREBITS, PR_SET_TIMERSLACK, PR_GET_TIMERSLACK,
+    PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS,
+    PR_SET_THP_DISABLE, PR_GET_THP_DISABLE, PR_CAP_AMBIENT, PR_GET_SPECULATION_CTRL, 0x53564d41};
+/* Not MADV_MERGEABLE, as above, nor MADV_PAGEOUT, which takes pages that others map: 0 to 4, FREE to DOFORK, HUGEPAGE to
+ * KEEPONFORK, POPULATE_READ and -WRITE, GUARD_INSTALL and -REMOVE. */
+static const unsigned seccomp_madvise[] = {0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103};
+static const unsigned seccomp_personality[] = {0, 0xffffffffu /* asks, sets nothing */};
+/* CLOEXEC, ALLOW_SEALING, NOEXEC_SEAL, EXEC: no huge pages, which no limit of a sandbox counts. */
+static const unsigned seccomp_memfd[] = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19};
+
+#define SECCOMP_VALUES(list) list, sizeof list / sizeof *list
+static const struct seccomp_choice {
+  int number, argument, error;
+  const unsigned *value;
+  size_t n;
+} seccomp_choices[] = {
+    {SYS_fcntl, 1, EINVAL, SECCOMP_VALUES(seccomp_fcntl)}, {SYS_ioctl, 1, ENOTTY, SECCOMP_VALUES(seccomp_ioctl)},
+    {SYS_prctl, 0, EINVAL, SECCOMP_VALUES(seccomp_prctl)}, {SYS_madvise, 2, EINVAL, SECCOMP_VALUES(seccomp_madvise)},
+    {SYS_personality, 0, EPERM, SECCOMP_VALUES(seccomp_personality)},
+    {SYS_memfd_create, 1, EINVAL, SECCOMP_VALUES(seccomp_memfd)}};
 /* clang-format on */
 
 struct seccomp_program {
@@ -188,22 +225,33 @@ static inline void seccomp_argument_rules(struct seccomp_program *p) {
   seccomp_return(p, SECCOMP_DENY(EPERM));
   seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
 
-  block = seccomp_open_block(p, SYS_ioctl);
+  for (size_t i = 0; i < sizeof seccomp_choices / sizeof *seccomp_choices; i++) {
+    const struct seccomp_choice *c = &seccomp_choices[i];
+    block = seccomp_open_block(p, c->number);
+    seccomp_load(p, SECCOMP_ARG(c->argument));
+    if (c->number == SYS_ioctl) { /* TIOCSTI and TIOCLINUX put input into a terminal: louder than the rest */
+      SECCOMP_IF_EQUAL(p, 0x5412, SECCOMP_DENY(EPERM));
+      SECCOMP_IF_EQUAL(p, 0x541c, SECCOMP_DENY(EPERM));
+    }
+    for (size_t v = 0; v < c->n; v++) SECCOMP_IF_EQUAL(p, c->value[v], SECCOMP_RET_ALLOW);
+    seccomp_close_block(p, block, SECCOMP_DENY(c->error));
+  }
+
+  /* A limit of 1 stops core files and core programs; a limit of 0, to which it could be lowered, only files. */
+  block = seccomp_open_block(p, SYS_setrlimit);
+  seccomp_load(p, SECCOMP_ARG(0));
+  SECCOMP_IF_EQUAL(p, RLIMIT_CORE, SECCOMP_DENY(EPERM));
+  seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
+  block = seccomp_open_block(p, SYS_prlimit64);
   seccomp_load(p, SECCOMP_ARG(1));
-  SECCOMP_IF_EQUAL(p, SECCOMP_TIOCSTI, SECCOMP_DENY(EPERM));
-  SECCOMP_IF_EQUAL(p, SECCOMP_TIOCLINUX, SECCOMP_DENY(EPERM));
+  seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, RLIMIT_CORE, 1, 0);
+  seccomp_return(p, SECCOMP_RET_ALLOW);
+  for (size_t half = 0; half < 2; half++) { /* to ask for it passes: no new limits */
+    seccomp_load(p, SECCOMP_ARG(2) + 4 * half);
+    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
+    seccomp_return(p, SECCOMP_DENY(EPERM));
+  }
   seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
-
-  block = seccomp_open_block(p, SYS_prctl);
-  seccomp_load(p, SECCOMP_ARG(0));
-  SECCOMP_IF_EQUAL(p, PR_SET_PDEATHSIG, SECCOMP_DENY(EPERM)); /* or it would outlive a killed helper */
-  seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
-
-  block = seccomp_open_block(p, SYS_personality);
-  seccomp_load(p, SECCOMP_ARG(0));
-  SECCOMP_IF_EQUAL(p, 0, SECCOMP_RET_ALLOW);
-  SECCOMP_IF_EQUAL(p, 0xffffffffu, SECCOMP_RET_ALLOW); /* asks, sets nothing */
-  seccomp_close_block(p, block, SECCOMP_DENY(EPERM));
 }
 
 /* The whole profile of a fresh guest. Zygotes keep chroot and clone3, and nothing else more. */

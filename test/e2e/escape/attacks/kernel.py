@@ -4,8 +4,10 @@ import ctypes
 import errno
 import mmap
 import os
+import resource
 import signal
 import socket
+import struct
 
 from . import attack
 from .calls import LIBC, call, reaches_kernel
@@ -168,3 +170,137 @@ def fanotify(context):
 @attack(control="noseccomp")
 def kernel_crypto(context):
     return socket.socket(38, socket.SOCK_SEQPACKET)
+
+
+@attack(control="noseccomp")
+def take_a_lease(context):
+    """Whoever opens the file then waits for 45 s."""
+    fd = os.open(context["own_file"], os.O_RDONLY)
+    return reaches_kernel(72, fd, 1024, 0, refused=(errno.EINVAL,))
+
+
+@attack(control="noseccomp")
+def take_a_lease_wide(context):
+    """The kernel takes the low half of the command."""
+    fd = os.open(context["own_file"], os.O_RDONLY)
+    return reaches_kernel(72, fd, 0x7FFFFFFF00000400, 0, refused=(errno.EINVAL,))
+
+
+@attack(control="noseccomp")
+def ask_for_a_lease(context):
+    fd = os.open(context["own_file"], os.O_RDONLY)
+    return call(72, fd, 1025) >= 0
+
+
+@attack(control="noseccomp")
+def notify_of_a_directory(context):
+    fd = os.open(context["usr"], os.O_RDONLY)
+    return call(72, fd, 1026, 2) == 0
+
+
+@attack(control="noseccomp")
+def enlarge_a_pipe(context):
+    read, _ = os.pipe()
+    return call(72, read, 1031, 1 << 18) > 0
+
+
+@attack(control="noseccomp")
+def signal_by_file(context):
+    read, _ = os.pipe()
+    return call(72, read, 8, os.getpid()) == 0
+
+
+@attack(control="noseccomp")
+def reserve_by_ioctl(context):
+    """FS_IOC_RESVSP: space without a write."""
+    space = struct.pack("=hhiqqiI4i", 0, 0, 0, 0, 1 << 20, 0, 0, 0, 0, 0, 0)
+    with open(f"{context['tmp']}/reserved", "wb") as file:
+        call(16, file.fileno(), 0x40305828, space)
+        return os.fstat(file.fileno()).st_blocks > 0
+
+
+@attack(control="noseccomp")
+def reserve_by_ioctl_64(context):
+    space = struct.pack("=hhiqqiI4i", 0, 0, 0, 0, 1 << 20, 0, 0, 0, 0, 0, 0)
+    with open(f"{context['tmp']}/reserved64", "wb") as file:
+        call(16, file.fileno(), 0x4030582A, space)
+        return os.fstat(file.fileno()).st_blocks > 0
+
+
+@attack(control="noseccomp")
+def zero_range_by_ioctl(context):
+    space = struct.pack("=hhiqqiI4i", 0, 0, 0, 0, 1 << 20, 0, 0, 0, 0, 0, 0)
+    with open(f"{context['tmp']}/zeroed", "wb") as file:
+        return reaches_kernel(16, file.fileno(), 0x40305839, space, refused=(errno.ENOTTY,))
+
+
+@attack(control="noseccomp")
+def file_flags_by_ioctl(context):
+    flags = ctypes.create_string_buffer(8)
+    with open(f"{context['tmp']}/flagged", "wb") as file:
+        return call(16, file.fileno(), 0x80086601, flags) == 0
+
+
+@attack(control="noseccomp")
+def entropy_by_ioctl(context):
+    with open("/dev/urandom", "rb") as file:
+        return call(16, file.fileno(), 0x80045200, ctypes.create_string_buffer(8)) == 0
+
+
+@attack(control="noseccomp")
+def become_dumpable(context):
+    return call(157, 4, 1, 0, 0, 0) == 0
+
+
+@attack(control="noseccomp")
+def fault_the_clock(context):
+    return call(157, 26, 1, 0, 0, 0) == 0
+
+
+@attack(control="noseccomp")
+def merge_pages(context):
+    """Equal pages of tenants would be one, and a write to it would tell."""
+    place = mmap.mmap(-1, 4096)
+    return (
+        call(28, ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(place))), 4096, 12) == 0
+    )
+
+
+@attack(control="noseccomp")
+def page_out(context):
+    place = mmap.mmap(-1, 4096)
+    return (
+        call(28, ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(place))), 4096, 21) == 0
+    )
+
+
+@attack(control="noseccomp")
+def huge_page_file(context):
+    return call(319, b"x", 4) >= 0
+
+
+@attack(control="noseccomp")
+def flush_the_disk(context):
+    return call(306, os.open(context["usr"], os.O_RDONLY)) == 0
+
+
+@attack(control="noseccomp")
+def raise_io_priority(context):
+    return call(251, 1, 0, 2 << 13) == 0
+
+
+@attack(control="noseccomp")
+def dump_core_to_a_program(context):
+    """A limit of 0 lets a piped core_pattern run; 1 does not."""
+    return call(160, 4, struct.pack("=QQ", 0, 1)) == 0
+
+
+@attack(control="noseccomp")
+def dump_core_by_prlimit(context):
+    limits = struct.pack("=QQ", 0, 1)
+    return call(302, 0, 4, limits, None) == 0
+
+
+@attack()
+def core_limit_is_another(context):
+    return resource.getrlimit(resource.RLIMIT_CORE) != (1, 1)
