@@ -8,10 +8,10 @@ import asyncio
 import signal
 import sys
 
-from _argyle import channel, paths, server
+from _argyle import channel, failure, paths, server
 from _argyle.asyncconn import AsyncConnection
 from _argyle.body import Body
-from _argyle.conn import ClientGone
+from _argyle.conn import ClientGone, Connection
 from _argyle.http1 import HttpError, Response, parse_head, reason
 from _argyle.lifespan import Lifespan, StartupFailed
 
@@ -34,6 +34,7 @@ async def _main(conn, app, name, note):
         await lifespan.startup()
     except StartupFailed as error:
         print(f"ASGI lifespan startup failed: {error}", file=sys.stderr)
+        failure.tell(conn, "ASGI lifespan startup failed", error)
         return 1
     server.flush_output()
     conn = AsyncConnection(conn.sock, conn.buf)
@@ -100,6 +101,7 @@ class _Call:
     def __init__(self, conn, request, note):
         self.response = Response(request.method, request.minor, request.keep_alive)
         self._conn = conn
+        self._request = request
         self._body = Body(conn.buf, request.length)
         self._note = note
         self._start = None
@@ -114,6 +116,11 @@ class _Call:
                 raise RuntimeError("the ASGI application ended without completing its response")
         except Exception as error:
             await self._fail(error)
+        except SystemExit as error:
+            if self._conn.is_own and not self.response.started:
+                conn = Connection(self._conn.sock)
+                server.ended(server.Exchange(conn, self._request, None), error)
+            raise
         finally:
             self._ended.set()
 

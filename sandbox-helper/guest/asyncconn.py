@@ -18,6 +18,11 @@ class AsyncConnection:
         self.gone = False
         self._readable = None
 
+    @property
+    def is_own(self):
+        """As Connection's."""
+        return posix.getpid() == self._pid
+
     async def fill(self):
         """Waits for more bytes and appends them to buf. Returns False at the end of the stream."""
         before = len(self.buf)

@@ -38,6 +38,11 @@ class Connection:
         self.buf = bytearray()
         self.gone = False
 
+    @property
+    def is_own(self):
+        """Whether this process opened it, and not one that it was forked from."""
+        return posix.getpid() == self._pid
+
     def fill(self):
         """Waits for more bytes and appends them to buf. Returns False at the end of the stream."""
         try:

@@ -8,18 +8,20 @@ from _argyle import entry, fastjson, function, server
 def run(conn, document):
     """Serves the handler that the boot document names. Returns only when asked to shut down.
 
-    A handler that cannot be imported ends the process with code 1 and a traceback in the log,
-    before anything is answered.
+    When the handler cannot be imported, the first request is answered with the reason (failure.py),
+    and the process ends with code 1 and a traceback in the log.
     """
     try:
         loaded = load(document)
     except BaseException:
-        server.die()
+        server.die(conn, "the function could not be loaded")
     return serve(conn, document, loaded)
 
 
 def load(document):
     """Loads the handler. Whatever its import raises passes through."""
+    server.hide_errors = bool(document.get("hide_errors"))
+    server.procs = document.get("limits", {}).get("procs", 0)
     entry.prepare(document)
     if document.get("runtime") == "native":
         from _argyle import native
@@ -30,7 +32,6 @@ def load(document):
 
 def serve(conn, document, loaded):
     """Serves the handler, first on `conn`. Returns only when asked to shut down."""
-    server.hide_errors = bool(document.get("hide_errors"))
     report = {"import_ms": loaded.import_ms, "modules": loaded.specs}
 
     def learn():

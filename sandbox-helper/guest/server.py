@@ -9,8 +9,10 @@ from _argyle.conn import ClientGone, Connection
 from _argyle.http1 import HttpError, Response, parse_head, reason
 
 
-# Whether answers leave out exceptions, argyle.show_errors being false. A leaf sets it.
+# Whether answers leave out exceptions, argyle.show_errors being false; and limits.procs, for advice.
+# A leaf sets both.
 hide_errors = False
+procs = 0
 _HIDDEN = b"the function failed; its log has the exception (argyle.show_errors is false)\n"
 
 
@@ -99,6 +101,10 @@ def _serve_one(conn, handle, note):
         if not exchange.response.started:
             refuse(conn, error, note)
         return False
+    except BaseException as error:
+        # SystemExit, or what a package raises past everybody, as Rust's panics.
+        ended(exchange, error)
+        raise
     return exchange.response.keep_alive
 
 
@@ -135,12 +141,21 @@ def format_exception():
 
 def report_exception():
     """Writes the current exception to the log. Returns what the answer says of it, as bytes."""
+    from _argyle import failure
+
     text = format_exception()
+    if hint := failure.advice(sys.exc_info()[1]):
+        text += f"{hint}\n".encode("utf-8", "backslashreplace")
+    log(text)
+    return _HIDDEN if hide_errors else text
+
+
+def log(text):
+    """Writes bytes to the log, whatever the handler did to its standard error."""
     try:
         sys.stderr.write(text.decode("utf-8"))
     except (AttributeError, OSError, ValueError):
         pass  # the handler closed or replaced it
-    return _HIDDEN if hide_errors else text
 
 
 def flush_output():
@@ -152,12 +167,29 @@ def flush_output():
         pass  # the handler closed or replaced it, or the log's reader is gone
 
 
-def die():
-    """Prints the current exception and ends the process with code 1, whatever threads run."""
-    import traceback
+def ended(exchange, error):
+    """Tells why the process is about to end, unless it is one that the handler forked."""
+    if not exchange.conn.is_own:
+        return
+    from _argyle import failure
+
+    if isinstance(error, SystemExit):
+        # Python itself prints nothing of it.
+        log(format_exception())
+    flush_output()
+    failure.tell(exchange.conn, "the function ended its process", error, exchange)
+
+
+def die(conn, what, exchange=None):
+    """Logs the current exception, tells it, and ends the process with code 1, whatever threads run.
+
+    `what` begins the sentence that the caller of the function reads.
+    """
+    from _argyle import failure
 
     try:
-        traceback.print_exc()
-    finally:
+        log(format_exception())
         flush_output()
+        failure.tell(conn, what, sys.exc_info()[1], exchange)
+    finally:
         posix._exit(1)

@@ -1,7 +1,7 @@
 """WSGI handlers (PEP 3333).
 
 An exception that the application lets through ends the process, as it does in OpenLambda: the
-worker answers 502. A client that disconnects does not.
+worker answers 502, with the exception. A client that disconnects does not.
 """
 
 import io
@@ -24,7 +24,9 @@ def handler(app, name):
         except BaseException:
             if exchange.conn.gone:
                 raise ClientGone("the client left while the application ran") from None
-            server.die()
+            if not exchange.conn.is_own:
+                raise
+            server.die(exchange.conn, "the application failed", exchange)
 
     return handle
 

@@ -2,6 +2,7 @@
 import { createGunzip } from 'node:zlib';
 import type { Gunzip } from 'node:zlib';
 import { ArgyleError, type ErrorCode } from '../errors';
+import { GuestFailure } from '../sandbox/answer/failure';
 import type { AnswerControl, AnswerHandler } from '../sandbox/answer/guard';
 import type { AnswerHead } from '../sandbox/answer/head';
 import type { Sandbox } from '../sandbox/types';
@@ -12,7 +13,7 @@ export type Outcome =
   /** The whole response was handed on. */
   | { kind: 'done' }
   /** No response had begun. `unsent`: the guest can't have seen the request, so another may get it. */
-  | { kind: 'failed'; message: string; code: ErrorCode; unsent: boolean }
+  | { kind: 'failed'; message: string; code: ErrorCode; unsent: boolean; trace?: string }
   /** The response had begun; the client was told in its body. */
   | { kind: 'broken'; message: string }
   /** The client went away. */
@@ -166,7 +167,8 @@ export class Exchange implements AnswerHandler {
       const refused = this.control === undefined || connectionCode(error) === 'EPIPE';
       const code = timeout ? 'TIMEOUT' : codeOf(error);
       const unsent = refused && code === 'SANDBOX_DEAD' && !body.consumed;
-      this.settle({ kind: 'failed', message, code, unsent });
+      const trace = error instanceof GuestFailure ? error.trace : '';
+      this.settle({ kind: 'failed', message, code, unsent, trace });
     }
     this.control?.abort(error);
   }

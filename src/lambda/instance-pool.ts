@@ -176,7 +176,7 @@ export class InstancePool {
           entry_file: entryFile,
           sys_path: code.sysPath,
           env,
-          limits: { mem_mb: limits.memMb, runtime_sec: runtimeSec(settings, config.limits) },
+          limits: { mem_mb: limits.memMb, procs: limits.procs, runtime_sec: runtimeSec(settings, config.limits) },
           ...(settings.showErrors ? {} : { hide_errors: true }),
         },
         codeName,

@@ -120,16 +120,17 @@ export class Instance {
           void this.destroy('found dead');
           return 'retry';
         }
-        throw await this.failure(outcome.code, outcome.message);
+        throw await this.failure(outcome.code, outcome.message, outcome.trace);
       }
     }
   }
 
-  /** Destroys the sandbox and tells of it in the contract's words. */
-  async failure(code: ErrorCode, why: string): Promise<ArgyleError> {
+  /** Destroys the sandbox and tells of it in the contract's words, and behind them what the guest had to say. */
+  async failure(code: ErrorCode, why: string, trace = ''): Promise<ArgyleError> {
     const state = await this.describe();
     void this.destroy(why);
-    return new ArgyleError(code, `RoundTrip failed: ${why}\n\nSandbox State: ${state.trimEnd()}`);
+    const more = trace === '' ? '' : `\n\n${trace}`;
+    return new ArgyleError(code, `RoundTrip failed: ${why}\n\nSandbox State: ${state.trimEnd()}${more}`);
   }
 
   /** The sandbox's description; never rejects and never takes longer than a second. */

@@ -23,8 +23,8 @@ export interface LeafBoot {
   /** Directories inside the sandbox, in the order in which they stand on sys.path. */
   sys_path: string[];
   env: Record<string, string>;
-  /** What `f(event, context)` is told of its limits; 0 is no limit. */
-  limits?: { mem_mb: number; runtime_sec: number };
+  /** What `f(event, context)` and errors tell of its limits; 0 is no limit. */
+  limits?: { mem_mb: number; procs: number; runtime_sec: number };
   /** Has answers leave out the exceptions of the handler. */
   hide_errors?: boolean;
   /** Has it report which submodules the handler used, see BootInfo. */

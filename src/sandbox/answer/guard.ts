@@ -7,6 +7,7 @@
  */
 import type { Dispatcher } from 'undici';
 import { ArgyleError } from '../../errors';
+import { FailureReader } from './failure';
 import { asFault, fault } from './fault';
 import { rawStrings, readHead, type AnswerHead } from './head';
 import type { AnswerMeter } from './meter';
@@ -44,6 +45,7 @@ export class AnswerGuard implements Dispatcher.DispatchHandler, AnswerControl {
   private controller: Dispatcher.DispatchController | undefined;
   private interim = 0;
   private over = false;
+  private failure: FailureReader | undefined;
 
   constructor(
     private readonly method: string,
@@ -97,7 +99,8 @@ export class AnswerGuard implements Dispatcher.DispatchHandler, AnswerControl {
         return;
       }
       if (found.boot !== undefined) this.hooks.onBoot(found.boot);
-      this.inner.onHead(found.head);
+      if (found.failure !== undefined) this.failure = new FailureReader(found.failure);
+      else this.inner.onHead(found.head);
     } catch (thrown) {
       this.thrown(thrown);
     }
@@ -106,6 +109,10 @@ export class AnswerGuard implements Dispatcher.DispatchHandler, AnswerControl {
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.over) return;
     this.hooks.meter.progress(chunk.length);
+    if (this.failure !== undefined) {
+      this.failure.add(chunk);
+      return;
+    }
     try {
       this.inner.onData(chunk);
     } catch (thrown) {
@@ -117,6 +124,10 @@ export class AnswerGuard implements Dispatcher.DispatchHandler, AnswerControl {
   onResponseEnd(): void {
     if (this.over) return;
     this.over = true;
+    if (this.failure !== undefined) {
+      this.fail(this.failure.end());
+      return;
+    }
     try {
       this.inner.onEnd();
     } catch (thrown) {

@@ -3,6 +3,7 @@
  * Node's HTTP server would refuse to write, is a fault of the guest. docs/hostile-input.md is the list of the rules.
  */
 import { BOOT_HEADER } from './boot-report';
+import { FAILURE_HEADER } from './failure';
 
 /** Longest head (names and values of its fields), bytes; four times what Node's own client accepts. */
 export const MAX_HEAD_BYTES = 64 * 1024;
@@ -49,6 +50,8 @@ export interface ReadHead {
   head: AnswerHead;
   /** Value of the boot report's field, which is not in `head`. */
   boot: string | undefined;
+  /** Value of the field that makes the answer the reason why there is none; not in `head`. */
+  failure: string | undefined;
 }
 
 /** Names that Connection fields list, in lower case. */
@@ -82,6 +85,7 @@ export function readHead(method: string, status: number, reason: string, raw: re
   const headers: string[] = [];
   let length: number | undefined;
   let boot: string | undefined;
+  let failure: string | undefined;
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i] as string;
     const value = (raw[i + 1] as string).trim();
@@ -90,6 +94,10 @@ export function readHead(method: string, status: number, reason: string, raw: re
     if (!FIELD_VALUE.test(value)) return `value of header ${quoted(name)}`;
     if (lower === BOOT_HEADER) {
       boot ??= value;
+      continue;
+    }
+    if (lower === FAILURE_HEADER) {
+      failure ??= value;
       continue;
     }
     if (lower === 'transfer-encoding' && value.toLowerCase() !== 'chunked') return `transfer encoding ${quoted(value)}`;
@@ -104,7 +112,7 @@ export function readHead(method: string, status: number, reason: string, raw: re
   }
   const plain = reason.length <= MAX_REASON && VISIBLE.test(reason);
   const head = { status, reason: plain ? reason : '', headers, length, bodiless: empty || method === 'HEAD' };
-  return { head, boot };
+  return { head, boot, failure };
 }
 
 /** As JSON, cut: what a guest says must not fill an error. */

@@ -177,14 +177,13 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
       await deploy(worker.url, { 'f.py': 'import nonsense\n' }, 'broken');
       await deploy(worker.url, { 'f.py': 'def f(event):\n    return len(bytearray(200 << 20))\n' }, 'hungry');
       const ends = {
-        exits: 'its first process exited with 3',
-        broken: 'its first process exited with 1',
-        hungry: 'out of memory',
+        exits: 'OOM KILLS: 0\nENDED: its first process exited with 3\n',
+        broken: "the function could not be loaded: ModuleNotFoundError: No module named 'nonsense'",
+        hungry: 'OOM KILLS: 1\nENDED: out of memory',
       };
-      for (const [name, end] of Object.entries(ends)) {
-        const said = `OOM KILLS: ${name === 'hungry' ? 1 : 0}\nENDED: ${end}\n`;
+      for (const [name, said] of Object.entries(ends)) {
         // The engine may take longer to tell of a death than the answer waits.
-        await until(`${name} says ${end}`, async () => {
+        await until(`${name} says ${said}`, async () => {
           const { status, body } = await invoke(worker.url, name);
           expect({ name, status }).toEqual({ name, status: 502 });
           expect(body).toMatch(/^RoundTrip failed: /);

@@ -3,6 +3,7 @@ import { deploy, invoke } from '../../support/deploy';
 import { E2eWorker } from '../../support/e2e-worker';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
+import { until } from '../../support/until';
 import { PYTHON_CASES } from '../../support/python-cases';
 
 jest.setTimeout(process.env['ARGYLE_VM'] === '1' ? 600_000 : 60_000);
@@ -38,6 +39,25 @@ describePrivileged('Python code', () => {
     const answer = await invoke(worker.url, called, {});
     const body: unknown = gives instanceof RegExp ? answer.body : JSON.parse(answer.body);
     expect([answer.status, body]).toEqual([status, gives instanceof RegExp ? expect.stringMatching(gives) : gives]);
+  });
+
+  it.each([
+    ['a missing module', 'import nosuch\n', "could not be loaded: ModuleNotFoundError: No module named 'nosuch'"],
+    ['a syntax error', 'def f(:\n', 'could not be loaded: SyntaxError: '],
+    ['a module without f', 'x = 1\n', 'could not be loaded: AttributeError: f.py defines neither f nor app'],
+    ['a missing variable', 'import os\nos.environ["X"]\n', "could not be loaded: KeyError: 'X'"],
+    ['an exit', 'import sys\ndef f(event):\n    sys.exit(3)\n', 'ended its process: SystemExit: 3'],
+    ['an error of WSGI', 'def app(e, s):\n    1 / 0\n', 'application failed: ZeroDivisionError: division by zero'],
+  ])('tells of %s, in one wording, and of its traceback', async (title, source, said) => {
+    const name = title.replaceAll(' ', '-');
+    await deploy(worker.url, { 'f.py': source, 'ol.yaml': LIMITS }, name);
+    for (let round = 0; round < 6; round++) {
+      const { status, body } = await invoke(worker.url, name, { round });
+      expect([status, body]).toEqual([502, expect.stringContaining(said)]);
+      expect(body).toMatch(/^RoundTrip failed: Post "[^"]+": the [^\n]+\n\nSandbox State: [^]*\n\nTraceback [^]*\n$/);
+    }
+    const traceback = /^.*Traceback \(most recent call last\)/m;
+    await until('the log has it', () => traceback.test(worker.output().slice(worker.output().indexOf(`${name}#`))));
   });
 
   it('names limits.procs when that ended the function', async () => {

@@ -246,7 +246,11 @@ test('an ASGI application that refuses to start ends the process with its messag
 async def app(scope, receive, send):
     await send({"type": "lifespan.startup.failed", "message": "no database"})
 `);
-  await expect(guest.request()).rejects.toThrow();
+  const reply = await guest.request();
+  expect([reply.status, reply.headers['x-argyle-failure']]).toEqual([
+    502,
+    '"ASGI lifespan startup failed: StartupFailed: no database"',
+  ]);
   expect(await guest.exited).toBe(1);
   expect(guest.stderr).toMatch(/startup failed: no database/);
   await guest.stop();

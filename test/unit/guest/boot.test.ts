@@ -132,13 +132,22 @@ describe('entry', () => {
     ['a missing file', F, { entry_file: 'x.py' }, /OL_ENTRY_FILE: the code has no top-level file x\.py/],
     ['a file in a directory', F, { entry_file: 'a/x.py' }, /OL_ENTRY_FILE: 'a\/x\.py' is not the name of a top-level/],
     ['a file that is no Python', F, { entry_file: 'x.sh' }, /OL_ENTRY_FILE: 'x\.sh' is not the name of a top-level/],
-  ])('%s ends the process with code 1 and a traceback', async (_, source, boot, message) => {
-    const guest = await Guest.leaf(source, boot);
-    await expect(guest.request()).rejects.toThrow(/socket hang up|ECONNRESET/);
-    expect(await guest.exited).toBe(1);
-    expect(guest.stderr).toMatch(message);
-    await guest.stop();
-  });
+  ])(
+    '%s is told to the first request, and ends the process with code 1 and a traceback',
+    async (_, source, boot, message) => {
+      const guest = await Guest.leaf(source, boot);
+      const reply = await guest.request({ body: 'x'.repeat(100_000) });
+      expect(reply.status).toBe(502);
+      const said = JSON.parse(String(reply.headers['x-argyle-failure'])) as string;
+      expect(said).toMatch(/^the function could not be loaded: /);
+      expect(said).toMatch(message);
+      expect(reply.body).toMatch(/^Traceback [^]*\n$/);
+      expect(reply.body).toMatch(message);
+      expect(await guest.exited).toBe(1);
+      expect(guest.stderr).toMatch(message);
+      await guest.stop();
+    },
+  );
 });
 
 describe('environment of a handler', () => {

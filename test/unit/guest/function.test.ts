@@ -91,10 +91,14 @@ def f(event):
   });
 });
 
-test('a handler that exits ends the process without an answer', async () => {
+test('a handler that exits ends the process, and its request is told so', async () => {
   const guest = await Guest.leaf('import sys\ndef f(event):\n    print("bye", end="")\n    sys.exit(3)\n');
-  await expect(guest.request()).rejects.toThrow(/socket hang up|ECONNRESET/);
+  const reply = await guest.request();
+  expect(reply.status).toBe(502);
+  expect(reply.headers['x-argyle-failure']).toBe('"the function ended its process: SystemExit: 3"');
+  expect(reply.body).toMatch(/f\.py", line 4, in f\n[^]*SystemExit: 3\n$/);
   expect(await guest.exited).toBe(3);
+  expect(guest.stderr).toBe(reply.body);
   expect(guest.stdout).toBe('bye');
   await guest.stop();
 });

@@ -48,7 +48,8 @@ describe('native handlers', () => {
 test('a native function without f.bin ends the process', async () => {
   const guest = Guest.start('leaf');
   await guest.boot({ ...LEAF, runtime: 'native' });
-  await expect(guest.request()).rejects.toThrow();
+  const reply = await guest.request();
+  expect([reply.status, reply.body]).toEqual([502, expect.stringMatching(/f\.bin: the code has no such file\n$/)]);
   expect(await guest.exited).toBe(1);
   expect(guest.stderr).toMatch(/FileNotFoundError: f\.bin: the code has no such file/);
   await guest.stop();

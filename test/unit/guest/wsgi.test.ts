@@ -157,13 +157,25 @@ describe('a WSGI application that fails ends the process', () => {
       's("200 OK", [("X", "a\\r\\nB: c")]); return []',
       /ValueError: malformed response header/,
     ],
-    ['by text in its body', 's("200 OK", []); return ["x"]', /TypeError/],
     ['by an exit', 'raise SystemExit(0)', /SystemExit: 0/],
   ])('%s', async (_, code, message) => {
     const guest = await Guest.leaf(`def app(environ, s):\n    ${code}\n`);
-    await expect(guest.request()).rejects.toThrow();
+    const reply = await guest.request();
+    expect([reply.status, reply.headers['x-argyle-failure']]).toEqual([
+      502,
+      expect.stringMatching(/^"the application failed: /),
+    ]);
+    expect(reply.body).toMatch(message);
     expect(await guest.exited).toBe(1);
     expect(guest.stderr).toMatch(message);
+    await guest.stop();
+  });
+
+  test('by text in its body, without an answer, which has begun', async () => {
+    const guest = await Guest.leaf('def app(environ, s):\n    s("200 OK", []); return ["x"]\n');
+    await expect(guest.request()).rejects.toThrow();
+    expect(await guest.exited).toBe(1);
+    expect(guest.stderr).toMatch(/TypeError/);
     await guest.stop();
   });
 
