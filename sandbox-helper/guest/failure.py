@@ -1,7 +1,7 @@
 """Tells the worker why no answer comes: a handler that cannot be loaded, or that ends its process.
 
-The request is answered with status 502 and the field `x-argyle-failure`, which holds one sentence as
-JSON; the body is the traceback. The worker puts both into its own answer. Loaded when it is needed.
+The request is answered with status 502 and the field `x-argyle-failure`, which holds one sentence
+as JSON; the body is the traceback. The worker puts both into its own answer. Loaded when needed.
 """
 
 import errno

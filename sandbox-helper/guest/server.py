@@ -9,8 +9,8 @@ from _argyle.conn import ClientGone, Connection
 from _argyle.http1 import HttpError, Response, parse_head, reason
 
 
-# Whether answers leave out exceptions, argyle.show_errors being false; and limits.procs, for advice.
-# A leaf sets both.
+# A leaf sets both: whether answers leave out exceptions, argyle.show_errors being false; and
+# limits.procs, for advice.
 hide_errors = False
 procs = 0
 _HIDDEN = b"the function failed; its log has the exception (argyle.show_errors is false)\n"
