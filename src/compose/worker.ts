@@ -46,9 +46,14 @@ async function closeListener(tcp: Listener, manager?: LambdaManager): Promise<vo
   clearInterval(idle);
 }
 
-/** Who may send requests. */
-function accessOf({ argyle, worker_url: url }: Config): Pick<ServerDeps, 'adminToken' | 'access'> {
+/** Who may send requests, and how. */
+function accessOf({ argyle, worker_url: url }: Config): Pick<ServerDeps, 'adminToken' | 'access' | 'bodyRate'> {
   return {
+    bodyRate: {
+      windowSec: argyle.body_window_sec,
+      windowKb: argyle.body_window_kb,
+      openBodies: argyle.open_bodies,
+    },
     adminToken: argyle.admin_token,
     access: {
       metricsToken: argyle.metrics_token,

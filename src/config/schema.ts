@@ -178,6 +178,15 @@ export const schema = z.object({
       runtime_sec: count('Longest `limits.runtime_sec` of an ol.yaml, in s; 0 is no cap.', 900),
       scratch_mb: count('Most `limits.scratch_mb` of an ol.yaml, in MB; 0 is no cap.', 4096),
     }),
+    body_window_sec: count(
+      'Time in which a request body must end or bring `argyle.body_window_kb`, in s; 0 is any.',
+      10,
+    ),
+    body_window_kb: count('What a request body that is not complete must bring in each window, in KiB.', 32),
+    open_bodies: count(
+      'Request bodies that pause before their first 64 KiB and may hold sandboxes at the same time.',
+      4,
+    ),
     max_upload_mb: count('Largest accepted upload to the registry, in MB; 0 is no limit.', 256),
     package_max_mb: count('Disk that one install may use, in MB; 0 leaves it to what must stay free.', 4096),
     packages_max_mb: count('Disk use beyond which the least recently used packages are deleted, in MB; 0 is never.', 0),

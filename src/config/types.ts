@@ -82,6 +82,11 @@ export interface Config {
     spares_per_zygote: number;
     /** Largest accepted upload to the registry, 0 for no limit. */
     max_upload_mb: number;
+    /** A request body that is not complete must bring body_window_kb in each window; 0 s lets it take any time. */
+    body_window_sec: number;
+    body_window_kb: number;
+    /** Incomplete bodies below 64 KiB that may hold sandboxes at the same time. */
+    open_bodies: number;
     /** Most that a function's archive may unpack to. */
     max_code_mb: number;
     /** Longest time for unpacking and checking one archive. */

@@ -48,6 +48,11 @@ function hasTwoHosts(raw: readonly string[]): boolean {
   return hosts > 1;
 }
 
+/** Whether a request announces a body. */
+export function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
+}
+
 /** Checks requests of one worker. */
 export class AccessCheck {
   private readonly hosts: KnownHosts;
@@ -69,9 +74,7 @@ export class AccessCheck {
     if (refusal === undefined) return true;
     if (refusal.code === 'UNAUTHORIZED') res.setHeader('WWW-Authenticate', 'Bearer');
     // What is left of the body is not worth reading.
-    if (req.headers['content-length'] !== undefined || req.headers['transfer-encoding'] !== undefined) {
-      res.setHeader('Connection', 'close');
-    }
+    if (hasBody(req)) res.setHeader('Connection', 'close');
     sendThrown(res, refusal);
     return false;
   }

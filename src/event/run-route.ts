@@ -6,6 +6,7 @@ import type { Invocation } from '../lambda/invocation';
 import { InvocationBody } from '../lambda/invocation';
 import type { Stats } from '../metrics';
 import type { WorkerMetrics } from '../metrics/prometheus';
+import type { BodyRate } from './body-rate';
 import { decodePath, splitTarget } from './mux';
 import type { EventLog, Invoker } from './ports';
 import { sendError, sendText, sendThrown } from './replies';
@@ -16,6 +17,8 @@ export interface RunDeps {
   stats: Stats;
   metrics: Pick<WorkerMetrics, 'requestEnded'>;
   log: EventLog;
+  /** Watches bodies that have to be waited for. */
+  bodies: Pick<BodyRate, 'watch' | 'open'>;
 }
 
 const PREFIX = '/run/';
@@ -38,16 +41,20 @@ export function lambdaName(path: string): string {
   return slash < 0 ? rest : rest.slice(0, slash);
 }
 
-function bodyOf(req: IncomingMessage): InvocationBody {
+function bodyOf(req: IncomingMessage, res: ServerResponse, bodies: RunDeps['bodies']): InvocationBody {
   const length = req.headers['content-length'];
-  if (req.headers['transfer-encoding'] !== undefined) return new InvocationBody(req, undefined);
+  const onWaiting = (): void => {
+    bodies.watch(req, res);
+  };
+  const arrival = { onWaiting, open: bodies.open };
+  if (req.headers['transfer-encoding'] !== undefined) return new InvocationBody(req, undefined, arrival);
   return length === undefined || Number(length) === 0
     ? InvocationBody.empty()
-    : new InvocationBody(req, Number(length));
+    : new InvocationBody(req, Number(length), arrival);
 }
 
 export function runRoute(deps: RunDeps): RunHandler {
-  const { stats, metrics, invoker, log } = deps;
+  const { stats, metrics, invoker, log, bodies } = deps;
   return async (req, res) => {
     const startMs = performance.now();
     const { path, query } = splitTarget(req.url ?? '/');
@@ -66,7 +73,7 @@ export function runRoute(deps: RunDeps): RunHandler {
       method: req.method ?? 'GET',
       uri: path + query,
       headers: req.rawHeaders,
-      body: bodyOf(req),
+      body: bodyOf(req, res, bodies),
       sink: new HttpResponseSink(res),
       signal: gone,
     };
@@ -75,6 +82,9 @@ export function runRoute(deps: RunDeps): RunHandler {
     } catch (thrown) {
       answer(res, thrown, gone, name, log);
     } finally {
+      // What nobody wanted of the body is read and dropped, so that the connection can be used again.
+      if (!req.readableEnded) req.resume();
+      invocation.body.done();
       const ms = performance.now() - startMs;
       stats.record('web-request', ms);
       metrics.requestEnded(name, res.headersSent ? res.statusCode : 0, ms / 1000);

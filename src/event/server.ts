@@ -5,7 +5,8 @@ import type { Express, NextFunction, Request, RequestHandler, Response } from 'e
 import { ArgyleError } from '../errors';
 import type { StatsRegistry } from '../metrics';
 import type { WorkerMetrics } from '../metrics/prometheus';
-import { AccessCheck, type AccessSettings } from './access';
+import { AccessCheck, hasBody, type AccessSettings } from './access';
+import { BodyRate, type BodyRateSettings } from './body-rate';
 import { kafkaInitRoute, kafkaRegisterRoute, kafkaStopRoute } from './kafka-routes';
 import { muxNotFound, muxRedirects } from './mux';
 import type { EventLog, FunctionRegistry, Invoker, TriggerHost } from './ports';
@@ -26,6 +27,8 @@ export interface ServerDeps {
   adminToken: string;
   /** What else decides who may send requests. */
   access?: Omit<AccessSettings, 'adminToken'>;
+  /** How fast bodies must arrive. */
+  bodyRate?: BodyRateSettings;
   /** Further descriptions for /debug, of zygotes for example. */
   debug?: () => Promise<string[]>;
   /** What /zygotes answers, to be sent as JSON. Absent: there is no such path. */
@@ -79,12 +82,16 @@ function closed(text: string): string {
 }
 
 /** An application with Go's ways of treating paths; `addRoutes` puts the routes between its first and last handler. */
-export function buildApp(log: EventLog, addRoutes: (app: Express) => void): Express {
+export function buildApp(log: EventLog, bodies: BodyRate, addRoutes: (app: Express) => void): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.enable('strict routing');
   app.enable('case sensitive routing');
+  app.use((req: Request, res: Response, next: NextFunction) => {
+    if (hasBody(req)) bodies.watch(req, res);
+    next();
+  });
   app.use(muxRedirects());
   addRoutes(app);
   app.use(muxNotFound());
@@ -113,10 +120,17 @@ export function guarded(
   };
 }
 
+/** Watches the bodies of an application; one that is cut off leaves a line in the log. */
+export function bodyRateOf({ bodyRate, log }: Pick<ServerDeps, 'bodyRate' | 'log'>): BodyRate {
+  return new BodyRate(bodyRate, (err, req) => {
+    log.info({ url: req.url?.slice(0, 200), code: err.code }, 'a request body arrived too slowly');
+  });
+}
+
 /** The routes of lambda mode, without the access check that stands before them. */
-export function lambdaApp(deps: ServerDeps, run: RunHandler): Express {
+export function lambdaApp(deps: ServerDeps, run: RunHandler, bodies: BodyRate): Express {
   const { registry, triggers = NO_TRIGGERS, log, zygotes } = deps;
-  return buildApp(log, (routes) => {
+  return buildApp(log, bodies, (routes) => {
     routes.all(/^\/run\//, run);
     addCommonRoutes(routes, deps);
     routes.all('/debug', debugRoute(deps));
@@ -138,8 +152,9 @@ export function lambdaApp(deps: ServerDeps, run: RunHandler): Express {
  * the same handler (docs/adr/0006).
  */
 export function buildServer(deps: ServerDeps): RequestListener {
-  const run = runRoute(deps);
-  const app = lambdaApp(deps, run);
+  const bodies = bodyRateOf(deps);
+  const run = runRoute({ ...deps, bodies });
+  const app = lambdaApp(deps, run, bodies);
   return guarded(deps, (req, res) => {
     if (!isPlainRun(req.url ?? '')) app(req, res);
     else

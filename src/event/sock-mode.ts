@@ -6,7 +6,7 @@ import type { SockRequest } from '../lambda/sock-sandboxes';
 import { decodePath, splitTarget } from './mux';
 import type { EventLog } from './ports';
 import { sendError, sendText } from './replies';
-import { addCommonRoutes, buildApp, guarded, type ServerDeps } from './server';
+import { addCommonRoutes, bodyRateOf, buildApp, guarded, type ServerDeps } from './server';
 
 /** Makes and destroys sandboxes; SockSandboxes is one. */
 export interface SandboxKeeper {
@@ -111,7 +111,7 @@ function sockRoute(keeper: SandboxKeeper, log: EventLog): RequestHandler {
 
 /** The routes of sock mode, without the access check that stands before them. */
 export function sockApp(deps: SockServerDeps): Express {
-  return buildApp(deps.log, (app) => {
+  return buildApp(deps.log, bodyRateOf(deps), (app) => {
     addCommonRoutes(app, deps);
     app.use(sockRoute(deps.keeper, deps.log));
   });

@@ -19,8 +19,10 @@ export interface FunctionDeps {
 }
 
 export class LambdaFunction {
-  /** Requests that wait for the code or their own body. */
+  /** Requests that wait for the code. */
   private pending = 0;
+  /** Requests that wait for their own body. They do not count for the queue: slow senders must not fill it. */
+  private arriving = 0;
 
   constructor(private readonly deps: FunctionDeps) {}
 
@@ -30,21 +32,17 @@ export class LambdaFunction {
    *   InstancePool.submit() throw; the response has not begun then
    */
   async invoke(invocation: Invocation): Promise<void> {
-    const { puller, pool, depTrace, functionQueue } = this.deps;
+    const { puller, pool, depTrace } = this.deps;
     const body = invocation.body.prepare();
     // Awaited below; a failure before that must not count as unhandled.
     body?.catch(() => undefined);
-    const code = puller.freshCode();
-    if (code !== undefined && body === undefined) {
-      this.check(code, invocation);
-    } else {
-      if (this.pending >= functionQueue) throw new ArgyleError('FUNCTION_QUEUE_FULL', 'lambda function queue is full');
-      this.pending++;
+    this.check(puller.freshCode() ?? (await this.queuedPull()), invocation);
+    if (body !== undefined) {
+      this.arriving++;
       try {
-        this.check(code ?? (await this.pull()), invocation);
         await body;
       } finally {
-        this.pending--;
+        this.arriving--;
       }
     }
     depTrace.traceInvocation(puller.name, puller.codeDir ?? '');
@@ -53,19 +51,20 @@ export class LambdaFunction {
 
   get counts(): PoolCounts {
     const counts = this.deps.pool.counts;
-    return { ...counts, queued: counts.queued + this.pending };
+    return { ...counts, queued: counts.queued + this.pending + this.arriving };
   }
 
   /** True when forgetting the function loses nothing. */
   get forgettable(): boolean {
-    return this.pending === 0 && this.deps.puller.codeDir === undefined && this.deps.pool.empty;
+    return this.pending + this.arriving === 0 && this.deps.puller.codeDir === undefined && this.deps.pool.empty;
   }
 
   sweep(): void {
     const { pool, puller } = this.deps;
     pool.sweep();
     // The registry no longer has it: its idle instances end once nobody waits for them.
-    if (puller.codeDir === undefined && this.pending === 0 && pool.counts.queued === 0) pool.setCode(undefined);
+    if (puller.codeDir === undefined && this.pending + this.arriving === 0 && pool.counts.queued === 0)
+      pool.setCode(undefined);
   }
 
   debug(): Promise<string[]> {
@@ -75,6 +74,18 @@ export class LambdaFunction {
   async close(deadline: Promise<void>): Promise<void> {
     await this.deps.pool.close(deadline);
     this.deps.puller.drop();
+  }
+
+  private async queuedPull(): Promise<CodeVersion> {
+    if (this.pending >= this.deps.functionQueue) {
+      throw new ArgyleError('FUNCTION_QUEUE_FULL', 'lambda function queue is full');
+    }
+    this.pending++;
+    try {
+      return await this.pull();
+    } finally {
+      this.pending--;
+    }
   }
 
   private async pull(): Promise<CodeVersion> {

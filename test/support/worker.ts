@@ -7,6 +7,7 @@ import * as tar from 'tar';
 import type { TriggerHost } from '../../src/event/ports';
 import type { Listener } from '../../src/event/listeners';
 import { listenTcp } from '../../src/event/listeners';
+import type { BodyRateSettings } from '../../src/event/body-rate';
 import { buildServer, type ServerDeps } from '../../src/event/server';
 import { DepTraceFile } from '../../src/lambda/dep-trace';
 import { ARCHIVE_LIMITS } from '../../src/lambda/intake/archive';
@@ -34,6 +35,7 @@ export interface WorkerOptions {
   /** Changes to what archives may hold. */
   rules?: Partial<IntakeRules>;
   access?: ServerDeps['access'];
+  bodyRate?: BodyRateSettings;
   maxUploadBytes?: number;
   onEnded?: () => void;
 }
@@ -126,6 +128,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     ...{ invoker: manager, registry, stats, metrics, log: LOG, adminToken, access },
     ...(triggers === undefined ? {} : { triggers }),
     ...(zygotes === undefined ? {} : { zygotes }),
+    ...(options.bodyRate === undefined ? {} : { bodyRate: options.bodyRate }),
   });
   const listener = await listenTcp(app, '127.0.0.1', 0);
   return {

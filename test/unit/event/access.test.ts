@@ -1,6 +1,7 @@
 /** Every route of the worker, with what it asks for. A route that is missing here fails the first test. */
 import type { Express } from 'express';
 import { accessOf, type Access } from '../../../src/event/access';
+import { BodyRate } from '../../../src/event/body-rate';
 import { lambdaApp } from '../../../src/event/server';
 import { sockApp } from '../../../src/event/sock-mode';
 import { StatsRegistry } from '../../../src/metrics';
@@ -52,7 +53,7 @@ function routesOf(app: Express): string[] {
 
 test('every route stands in the table', () => {
   const known = ROUTES.map(([route]) => route);
-  const routes = [...routesOf(lambdaApp(deps(), nothing)), ...routesOf(sockApp(deps()))];
+  const routes = [...routesOf(lambdaApp(deps(), nothing, new BodyRate())), ...routesOf(sockApp(deps()))];
   expect(routes.length).toBeGreaterThan(15);
   expect(routes.filter((route) => !known.includes(route))).toEqual([]);
 });

@@ -1,3 +1,4 @@
+import { SMALL_BODY_BYTES } from '../../../src/lambda/invocation';
 import { createConnection } from 'node:net';
 import { HASH, PROXY } from '../../support/lambdas';
 import type { TestWorker } from '../../support/worker';
@@ -67,7 +68,9 @@ describe('/run when something fails', () => {
 
   test('a client that goes away while it sends a body cancels too', async () => {
     const socket = createConnection(worker.listener.port, '127.0.0.1');
-    socket.write('POST /run/hash HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nabc');
+    socket.write(
+      'POST /run/hash HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n' + 'a'.repeat(SMALL_BODY_BYTES),
+    );
     await until('request runs', () => worker.manager.counts.busy === 1);
     socket.destroy();
     await until('request cancelled', () => worker.manager.counts.busy === 0);
