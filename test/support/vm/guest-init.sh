@@ -1,9 +1,10 @@
 #!/bin/busybox sh
 # First process of the test guest: lays a writable memory layer over the host's root (which stays read-only),
 # mounts a pure cgroup v2 tree, runs /command from the initrd, tells its status on ttyS1 and powers off.
+# /machine says what mounts the host's files: hostfs in User Mode Linux, 9p in qemu.
 busybox=/bin/busybox
 root=/root-overlay
-share_options=trans=virtio,version=9p2000.L,msize=512000
+machine=$($busybox cat /machine)
 
 give_up() {
   $busybox echo "guest: $*"
@@ -22,8 +23,17 @@ load_modules() {
   done </modules/order
 }
 
+# mount_host TAG PATH OPTION WHERE: a directory of the host; qemu knows it by its tag.
+mount_host() {
+  if [ "$machine" = uml ]; then
+    $busybox mount -t hostfs -o "$3,/host$2" hostfs "$4"
+  else
+    $busybox mount -t 9p -o "trans=virtio,version=9p2000.L,msize=512000,$3" "$1" "$4"
+  fi
+}
+
 mount_root() {
-  $busybox mount -t 9p -o "$share_options,ro,cache=loose" host_root /host-root || give_up 'cannot mount the host root'
+  mount_host host_root / "ro${1:+,$1}" /host-root || give_up 'cannot mount the host root'
   $busybox mount -t tmpfs -o size=75% tmpfs /layer || give_up 'cannot mount the memory layer'
   $busybox mkdir /layer/upper /layer/work
   $busybox mount -t overlay -o lowerdir=/host-root,upperdir=/layer/upper,workdir=/layer/work overlay "$root" ||
@@ -43,19 +53,19 @@ mount_share() {
   share=$($busybox cat /share)
   [ -n "$share" ] || return 0
   $busybox mkdir -p "$root$share"
-  $busybox mount -t 9p -o "$share_options,rw" host_share "$root$share" || give_up 'cannot mount the share'
+  mount_host host_share "$share" rw "$root$share" || give_up 'cannot mount the share'
 }
 
 mount_kernel_trees
 load_modules
-mount_root
+if [ "$machine" = uml ]; then mount_root; else mount_root cache=loose; fi
 mount_share
 $busybox ip link set lo up
 $busybox hostname argyle-vm
 $busybox cp /bin/busybox "$root/run/busybox"
 $busybox cp /command "$root/run/command"
 
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb ARGYLE_VM=1
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb ARGYLE_VM=1 ARGYLE_VM_MACHINE="$machine"
 exec $busybox switch_root "$root" /run/busybox sh -c '
   cd /
   /bin/sh /run/command </dev/null
