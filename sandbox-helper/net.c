@@ -21,6 +21,8 @@
 
 #define MAX_INSNS 256
 #define MAX_PREFIXES 4096
+#define REFILL_TRIES 100
+#define REFILL_WAIT_US 1000
 #define LOOPBACK 1 /* the index of every network namespace's loopback device */
 
 struct program {
@@ -169,7 +171,12 @@ static int put_prefix(int map, const struct in6_addr *address, uint32_t bits, ui
   memset(&a, 0, sizeof a);
   a.map_fd = (uint32_t)map;
   a.key = (uint64_t)(uintptr_t)&key, a.value = (uint64_t)(uintptr_t)&passes;
-  return syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &a, sizeof a) < 0 ? fault_sys(AG_ST_NETWORK, "prefix") : 0;
+  /* Newer kernels take an entry from a small reserve, which they refill behind the caller's back: one that is empty
+   * says ENOMEM. Without an interrupt of its own (User Mode Linux) the refill waits for the next tick of the clock. */
+  for (int tries = 0; syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &a, sizeof a) < 0; tries++)
+    if (errno != ENOMEM || tries == REFILL_TRIES || usleep(REFILL_WAIT_US) < 0)
+      return fault_sys(AG_ST_NETWORK, "prefix");
+  return 0;
 }
 
 /* AG_RULE. Safety: four words, a length and a verdict go into a map of our own, of bounded size, that only our own

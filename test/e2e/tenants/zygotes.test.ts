@@ -118,7 +118,7 @@ describePrivileged('a malicious package', () => {
     expect((await rig.helper.call('DESTROY', { slot: HOSTILE })).code).toBe(0);
   });
 
-  (v1Hierarchies().length > 0 ? it : it.skip)("ends when it moves into a leaf's v1 cgroups", async () => {
+  (v1Hierarchies().length > 0 ? it : it.skip)("ends when it moves into a leaf's v1 cgroups [optional]", async () => {
     const { code, pid } = await order({ mode: 'squat' });
     expect(code).toBe(0);
     const { v1 = '?' } = slotCgroups(cgroupsOf().get(pid));
