@@ -227,14 +227,31 @@ uint64_t cgroup_pids_refused(struct session *s, const struct slot *slot) {
   return pids < 0 ? 0 : get_number(pids, "pids.events", "max");
 }
 
+static uint64_t memory_bytes(const struct pool *pool, int memory_fd) {
+  return get_number(memory_fd, pool->v1_fd[CTL_MEMORY] >= 0 ? "memory.usage_in_bytes" : "memory.current", NULL);
+}
+
+/* Both versions of memory.stat have the same names for these. */
+int cgroup_pressure(struct session *s, const struct slot *slot, uint64_t value[8]) {
+  struct pool *pool = &s->pool[slot->pool];
+  SCOPED int memory = controller_dir(pool, CTL_MEMORY, slot), v2 = open_dir(pool->v2_fd, slot->name);
+  if (memory < 0 || v2 < 0) return fault_sys(AG_ST_CGROUP, "pressure");
+  value[AG_PRS_MEM_BYTES] = memory_bytes(pool, memory);
+  value[AG_PRS_REFAULTS] = get_number(memory, "memory.stat", "workingset_refault_file") +
+                           get_number(memory, "memory.stat", "workingset_refault_anon");
+  value[AG_PRS_MAJOR_FAULTS] = get_number(memory, "memory.stat", "pgmajfault");
+  value[AG_PRS_FAULTS] = get_number(memory, "memory.stat", "pgfault");
+  value[AG_PRS_USER_USEC] = get_number(v2, "cpu.stat", "user_usec");
+  return 0;
+}
+
 int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) {
   struct pool *pool = &s->pool[slot->pool];
   char status[32];
   SCOPED int memory = controller_dir(pool, CTL_MEMORY, slot), pids = controller_dir(pool, CTL_PIDS, slot);
   SCOPED int v2 = open_dir(pool->v2_fd, slot->name);
   if (memory < 0 || pids < 0 || v2 < 0) return fault_sys(AG_ST_CGROUP, "usage");
-  value[AG_USE_MEM_BYTES] =
-      get_number(memory, pool->v1_fd[CTL_MEMORY] >= 0 ? "memory.usage_in_bytes" : "memory.current", NULL);
+  value[AG_USE_MEM_BYTES] = memory_bytes(pool, memory);
   value[AG_USE_PIDS] = get_number(pids, "pids.current", NULL);
   value[AG_USE_OOM_KILLS] = cgroup_oom_kills(s, slot);
   value[AG_USE_PIDS_REFUSED] = cgroup_pids_refused(s, slot);

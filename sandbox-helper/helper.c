@@ -65,8 +65,8 @@ static int diag(struct session *s, uint64_t value[8]) {
 }
 
 /* Verbs on a slot that exists. Returns 1 when the answer follows later.
- * Safety of PAUSE, RESUME, USAGE and LIMITS: they write and read fixed files of the slot's own cgroups, under the
- * name that we gave it; what is written is a number, formatted by us. The others say theirs where they are. */
+ * Safety of PAUSE, RESUME, USAGE, PRESSURE and LIMITS: they write and read fixed files of the slot's own cgroups, under
+ * the name that we gave it; what is written is a number, formatted by us. The others say theirs where they are. */
 static int slot_verb(struct session *s, const struct ag_request *r, uint64_t value[8]) {
   struct slot *slot = &s->slot[r->slot];
   if (slot->state == SLOT_FREE || slot->state == SLOT_DESTROYING) return fault(AG_E_STATE, AG_ST_SLOT, "slot is free");
@@ -74,6 +74,7 @@ static int slot_verb(struct session *s, const struct ag_request *r, uint64_t val
   if (r->verb == AG_KILL) return slot_kill(s, r->slot, r->seq) < 0 ? -1 : 1;
   if (r->verb == AG_DESTROY) return slot_destroy(s, r->slot, r->seq) < 0 ? -1 : 1;
   if (r->verb == AG_USAGE) return cgroup_usage(s, slot, value);
+  if (r->verb == AG_PRESSURE) return cgroup_pressure(s, slot, value);
   if (r->verb == AG_LIMITS) return cgroup_limits(s, slot, r->arg);
   if (r->verb != AG_PAUSE && r->verb != AG_RESUME) return fault(AG_E_BADREQ, AG_ST_SLOT, "verb");
   if (slot->state != SLOT_RUNNING || slot->role != AG_LEAF) return fault(AG_E_STATE, AG_ST_SLOT, "not a running leaf");

@@ -184,6 +184,7 @@ int cgroup_kill(struct session *s, unsigned pool, const char *name);
 bool cgroup_populated(struct session *s, unsigned pool, const char *name);
 int cgroup_remove(struct session *s, struct slot *slot, bool whole);
 uint64_t cgroup_pids_refused(struct session *s, const struct slot *slot);
+int cgroup_pressure(struct session *s, const struct slot *slot, uint64_t value[8]);
 int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]);
 uint64_t cgroup_oom_kills(struct session *s, const struct slot *slot);
 

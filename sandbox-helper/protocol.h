@@ -46,7 +46,8 @@ enum ag_verb {
   /* Before the pool's network is set. arg: 0 to refuse or 1 to let pass, pool, four words of an address, most
    * significant first (IPv4 as ::ffff:0:0/96), bits of its prefix. The longest prefix wins, of two equal the later. */
   AG_RULE = 15,
-  AG_VERB_END = 16
+  AG_PRESSURE = 16, /* value: see enum ag_pressure */
+  AG_VERB_END = 17
 };
 
 enum ag_role { AG_LEAF = 1, AG_ZYGOTE = 2, AG_INSTALLER = 3 };
@@ -72,6 +73,15 @@ enum ag_usage {
   AG_USE_PIDS_REFUSED = 5, /* times that a process or thread was refused for AG_LIM_PIDS */
   AG_USE_THREADS = 6,      /* threads of the slot's first process */
   AG_USE_PID = 7           /* host pid of the slot's first process, 0 when it is gone */
+};
+
+/* Indexes into ag_completion.value for AG_PRESSURE: since the cgroup's start, but for the first. */
+enum ag_pressure {
+  AG_PRS_MEM_BYTES = 0,
+  AG_PRS_REFAULTS = 1, /* pages read again after they were dropped */
+  AG_PRS_MAJOR_FAULTS = 2,
+  AG_PRS_FAULTS = 3,
+  AG_PRS_USER_USEC = 4
 };
 
 struct ag_request {

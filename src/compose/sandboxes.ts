@@ -157,6 +157,7 @@ export function makeLeaves(
     stats,
     codeDir: join(config.worker_dir, 'code'),
     downsizePaused: config.features.downsize_paused_mem,
+    endThrashing: config.argyle.end_thrashing,
     defaultMemMb: config.limits.mem_mb,
   });
   return { slots, factory };

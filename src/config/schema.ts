@@ -164,6 +164,7 @@ export const schema = z.object({
     pause_after_ms: count('Idle time after which an instance is frozen, in ms.', 20),
     ready_slots: count('Slots kept made ahead of time.', 8),
     spares_per_zygote: count('Spare children that a busy zygote keeps parked.', 2),
+    end_thrashing: flag('End sandboxes that, at their memory limit, only read their memory again from the disk.', true),
     show_errors: flag('Answers carry the exceptions of functions; false leaves them to the log.', true),
     rehearsal_calls: count(
       'Calls that a worker makes to itself after its start, so that its code is compiled; 0 is none.',

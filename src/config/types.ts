@@ -77,6 +77,7 @@ export interface Config {
     /** An instance is frozen after this many idle ms. */
     pause_after_ms: number;
     ready_slots: number;
+    end_thrashing: boolean;
     show_errors: boolean;
     rehearsal_calls: number;
     spares_per_zygote: number;

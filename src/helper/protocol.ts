@@ -29,6 +29,7 @@ export const Verb = {
   REMOVE: 13,
   DIAG: 14,
   RULE: 15,
+  PRESSURE: 16,
 } as const;
 export type VerbName = keyof typeof Verb;
 
@@ -48,6 +49,7 @@ export const Usage = {
   THREADS: 6,
   PID: 7,
 } as const;
+export const Pressure = { MEM_BYTES: 0, REFAULTS: 1, MAJOR_FAULTS: 2, FAULTS: 3, USER_USEC: 4 } as const;
 export const Kind = { REPLY: 1, EVENT_EXIT: 2 } as const;
 
 export const Code = {

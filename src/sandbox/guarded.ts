@@ -16,6 +16,8 @@ import { LAST_WORDS_MS } from './boot';
 import type { Candidate } from './evictor';
 import type { Charge, Holder, MemoryPool } from './pool';
 import { MEGABYTE } from './slot';
+import type { Pressure } from './thrash';
+import type { Watched } from './thrash-watch';
 import type { Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind } from './types';
 
 /** The pool leaves an instance alone that was made or used this recently, ms: its next request is probably here. */
@@ -40,8 +42,10 @@ export interface GuardOptions {
   onDestroyed?: () => void;
 }
 
-export class GuardedSandbox implements Sandbox, Holder {
+export class GuardedSandbox implements Sandbox, Holder, Watched {
   readonly exited: Promise<SandboxExit>;
+  /** For thrash-watch.ts: ms of performance.now() at which the first of the requests that it is busy with came. */
+  busySince: number | undefined;
   private state: 'running' | 'paused' = 'running';
   private deadWhy: string | undefined;
   private destroying: Promise<void> | undefined;
@@ -50,14 +54,15 @@ export class GuardedSandbox implements Sandbox, Holder {
   private queued = 0;
   private activeRequests = 0;
   private lastUsedMs = Date.now();
-  private evicted: ((exit: SandboxExit) => void) | undefined;
+  /** Settles `exited` before the helper tells. */
+  private endEarly: ((exit: SandboxExit) => void) | undefined;
 
   constructor(
     private readonly inner: Sandbox,
     private readonly options: GuardOptions,
   ) {
     this.exited = new Promise((resolve) => {
-      this.evicted = resolve;
+      this.endEarly = resolve;
       void inner.exited.then((exit) => {
         if (this.deadWhy !== undefined) return;
         this.deadWhy = inner.dead ?? 'its first process ended';
@@ -101,7 +106,7 @@ export class GuardedSandbox implements Sandbox, Holder {
   }
 
   dispatch(options: Dispatcher.DispatchOptions, handler: AnswerHandler): void {
-    this.activeRequests++;
+    if (this.activeRequests++ === 0) this.busySince = performance.now();
     const counted = this.counted(handler);
     if (this.deadWhy !== undefined) {
       fail(counted, this.death());
@@ -156,6 +161,17 @@ export class GuardedSandbox implements Sandbox, Holder {
     return this.inner.usage();
   }
 
+  async pressure(): Promise<Pressure | undefined> {
+    return this.destroying === undefined ? this.inner.pressure?.() : undefined;
+  }
+
+  fail(why: string): void {
+    if (this.deadWhy !== undefined) return;
+    this.deadWhy = why;
+    this.endEarly?.({ oomKills: 0, status: undefined });
+    void this.destroy(why);
+  }
+
   destroy(reason: string): Promise<void> {
     this.deadWhy ??= reason;
     this.destroying ??= this.free(reason);
@@ -188,7 +204,7 @@ export class GuardedSandbox implements Sandbox, Holder {
     }
     if (this.deadWhy === undefined) this.options.onEvicted?.(this.options.charge.mb);
     this.deadWhy ??= 'evicted to free memory';
-    this.evicted?.({ oomKills: 0, status: undefined, evicted: true });
+    this.endEarly?.({ oomKills: 0, status: undefined, evicted: true });
     await this.destroy('evicted to free memory');
   }
 
@@ -226,7 +242,7 @@ export class GuardedSandbox implements Sandbox, Holder {
     const done = (): void => {
       if (!open) return;
       open = false;
-      this.activeRequests--;
+      if (--this.activeRequests === 0) this.busySince = undefined;
       this.lastUsedMs = Date.now();
     };
     return {

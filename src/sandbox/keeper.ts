@@ -4,6 +4,7 @@ import type { Stats } from '../metrics';
 import type { BootInfo } from './answer/boot-report';
 import { GuardedSandbox } from './guarded';
 import type { MemoryPool } from './pool';
+import { ThrashWatch } from './thrash-watch';
 import type { LeafSpec, Sandbox } from './types';
 
 export interface KeeperOptions {
@@ -11,6 +12,8 @@ export interface KeeperOptions {
   stats: Stats;
   /** features.downsize_paused_mem. */
   downsizePaused: boolean;
+  /** argyle.end_thrashing; true when absent. */
+  endThrashing?: boolean;
   /** limits.mem_mb, which a sandbox without a memory limit is charged. */
   defaultMemMb: number;
 }
@@ -40,9 +43,12 @@ export type Undo = (step: (why: string) => Promise<void>) => void;
 
 export class LeafKeeper {
   private readonly live = new Set<GuardedSandbox>();
+  private readonly watch: ThrashWatch | undefined;
   private lastId = 0;
 
-  constructor(private readonly options: KeeperOptions) {}
+  constructor(private readonly options: KeeperOptions) {
+    if (options.endThrashing !== false) this.watch = new ThrashWatch(() => this.live);
+  }
 
   /** Every leaf that is not destroyed, oldest first. */
   list(): readonly Sandbox[] {
@@ -51,6 +57,7 @@ export class LeafKeeper {
 
   /** Destroys every leaf. */
   async close(reason: string): Promise<void> {
+    this.watch?.close();
     await Promise.all([...this.live].map((sandbox) => sandbox.destroy(reason)));
   }
 

@@ -7,6 +7,7 @@ import { LAST_WORDS_MS, bootFrame } from './boot';
 import { describeDeath } from './death';
 import type { GuestHttp } from './guest-http';
 import { MEGABYTE } from './slot';
+import type { Pressure } from './thrash';
 import type { LeafSpec, Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind } from './types';
 
 /** What a leaf lives in: a slot of the helper, or a container of an engine. */
@@ -20,6 +21,7 @@ export interface LeafHost {
   pause(): Promise<void>;
   resume(): Promise<void>;
   usage(): Promise<SandboxUsage>;
+  pressure?(): Promise<Pressure>;
   /** Idempotent, never rejects. */
   destroy(): Promise<void>;
   /** What /debug says of it: the first line for a sandbox `id`, and where its root and cgroups are. */
@@ -107,6 +109,10 @@ export class LeafSandbox implements Sandbox {
 
   usage(): Promise<SandboxUsage> {
     return this.parts.slot.usage();
+  }
+
+  async pressure(): Promise<Pressure | undefined> {
+    return this.parts.slot.pressure?.();
   }
 
   async destroy(reason: string): Promise<void> {

@@ -6,10 +6,11 @@ import { unlinkSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { basename } from 'node:path';
 import type { HelperClient } from '../helper/client';
-import { Flag, Role, Usage, type Completion } from '../helper/protocol';
+import { Flag, Pressure as At, Role, Usage, type Completion } from '../helper/protocol';
 import { ArgyleError } from '../errors';
 import { GuestHttp } from './guest-http';
 import type { LogTap } from './log-tap';
+import type { Pressure } from './thrash';
 import type { SandboxExit, SandboxLimits, SandboxUsage } from './types';
 
 export const MEGABYTE = 1024 * 1024;
@@ -171,6 +172,19 @@ export class Slot {
       frozen: at(Usage.FROZEN) !== 0,
       threads: at(Usage.THREADS),
       pid: at(Usage.PID),
+    };
+  }
+
+  /** For thrash-watch.ts. */
+  async pressure(): Promise<Pressure> {
+    const { value } = await this.client.request('PRESSURE', { slot: this.id });
+    const at = (index: number): number => value[index] ?? 0;
+    return {
+      memBytes: at(At.MEM_BYTES),
+      refaults: at(At.REFAULTS),
+      majorFaults: at(At.MAJOR_FAULTS),
+      faults: at(At.FAULTS),
+      userUsec: at(At.USER_USEC),
     };
   }
 

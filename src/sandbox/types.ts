@@ -1,6 +1,7 @@
 /** What a sandbox is to the layers above: lambda/ and packages/ know these types and nothing of the helper. */
 import type { Dispatcher } from 'undici';
 import type { AnswerHandler } from './answer/guard';
+import type { Pressure } from './thrash';
 
 /** Resource limits of one sandbox; 0 means no limit. */
 export interface SandboxLimits {
@@ -127,6 +128,8 @@ export interface Sandbox {
   pause(): Promise<void>;
   resume(): Promise<void>;
   usage(): Promise<SandboxUsage>;
+  /** Absent where nobody counts it. */
+  pressure?(): Promise<Pressure | undefined>;
   /** Kills and frees everything; idempotent, never rejects. */
   destroy(reason: string): Promise<void>;
   /** Resolves once when the first process ends without destroy() having been called. */

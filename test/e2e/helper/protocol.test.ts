@@ -30,7 +30,7 @@ const MALFORMED: [string, () => Buffer, number, number][] = [
   ['version 2', () => spoil(diag(), (b) => b.writeUInt16LE(2, 4)), 1, Code.VERSION],
   ['version 65535', () => spoil(diag(), (b) => b.writeUInt16LE(65535, 4)), 1, Code.VERSION],
   ['verb 0', () => requestBytes(0, 1), 1, Code.BADREQ],
-  ['verb 16', () => requestBytes(16, 1), 1, Code.BADREQ],
+  ['verb 17', () => requestBytes(17, 1), 1, Code.BADREQ],
   ['verb 65535', () => requestBytes(65535, 1), 1, Code.BADREQ],
   ['seq 0', () => diag(0), 0, Code.BADREQ],
   ...[0, 1, 2, 3].map((n): [string, () => Buffer, number, number] => [

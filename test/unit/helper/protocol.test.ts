@@ -39,7 +39,7 @@ describe('the mirror of protocol.h', () => {
   });
 
   it('has every verb', () => {
-    expect({ ...protocol.Verb, VERB_END: 16 }).toEqual(enumOf('ag_verb', 'AG_'));
+    expect({ ...protocol.Verb, VERB_END: 17 }).toEqual(enumOf('ag_verb', 'AG_'));
   });
 
   it.each([
@@ -49,6 +49,7 @@ describe('the mirror of protocol.h', () => {
     ['ag_area', 'AG_AREA_', protocol.Area],
     ['ag_limit', 'AG_LIM_', protocol.Limit],
     ['ag_usage', 'AG_USE_', protocol.Usage],
+    ['ag_pressure', 'AG_PRS_', protocol.Pressure],
     ['ag_kind', 'AG_', protocol.Kind],
     ['ag_stage', 'AG_ST_', protocol.Stage],
   ])('has enum %s', (name, prefix, table) => {

@@ -1,0 +1,67 @@
+/** Functions at their memory limit: one that is stuck is ended, those that only read much are not. */
+import { deploy, invoke } from '../../support/deploy';
+import { E2eWorker } from '../../support/e2e-worker';
+import { describePrivileged } from '../../support/privileged';
+
+const VM = process.env['ARGYLE_VM'] === '1';
+jest.setTimeout(VM ? 600_000 : 60_000);
+
+/** In the function's own directory, which is on a disk: the scratch is in memory, and never read again. */
+const DATA = '\0'.repeat(96 << 20);
+const SOURCE = `import mmap, os, random, time, zlib
+
+def stuck(file):
+    # As code that was dropped is read again: each page with many around it, which are dropped before they are used.
+    data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    data.madvise(mmap.MADV_SEQUENTIAL)
+    return lambda: data[random.randrange(len(data))]
+
+def reads(file):
+    return lambda: file.read(1 << 20) or file.seek(0)
+
+def scans(file):
+    data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    return lambda: zlib.crc32(data)
+
+def f(event):
+    end = time.monotonic() + event["sec"]
+    held = bytearray(event["mb"] << 20)
+    with open("data", "rb") as file:
+        # The worker has just written it: the pages are charged to nobody here, and would stay.
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        step = globals()[event["does"]](file)
+        while time.monotonic() < end:
+            step()
+    return len(held)
+`;
+
+// An emulated machine is too slow to tell what is stuck.
+(VM ? describe.skip : describePrivileged)('a function at its memory limit', () => {
+  const worker = new E2eWorker({
+    config: { features: { import_cache: 'tree' }, import_cache_tree: { packages: [], children: [] } },
+  });
+
+  beforeAll(async () => {
+    await worker.init();
+    await worker.up();
+  });
+  afterAll(() => worker.remove());
+
+  it('is left alone when it only reads much, and ended when it does nothing but read its memory again', async () => {
+    await deploy(worker.url, { 'f.py': SOURCE, data: DATA, 'ol.yaml': 'limits: {mem_mb: 50}\n' }, 'limit');
+    const harmless = [
+      { does: 'reads', sec: 3, mb: 0 },
+      { does: 'reads', sec: 3, mb: 28 },
+      { does: 'scans', sec: 3, mb: 0 },
+    ];
+    for (const event of harmless) {
+      const { status, body } = await invoke(worker.url, 'limit', event);
+      expect({ event, status, body }).toEqual({ event, status: 200, body: String(event.mb << 20) });
+    }
+    const startMs = performance.now();
+    const { status, body } = await invoke(worker.url, 'limit', { does: 'stuck', sec: 20, mb: 28 });
+    expect([status, body]).toEqual([502, expect.stringMatching(/thrashing\): limits\.mem_mb is 50 MB; raise it in/)]);
+    expect(performance.now() - startMs).toBeLessThan(8000);
+  });
+});
