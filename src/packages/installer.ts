@@ -1,16 +1,19 @@
-/** Installs the packages that functions ask for: each spec once, in a fresh sandbox, shared by all functions. */
-import { ArgyleError } from '../errors';
+/** Installs the packages that functions ask for: each pin once, in a fresh sandbox, shared by all functions. */
+import { ArgyleError, asArgyleError } from '../errors';
 import { MEGABYTE } from '../sandbox/slot';
-import type { InstallerBoot, InstallerSandbox, InstallResult, PackageImport } from '../sandbox/types';
+import type { InstallerSandbox, InstallResult, PackageImport } from '../sandbox/types';
 import { choosePin, parseDependency } from './closure';
 import { DiskWatch } from './disk-watch';
 import { MIN_IDLE_MS, selectEvictions } from './eviction';
+import { FailureMemory } from './failures';
+import { failure, InstallSteps, reasonOf } from './install-step';
+import { Limiter } from './limiter';
 import { readPipEnv } from './pip-config';
 import { normalizeLine, parseRequirements, parseSpec } from './requirements';
+import { sameTree } from './same-tree';
 import { type PackageMeta, PackageStore } from './store';
+import { INDEX_TIMEOUT_SEC, type IndexSource, type Pin, type Tool } from './tools';
 
-/** Characters of pip's output that an error carries. */
-const OUTPUT_TAIL = 2000;
 /** Most names taken from one answer: it comes out of a sandbox in which the package's own code may have run. */
 const MAX_NAMES = 1000;
 
@@ -22,6 +25,20 @@ export interface Pull {
   meta: PackageMeta | undefined;
 }
 
+/** How far an install of several packages has come. */
+export interface InstallProgress {
+  spec: string;
+  ms: number;
+  bytes: number;
+}
+
+export interface EnsureOptions {
+  /** Tries again what failed a moment ago. */
+  retry?: boolean;
+  /** Told of each package once it is there. */
+  onReady?: (progress: InstallProgress) => void;
+}
+
 export interface PackageInstallerOptions {
   /** config.Pkgs_dir: an absolute path, made if missing. */
   pkgsDir: string;
@@ -30,6 +47,12 @@ export interface PackageInstallerOptions {
   pipMirror?: string;
   /** Environment for pip, asked for once; the default reads the host's pip configuration. */
   pipEnv?: () => Promise<Record<string, string>>;
+  /** config.argyle.index_timeout_sec. */
+  indexTimeoutSec?: number;
+  /** config.argyle.installer: the tool that is tried first. */
+  tool?: Tool;
+  /** Most installer sandboxes at once. */
+  atOnce?: number;
   /** config.argyle.packages_max_mb: packages are deleted beyond this disk use; 0 for never. */
   maxMb?: number;
   /** config.argyle.package_max_mb: disk that one install may use; 0 for no limit but what must stay free. */
@@ -38,22 +61,35 @@ export interface PackageInstallerOptions {
   inUse?: () => Iterable<string>;
   /** Called after each attempt, for the statistic `pull-package` and the dependency trace. */
   onPull?: (pull: Pull) => void;
+  /** Milliseconds of a clock that never goes back, for the back-off after a failure. */
+  now?: () => number;
 }
 
 export class PackageInstaller {
   private readonly store: PackageStore;
-  private readonly disk: DiskWatch;
   private readonly known = new Map<string, PackageMeta>();
   /** Attempts under way: the mutex of each spec, whose result all that wait share. */
   private readonly pulls = new Map<string, Promise<PackageMeta>>();
   /** Deletions under way; whoever asks for such a package waits and installs it anew. */
   private readonly removals = new Map<string, Promise<void>>();
   private readonly lastAskedMs = new Map<string, number>();
+  private readonly failures: FailureMemory;
+  private readonly limiter: Limiter;
   private env: Promise<Record<string, string>> | undefined;
+  /** Runs uv and pip; the resolver shares it. */
+  readonly steps: InstallSteps;
 
   constructor(private readonly options: PackageInstallerOptions) {
     this.store = new PackageStore(options.pkgsDir, (name) => options.sandbox.removeTree(name));
-    this.disk = new DiskWatch(options.pkgsDir, options.packageMaxMb ?? 0);
+    const disk = new DiskWatch(options.pkgsDir, options.packageMaxMb ?? 0);
+    this.failures = new FailureMemory(options.now);
+    this.limiter = new Limiter(options.atOnce ?? 1);
+    this.steps = new InstallSteps({
+      sandbox: options.sandbox,
+      disk,
+      source: () => this.source(),
+      tool: options.tool ?? 'uv',
+    });
   }
 
   /** Makes Pkgs_dir and clears what interrupted installs left there; to be called once before the first ensure(). */
@@ -63,14 +99,39 @@ export class PackageInstaller {
   }
 
   /**
-   * Makes sure that all specs are installed, one after the other, and says what each provides, in the order given.
-   * @throws ArgyleError REQUIREMENT_INVALID for a spec that is not allowed; INSTALL_FAILED with the end of pip's
-   *   output; whatever the sandbox throws when it gives no answer. Nothing is left behind, and the next call retries.
+   * Makes sure that all specs are installed, some at once, and says what each provides, in the order given.
+   * @throws ArgyleError REQUIREMENT_INVALID for a spec that is not allowed; INSTALL_FAILED with the end of the tool's
+   *   output, also while the back-off after an earlier failure runs; whatever the sandbox throws when it gives no
+   *   answer. Nothing half done is left behind; the other packages stay.
    */
-  async ensure(specs: readonly string[]): Promise<PackageImport[]> {
-    const imports: PackageImport[] = [];
-    for (const spec of new Set(specs.map(normalizeLine))) imports.push(toImport(await this.get(spec)));
-    return imports;
+  async ensure(specs: readonly string[], options: EnsureOptions = {}): Promise<PackageImport[]> {
+    return this.ensurePins(
+      [...new Set(specs.map(normalizeLine))].map((spec) => ({ spec, hashes: [] })),
+      options,
+    );
+  }
+
+  /** ensure() for pins that may carry hashes. */
+  async ensurePins(pins: readonly Pin[], { retry = false, onReady }: EnsureOptions = {}): Promise<PackageImport[]> {
+    for (const { spec } of pins) parseSpec(spec, 'package');
+    if (retry) this.failures.forgive(pins.map(({ spec }) => spec));
+    // All are waited for, so that no install goes on behind the caller's back.
+    const settled = await Promise.allSettled(
+      pins.map(async (pin) => {
+        const startMs = performance.now();
+        const meta = await this.get(pin);
+        onReady?.({ spec: pin.spec, ms: performance.now() - startMs, bytes: meta.bytes });
+        return meta;
+      }),
+    );
+    const failed = settled.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return settled.flatMap((result) => (result.status === 'fulfilled' ? [toImport(result.value)] : []));
+  }
+
+  /** Names in PEP 503's form that a package needs here, as its metadata say; undefined before ensure() was there. */
+  dependenciesOf(spec: string): readonly string[] | undefined {
+    return this.known.get(spec)?.deps;
   }
 
   /** ensure() for the text of a requirements.txt; errors name its lines. */
@@ -96,7 +157,7 @@ export class PackageInstaller {
     const visit = async (spec: string): Promise<void> => {
       if (closed.has(spec)) return;
       closed.set(spec, undefined); // packages may depend on each other in a circle
-      const meta = await this.get(spec);
+      const meta = await this.get({ spec, hashes: [] });
       for (const line of meta.deps) {
         const dependency = parseDependency(line);
         if (dependency === undefined) continue;
@@ -129,34 +190,73 @@ export class PackageInstaller {
     return gone;
   }
 
-  private async get(spec: string): Promise<PackageMeta> {
+  /** An empty directory for one run, removed afterwards: a resolution needs one. */
+  async withStage<T>(use: (stage: string) => Promise<T>): Promise<T> {
+    return this.limiter.run(async () => {
+      const stage = await this.store.stage();
+      try {
+        return await use(stage);
+      } finally {
+        await this.discard(stage);
+      }
+    });
+  }
+
+  /** Where packages come from. */
+  async source(): Promise<IndexSource> {
+    this.env ??= (this.options.pipEnv ?? readPipEnv)();
+    const { pipMirror: mirror = '', indexTimeoutSec: timeoutSec = INDEX_TIMEOUT_SEC } = this.options;
+    return { mirror, timeoutSec, env: await this.env };
+  }
+
+  private async get(pin: Pin): Promise<PackageMeta> {
+    const { spec } = pin;
     parseSpec(spec, 'package');
     this.lastAskedMs.set(spec, Date.now());
     await this.removals.get(spec)?.catch(() => undefined);
     const known = this.known.get(spec);
-    if (known !== undefined && (await this.store.has(spec))) {
+    if (known !== undefined && isVerified(known, pin) && (await this.store.has(spec))) {
       await this.store.touch(spec);
       return known;
     }
+    const before = this.pulls.get(spec);
+    if (before !== undefined) {
+      const meta = await before;
+      if (isVerified(meta, pin)) return meta;
+    }
     let pull = this.pulls.get(spec);
     if (pull === undefined) {
-      pull = this.pull(spec).finally(() => this.pulls.delete(spec));
+      pull = this.pull(pin).finally(() => this.pulls.delete(spec));
       this.pulls.set(spec, pull);
     }
     return pull;
   }
 
-  private async pull(spec: string): Promise<PackageMeta> {
+  private async pull(pin: Pin): Promise<PackageMeta> {
+    const { spec } = pin;
     const startMs = performance.now();
     let meta: PackageMeta | undefined;
     try {
-      meta = (await this.store.read(spec)) ?? (await this.adopt(spec)) ?? (await this.install(spec));
+      this.failures.check(spec);
+      meta = await this.found(pin);
+      meta ??= await this.limiter.run(() => this.install(pin));
       this.known.set(spec, meta);
+      this.failures.succeeded(spec);
       await this.store.touch(spec);
       return meta;
+    } catch (thrown) {
+      const error = asArgyleError('INSTALL_FAILED', thrown);
+      if (error.code === 'INSTALL_FAILED' && !(error.cause instanceof ArgyleError)) this.failures.failed(spec, error);
+      throw error;
     } finally {
       this.options.onPull?.({ spec, ms: performance.now() - startMs, meta });
     }
+  }
+
+  /** What is on the disk already, if its archive is known to have one of the pin's hashes. */
+  private async found(pin: Pin): Promise<PackageMeta | undefined> {
+    const meta = (await this.store.read(pin.spec)) ?? (await this.limiter.run(() => this.adopt(pin.spec)));
+    return meta !== undefined && isVerified(meta, pin) ? meta : undefined;
   }
 
   /** Takes over a directory without a marker, once its metadata are known; undefined when it is absent or half done. */
@@ -165,9 +265,9 @@ export class PackageInstaller {
     if (found === undefined) return undefined;
     const stage = await this.store.stage();
     try {
-      const result = await this.run(spec, stage, [], `/packages/${spec}/files`);
+      const result = await this.steps.describe(spec, stage, `/packages/${spec}/files`);
       if (!result.ok) return undefined;
-      const meta = toMeta(spec, found, result);
+      const meta = toMeta({ spec, hashes: [] }, found, result);
       await this.store.mark(spec, meta).catch(() => undefined); // root's own: asked again after the next start
       return meta;
     } finally {
@@ -175,20 +275,20 @@ export class PackageInstaller {
     }
   }
 
-  private async install(spec: string): Promise<PackageMeta> {
-    await this.store.remove(spec);
+  private async install(pin: Pin): Promise<PackageMeta> {
+    const { spec } = pin;
     const stage = await this.store.stage();
     let published = false;
     try {
-      const target = '/host/files';
-      // The original caches downloads in /tmp, where nothing finds them again: ours is memory, and small.
-      const argv = ['install', '--no-deps', spec, '--no-cache-dir', '-t', target, ...this.indexArgv()];
-      const result = await this.run(spec, stage, argv, target);
+      const result = await this.steps.install(pin, stage);
       const found = result.ok ? await this.store.survey(stage) : undefined;
-      if (found === undefined) throw failure(spec, pipReason(result), result.output);
+      if (found === undefined) throw failure(spec, whyFailed(result), result.output);
       const { packageMaxMb: maxMb = 0 } = this.options;
       if (maxMb > 0 && found.bytes > maxMb * MEGABYTE) throw failure(spec, `it takes more than ${maxMb} MB of disk`);
-      const meta = toMeta(spec, found, result);
+      const meta = toMeta(pin, found, result);
+      const present = await this.confirm(pin, stage);
+      if (present !== undefined) return present;
+      await this.store.remove(spec);
       await this.store.publish(stage, meta);
       published = true;
       void this.trim().catch(() => undefined); // what cannot be deleted now is tried again after the next install
@@ -200,25 +300,23 @@ export class PackageInstaller {
     }
   }
 
-  private async run(spec: string, stage: string, argv: string[], target: string): Promise<InstallResult> {
-    this.env ??= (this.options.pipEnv ?? readPipEnv)();
-    const fixed = { PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_NO_INPUT: '1', PIP_ROOT_USER_ACTION: 'ignore' };
-    // pip unpacks in TMPDIR and moves the result: on the target's own disk that costs no memory and no copy.
-    const env = { ...(await this.env), ...fixed, TMPDIR: '/host/files' };
-    const boot: InstallerBoot = { role: 'installer', spec, argv, env, target };
-    try {
-      return await this.disk.during((signal) => this.options.sandbox.run(boot, stage, { signal }));
-    } catch (error) {
-      throw error instanceof ArgyleError ? error : failure(spec, reasonOf(error));
+  /**
+   * Compares a fresh install whose hashes were checked with what lies in its place from an unknown archive.
+   * @returns the present install, which now counts as checked; undefined when it is to be replaced
+   * @throws ArgyleError INSTALL_FAILED when it differs and functions of this worker use it
+   */
+  private async confirm(pin: Pin, stage: string): Promise<PackageMeta | undefined> {
+    const { spec, hashes } = pin;
+    const present = await this.store.read(spec);
+    if (present === undefined) return undefined;
+    if (await sameTree(this.store.filesOf(spec), this.store.filesOf(stage))) {
+      const common = present.hashes?.filter((hash) => hashes.includes(hash)) ?? [];
+      const checked = { ...present, hashes: common.length > 0 ? common : [...hashes] };
+      await this.store.remark(spec, checked);
+      return checked;
     }
-  }
-
-  private indexArgv(): string[] {
-    const mirror = this.options.pipMirror ?? '';
-    if (mirror === '') return [];
-    const trusted =
-      mirror.startsWith('http://') && URL.canParse(mirror) ? ['--trusted-host', new URL(mirror).host] : [];
-    return ['--index-url', mirror, ...trusted];
+    if (!new Set(this.options.inUse?.() ?? []).has(spec)) return undefined;
+    throw failure(spec, 'functions use it from another archive than the hashes allow; pin another version');
   }
 
   /** A staging directory that cannot be deleted now goes with the sweep at the next start. */
@@ -227,30 +325,22 @@ export class PackageInstaller {
   }
 }
 
+/** Whether an installed package's archive has one of a pin's hashes, as far as is known. */
+function isVerified(meta: PackageMeta, { hashes }: Pin): boolean {
+  const known = meta.hashes ?? [];
+  return hashes.length === 0 || (known.length > 0 && known.every((hash) => hashes.includes(hash)));
+}
+
 function toImport(meta: PackageMeta): PackageImport {
   return { spec: meta.spec, modules: meta.topLevel };
 }
 
-function toMeta(spec: string, found: { name: string; version: string; bytes: number }, result: InstallResult) {
+function toMeta(pin: Pin, found: { name: string; version: string; bytes: number }, result: InstallResult): PackageMeta {
   const deps = result.deps.slice(0, MAX_NAMES);
   const topLevel = result.top_level.filter((name) => /^[\p{L}_][\p{L}\p{N}_]*$/u.test(name)).slice(0, MAX_NAMES);
-  return { spec, ...found, deps, topLevel };
+  return { spec: pin.spec, ...found, deps, topLevel, ...(pin.hashes.length === 0 ? {} : { hashes: [...pin.hashes] }) };
 }
 
-function failure(spec: string, why: string, output = ''): ArgyleError {
-  // Credentials of an index stand in URLs.
-  const shown = output.replace(/\/\/[^\s/@]*@/g, '//****@').trim();
-  const tail = shown.length > OUTPUT_TAIL ? `…${shown.slice(-OUTPUT_TAIL)}` : shown;
-  const options = { field: 'requirements.txt', value: spec };
-  return new ArgyleError('INSTALL_FAILED', `could not install ${spec}: ${why}\n${tail}`.trimEnd(), options);
-}
-
-function pipReason({ ok, code }: InstallResult): string {
-  return ok ? 'pip left no package behind' : `pip exited with ${code}`;
-}
-
-/** Errors of the file system are told without the paths of this machine. */
-function reasonOf(error: unknown): string {
-  const { syscall, code, message } = error as NodeJS.ErrnoException;
-  return syscall === undefined ? message : `${syscall} failed with ${code}`;
+function whyFailed({ ok, code }: InstallResult): string {
+  return ok ? 'the installer left no package behind' : `the installer exited with ${code}`;
 }

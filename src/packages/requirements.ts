@@ -28,6 +28,9 @@ const NAME = '[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?';
 const CLAUSE = '(?:===|~=|==|!=|<=|>=|<|>)[a-z0-9][a-z0-9.!+*-]*';
 const SPEC = new RegExp(`^(${NAME})(?:\\[(${NAME}(?:,${NAME})*)\\])?(${CLAUSE}(?:,${CLAUSE})*)?$`);
 
+/** Two words where PEP 508 has one name: `six 1.16.0`, `requests security`. */
+const JOINED = /^\s*([A-Za-z0-9][A-Za-z0-9._-]*(?:\[[^\]]*\])?)\s+([A-Za-z0-9]\S*)/;
+
 /** PEP 503: the one form in which names of packages are compared. */
 export function normalizeName(name: string): string {
   return name.toLowerCase().replace(/[-_.]+/g, '-');
@@ -59,11 +62,13 @@ export function parseSpec(spec: string, where: string): Requirement {
 }
 
 /**
- * Parses a whole requirements.txt. A spec that stands there twice is returned once, at its first place.
- * @throws ArgyleError REQUIREMENT_INVALID, naming line number and value
+ * Parses a whole requirements.txt in the contract's form. A spec that stands there twice is returned once, at its first
+ * place.
+ * @throws ArgyleError REQUIREMENT_INVALID, naming line number and value; for two versions of a package, both lines
  */
 export function parseRequirements(text: string): Requirement[] {
   const bySpec = new Map<string, Requirement>();
+  const pinnedAt = new Map<string, { where: string; requirement: Requirement }>();
   text
     .replace(/^\uFEFF/, '')
     .split('\n')
@@ -72,9 +77,32 @@ export function parseRequirements(text: string): Requirement[] {
       if (spec === '' || bySpec.has(spec)) return;
       const where = `requirements.txt line ${index + 1}`;
       if (bySpec.size === MAX_REQUIREMENTS) throw invalid(spec, where, `more than ${MAX_REQUIREMENTS} packages`);
-      bySpec.set(spec, parseSpec(spec, where));
+      const [, name, version] = JOINED.exec(line.split('#')[0] ?? '') ?? [];
+      // Without its blank it would be the name of another package.
+      if (name !== undefined && version !== undefined) {
+        const like = `${name}==${/^\d/.test(version) ? version : 'VERSION'}`;
+        throw invalid(line.trim(), where, `expected a name and perhaps versions, like ${like}`);
+      }
+      const requirement = parseSpec(spec, where);
+      const other = pinnedAt.get(requirement.name);
+      if (requirement.version !== undefined) {
+        if (other !== undefined && other.requirement.version !== requirement.version) {
+          throw invalid(
+            spec,
+            where,
+            `${other.where} asks for ${JSON.stringify(other.requirement.spec)}; keep one of them`,
+          );
+        }
+        pinnedAt.set(requirement.name, { where, requirement });
+      }
+      bySpec.set(spec, requirement);
     });
   return [...bySpec.values()];
+}
+
+/** Whether every requirement names one version. */
+export function allPinned(requirements: readonly Requirement[]): boolean {
+  return requirements.every(({ version }) => version !== undefined);
 }
 
 /** Versions that PEP 440 calls equal get one form, as far as plain releases go: no leading v or zeros, no trailing .0 */

@@ -7,7 +7,7 @@
  * rename a package, but only the helper can delete it, and nothing that a package holds may be followed or trusted.
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, lstat, mkdir, open, readdir, readFile, rename, utimes } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
@@ -25,6 +25,8 @@ const MetaSchema = z.object({
   topLevel: z.array(z.string()),
   /** Disk use of `files/` when it was installed. */
   bytes: z.number(),
+  /** Hashes of which the installed archive has one; absent when it was installed without. */
+  hashes: z.array(z.string()).optional(),
 });
 
 /** What is known of an installed package; the marker holds it as JSON. */
@@ -100,6 +102,18 @@ export class PackageStore {
     } finally {
       await file.close();
     }
+  }
+
+  /** Replaces the marker of an installed package. */
+  async remark(spec: string, meta: PackageMeta): Promise<void> {
+    const draft = `${MARKER}.${randomBytes(8).toString('hex')}`;
+    await writeFile(join(this.pkgsDir, spec, draft), JSON.stringify(meta), { flag: 'wx', mode: 0o644 });
+    await rename(join(this.pkgsDir, spec, draft), join(this.pkgsDir, spec, MARKER));
+  }
+
+  /** Where the files of a package or of a staging directory lie. */
+  filesOf(name: string): string {
+    return join(this.pkgsDir, name, FILES);
   }
 
   /** Removes a package for good: it is out of its place before the first file goes. */

@@ -25,6 +25,7 @@ const answerShape = z.object({
   deps: z.array(z.string()),
   top_level: z.array(z.string()),
   output: z.string(),
+  text: z.string().optional(),
 });
 
 /** What an installer answered, checked: it is the guest's word. @throws ArgyleError SANDBOX_CREATE */

@@ -49,10 +49,16 @@ export interface ZygoteBoot {
 export interface InstallerBoot {
   role: 'installer';
   spec: string;
-  /** Arguments to pip; empty asks only for the metadata of what `target` holds already. */
+  /** What `argv` is given to; pip by default. Without uv in the base the answer's code is 127. */
+  tool?: 'pip' | 'uv';
+  /** Arguments to the tool; empty asks only for the metadata of what `target` holds already. */
   argv: string[];
   env: Record<string, string>;
   target: string;
+  /** Text files that are written ahead, by path. */
+  files?: Record<string, string>;
+  /** File whose text is the result, in place of the metadata of `target`. */
+  result_file?: string;
 }
 
 /** A zygote's answer to its boot frame. */
@@ -70,6 +76,8 @@ export interface InstallResult {
   deps: string[];
   top_level: string[];
   output: string;
+  /** Text of the boot document's `result_file`. */
+  text?: string | undefined;
 }
 
 /** How the package layer has pip run: one fresh sandbox of the install pool per call. */

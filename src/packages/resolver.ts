@@ -1,0 +1,83 @@
+/** Turns requirements into the complete set of pins for the Python that functions run under, in an installer sandbox. */
+import { z } from 'zod';
+import { ArgyleError } from '../errors';
+import type { InstallResult } from '../sandbox/types';
+import { failure, type InstallSteps } from './install-step';
+import { parsePins } from './lock';
+import type { RequirementsInput } from './requirements-file';
+import { compileArgv, type IndexSource, type Pin, pipEnv, resolvePipArgv, SANDBOX_PYTHON, uvEnv } from './tools';
+
+const REQUIREMENTS = '/tmp/requirements.in';
+const CONSTRAINTS = '/tmp/constraints.in';
+const RESULT = '/tmp/resolved';
+/** The guest's code for a tool that its base has not. */
+const NO_TOOL = 127;
+
+/** What pip's --report says: https://pip.pypa.io/en/stable/reference/installation-report/ */
+const reportShape = z.object({
+  install: z.array(
+    z.object({
+      metadata: z.object({ name: z.string(), version: z.string() }),
+      download_info: z.object({
+        archive_info: z.object({ hashes: z.record(z.string(), z.string()).optional() }).optional(),
+      }),
+      requested_extras: z.array(z.string()).optional(),
+    }),
+  ),
+});
+
+/** What the resolver needs of the installer. */
+export interface ResolverHost {
+  readonly steps: InstallSteps;
+  withStage<T>(use: (stage: string) => Promise<T>): Promise<T>;
+  source(): Promise<IndexSource>;
+}
+
+export class Resolver {
+  constructor(private readonly host: ResolverHost) {}
+
+  /**
+   * Resolves requirements, with uv, or with pip where the base has no uv. Every pin carries the hashes of its archives
+   * where the index tells them.
+   * @throws ArgyleError INSTALL_FAILED with the tool's reason; REQUIREMENT_INVALID for what it resolved to no pin
+   */
+  async resolve(input: RequirementsInput): Promise<Pin[]> {
+    if (input.requirements.length === 0) return [];
+    const source = await this.host.source();
+    const files = { [REQUIREMENTS]: lines(input.requirements), [CONSTRAINTS]: lines(input.constraints) };
+    const common = { role: 'installer', spec: 'requirements.txt', target: '', files, result_file: RESULT } as const;
+    return this.host.withStage(async (stage) => {
+      const argv = [...compileArgv([REQUIREMENTS], [CONSTRAINTS], SANDBOX_PYTHON), '--output-file', RESULT];
+      const byUv = await this.host.steps.run({ ...common, tool: 'uv', argv, env: uvEnv(source) }, stage);
+      if (byUv.code !== NO_TOOL) return parsePins(textOf(byUv), 'the resolved requirements');
+      const pipArgv = resolvePipArgv(REQUIREMENTS, CONSTRAINTS, RESULT, source.mirror);
+      const byPip = await this.host.steps.run({ ...common, tool: 'pip', argv: pipArgv, env: pipEnv(source) }, stage);
+      return pinsOfReport(textOf(byPip));
+    });
+  }
+}
+
+/** The pins of an installation report of pip. @throws ArgyleError INSTALL_FAILED for a malformed report */
+export function pinsOfReport(text: string): Pin[] {
+  let report: z.output<typeof reportShape>;
+  try {
+    report = reportShape.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new ArgyleError('INSTALL_FAILED', "pip's report of what it resolved is malformed", { cause });
+  }
+  const pins = report.install.map(({ metadata, download_info: from, requested_extras: extras = [] }) => {
+    const hash = from.archive_info?.hashes?.['sha256'];
+    const named = extras.length === 0 ? metadata.name : `${metadata.name}[${extras.join(',')}]`;
+    return `${named}==${metadata.version}${hash === undefined ? '' : ` --hash=sha256:${hash}`}`;
+  });
+  return parsePins(pins.sort().join('\n'), 'the resolved requirements');
+}
+
+function textOf(result: InstallResult): string {
+  if (!result.ok) throw failure('requirements.txt', 'its requirements cannot be resolved', result.output);
+  return result.text ?? '';
+}
+
+function lines(items: readonly string[]): string {
+  return items.map((item) => `${item}\n`).join('');
+}
