@@ -63,6 +63,7 @@ const oneOf = (field: string, values: readonly string[]) => (value: string) =>
 
 const STORES = ['', 'private', 'memory'] as const;
 const NETWORKS = ['outbound', 'none', 'host'] as const;
+const INSTALLS = ['wait', 'background', 'lazy'] as const;
 const store = (field: string, about: string) => choice(STORES, about, oneOf(`storage.${field}`, STORES));
 
 const list = (about: string) => setting(z.array(z.string()), about, []);
@@ -189,6 +190,27 @@ export const schema = z.object({
       4,
     ),
     max_upload_mb: count('Largest accepted upload to the registry, in MB; 0 is no limit.', 256),
+    resolve: flag(
+      'Resolve requirements that are no complete list of pins; false installs each line literally, as the original does.',
+      true,
+    ),
+    install: choice(
+      INSTALLS,
+      'When an uploaded function is installed, unless the upload says: before the answer (`wait`), at once (`background`), or at its first call (`lazy`).',
+      oneOf('argyle.install', INSTALLS),
+      'background',
+    ),
+    installer: choice(
+      ['uv', 'pip'],
+      'Tool that installs packages: `uv`, with pip where uv is missing or fails, or `pip`.',
+      oneOf('argyle.installer', ['uv', 'pip']),
+      'uv',
+    ),
+    install_share_percent: count(
+      'Share of `mem_pool_mb` that installers may hold together, in percent; one always may run.',
+      50,
+    ),
+    index_timeout_sec: count('Time without a byte after which a connection to the package index has failed, in s.', 15),
     package_max_mb: count('Disk that one install may use, in MB; 0 leaves it to what must stay free.', 4096),
     packages_max_mb: count('Disk use beyond which the least recently used packages are deleted, in MB; 0 is never.', 0),
     admin_token: text(

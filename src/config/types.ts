@@ -12,6 +12,9 @@ export interface LimitsConfig {
 
 export type ImportCache = '' | 'tree' | 'multitree' | 'popularity';
 
+/** Before the upload is answered, at once but behind the answer, or at the function's first call. */
+export type InstallWhen = 'wait' | 'background' | 'lazy';
+
 export interface ZygoteNode {
   packages: string[];
   children: ZygoteNode[];
@@ -102,6 +105,16 @@ export interface Config {
     allowed_hosts: string;
     /** Origins of web pages that may send requests, separated by commas; `*` for all. */
     allowed_origins: string;
+    /** Resolve requirements that are no complete list of pins. */
+    resolve: boolean;
+    /** When an uploaded function's packages are installed. */
+    install: InstallWhen;
+    /** The tool that installs packages is tried first. */
+    installer: 'uv' | 'pip';
+    /** Share of the memory pool that installers may hold together, percent. */
+    install_share_percent: number;
+    /** Time without a byte after which a connection to the index has failed. */
+    index_timeout_sec: number;
     /** Disk that one install may use; 0 for no limit but what must stay free. */
     package_max_mb: number;
     /** Installed packages are deleted, least recently used first, beyond this disk use; 0 for never. */

@@ -30,6 +30,11 @@ export class InstallSteps {
   /** pip once the base turned out to have no uv. */
   private tool: Tool;
 
+  /** The tool that is tried first. */
+  get first(): Tool {
+    return this.tool;
+  }
+
   constructor(private readonly options: StepOptions) {
     this.tool = options.tool;
   }

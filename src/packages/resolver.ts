@@ -1,7 +1,7 @@
 /** Turns requirements into the complete set of pins for the Python that functions run under, in an installer sandbox. */
 import { z } from 'zod';
 import { ArgyleError } from '../errors';
-import type { InstallResult } from '../sandbox/types';
+import type { InstallerBoot, InstallResult } from '../sandbox/types';
 import { failure, type InstallSteps } from './install-step';
 import { parsePins } from './lock';
 import type { RequirementsInput } from './requirements-file';
@@ -9,6 +9,8 @@ import { compileArgv, type IndexSource, type Pin, pipEnv, resolvePipArgv, SANDBO
 
 const REQUIREMENTS = '/tmp/requirements.in';
 const CONSTRAINTS = '/tmp/constraints.in';
+/** What errors call the tools' result. */
+const RESOLVED = 'the resolved requirements';
 const RESULT = '/tmp/resolved';
 /** The guest's code for a tool that its base has not. */
 const NO_TOOL = 127;
@@ -47,13 +49,18 @@ export class Resolver {
     const files = { [REQUIREMENTS]: lines(input.requirements), [CONSTRAINTS]: lines(input.constraints) };
     const common = { role: 'installer', spec: 'requirements.txt', target: '', files, result_file: RESULT } as const;
     return this.host.withStage(async (stage) => {
+      if (this.host.steps.first === 'pip') return this.byPip(common, source, stage);
       const argv = [...compileArgv([REQUIREMENTS], [CONSTRAINTS], SANDBOX_PYTHON), '--output-file', RESULT];
       const byUv = await this.host.steps.run({ ...common, tool: 'uv', argv, env: uvEnv(source) }, stage);
-      if (byUv.code !== NO_TOOL) return parsePins(textOf(byUv), 'the resolved requirements');
-      const pipArgv = resolvePipArgv(REQUIREMENTS, CONSTRAINTS, RESULT, source.mirror);
-      const byPip = await this.host.steps.run({ ...common, tool: 'pip', argv: pipArgv, env: pipEnv(source) }, stage);
-      return pinsOfReport(textOf(byPip));
+      if (byUv.code !== NO_TOOL) return parsePins(textOf(byUv), RESOLVED);
+      return this.byPip(common, source, stage);
     });
+  }
+
+  private async byPip(common: Omit<InstallerBoot, 'argv' | 'env'>, source: IndexSource, stage: string): Promise<Pin[]> {
+    const argv = resolvePipArgv(REQUIREMENTS, CONSTRAINTS, RESULT, source.mirror);
+    const answer = await this.host.steps.run({ ...common, tool: 'pip', argv, env: pipEnv(source) }, stage);
+    return pinsOfReport(textOf(answer));
   }
 }
 
@@ -70,7 +77,7 @@ export function pinsOfReport(text: string): Pin[] {
     const named = extras.length === 0 ? metadata.name : `${metadata.name}[${extras.join(',')}]`;
     return `${named}==${metadata.version}${hash === undefined ? '' : ` --hash=sha256:${hash}`}`;
   });
-  return parsePins(pins.sort().join('\n'), 'the resolved requirements');
+  return parsePins(pins.sort().join('\n'), RESOLVED);
 }
 
 function textOf(result: InstallResult): string {

@@ -38,6 +38,7 @@ export class PackageFixture {
       sandbox: this.sandbox,
       pipMirror: this.mirror.url,
       pipEnv: () => Promise.resolve({}),
+      tool: 'pip',
       onPull: (pull) => this.pulls.push(pull),
       ...options,
     });

@@ -1,0 +1,143 @@
+/** uv, pip and poetry of this machine, for resolving a folder's requirements before it is uploaded. */
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { readPipEnv } from '../../packages/pip-config';
+import { parsePins } from '../../packages/lock';
+import { pinsOfReport } from '../../packages/resolver';
+import type { RequirementsInput } from '../../packages/requirements-file';
+import {
+  compileArgv,
+  INDEX_TIMEOUT_SEC,
+  type IndexSource,
+  type Pin,
+  pipEnv,
+  resolvePipArgv,
+  uvEnv,
+} from '../../packages/tools';
+import { CliError } from '../command';
+import { guestBeside, HOME } from '../paths';
+
+const run = promisify(execFile);
+
+/** A resolution may have to read the metadata of many packages, ms. */
+const RESOLVE_MS = 300_000;
+const MAX_OUTPUT = 64 << 20;
+const HOST_PYTHON = '/usr/bin/python3';
+
+/** The Python that functions run under. */
+export interface TargetPython {
+  /** `3.11` */
+  version: string;
+}
+
+export interface HostTools {
+  python: TargetPython;
+  source: IndexSource;
+  env: NodeJS.ProcessEnv;
+}
+
+/** The version in the name of the interpreter below a root directory; undefined when it has none. */
+export function pythonBelow(root: string): TargetPython | undefined {
+  const bin = join(root, 'usr/bin');
+  const names = existsSync(bin) ? readdirSync(bin) : [];
+  const versions = names.flatMap((name) => /^python(3\.\d+)$/.exec(name)?.[1] ?? []);
+  const [version] = versions.sort((a, b) => Number(b.slice(2)) - Number(a.slice(2)));
+  return version === undefined ? undefined : { version };
+}
+
+/**
+ * The tools, for functions whose base directory is `base` ('' for the host's own files).
+ * @throws CliError when there is no Python 3
+ */
+export async function hostTools(base: string, mirror: string, env: NodeJS.ProcessEnv): Promise<HostTools> {
+  const source = { mirror, timeoutSec: INDEX_TIMEOUT_SEC, env: await readPipEnv(HOST_PYTHON, env) };
+  const own = base === '' ? undefined : pythonBelow(base);
+  return { python: own ?? (await hostPython(env)), source, env };
+}
+
+async function hostPython(env: NodeJS.ProcessEnv): Promise<TargetPython> {
+  const script = 'import sys; print("%d.%d" % sys.version_info[:2])';
+  const answer = await run(HOST_PYTHON, ['-c', script], { env }).catch((cause: unknown) => {
+    throw new CliError(`${HOST_PYTHON} does not run: install python3, or upload with --no-resolve`, { cause });
+  });
+  return { version: answer.stdout.trim() };
+}
+
+/** Argyle's own uv, or the one on PATH; undefined without any. */
+export async function findUv(env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const own = [join(HOME, 'build/guest/uv'), join(guestBeside(join(HOME, 'sandbox-helper')), 'uv')].find(existsSync);
+  if (own !== undefined) return own;
+  const onPath = await run('uv', ['--version'], { env }).catch(() => undefined);
+  return onPath === undefined ? undefined : 'uv';
+}
+
+/**
+ * Resolves requirements on this machine for the target's Python.
+ * @throws CliError with the tool's own words
+ */
+export async function resolveHere(input: RequirementsInput, tools: HostTools): Promise<Pin[]> {
+  return inFolder(async (folder) => {
+    const requirements = join(folder, 'requirements.in');
+    const constraints = join(folder, 'constraints.in');
+    writeFileSync(requirements, input.requirements.map((line) => `${line}\n`).join(''));
+    writeFileSync(constraints, input.constraints.map((line) => `${line}\n`).join(''));
+    return resolveFiles(requirements, constraints, tools, folder);
+  });
+}
+
+/** Resolves a file that uv takes as it is, such as pyproject.toml. @throws CliError */
+export async function resolveFile(file: string, tools: HostTools): Promise<Pin[]> {
+  const uv = await findUv(tools.env);
+  if (uv === undefined) throw new CliError(`${file} is read by uv, which is not here: run make build, or pip install uv`);
+  return inFolder((folder) => byUv(uv, [file], [], tools, folder));
+}
+
+/** Runs a project tool that prints requirements. @throws CliError naming what is missing */
+export async function exported(program: string, args: string[], dir: string, tools: HostTools): Promise<string> {
+  const answer = await run(program, args, { cwd: dir, env: tools.env, timeout: RESOLVE_MS, maxBuffer: MAX_OUTPUT }).catch(
+    (thrown: unknown) => {
+      const { code, stderr, message } = thrown as { code?: unknown; stderr?: string; message: string };
+      const why = code === 'ENOENT' ? `${program} is not installed` : stderr?.trim() || message;
+      throw new CliError(`could not export the lock file with ${program}: ${why}; or write a requirements.txt`);
+    },
+  );
+  return answer.stdout;
+}
+
+async function resolveFiles(file: string, constraints: string, tools: HostTools, folder: string): Promise<Pin[]> {
+  const uv = await findUv(tools.env);
+  if (uv !== undefined) return byUv(uv, [file], [constraints], tools, folder);
+  const report = join(folder, 'report.json');
+  const env = { ...tools.env, ...pipEnv(tools.source) };
+  const argv = ['-m', 'pip', ...resolvePipArgv(file, constraints, report, tools.source.mirror)];
+  await call(HOST_PYTHON, argv, env);
+  return pinsOfReport(readFileSync(report, 'utf8'));
+}
+
+async function byUv(uv: string, files: string[], constraints: string[], tools: HostTools, folder: string) {
+  const result = join(folder, 'resolved.txt');
+  const version = ['--python-version', tools.python.version];
+  const argv = [...compileArgv(files, constraints, HOST_PYTHON), ...version, '--output-file', result];
+  await call(uv, argv, { ...tools.env, ...uvEnv(tools.source) });
+  return parsePins(readFileSync(result, 'utf8'), 'the resolved requirements');
+}
+
+async function call(program: string, argv: string[], env: NodeJS.ProcessEnv): Promise<void> {
+  await run(program, argv, { env, timeout: RESOLVE_MS, maxBuffer: MAX_OUTPUT }).catch((thrown: unknown) => {
+    const { stderr, message } = thrown as { stderr?: string; message: string };
+    const why = (stderr?.trim() || message).replace(/\/\/[^\s/@]*@/g, '//****@');
+    throw new CliError(`the requirements cannot be resolved: ${why}`, { cause: thrown });
+  });
+}
+
+async function inFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'ol-resolve-'));
+  try {
+    return await use(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

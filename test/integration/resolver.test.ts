@@ -1,0 +1,114 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { PackageInstaller, type PackageInstallerOptions } from '../../src/packages/installer';
+import { LockStore } from '../../src/packages/lock-store';
+import { PackagePlanner } from '../../src/packages/plan';
+import { Resolver } from '../../src/packages/resolver';
+import { startTestMirror, type TestMirror } from '../support/mirror';
+import { failure } from '../support/package-fixture';
+import { Rig, whyNoHelper } from '../support/sandbox-rig';
+import { until } from '../support/until';
+
+const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
+
+jest.setTimeout(120_000);
+
+real.each(['uv', 'pip'] as const)('requirements resolved and installed in real sandboxes, by %s', (tool) => {
+  let mirror: TestMirror;
+  let rig: Rig;
+  let pkgsDir: string;
+
+  const planner = (files: Record<string, string>, options: Partial<PackageInstallerOptions> = {}) => {
+    const installer = new PackageInstaller({
+      pkgsDir,
+      sandbox: rig.installer,
+      pipMirror: mirror.url,
+      pipEnv: () => Promise.resolve({}),
+      tool,
+      atOnce: 2,
+      ...options,
+    });
+    const plans = new PackagePlanner({
+      installer,
+      resolver: new Resolver(installer),
+      locks: new LockStore(pkgsDir),
+      resolve: true,
+    });
+    return { installer, plans, read: (name: string) => Promise.resolve(files[name]) };
+  };
+
+  beforeAll(async () => {
+    mirror = await startTestMirror();
+    const { hostname, port } = new URL(mirror.url);
+    rig = new Rig({ installerEndpoints: [{ host: hostname, port: Number(port) }] });
+    pkgsDir = join(rig.dir, 'packages');
+    rig.slots.start();
+    await until('slots are ready', () => rig.slots.ready === 4);
+  });
+
+  afterAll(async () => {
+    await rig.close();
+    await mirror.close();
+  });
+
+  test('bare names, ranges, markers and included files become a complete set of pins', async () => {
+    const { plans, read } = planner({
+      'requirements.txt': '-r base.txt\n-c deps/limits.txt\nargyle-sample-frame ; python_version >= "3.8"\n',
+      'base.txt': 'argyle-sample-web\n',
+      'deps/limits.txt': 'argyle-sample-tiny<2\n',
+    });
+    const plan = await plans.plan(read);
+    const specs = plan.pins.map(({ spec }) => spec).sort();
+    expect(specs).toEqual(expect.arrayContaining(['argyle-sample-tiny==1.1.0', 'argyle-sample-frame==2.0.0']));
+    expect(specs.every((spec) => /^argyle-sample-[a-z]+==[\d.]+$/.test(spec))).toBe(true);
+    const { imports } = await plans.install(plan);
+    expect(imports.map(({ spec }) => spec).sort()).toEqual(specs);
+    expect(readdirSync(pkgsDir)).toEqual(expect.arrayContaining(specs));
+  });
+
+  test('a pinned list gets what its packages need, and a complete one is left alone', async () => {
+    const { plans, read } = planner({ 'requirements.txt': 'argyle-sample-web==1.0.0\n' });
+    const { imports, plan } = await plans.install(await plans.plan(read));
+    expect(imports.map(({ spec }) => spec).at(-1)).toBe('argyle-sample-web==1.0.0');
+    expect(imports.length).toBeGreaterThan(1);
+    const text = plan.pins.map(({ spec }) => `${spec}\n`).join('');
+    const complete = planner({ 'requirements.txt': text });
+    const again = await complete.plans.install(await complete.plans.plan(complete.read));
+    expect(again.imports).toEqual(imports);
+  });
+
+  test('a hash that no archive has is refused, and one that fits is enforced', async () => {
+    const wrong = `sha256:${'0'.repeat(64)}`;
+    const { installer, plans, read } = planner({ 'requirements.txt': 'argyle-sample-json\n' });
+    const [pin] = (await plans.plan(read)).pins;
+    const spec = pin?.spec ?? '';
+    const right = (await new Resolver(installer).resolve({ requirements: [spec], constraints: [], hashed: true }))[0];
+    expect(right?.hashes.length).toBeGreaterThan(0);
+    const error = await failure(installer.ensurePins([{ spec, hashes: [wrong] }]));
+    expect(error.message).toMatch(/hash/i);
+    await installer.ensurePins([{ spec, hashes: right?.hashes ?? [] }], { retry: true });
+    expect(readdirSync(pkgsDir)).toContain(spec);
+  });
+
+  test('an install from an unknown archive counts as checked once its files are the same', async () => {
+    const { installer } = planner({});
+    const spec = 'argyle-sample-cost==1.0.0';
+    await installer.ensure([spec]);
+    const [right] = await new Resolver(installer).resolve({ requirements: [spec], constraints: [], hashed: true });
+    const used = planner({}, { inUse: () => [spec] }).installer;
+    await used.ensurePins([{ spec, hashes: right?.hashes ?? [] }]);
+    expect(readdirSync(pkgsDir)).toContain(spec);
+  });
+
+  test('what has no solution is told with the reason', async () => {
+    const { plans, read } = planner({ 'requirements.txt': 'argyle-sample-tiny>=99\n' });
+    const error = await failure(plans.plan(read));
+    expect(error.code).toBe('INSTALL_FAILED');
+    expect(error.message).toContain('argyle-sample-tiny');
+  });
+
+  test('nothing is left in staging', () => {
+    expect(readdirSync(pkgsDir).filter((name) => name.startsWith('.stage'))).toEqual([]);
+    expect(rig.pool.usedMb).toBe(0);
+  });
+});
