@@ -1,21 +1,18 @@
 /** Installs the packages that functions ask for: each pin once, in a fresh sandbox, shared by all functions. */
 import { ArgyleError, asArgyleError } from '../errors';
 import { MEGABYTE } from '../sandbox/slot';
-import type { InstallerSandbox, InstallResult, PackageImport } from '../sandbox/types';
+import type { InstallerSandbox, PackageImport } from '../sandbox/types';
 import { choosePin, parseDependency } from './closure';
 import { DiskWatch } from './disk-watch';
 import { MIN_IDLE_MS, selectEvictions } from './eviction';
 import { FailureMemory } from './failures';
-import { failure, InstallSteps, reasonOf } from './install-step';
+import { InstallSteps } from './install-step';
 import { Limiter } from './limiter';
+import { isVerified, PackageMaker } from './package-maker';
 import { readPipEnv } from './pip-config';
 import { normalizeLine, parseRequirements, parseSpec } from './requirements';
-import { sameTree } from './same-tree';
 import { type PackageMeta, PackageStore } from './store';
 import { INDEX_TIMEOUT_SEC, type IndexSource, type Pin, type Tool } from './tools';
-
-/** Most names taken from one answer: it comes out of a sandbox in which the package's own code may have run. */
-const MAX_NAMES = 1000;
 
 /** One attempt to make a package known; each spec succeeds once per worker process. */
 export interface Pull {
@@ -75,6 +72,7 @@ export class PackageInstaller {
   private readonly lastAskedMs = new Map<string, number>();
   private readonly failures: FailureMemory;
   private readonly limiter: Limiter;
+  private readonly maker: PackageMaker;
   private env: Promise<Record<string, string>> | undefined;
   /** Runs uv and pip; the resolver shares it. */
   readonly steps: InstallSteps;
@@ -89,6 +87,13 @@ export class PackageInstaller {
       disk,
       source: () => this.source(),
       tool: options.tool ?? 'uv',
+    });
+    this.maker = new PackageMaker({
+      store: this.store,
+      steps: this.steps,
+      removeTree: (name) => options.sandbox.removeTree(name),
+      maxMb: options.packageMaxMb ?? 0,
+      inUse: () => options.inUse?.() ?? [],
     });
   }
 
@@ -197,7 +202,7 @@ export class PackageInstaller {
       try {
         return await use(stage);
       } finally {
-        await this.discard(stage);
+        await this.maker.discard(stage);
       }
     });
   }
@@ -239,7 +244,10 @@ export class PackageInstaller {
     try {
       this.failures.check(spec);
       meta = await this.found(pin);
-      meta ??= await this.limiter.run(() => this.install(pin));
+      if (meta === undefined) {
+        meta = await this.limiter.run(() => this.maker.install(pin));
+        void this.trim().catch(() => undefined); // what cannot be deleted now is tried again after the next install
+      }
       this.known.set(spec, meta);
       this.failures.succeeded(spec);
       await this.store.touch(spec);
@@ -255,92 +263,11 @@ export class PackageInstaller {
 
   /** What is on the disk already, if its archive is known to have one of the pin's hashes. */
   private async found(pin: Pin): Promise<PackageMeta | undefined> {
-    const meta = (await this.store.read(pin.spec)) ?? (await this.limiter.run(() => this.adopt(pin.spec)));
+    const meta = (await this.store.read(pin.spec)) ?? (await this.limiter.run(() => this.maker.adopt(pin.spec)));
     return meta !== undefined && isVerified(meta, pin) ? meta : undefined;
   }
-
-  /** Takes over a directory without a marker, once its metadata are known; undefined when it is absent or half done. */
-  private async adopt(spec: string): Promise<PackageMeta | undefined> {
-    const found = await this.store.survey(spec);
-    if (found === undefined) return undefined;
-    const stage = await this.store.stage();
-    try {
-      const result = await this.steps.describe(spec, stage, `/packages/${spec}/files`);
-      if (!result.ok) return undefined;
-      const meta = toMeta({ spec, hashes: [] }, found, result);
-      await this.store.mark(spec, meta).catch(() => undefined); // root's own: asked again after the next start
-      return meta;
-    } finally {
-      await this.discard(stage);
-    }
-  }
-
-  private async install(pin: Pin): Promise<PackageMeta> {
-    const { spec } = pin;
-    const stage = await this.store.stage();
-    let published = false;
-    try {
-      const result = await this.steps.install(pin, stage);
-      const found = result.ok ? await this.store.survey(stage) : undefined;
-      if (found === undefined) throw failure(spec, whyFailed(result), result.output);
-      const { packageMaxMb: maxMb = 0 } = this.options;
-      if (maxMb > 0 && found.bytes > maxMb * MEGABYTE) throw failure(spec, `it takes more than ${maxMb} MB of disk`);
-      const meta = toMeta(pin, found, result);
-      const present = await this.confirm(pin, stage);
-      if (present !== undefined) return present;
-      await this.store.remove(spec);
-      await this.store.publish(stage, meta);
-      published = true;
-      void this.trim().catch(() => undefined); // what cannot be deleted now is tried again after the next install
-      return meta;
-    } catch (error) {
-      throw error instanceof ArgyleError ? error : failure(spec, reasonOf(error));
-    } finally {
-      if (!published) await this.discard(stage);
-    }
-  }
-
-  /**
-   * Compares a fresh install whose hashes were checked with what lies in its place from an unknown archive.
-   * @returns the present install, which now counts as checked; undefined when it is to be replaced
-   * @throws ArgyleError INSTALL_FAILED when it differs and functions of this worker use it
-   */
-  private async confirm(pin: Pin, stage: string): Promise<PackageMeta | undefined> {
-    const { spec, hashes } = pin;
-    const present = await this.store.read(spec);
-    if (present === undefined) return undefined;
-    if (await sameTree(this.store.filesOf(spec), this.store.filesOf(stage))) {
-      const common = present.hashes?.filter((hash) => hashes.includes(hash)) ?? [];
-      const checked = { ...present, hashes: common.length > 0 ? common : [...hashes] };
-      await this.store.remark(spec, checked);
-      return checked;
-    }
-    if (!new Set(this.options.inUse?.() ?? []).has(spec)) return undefined;
-    throw failure(spec, 'functions use it from another archive than the hashes allow; pin another version');
-  }
-
-  /** A staging directory that cannot be deleted now goes with the sweep at the next start. */
-  private async discard(stage: string): Promise<void> {
-    await this.options.sandbox.removeTree(stage).catch(() => undefined);
-  }
-}
-
-/** Whether an installed package's archive has one of a pin's hashes, as far as is known. */
-function isVerified(meta: PackageMeta, { hashes }: Pin): boolean {
-  const known = meta.hashes ?? [];
-  return hashes.length === 0 || (known.length > 0 && known.every((hash) => hashes.includes(hash)));
 }
 
 function toImport(meta: PackageMeta): PackageImport {
   return { spec: meta.spec, modules: meta.topLevel };
-}
-
-function toMeta(pin: Pin, found: { name: string; version: string; bytes: number }, result: InstallResult): PackageMeta {
-  const deps = result.deps.slice(0, MAX_NAMES);
-  const topLevel = result.top_level.filter((name) => /^[\p{L}_][\p{L}\p{N}_]*$/u.test(name)).slice(0, MAX_NAMES);
-  return { spec: pin.spec, ...found, deps, topLevel, ...(pin.hashes.length === 0 ? {} : { hashes: [...pin.hashes] }) };
-}
-
-function whyFailed({ ok, code }: InstallResult): string {
-  return ok ? 'the installer left no package behind' : `the installer exited with ${code}`;
 }

@@ -8,14 +8,11 @@
 import { ArgyleError } from '../errors';
 import type { PackageImport } from '../sandbox/types';
 import type { EnsureOptions, PackageInstaller } from './installer';
-import { LOCK_FILE, lockKey, parseLock } from './lock';
 import type { LockStore } from './lock-store';
-import { allPinned, normalizeName, parseRequirements, parseSpec } from './requirements';
-import { type ReadFile, readRequirements } from './requirements-file';
+import { type PackageRequest, REQUIREMENTS_FILE } from './request';
+import { normalizeName, parseSpec } from './requirements';
 import type { Resolver } from './resolver';
 import type { Pin } from './tools';
-
-export const REQUIREMENTS_FILE = 'requirements.txt';
 
 /** How often missing packages may need further ones before the list is refused. */
 const MAX_ROUNDS = 3;
@@ -31,41 +28,34 @@ export interface PlannerOptions {
   installer: Pick<PackageInstaller, 'ensurePins' | 'dependenciesOf'>;
   resolver: Pick<Resolver, 'resolve'>;
   locks: Pick<LockStore, 'load' | 'save'>;
-  /** config.argyle.resolve */
-  resolve: boolean;
 }
 
 export class PackagePlanner {
   constructor(private readonly options: PlannerOptions) {}
 
   /**
-   * Reads a function's requirements, and resolves them where they are not pinned.
-   * @param read gives files of the function's folder
-   * @throws ArgyleError REQUIREMENT_INVALID, naming file, line and value; INSTALL_FAILED when there is no solution
+   * Resolves what a function asks for where it is not pinned.
+   * @param retry tries again what failed a moment ago
+   * @throws ArgyleError INSTALL_FAILED when there is no solution, also while the back-off after that runs
    */
-  async plan(read: ReadFile): Promise<Plan> {
-    const text = await read(REQUIREMENTS_FILE);
-    if (text === undefined) return { pins: [], complete: true };
-    const lock = parseLock((await read(LOCK_FILE)) ?? '');
-    if (lock?.from === lockKey(text)) return { pins: lock.pins, complete: true };
-    const literal = parsed(text);
-    const { resolve } = this.options;
-    if (!(literal instanceof ArgyleError) && (allPinned(literal) || !resolve)) {
-      return { pins: literal.map(({ spec }) => ({ spec, hashes: [] })), complete: !resolve };
-    }
-    if (!resolve) throw literal;
-    return { pins: await this.resolved(read), complete: true };
+  async plan(request: PackageRequest, retry = false): Promise<Plan> {
+    if (request.kind === 'pins') return { pins: request.pins, complete: request.complete };
+    const { input } = request;
+    const pins = await this.options.resolver.resolve(input, retry);
+    // Hashes that the function gave are enforced; others would only keep packages from being shared.
+    return { pins: input.hashed ? pins : pins.map(({ spec }) => ({ spec, hashes: [] })), complete: true };
   }
 
   /** plan() for one version of a function's archive: what it was resolved to before is not resolved again. */
-  async planVersion(name: string, version: string, read: ReadFile): Promise<Plan> {
-    const known = this.options.resolve ? await this.options.locks.load(name, version) : undefined;
-    return known === undefined ? this.plan(read) : { pins: known, complete: true };
+  async planVersion(name: string, version: string, request: PackageRequest): Promise<Plan> {
+    const isKnown = request.kind === 'pins' && request.complete;
+    const known = isKnown ? undefined : await this.options.locks.load(name, version);
+    return known === undefined ? this.plan(request) : { pins: known, complete: true };
   }
 
   /** Remembers the pins of one version of a function's archive; a disk that is full loses them, and no more. */
   async remember(name: string, version: string, { pins, complete }: Plan): Promise<void> {
-    if (!complete || pins.length === 0 || !this.options.resolve) return;
+    if (!complete || pins.length === 0) return;
     await this.options.locks.save(name, version, pins).catch(() => undefined);
   }
 
@@ -116,22 +106,5 @@ export class PackagePlanner {
       const options = { cause, field: REQUIREMENTS_FILE, value: [...missing.keys()].join(', ').slice(0, 200) };
       throw new ArgyleError('REQUIREMENT_INVALID', message, options);
     }
-  }
-
-  private async resolved(read: ReadFile): Promise<Pin[]> {
-    const input = await readRequirements(read, REQUIREMENTS_FILE);
-    const pins = await this.options.resolver.resolve(input);
-    // Hashes that the function gave are enforced; others would only keep packages from being shared.
-    return input.hashed ? pins : pins.map(({ spec }) => ({ spec, hashes: [] }));
-  }
-}
-
-/** The list in the contract's form, or why it is none. */
-function parsed(text: string): ReturnType<typeof parseRequirements> | ArgyleError {
-  try {
-    return parseRequirements(text);
-  } catch (thrown) {
-    if (thrown instanceof ArgyleError) return thrown;
-    throw thrown;
   }
 }

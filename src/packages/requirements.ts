@@ -100,9 +100,15 @@ export function parseRequirements(text: string): Requirement[] {
   return [...bySpec.values()];
 }
 
-/** Whether every requirement names one version. */
-export function allPinned(requirements: readonly Requirement[]): boolean {
-  return requirements.every(({ version }) => version !== undefined);
+/** The list when it is in the contract's form and pins every package; undefined for any other. */
+export function pinnedList(text: string): Requirement[] | undefined {
+  try {
+    const requirements = parseRequirements(text);
+    return requirements.every(({ version }) => version !== undefined) ? requirements : undefined;
+  } catch (thrown) {
+    if (thrown instanceof ArgyleError) return undefined;
+    throw thrown;
+  }
 }
 
 /** Versions that PEP 440 calls equal get one form, as far as plain releases go: no leading v or zeros, no trailing .0 */

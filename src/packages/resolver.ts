@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { ArgyleError } from '../errors';
 import type { InstallerBoot, InstallResult } from '../sandbox/types';
 import { failure, type InstallSteps } from './install-step';
-import { parsePins } from './lock';
+import { FailureMemory } from './failures';
+import { lockKey, parsePins } from './lock';
 import type { RequirementsInput } from './requirements-file';
 import { compileArgv, type IndexSource, type Pin, pipEnv, resolvePipArgv, SANDBOX_PYTHON, uvEnv } from './tools';
 
@@ -36,15 +37,35 @@ export interface ResolverHost {
 }
 
 export class Resolver {
-  constructor(private readonly host: ResolverHost) {}
+  private readonly failures: FailureMemory;
+
+  constructor(
+    private readonly host: ResolverHost,
+    now?: () => number,
+  ) {
+    this.failures = new FailureMemory(now);
+  }
 
   /**
    * Resolves requirements, with uv, or with pip where the base has no uv. Every pin carries the hashes of its archives
    * where the index tells them.
-   * @throws ArgyleError INSTALL_FAILED with the tool's reason; REQUIREMENT_INVALID for what it resolved to no pin
+   * @throws ArgyleError INSTALL_FAILED with the tool's reason, also while the back-off after it runs;
+   *   REQUIREMENT_INVALID for what it resolved to no pin
    */
-  async resolve(input: RequirementsInput): Promise<Pin[]> {
+  async resolve(input: RequirementsInput, retry = false): Promise<Pin[]> {
     if (input.requirements.length === 0) return [];
+    const key = lockKey(input.requirements.join('\n'), input.constraints.join('\n'));
+    if (retry) this.failures.forgive([key]);
+    this.failures.check(key);
+    try {
+      return await this.attempt(input);
+    } catch (thrown) {
+      if (thrown instanceof ArgyleError && thrown.code === 'INSTALL_FAILED') this.failures.failed(key, thrown);
+      throw thrown;
+    }
+  }
+
+  private async attempt(input: RequirementsInput): Promise<Pin[]> {
     const source = await this.host.source();
     const files = { [REQUIREMENTS]: lines(input.requirements), [CONSTRAINTS]: lines(input.constraints) };
     const common = { role: 'installer', spec: 'requirements.txt', target: '', files, result_file: RESULT } as const;

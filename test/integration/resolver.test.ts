@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { PackageInstaller, type PackageInstallerOptions } from '../../src/packages/installer';
 import { LockStore } from '../../src/packages/lock-store';
 import { PackagePlanner } from '../../src/packages/plan';
+import { readRequest } from '../../src/packages/request';
 import { Resolver } from '../../src/packages/resolver';
 import { startTestMirror, type TestMirror } from '../support/mirror';
 import { failure } from '../support/package-fixture';
@@ -32,9 +33,9 @@ real.each(['uv', 'pip'] as const)('requirements resolved and installed in real s
       installer,
       resolver: new Resolver(installer),
       locks: new LockStore(pkgsDir),
-      resolve: true,
     });
-    return { installer, plans, read: (name: string) => Promise.resolve(files[name]) };
+    const plan = async () => plans.plan(await readRequest((name) => Promise.resolve(files[name]), true));
+    return { installer, plans, plan };
   };
 
   beforeAll(async () => {
@@ -52,12 +53,12 @@ real.each(['uv', 'pip'] as const)('requirements resolved and installed in real s
   });
 
   test('bare names, ranges, markers and included files become a complete set of pins', async () => {
-    const { plans, read } = planner({
+    const { plans, plan: planned } = planner({
       'requirements.txt': '-r base.txt\n-c deps/limits.txt\nargyle-sample-frame ; python_version >= "3.8"\n',
       'base.txt': 'argyle-sample-web\n',
       'deps/limits.txt': 'argyle-sample-tiny<2\n',
     });
-    const plan = await plans.plan(read);
+    const plan = await planned();
     const specs = plan.pins.map(({ spec }) => spec).sort();
     expect(specs).toEqual(expect.arrayContaining(['argyle-sample-tiny==1.1.0', 'argyle-sample-frame==2.0.0']));
     expect(specs.every((spec) => /^argyle-sample-[a-z]+==[\d.]+$/.test(spec))).toBe(true);
@@ -67,20 +68,20 @@ real.each(['uv', 'pip'] as const)('requirements resolved and installed in real s
   });
 
   test('a pinned list gets what its packages need, and a complete one is left alone', async () => {
-    const { plans, read } = planner({ 'requirements.txt': 'argyle-sample-web==1.0.0\n' });
-    const { imports, plan } = await plans.install(await plans.plan(read));
+    const { plans, plan: planned } = planner({ 'requirements.txt': 'argyle-sample-web==1.0.0\n' });
+    const { imports, plan } = await plans.install(await planned());
     expect(imports.map(({ spec }) => spec).at(-1)).toBe('argyle-sample-web==1.0.0');
     expect(imports.length).toBeGreaterThan(1);
     const text = plan.pins.map(({ spec }) => `${spec}\n`).join('');
     const complete = planner({ 'requirements.txt': text });
-    const again = await complete.plans.install(await complete.plans.plan(complete.read));
+    const again = await complete.plans.install(await complete.plan());
     expect(again.imports).toEqual(imports);
   });
 
   test('a hash that no archive has is refused, and one that fits is enforced', async () => {
     const wrong = `sha256:${'0'.repeat(64)}`;
-    const { installer, plans, read } = planner({ 'requirements.txt': 'argyle-sample-json\n' });
-    const [pin] = (await plans.plan(read)).pins;
+    const { installer, plan: planned } = planner({ 'requirements.txt': 'argyle-sample-json\n' });
+    const [pin] = (await planned()).pins;
     const spec = pin?.spec ?? '';
     const right = (await new Resolver(installer).resolve({ requirements: [spec], constraints: [], hashed: true }))[0];
     expect(right?.hashes.length).toBeGreaterThan(0);
@@ -101,8 +102,8 @@ real.each(['uv', 'pip'] as const)('requirements resolved and installed in real s
   });
 
   test('what has no solution is told with the reason', async () => {
-    const { plans, read } = planner({ 'requirements.txt': 'argyle-sample-tiny>=99\n' });
-    const error = await failure(plans.plan(read));
+    const { plan: planned } = planner({ 'requirements.txt': 'argyle-sample-tiny>=99\n' });
+    const error = await failure(planned());
     expect(error.code).toBe('INSTALL_FAILED');
     expect(error.message).toContain('argyle-sample-tiny');
   });

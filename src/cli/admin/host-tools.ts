@@ -91,19 +91,23 @@ export async function resolveHere(input: RequirementsInput, tools: HostTools): P
 /** Resolves a file that uv takes as it is, such as pyproject.toml. @throws CliError */
 export async function resolveFile(file: string, tools: HostTools): Promise<Pin[]> {
   const uv = await findUv(tools.env);
-  if (uv === undefined) throw new CliError(`${file} is read by uv, which is not here: run make build, or pip install uv`);
+  if (uv === undefined)
+    throw new CliError(`${file} is read by uv, which is not here: run make build, or pip install uv`);
   return inFolder((folder) => byUv(uv, [file], [], tools, folder));
 }
 
 /** Runs a project tool that prints requirements. @throws CliError naming what is missing */
 export async function exported(program: string, args: string[], dir: string, tools: HostTools): Promise<string> {
-  const answer = await run(program, args, { cwd: dir, env: tools.env, timeout: RESOLVE_MS, maxBuffer: MAX_OUTPUT }).catch(
-    (thrown: unknown) => {
-      const { code, stderr, message } = thrown as { code?: unknown; stderr?: string; message: string };
-      const why = code === 'ENOENT' ? `${program} is not installed` : stderr?.trim() || message;
-      throw new CliError(`could not export the lock file with ${program}: ${why}; or write a requirements.txt`);
-    },
-  );
+  const answer = await run(program, args, {
+    cwd: dir,
+    env: tools.env,
+    timeout: RESOLVE_MS,
+    maxBuffer: MAX_OUTPUT,
+  }).catch((thrown: unknown) => {
+    const { code, stderr, message } = thrown as { code?: unknown; stderr?: string; message: string };
+    const why = code === 'ENOENT' ? `${program} is not installed` : stderr?.trim() || message;
+    throw new CliError(`could not export the lock file with ${program}: ${why}; or write a requirements.txt`);
+  });
   return answer.stdout;
 }
 

@@ -1,13 +1,17 @@
 /** `ol admin install`: uploads a lambda to a worker or to the boss. */
-import { createReadStream, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { request } from 'undici';
 import { checkLambdaName } from '../../lambda/name';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
-import { authorization, bossTarget, workerTarget, type Target } from '../target';
+import { bossTarget, workerTarget, type Target } from '../target';
 import { packLambda } from './archive';
+import { lockCommand } from './lock';
+import { lockFolder } from './locking';
 import { openSource } from './source';
+import { toolsFor } from './tools-for';
+import { upload } from './upload';
 
 async function checkRunning({ url }: Target): Promise<void> {
   const answer = await request(`${url}/status`).catch((cause: unknown) => {
@@ -17,23 +21,7 @@ async function checkRunning({ url }: Target): Promise<void> {
   if (answer.statusCode !== 200) throw new CliError(`${url}/status answered ${answer.statusCode}: ${body.trim()}`);
 }
 
-async function upload(target: Target, name: string, file: string): Promise<void> {
-  const answer = await request(`${target.url}/registry/${name}`, {
-    method: 'POST',
-    body: createReadStream(file),
-    headers: {
-      'content-type': 'application/octet-stream',
-      'content-length': String(statSync(file).size),
-      ...authorization(target),
-    },
-  });
-  const body = await answer.body.text();
-  if (answer.statusCode !== 201) {
-    throw new CliError(`could not install ${name}: the server answered ${answer.statusCode}: ${body.trim()}`);
-  }
-}
-
-async function run({ flags, args, cwd, env, out }: CommandContext): Promise<number> {
+async function run({ flags, args, cwd, env, out, err }: CommandContext): Promise<number> {
   const toBoss = args.length === 2 && args[0] === 'boss';
   const [where, ...extra] = toBoss ? args.slice(1) : args;
   if (where === undefined || extra.length > 0) {
@@ -48,11 +36,14 @@ async function run({ flags, args, cwd, env, out }: CommandContext): Promise<numb
     checkLambdaName(name);
     await checkRunning(target);
     const olYaml = file('config');
-    await upload(
-      target,
-      name,
-      await packLambda({ dir: source.dir, olYaml, requirements: file('requirements'), staging }),
-    );
+    const resolving = !flags.bool('no-resolve');
+    const tools = resolving ? await toolsFor(cwd, flags.string('path'), env) : undefined;
+    const lock = (dir: string) => (tools === undefined ? Promise.resolve(undefined) : lockFolder(dir, tools));
+    const requirements = file('requirements');
+    const { file: archive, locked } = await packLambda({ dir: source.dir, olYaml, requirements, lock, staging });
+    if (locked?.warning !== undefined) err(`warning: ${locked.warning}\n`);
+    if (locked?.requirements !== undefined) err(`${locked.pins.length} packages from ${locked.from}\n`);
+    await upload(target, name, archive, err);
     out(`Successfully installed lambda function: ${name}\n`);
     return EXIT.ok;
   } finally {
@@ -74,9 +65,14 @@ export const installCommand: Command = {
     },
     { name: 'config', aliases: ['c'], kind: 'string', usage: 'file that becomes ol.yaml' },
     { name: 'requirements', aliases: ['r'], kind: 'string', usage: 'file that becomes requirements.txt' },
+    { name: 'no-resolve', kind: 'bool', usage: 'upload requirements.txt as it is' },
     { name: 'name', aliases: ['n'], kind: 'string', usage: 'name of the lambda; by default that of the directory' },
   ],
   run,
 };
 
-export const adminCommand: Command = { name: 'admin', usage: 'manage lambdas', commands: [installCommand] };
+export const adminCommand: Command = {
+  name: 'admin',
+  usage: 'manage lambdas',
+  commands: [installCommand, lockCommand],
+};

@@ -6,9 +6,8 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ArgyleError } from '../../errors';
 import { formatLock, type Lock, LOCK_FILE, lockKey, parseLock, pinLines } from '../../packages/lock';
-import { allPinned, parseRequirements, parseSpec } from '../../packages/requirements';
+import { parseSpec, pinnedList } from '../../packages/requirements';
 import { type ReadFile, readRequirements, type RequirementsInput } from '../../packages/requirements-file';
 import type { Pin } from '../../packages/tools';
 import { exported, findUv, type HostTools, resolveFile, resolveHere } from './host-tools';
@@ -45,7 +44,7 @@ export async function lockFolder(dir: string, tools: HostTools, fresh = false): 
   const read = readIn(dir);
   const text = await read(REQUIREMENTS);
   if (text !== undefined) {
-    const pinned = pinnedList(text);
+    const pinned = pinnedList(text)?.map(({ spec }) => ({ spec, hashes: [] }));
     if (pinned !== undefined) return completed(text, pinned, tools);
   }
   const inputs = text === undefined ? await projectInputs(dir, read, tools) : await listInputs(read, tools);
@@ -63,17 +62,6 @@ export function readIn(dir: string): ReadFile {
     const path = join(dir, name);
     return Promise.resolve(existsSync(path) ? readFileSync(path, 'utf8') : undefined);
   };
-}
-
-/** The list when it is in the contract's form and pinned throughout. */
-function pinnedList(text: string): Pin[] | undefined {
-  try {
-    const requirements = parseRequirements(text);
-    return allPinned(requirements) ? requirements.map(({ spec }) => ({ spec, hashes: [] })) : undefined;
-  } catch (thrown) {
-    if (thrown instanceof ArgyleError) return undefined;
-    throw thrown;
-  }
 }
 
 /** A pinned list with what it lacks. One that cannot be checked stays as it is, with a warning. */
