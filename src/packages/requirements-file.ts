@@ -104,6 +104,7 @@ function logicalLines(text: string, file: string): Place[] {
 
 /** A requirement line as it goes to the resolver. @throws ArgyleError REQUIREMENT_INVALID */
 function accepted(code: string, where: string): string {
+  if (code.startsWith('-')) throw invalid(where, code, whyNot(code));
   if (/[^\x20-\x7e\t]/.test(code)) throw invalid(where, code, 'it has control or non-ASCII characters');
   const [requirement = ''] = code.split(/\s--hash/);
   const [named = ''] = requirement.split(';');

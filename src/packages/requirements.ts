@@ -29,7 +29,7 @@ const CLAUSE = '(?:===|~=|==|!=|<=|>=|<|>)[a-z0-9][a-z0-9.!+*-]*';
 const SPEC = new RegExp(`^(${NAME})(?:\\[(${NAME}(?:,${NAME})*)\\])?(${CLAUSE}(?:,${CLAUSE})*)?$`);
 
 /** Two words where PEP 508 has one name: `six 1.16.0`, `requests security`. */
-const JOINED = /^\s*([A-Za-z0-9][A-Za-z0-9._-]*(?:\[[^\]]*\])?)\s+([A-Za-z0-9]\S*)/;
+const JOINED = /^ *([A-Za-z0-9][A-Za-z0-9._-]*(?:\[[^\]]*\])?) +([A-Za-z0-9]\S*) *\r?$/;
 
 /** PEP 503: the one form in which names of packages are compared. */
 export function normalizeName(name: string): string {

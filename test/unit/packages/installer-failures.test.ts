@@ -9,9 +9,11 @@ const TINY = 'argyle-sample-tiny==1.0.0';
 const fx = new PackageFixture();
 
 describe('failing', () => {
-  test('pip says why, nothing is left, and the next call retries', async () => {
-    const shared = fx.installer();
+  test('pip says why, nothing is left, and a call after the back-off tries again', async () => {
+    let nowMs = 0;
+    const shared = fx.installer({ now: () => nowMs });
     for (const attempt of [1, 2]) {
+      nowMs += 3_000;
       const error = await failure(shared.ensure(['argyle-sample-tiny==9.9']));
       expect(error.code).toBe('INSTALL_FAILED');
       expect(error.value).toBe('argyle-sample-tiny==9.9');
@@ -20,6 +22,23 @@ describe('failing', () => {
       expect(fx.onDisk()).toEqual([]);
     }
     expect(fx.pulls.map(({ meta }) => meta)).toEqual([undefined, undefined]);
+  });
+
+  test('calls meanwhile get the same error at once, each failure doubles the wait, and an upload asks anew', async () => {
+    let nowMs = 0;
+    const shared = fx.installer({ now: () => nowMs });
+    const ask = (retry = false) => failure(shared.ensure(['argyle-sample-tiny==9.9'], { retry }));
+    await ask();
+    const again = await ask();
+    expect(again.message).toMatch(/No matching distribution found[^]*next try in 2 s$/);
+    expect(fx.sandbox.boots).toHaveLength(1);
+    nowMs = 2_000;
+    await ask();
+    expect(fx.sandbox.boots).toHaveLength(2);
+    nowMs = 4_000;
+    expect((await ask()).message).toContain('next try in 2 s');
+    await ask(true);
+    expect(fx.sandbox.boots).toHaveLength(3);
   });
 
   test('a setup script that fails is told to the caller', async () => {
@@ -48,7 +67,7 @@ describe('failing', () => {
   test('a pip that claims success and leaves nothing is not believed', async () => {
     const lies = fx.altered(() => Promise.resolve({ ok: true, code: 0, deps: [], top_level: [], output: 'done' }));
     const error = await failure(fx.installer({ sandbox: lies }).ensure([TINY]));
-    expect(error.message).toContain('pip left no package behind');
+    expect(error.message).toContain('the installer left no package behind');
     expect(fx.onDisk()).toEqual([]);
   });
 

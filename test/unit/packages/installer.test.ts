@@ -41,13 +41,16 @@ describe('installing', () => {
     expect(fx.sandbox.boots).toHaveLength(1);
   });
 
-  test('concurrent requests share one install, and one function installs one package at a time', async () => {
+  test('concurrent requests share one install, and no more installers run at once than are allowed', async () => {
     const shared = fx.installer();
     const all = await Promise.all([shared.ensure([TINY]), shared.ensure([TINY]), shared.ensure([TINY])]);
     expect(new Set(all.map((packages) => JSON.stringify(packages))).size).toBe(1);
     expect(fx.sandbox.boots).toHaveLength(1);
     await shared.ensure(['argyle-sample-json==1.0.0', 'argyle-sample-cost==1.0.0']);
     expect(fx.sandbox.mostAtOnce).toBe(1);
+    const three = ['argyle-sample-numeric==1.0.0', 'argyle-sample-text==1.1.0', 'argyle-sample-web==1.0.0'];
+    await fx.installer({ atOnce: 2 }).ensure(three);
+    expect(fx.sandbox.mostAtOnce).toBe(2);
   });
 
   test('a package that was deleted from disk is installed again', async () => {

@@ -30,7 +30,27 @@ describe('what the contract says of requirements.txt', () => {
   });
 
   test('each line is one literal spec, in the order of the file', () => {
-    expect(specs('numpy==2.1.0\nnumpy==2.2.0\nb\na')).toEqual(['numpy==2.1.0', 'numpy==2.2.0', 'b', 'a']);
+    expect(specs('numpy==2.1.0\nscipy==1.14.0\nb\na')).toEqual(['numpy==2.1.0', 'scipy==1.14.0', 'b', 'a']);
+  });
+
+  test.each([
+    ['six==1.16.0\nsix==1.15.0', '"six==1.15.0"', '"six==1.16.0"'],
+    ['a==1\nSome.Name==1.0\nb==2\nsome-name[x]==2.0', '"some-name[x]==2.0"', 'line 2 asks for "some.name==1.0"'],
+  ])('two versions of a package are refused with both lines: %j', (text, ...parts) => {
+    for (const part of parts) expect(refused(text).message).toContain(part);
+  });
+
+  test('one version in two spellings is no conflict', () => {
+    expect(specs('six==1.16.0\nSix == 1.16')).toEqual(['six==1.16.0', 'six==1.16']);
+  });
+
+  test.each([
+    ['six 1.16.0', 'like six==1.16.0'],
+    ['requests security', 'like requests==VERSION'],
+    ['  Flask  3.0.0  # web', 'like Flask==3.0.0'],
+    ['pandas[excel] 2.2', 'like pandas[excel]==2.2'],
+  ])('two words are no name: %j', (text, hint) => {
+    expect(refused(text).message).toContain(hint);
   });
 
   test('a spec that stands there twice counts once', () => {
