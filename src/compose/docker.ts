@@ -70,10 +70,11 @@ export async function startDockerSandboxes(
     // As with the helper: what pip needs is not there without a network.
     network: network === NETWORKS.none ? NETWORKS.outbound : network,
   });
-  const { packages } = await makePackages(config, installer, { ...parts, log });
+  const { packages, plans } = await makePackages(config, installer, { ...parts, log });
   return {
     provider: factory,
     packages,
+    plans,
     factory,
     maker: {
       make: () => Promise.reject(new ArgyleError('ZYGOTE_FAILED', 'docker sandboxes cannot be parents')),

@@ -11,7 +11,7 @@ export function makeIntake({ argyle, worker_dir: workerDir }: Config, memPoolMb:
   const caps = limitCaps({ maxLimits: argyle.max_limits, memPoolMb, cpus: availableParallelism() });
   return new Intake({
     stagingDir: join(workerDir, 'code'),
-    rules: { archive: { ...ARCHIVE_LIMITS, maxBytes: argyle.max_code_mb * 2 ** 20 }, caps },
+    rules: { archive: { ...ARCHIVE_LIMITS, maxBytes: argyle.max_code_mb * 2 ** 20 }, caps, resolve: argyle.resolve },
     timeoutSec: argyle.unpack_sec,
   });
 }

@@ -6,10 +6,13 @@ import { installerLimits, type Config, type LimitsConfig } from '../config';
 import type { HelperClient } from '../helper/client';
 import { HelperSupervisor } from '../helper/supervisor';
 import type { DepTrace } from '../lambda/dep-trace';
-import type { PackageService } from '../lambda/ports';
+import type { FunctionPackages, PackageService } from '../lambda/ports';
 import type { RootLog } from '../log';
 import type { Stats } from '../metrics';
 import { PackageInstaller } from '../packages/installer';
+import { LockStore } from '../packages/lock-store';
+import { PackagePlanner } from '../packages/plan';
+import { Resolver } from '../packages/resolver';
 import { SandboxFactory } from '../sandbox/factory';
 import { InstallerRunner } from '../sandbox/installer';
 import { openMemoryDir, removeMemoryDir } from '../sandbox/memory-dir';
@@ -31,6 +34,8 @@ const ENDLESS_MS = 2 ** 31 - 1;
 export interface WorkerSandboxes {
   provider: SandboxProvider;
   packages: PackageService;
+  /** The same for functions, with what they ask for resolved first. */
+  plans: FunctionPackages;
   /** Makes what clients of sock mode ask for one by one: leaves, and their parents. */
   factory: Pick<SandboxFactory, 'fresh' | 'fork'>;
   maker: Pick<ZygoteMaker, 'make'>;
@@ -80,12 +85,24 @@ function saveSeed(zygotes: ZygoteLayer, config: Config): void {
   renameSync(draft, seedPath(config));
 }
 
+/**
+ * How many installers may hold memory at once.
+ * POLICY: they get a share of the pool, so that installs that hang leave the rest to functions; more than two for each
+ * processor would only wait for each other.
+ */
+export function installersAtOnce(config: Config): number {
+  const memMb = installerLimits(config).mem_mb;
+  const poolMb = (config.mem_pool_mb * config.argyle.install_share_percent) / 100;
+  const share = memMb > 0 && config.mem_pool_mb > 0 ? Math.floor(poolMb / memMb) : Infinity;
+  return Math.max(1, Math.min(share, 2 * availableParallelism()));
+}
+
 /** The package layer over sandboxes that run pip, with its directory cleared of interrupted installs. */
 export async function makePackages(
   config: Config,
   sandbox: InstallerSandbox,
   parts: { stats: Stats; depTrace: DepTrace; log: RootLog },
-): Promise<{ installed: PackageInstaller; packages: PackageService }> {
+): Promise<{ installed: PackageInstaller; packages: PackageService; plans: FunctionPackages }> {
   const trace = parts.log.tracer('package');
   // POLICY: what a function of this worker asked for stays: old instances may still import it.
   const held = new Set<string>();
@@ -93,6 +110,9 @@ export async function makePackages(
     pkgsDir: config.Pkgs_dir,
     sandbox,
     pipMirror: config.pip_mirror,
+    indexTimeoutSec: config.argyle.index_timeout_sec,
+    tool: config.argyle.installer,
+    atOnce: installersAtOnce(config),
     maxMb: config.argyle.packages_max_mb,
     packageMaxMb: config.argyle.package_max_mb,
     inUse: () => held,
@@ -110,7 +130,15 @@ export async function makePackages(
       return imports;
     },
   };
-  return { installed, packages };
+  const plans = new PackagePlanner({
+    installer: installed,
+    resolver: new Resolver(installed),
+    locks: new LockStore(config.Pkgs_dir),
+    onInstalled: (specs) => {
+      specs.forEach((spec) => held.add(spec));
+    },
+  });
+  return { installed, packages, plans };
 }
 
 /** Settings of the memory budget that every kind of sandbox has. */
@@ -194,7 +222,7 @@ export async function startSandboxes(
   const { slots, factory } = makeLeaves(config, { home, helper }, { pool, stats, log: sandboxLog(config, log) });
   const runtimeMs = installerLimits(config).runtime_sec * 1000;
   const runner = new InstallerRunner({ slots, pool, helper, limits: installer, timeoutMs: runtimeMs });
-  const { installed, packages } = await makePackages(config, runner, { stats, depTrace, log });
+  const { installed, packages, plans } = await makePackages(config, runner, { stats, depTrace, log });
   const zygotes = assembleZygotes({
     mode: sock ? '' : config.features.import_cache,
     tree: config.import_cache_tree,
@@ -214,6 +242,7 @@ export async function startSandboxes(
   return {
     provider: zygotes.provider,
     packages,
+    plans,
     factory,
     slots,
     home,

@@ -8,6 +8,7 @@ import type { Config } from '../config';
 import { listenTcp } from '../event/listeners';
 import { buildServer } from '../event/server';
 import { CodeDirs } from '../lambda/code-dirs';
+import type { FunctionPackages } from '../lambda/ports';
 import type { Intake } from '../lambda/intake/intake';
 import { LambdaManager } from '../lambda/manager';
 import { openStore } from '../lambda/registry/open-store';
@@ -53,8 +54,15 @@ const CALLS: readonly Call[] = [
   { path: '/status', method: 'GET', headers: {} },
 ];
 
+const NO_PLAN = { pins: [], complete: true };
+/** For functions without any. */
+const NO_PLANS: FunctionPackages = {
+  plan: () => Promise.resolve(NO_PLAN),
+  planVersion: () => Promise.resolve(NO_PLAN),
+  install: () => Promise.resolve({ imports: [], plan: NO_PLAN }),
+  remember: () => Promise.resolve(),
+};
 const NO_PACKAGES = {
-  ensureInstalled: () => Promise.resolve([]),
   resolveForZygote: () => Promise.resolve([]),
   installedVersion: () => undefined,
 };
@@ -96,7 +104,7 @@ export async function setStage(
     provider: zygotes.provider,
     store,
     intake,
-    packages: NO_PACKAGES,
+    packages: NO_PLANS,
     settings,
     stats,
     depTrace: NO_TRACE,

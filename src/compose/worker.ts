@@ -86,7 +86,15 @@ async function assemble(
   closers.add(() => store.close());
   const intake = makeIntake(config, sandboxes.pool.totalMb);
   closers.add(() => intake.close());
-  const stored = await Registry.create(store, intake, config.argyle.max_upload_mb * MB);
+  const { plans } = sandboxes;
+  const lambdaLog = log.part('lambda');
+  const installs = { packages: plans, when: config.argyle.install, log: lambdaLog };
+  const stored = await Registry.create(
+    store,
+    intake,
+    config.argyle.max_upload_mb * MB,
+    config.server_mode === 'sock' ? undefined : installs,
+  );
   const common = { stats, metrics, log: log.part('http'), ...accessOf(config) };
   const memory = () => ({ usedBytes: sandboxes.pool.usedMb * MB, totalBytes: sandboxes.pool.totalMb * MB });
   if (config.server_mode === 'sock') {
@@ -104,11 +112,11 @@ async function assemble(
     provider: sandboxes.provider,
     store,
     intake,
-    packages: sandboxes.packages,
+    packages: plans,
     settings: { ...lambdaSettings(config), memPoolMb: sandboxes.pool.totalMb },
     stats,
     depTrace,
-    log: log.part('lambda'),
+    log: lambdaLog,
     onStarted: (sandbox, ms) => {
       metrics.sandboxStarted(sandbox.start, ms / 1000);
     },
@@ -141,7 +149,8 @@ async function assemble(
 function endingTriggers(registry: Registry, triggers: TriggerHost): FunctionRegistry {
   return {
     list: () => registry.list(),
-    upload: (name, data) => registry.upload(name, data),
+    upload: (name, data, when) => registry.upload(name, data, when),
+    installOf: (name) => registry.installOf(name),
     remove: async (name) => {
       await registry.remove(name);
       await triggers.unregister(name);

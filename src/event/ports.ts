@@ -1,5 +1,6 @@
 /** What event/ needs of the layers below, as interfaces, so that the server can be built without them. */
 import type { Readable } from 'node:stream';
+import type { InstallWhen } from '../config/types';
 import type { Invocation } from '../lambda/invocation';
 import type { KafkaTrigger, LambdaConfig } from '../lambda/lambda-config';
 
@@ -14,7 +15,9 @@ export interface Invoker {
 /** Stores functions; Registry is one. */
 export interface FunctionRegistry {
   list(): string[];
-  upload(name: string, data: Readable): Promise<LambdaConfig>;
+  upload(name: string, data: Readable, when?: InstallWhen): Promise<LambdaConfig>;
+  /** How far the install of an upload is, to be sent as JSON; undefined for a function that was not uploaded here. */
+  installOf(name: string): object | undefined;
   remove(name: string): Promise<void>;
   config(name: string): Promise<LambdaConfig | undefined>;
   checkLength(bytes: number): void;

@@ -1,5 +1,6 @@
 /** `/registry/…`: lists, stores, removes and describes functions. */
 import type { Request, RequestHandler, Response } from 'express';
+import type { InstallWhen } from '../config/types';
 import { ArgyleError } from '../errors';
 import { configJson } from '../lambda/lambda-config';
 import { checkLambdaName } from '../lambda/name';
@@ -16,6 +17,7 @@ export function registryRoute(registry: FunctionRegistry): RequestHandler {
     try {
       if (rest === '') list(req, res, registry);
       else if (more.length === 0 && sub === 'config') await config(req, res, registry, name);
+      else if (more.length === 0 && sub === 'install') install(req, res, registry, name);
       else if (sub !== undefined) sendError(res, 404, '404 page not found');
       else if (req.method === 'POST') await upload(req, res, registry, name);
       else if (req.method === 'DELETE') await remove(res, registry, name);
@@ -43,10 +45,11 @@ async function upload(req: Request, res: Response, registry: FunctionRegistry, n
   checkLambdaName(name);
   try {
     registry.checkLength(Number(req.headers['content-length'] ?? 0));
-    await registry.upload(name, req);
+    await registry.upload(name, req, installWhen(req));
     sendText(res, 201, `Lambda ${name} uploaded successfully`);
   } catch (thrown) {
-    if (thrown instanceof ArgyleError && thrown.code === 'UPLOAD_TOO_LARGE') {
+    if (thrown instanceof ArgyleError && thrown.code === 'REQUEST_INVALID') sendThrown(res, thrown);
+    else if (thrown instanceof ArgyleError && thrown.code === 'UPLOAD_TOO_LARGE') {
       // What is left of the upload is not worth reading.
       res.setHeader('Connection', 'close');
       sendThrown(res, thrown);
@@ -54,6 +57,24 @@ async function upload(req: Request, res: Response, registry: FunctionRegistry, n
       sendError(res, 500, `Failed to add lambda: ${thrown.message}`, thrown.code);
     } else throw thrown;
   }
+}
+
+/** `?install=wait|background|lazy`. @throws ArgyleError REQUEST_INVALID */
+function installWhen(req: Request): InstallWhen | undefined {
+  const value = new URLSearchParams(splitTarget(req.url).query).get('install');
+  if (value === null || value === 'wait' || value === 'background' || value === 'lazy') return value ?? undefined;
+  const message = `install must be wait, background or lazy (current=${JSON.stringify(value.slice(0, 50))})`;
+  throw new ArgyleError('REQUEST_INVALID', message, { field: 'install', value: value.slice(0, 50) });
+}
+
+function install(req: Request, res: Response, registry: FunctionRegistry, name: string): void {
+  if (req.method !== 'GET' && req.method !== 'HEAD') {
+    notAllowed(res);
+    return;
+  }
+  const state = registry.installOf(name);
+  if (state === undefined) sendError(res, 404, `lambda ${name} was not uploaded to this worker`, 'LAMBDA_NOT_FOUND');
+  else sendJson(res, 200, state);
 }
 
 async function remove(res: Response, registry: FunctionRegistry, name: string): Promise<void> {

@@ -6,7 +6,7 @@ import { CodeVersion } from './code-version';
 import type { DepTrace } from './dep-trace';
 import type { Intake } from './intake/intake';
 import type { Examined } from './intake/steps';
-import type { LambdaLog, OpenObject, PackageService, RegistryStore } from './ports';
+import type { FunctionPackages, LambdaLog, OpenObject, RegistryStore } from './ports';
 
 /** Faults of an archive itself: it stays refused until it changes. */
 const FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['LAMBDA_CODE', 'LAMBDA_CONFIG', 'REQUIREMENT_INVALID']);
@@ -16,7 +16,7 @@ const REFUSED_MS = 10_000;
 export interface PullerDeps {
   store: RegistryStore;
   intake: Intake;
-  packages: PackageService;
+  packages: FunctionPackages;
   dirs: CodeDirs;
   stats: Stats;
   depTrace: DepTrace;
@@ -121,10 +121,15 @@ export class CodePuller {
     try {
       const made = await dirs.make(this.name);
       dir = made.dir;
-      const { requirements, warnings, ...examined } = await this.examined(object, dir);
+      const { packages: request, warnings, ...examined } = await this.examined(object, dir);
       for (const warning of warnings) log.warn({ lambda: this.name }, warning);
-      const installed = requirements.length === 0 ? [] : await packages.ensureInstalled(requirements.join('\n'));
-      const facts = { name: this.name, ...made, version: object.version, ...examined, packages: installed };
+      const { version } = object;
+      const planned = await packages.planVersion(this.name, version, request);
+      const { imports, plan } = await packages.install(planned);
+      if (plan.pins.length !== planned.pins.length || request.kind === 'open') {
+        await packages.remember(this.name, version, plan);
+      }
+      const facts = { name: this.name, ...made, version, ...examined, packages: imports };
       return new CodeVersion(facts, (code) => void dirs.remove(code.facts.dir));
     } catch (thrown) {
       object.data.destroy();

@@ -12,7 +12,7 @@ import { InstancePool } from './instance-pool';
 import type { Intake } from './intake/intake';
 import type { Invocation } from './invocation';
 import { checkLambdaName } from './name';
-import type { LambdaLog, PackageService, RegistryStore } from './ports';
+import type { FunctionPackages, LambdaLog, RegistryStore } from './ports';
 import type { LambdaSettings } from './settings';
 
 /** How often dead and surplus instances are looked for. */
@@ -24,7 +24,7 @@ export interface ManagerDeps {
   provider: SandboxProvider;
   store: RegistryStore;
   intake: Intake;
-  packages: PackageService;
+  packages: FunctionPackages;
   settings: LambdaSettings;
   stats: Stats;
   depTrace: DepTrace;

@@ -1,8 +1,11 @@
 /** What lambda/ needs of the layers beside and above it. Each is an interface, so that main.ts may choose. */
 import type { Readable } from 'node:stream';
+import type { EnsureOptions } from '../packages/installer';
+import type { Plan } from '../packages/plan';
+import type { PackageRequest } from '../packages/request';
 import type { PackageImport } from '../sandbox/types';
 
-/** The packages layer, as the code puller sees it. */
+/** The packages layer, as sock mode sees it. */
 export interface PackageService {
   /**
    * Installs what a requirements.txt names, each spec at most once per worker.
@@ -10,6 +13,14 @@ export interface PackageService {
    * @throws ArgyleError REQUIREMENT_INVALID, INSTALL_FAILED
    */
   ensureInstalled(requirementsText: string): Promise<PackageImport[]>;
+}
+
+/** The packages layer, as functions see it; PackagePlanner says what each does. */
+export interface FunctionPackages {
+  plan(request: PackageRequest, retry?: boolean): Promise<Plan>;
+  planVersion(name: string, version: string, request: PackageRequest): Promise<Plan>;
+  install(plan: Plan, options?: EnsureOptions): Promise<{ imports: PackageImport[]; plan: Plan }>;
+  remember(name: string, version: string, plan: Plan): Promise<void>;
 }
 
 /** What identifies one state of a stored archive: it changes whenever the archive may have changed. */

@@ -28,6 +28,8 @@ export interface PlannerOptions {
   installer: Pick<PackageInstaller, 'ensurePins' | 'dependenciesOf'>;
   resolver: Pick<Resolver, 'resolve'>;
   locks: Pick<LockStore, 'load' | 'save'>;
+  /** Told of the packages of each plan that is installed. */
+  onInstalled?: (specs: readonly string[]) => void;
 }
 
 export class PackagePlanner {
@@ -75,6 +77,7 @@ export class PackagePlanner {
       pins = [...(await this.lacking(pins, missing)), ...pins];
       imports = await installer.ensurePins(pins, options);
     }
+    this.options.onInstalled?.(imports.map(({ spec }) => spec));
     return { imports, plan: { pins, complete: true } };
   }
 

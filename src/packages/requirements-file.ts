@@ -6,6 +6,7 @@
  */
 import { posix } from 'node:path';
 import { ArgyleError } from '../errors';
+import { Faults } from './faults';
 import { normalizeName, normalizeVersion } from './requirements';
 
 /** Most files that one requirements.txt may include, itself counted. */
@@ -27,12 +28,13 @@ export interface RequirementsInput {
 
 /**
  * Reads `file` and what it includes.
- * @throws ArgyleError REQUIREMENT_INVALID, naming file, line and value
+ * @throws ArgyleError REQUIREMENT_INVALID, naming file, line and value of every line at fault
  */
 export async function readRequirements(read: ReadFile, file: string): Promise<RequirementsInput> {
   const input: RequirementsInput = { requirements: [], constraints: [], hashed: false };
   const seen = new Set<string>();
   const places: Place[] = [];
+  const faults = new Faults();
   let lines = 0;
   const visit = async (name: string, into: string[], from?: string): Promise<void> => {
     if (seen.has(name)) return;
@@ -45,17 +47,23 @@ export async function readRequirements(read: ReadFile, file: string): Promise<Re
       const [, short, long, value = ''] = /^(?:-([a-zA-Z])|--([a-z-]+))(?:\s+|=)?(.*)$/.exec(code) ?? [];
       const option = short ?? long;
       if (option === undefined) {
-        into.push(accepted(code, where));
+        faults.check(() => into.push(accepted(code, where)));
         places.push({ code, where });
       } else if (option === 'r' || option === 'requirement') await visit(below(name, value, where), into, where);
       else if (option === 'c' || option === 'constraint')
         await visit(below(name, value, where), input.constraints, where);
-      else if (option !== 'require-hashes') throw invalid(where, code, whyNot(option));
-      else input.hashed = true;
+      else if (option === 'require-hashes') input.hashed = true;
+      else
+        faults.check(() => {
+          throw invalid(where, code, whyNot(option));
+        });
     }
   };
   await visit(file, input.requirements);
-  refuseTwoPins(places);
+  faults.check(() => {
+    refuseTwoPins(places);
+  });
+  faults.throwIfAny();
   input.hashed ||= input.requirements.some((line) => line.includes('--hash'));
   return input;
 }

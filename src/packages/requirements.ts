@@ -5,6 +5,7 @@
  */
 import { valid } from '@renovatebot/pep440';
 import { ArgyleError } from '../errors';
+import { Faults } from './faults';
 
 /** Longest accepted spec: it names a directory, and the helper takes names of up to 199 bytes. */
 export const MAX_SPEC_LENGTH = 180;
@@ -64,40 +65,49 @@ export function parseSpec(spec: string, where: string): Requirement {
 /**
  * Parses a whole requirements.txt in the contract's form. A spec that stands there twice is returned once, at its first
  * place.
- * @throws ArgyleError REQUIREMENT_INVALID, naming line number and value; for two versions of a package, both lines
+ * @throws ArgyleError REQUIREMENT_INVALID, naming number and value of every line at fault; for two versions of a package,
+ *   both lines
  */
 export function parseRequirements(text: string): Requirement[] {
   const bySpec = new Map<string, Requirement>();
   const pinnedAt = new Map<string, { where: string; requirement: Requirement }>();
+  const faults = new Faults();
   text
     .replace(/^\uFEFF/, '')
     .split('\n')
     .forEach((line, index) => {
-      const spec = normalizeLine(line);
-      if (spec === '' || bySpec.has(spec)) return;
-      const where = `requirements.txt line ${index + 1}`;
-      if (bySpec.size === MAX_REQUIREMENTS) throw invalid(spec, where, `more than ${MAX_REQUIREMENTS} packages`);
-      const [, name, version] = JOINED.exec(line.split('#')[0] ?? '') ?? [];
-      // Without its blank it would be the name of another package.
-      if (name !== undefined && version !== undefined) {
-        const like = `${name}==${/^\d/.test(version) ? version : 'VERSION'}`;
-        throw invalid(line.trim(), where, `expected a name and perhaps versions, like ${like}`);
-      }
-      const requirement = parseSpec(spec, where);
-      const other = pinnedAt.get(requirement.name);
-      if (requirement.version !== undefined) {
-        if (other !== undefined && other.requirement.version !== requirement.version) {
-          throw invalid(
-            spec,
-            where,
-            `${other.where} asks for ${JSON.stringify(other.requirement.spec)}; keep one of them`,
-          );
-        }
-        pinnedAt.set(requirement.name, { where, requirement });
-      }
-      bySpec.set(spec, requirement);
+      faults.check(() => {
+        readLine(line, index);
+      });
     });
+  faults.throwIfAny();
   return [...bySpec.values()];
+
+  function readLine(line: string, index: number): void {
+    const spec = normalizeLine(line);
+    if (spec === '' || bySpec.has(spec)) return;
+    const where = `requirements.txt line ${index + 1}`;
+    if (bySpec.size === MAX_REQUIREMENTS) throw invalid(spec, where, `more than ${MAX_REQUIREMENTS} packages`);
+    const [, name, version] = JOINED.exec(line.split('#')[0] ?? '') ?? [];
+    // Without its blank it would be the name of another package.
+    if (name !== undefined && version !== undefined) {
+      const like = `${name}==${/^\d/.test(version) ? version : 'VERSION'}`;
+      throw invalid(line.trim(), where, `expected a name and perhaps versions, like ${like}`);
+    }
+    const requirement = parseSpec(spec, where);
+    const other = pinnedAt.get(requirement.name);
+    if (requirement.version !== undefined) {
+      if (other !== undefined && other.requirement.version !== requirement.version) {
+        throw invalid(
+          spec,
+          where,
+          `${other.where} asks for ${JSON.stringify(other.requirement.spec)}; keep one of them`,
+        );
+      }
+      pinnedAt.set(requirement.name, { where, requirement });
+    }
+    bySpec.set(spec, requirement);
+  }
 }
 
 /** The list when it is in the contract's form and pins every package; undefined for any other. */

@@ -13,6 +13,7 @@ import { DepTraceFile } from '../../src/lambda/dep-trace';
 import { ARCHIVE_LIMITS } from '../../src/lambda/intake/archive';
 import { Intake } from '../../src/lambda/intake/intake';
 import type { IntakeRules } from '../../src/lambda/intake/steps';
+import { plansOver } from './plans';
 import { LambdaManager } from '../../src/lambda/manager';
 import type { PackageService } from '../../src/lambda/ports';
 import { openStore } from '../../src/lambda/registry/open-store';
@@ -42,6 +43,7 @@ export interface WorkerOptions {
 
 /** Without caps that a test's machine would decide. */
 const RULES: IntakeRules = {
+  resolve: true,
   archive: ARCHIVE_LIMITS,
   caps: { mem_mb: 1 << 20, procs: 1024, cpu_percent: 400, runtime_sec: 900, scratch_mb: 4096 },
 };
@@ -104,7 +106,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     ...options.settings,
   };
   let skewMs = 0;
-  const packages = options.packages ?? { ensureInstalled: () => Promise.resolve([]) };
+  const packages = plansOver(options.packages ?? { ensureInstalled: () => Promise.resolve([]) });
   const intake = testIntake(dir, options.rules);
   const manager = await LambdaManager.create({
     provider,

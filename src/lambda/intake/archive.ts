@@ -212,6 +212,21 @@ export async function readTopFile(dir: string, name: string, maxBytes: number): 
 }
 
 /**
+ * readTopFile() for a path with folders, none of which may be a link.
+ * @throws ArgyleError LAMBDA_CODE
+ */
+export async function readFileBelow(dir: string, name: string, maxBytes: number): Promise<string | undefined> {
+  const folders = name.split('/').slice(0, -1);
+  for (let depth = 1; depth <= folders.length; depth++) {
+    const folder = folders.slice(0, depth).join('/');
+    const stat = await fs.lstat(path.join(dir, folder)).catch(() => undefined);
+    if (stat === undefined) return undefined;
+    if (!stat.isDirectory()) throw new ArgyleError('LAMBDA_CODE', `${folder} in the function archive is no directory`);
+  }
+  return readTopFile(dir, name, maxBytes);
+}
+
+/**
  * Reads ol.yaml out of an archive without unpacking it, and so checks that the archive is whole and acceptable.
  * @returns undefined when the archive has none
  * @throws ArgyleError LAMBDA_CODE

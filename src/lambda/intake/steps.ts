@@ -6,18 +6,19 @@
  *   2. ol.yaml     is bounded, then parsed; limits stay below the operator's     ol-yaml.ts, limits.ts
  *   3. environment ol.yaml's, else the archive's .env                            ../code-env.ts
  *   4. entry       the file that a sandbox starts is there                       ../code-env.ts
- *   5. requirements every line can be installed as far as its text tells         requirements.ts
+ *   5. packages    every line can be installed as far as its text tells          ../../packages/request.ts
  *
  * What needs more than the archive, such as the package index, comes after these (Intake.upload, CodePuller.download).
  */
 import { createReadStream, rmSync } from 'node:fs';
 import { ArgyleError } from '../../errors';
+import { LOCK_FILE, MAX_LOCK_BYTES } from '../../packages/lock';
 import { checkEnv, findEntry, resolveEnv, type Entry } from '../code-env';
 import { defaultLambdaConfig, type LambdaConfig } from '../lambda-config';
-import { readFromArchive, readTopFile, unpackArchive, type ArchiveLimits } from './archive';
+import { readFromArchive, readFileBelow, readTopFile, unpackArchive, type ArchiveLimits } from './archive';
 import type { LimitCaps } from './limits';
 import { MAX_OL_YAML_BYTES, parseOlYaml } from './ol-yaml';
-import { readRequirements } from './requirements';
+import { type PackageRequest, readRequest } from '../../packages/request';
 
 /** Largest accepted requirements.txt, bytes. */
 const MAX_REQUIREMENTS_BYTES = 1 << 20;
@@ -25,6 +26,8 @@ const MAX_REQUIREMENTS_BYTES = 1 << 20;
 export interface IntakeRules {
   archive: ArchiveLimits;
   caps: LimitCaps;
+  /** config.argyle.resolve */
+  resolve: boolean;
 }
 
 export interface ExamineJob {
@@ -43,8 +46,8 @@ export interface ExamineJob {
 export interface Examined extends Entry {
   config: LambdaConfig;
   env: Record<string, string>;
-  /** Specs of requirements.txt, rewritten as the contract says, each once, in its order. */
-  requirements: string[];
+  /** What requirements.txt, or a lock made from it, asks for. */
+  packages: PackageRequest;
   warnings: string[];
 }
 
@@ -70,8 +73,8 @@ async function takeSteps({ file, dir, shownDir, strict, rules }: ExamineJob): Pr
   const env = await resolveEnv(dir, config.environment);
   checkEnv(env);
   const entry = await findEntry(dir, env, shownDir);
-  const text = await readTopFile(dir, 'requirements.txt', MAX_REQUIREMENTS_BYTES);
-  return { config, env, ...entry, requirements: text === undefined ? [] : readRequirements(text), warnings };
+  const read = (name: string) => readFileBelow(dir, name, name === LOCK_FILE ? MAX_LOCK_BYTES : MAX_REQUIREMENTS_BYTES);
+  return { config, env, ...entry, packages: await readRequest(read, rules.resolve), warnings };
 }
 
 /** Bound of the warnings about one archive. */

@@ -33,7 +33,14 @@ const ROUTES: [route: string, path: string, access: Access][] = [
 
 const LOG = { debug: () => undefined, info: () => undefined, warn: () => undefined };
 const nothing = (): Promise<never> => Promise.reject(new Error('not called'));
-const registry = { list: () => [], upload: nothing, remove: nothing, config: nothing, checkLength: () => undefined };
+const registry = {
+  list: () => [],
+  upload: nothing,
+  remove: nothing,
+  config: nothing,
+  installOf: () => undefined,
+  checkLength: () => undefined,
+};
 const deps = () => ({
   registry,
   invoker: { invoke: nothing, debug: nothing },

@@ -1,0 +1,17 @@
+/** Functions' packages over a fake that installs specs: nothing is resolved. */
+import type { FunctionPackages, PackageService } from '../../src/lambda/ports';
+
+export function plansOver(packages: PackageService): FunctionPackages {
+  const pinsOf: FunctionPackages['plan'] = (request) =>
+    Promise.resolve({ pins: request.kind === 'pins' ? request.pins : [], complete: true });
+  return {
+    plan: pinsOf,
+    planVersion: (_name, _version, request) => pinsOf(request),
+    install: async (plan) => {
+      const imports =
+        plan.pins.length === 0 ? [] : await packages.ensureInstalled(plan.pins.map(({ spec }) => spec).join('\n'));
+      return { imports, plan };
+    },
+    remember: () => Promise.resolve(),
+  };
+}
