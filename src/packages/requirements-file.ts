@@ -7,12 +7,12 @@
 import { posix } from 'node:path';
 import { ArgyleError } from '../errors';
 import { Faults } from './faults';
-import { normalizeName, normalizeVersion } from './requirements';
+import { MAX_REQUIREMENTS, normalizeName, normalizeVersion } from './requirements';
 
 /** Most files that one requirements.txt may include, itself counted. */
 const MAX_FILES = 50;
-/** Most lines in all files together. */
-const MAX_LINES = 10_000;
+/** Longest requirement without its hashes: markers can be long, names cannot. */
+const MAX_LENGTH = 1000;
 
 /** Returns a file of the function's folder, undefined when there is none. */
 export type ReadFile = (name: string) => Promise<string | undefined>;
@@ -43,7 +43,7 @@ export async function readRequirements(read: ReadFile, file: string): Promise<Re
     const text = await read(name);
     if (text === undefined) throw invalid(from ?? name, name, 'there is no such file in the folder of the function');
     for (const { code, where } of logicalLines(text, name)) {
-      if (++lines > MAX_LINES) throw invalid(where, code, `more than ${MAX_LINES} lines`);
+      if (++lines > MAX_REQUIREMENTS) throw invalid(where, code, `more than ${MAX_REQUIREMENTS} packages`);
       const [, short, long, value = ''] = /^(?:-([a-zA-Z])|--([a-z-]+))(?:\s+|=)?(.*)$/.exec(code) ?? [];
       const option = short ?? long;
       if (option === undefined) {
@@ -115,6 +115,7 @@ function accepted(code: string, where: string): string {
   if (code.startsWith('-')) throw invalid(where, code, whyNot(code));
   if (/[^\x20-\x7e\t]/.test(code)) throw invalid(where, code, 'it has control or non-ASCII characters');
   const [requirement = ''] = code.split(/\s--hash/);
+  if (requirement.length > MAX_LENGTH) throw invalid(where, code, `it is longer than ${MAX_LENGTH} characters`);
   const [named = ''] = requirement.split(';');
   if (/[/\\]|^\.|:\/\/|\.(whl|zip|tar\.gz)$/.test(named.trim()) || named.includes('@')) {
     throw invalid(where, code, 'paths and URLs are not allowed, only packages by name');
