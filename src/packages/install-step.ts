@@ -53,7 +53,7 @@ export class InstallSteps {
       const argv = uvArgv(pin, SANDBOX_PYTHON, file);
       const result = await this.run({ ...common, tool: 'uv', argv, env: uvEnv(source) }, stage);
       if (result.code === NO_TOOL) this.tool = 'pip';
-      else if (result.ok || FINAL.some((pattern) => pattern.test(result.output))) return result;
+      else if (result.ok || isFinal(result.output)) return result;
     }
     return this.run({ ...common, tool: 'pip', argv: pipArgv(pin, source.mirror, file), env: pipEnv(source) }, stage);
   }
@@ -73,6 +73,11 @@ export class InstallSteps {
       throw error instanceof ArgyleError ? error : failure(boot.spec, reasonOf(error));
     }
   }
+}
+
+/** Whether pip would fail as well. A build may need what uv looks for in the index and pip finds installed. */
+function isFinal(output: string): boolean {
+  return FINAL.some((pattern) => pattern.test(output)) && !/Failed to (download and )?build/.test(output);
 }
 
 function hashedLine({ spec, hashes }: Pin): string {

@@ -42,6 +42,8 @@ export class PackageMaker {
   /** @throws ArgyleError INSTALL_FAILED, and what the sandbox throws; nothing is left behind then */
   async install(pin: Pin): Promise<PackageMeta> {
     const { spec } = pin;
+    // What has no marker is half an install, or none of ours.
+    if ((await this.options.store.read(spec)) === undefined) await this.options.store.remove(spec);
     const stage = await this.options.store.stage();
     let published = false;
     try {

@@ -7,7 +7,7 @@
 import { posix } from 'node:path';
 import { ArgyleError } from '../errors';
 import { Faults } from './faults';
-import { MAX_REQUIREMENTS, normalizeName, normalizeVersion } from './requirements';
+import { MAX_REQUIREMENTS, normalizeLine, normalizeName, normalizeVersion, parseSpec } from './requirements';
 
 /** Most files that one requirements.txt may include, itself counted. */
 const MAX_FILES = 50;
@@ -120,9 +120,13 @@ function accepted(code: string, where: string): string {
   if (/[/\\]|^\.|:\/\/|\.(whl|zip|tar\.gz)$/.test(named.trim()) || named.includes('@')) {
     throw invalid(where, code, 'paths and URLs are not allowed, only packages by name');
   }
-  const joined = /^\s*([A-Za-z0-9._-]+(?:\s*\[[^\]]*\])?)\s+(\d[^\s,;]*)\s*$/.exec(named);
-  if (joined !== null) {
-    throw invalid(where, code, `expected an operator before the version: ${joined[1] ?? ''}==${joined[2] ?? ''}`);
+  const [, name, version] = /^([A-Za-z0-9._-]+(?:\s*\[[^\]]*\])?)\s+(\d[^\s,;]*)$/.exec(named.trim()) ?? [];
+  if (name !== undefined) throw invalid(where, code, `expected an operator: ${name}==${version ?? ''}`);
+  if (/[A-Za-z0-9.\]_-]\s+[A-Za-z0-9]/.test(named)) throw invalid(where, code, 'expected one package a line');
+  parseSpec(normalizeLine(named.replace(/[()]/g, '')), where);
+  const marker = requirement.slice(named.length + 1);
+  if (requirement.includes(';') && !/[<>=!~]|\bin\b/.test(marker)) {
+    throw invalid(where, code, 'expected an environment marker, like python_version >= "3.9"');
   }
   return code;
 }
