@@ -2,14 +2,23 @@
 import { olCommand } from './cli';
 import { dispatch } from './cli/command';
 import type { Services } from './cli/services';
-import { runtimeThreads, tuneRuntime } from './compose/runtime';
+import { Eagerness, knownOptions, runtimeThreads, tuneRuntime } from './compose/runtime';
 import { createLog } from './log';
 
 /** Loaded only when a worker starts, so that short commands need neither Express nor FFI. */
 const servicesIn = (threads: readonly number[]): Services => ({
   startWorker: async (config, log) => {
     tuneRuntime(threads);
-    return (await import('./compose/worker.js')).startWorker(config, log);
+    const eagerness = new Eagerness(await knownOptions());
+    const { missing } = eagerness;
+    if (missing.length > 0) {
+      log.logger.info(
+        { node: process.version, options: missing },
+        'this Node lacks options that make new workers fast',
+      );
+    }
+    eagerness.optimizeEagerly(false);
+    return (await import('./compose/worker.js')).startWorker(config, log, eagerness);
   },
   cleanupLeftovers: async (config) =>
     (await import('./compose/worker.js')).cleanupLeftovers(config, createLog({ stream: process.stderr })),

@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Closers } from './closers';
-import { optimizeEagerly } from './runtime';
+import type { Eagerness } from './runtime';
 import { setStage, STAGE_MB, type StageParts } from './stage';
 
 /** It begins a moment after the worker's own zygotes and slots are made, ms. */
@@ -23,6 +23,7 @@ const REST_MS = 50;
 export interface RehearsalParts extends StageParts {
   /** Whether real requests are being served. */
   isBusy: () => boolean;
+  eagerness: Eagerness;
 }
 
 /**
@@ -39,13 +40,13 @@ export function startRehearsal(parts: RehearsalParts): () => Promise<void> {
 }
 
 async function rehearse(parts: RehearsalParts, stop: AbortSignal): Promise<void> {
-  const { config, log, sandboxes } = parts;
+  const { config, log, sandboxes, eagerness } = parts;
   await sleep(BEGIN_AFTER_MS, undefined, { signal: stop }).catch(() => undefined);
   const charge = stop.aborted ? undefined : sandboxes.pool.tryAcquire(STAGE_MB);
   if (charge === undefined) return;
   const startMs = performance.now();
   let calls = 0;
-  optimizeEagerly(true);
+  eagerness.optimizeEagerly(true);
   try {
     for (let act = 0; act < ACTS && !stop.aborted; act++) {
       calls += await play(parts, Math.ceil(config.argyle.rehearsal_calls / ACTS), stop);
@@ -54,7 +55,7 @@ async function rehearse(parts: RehearsalParts, stop: AbortSignal): Promise<void>
     // It serves nobody, so nobody misses it.
     if (!stop.aborted) log.logger.warn({ err }, 'the rehearsal failed');
   } finally {
-    optimizeEagerly(false);
+    eagerness.optimizeEagerly(false);
     charge.release();
   }
   log.logger.info({ calls, ms: Math.round(performance.now() - startMs) }, 'rehearsed');

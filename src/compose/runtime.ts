@@ -1,13 +1,17 @@
 /** How Node's own runtime is set up for a worker. Measurements: docs/adr/0006. */
+import { execFile } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { getPriority, setPriority } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
+import { promisify } from 'node:util';
 
 /**
  * Bytes of bytecode that a function runs before V8 optimizes it. Its default, 66 KB, leaves a worker with unoptimized
  * code for its first thousands of requests; this one for its first hundreds.
  */
 const INTERRUPT_BUDGET = 8000;
+/** Gone from V8 13, and so from Node 24. */
+const BUDGET_OPTION = 'interrupt-budget';
 /** The same while a worker rehearses, to have done with it sooner. */
 const REHEARSAL_BUDGET = 1000;
 /**
@@ -31,14 +35,44 @@ export function runtimeThreads(): number[] {
   }
 }
 
-/** Has V8 optimize code after a few runs, or again after the usual number of them. */
-export function optimizeEagerly(eagerly: boolean): void {
-  setFlagsFromString(`--interrupt-budget=${eagerly ? REHEARSAL_BUDGET : INTERRUPT_BUDGET}`);
+/** Longest time in which Node lists its options, ms. */
+const LIST_MS = 5000;
+/** Node 24 lists 130 KB. */
+const LIST_BYTES = 4 << 20;
+
+/** Names of V8's options in the text that `node --v8-options` prints. Pure. */
+export function optionNames(text: string): ReadonlySet<string> {
+  return new Set([...text.matchAll(/^\s+--([a-z0-9-]+) \(/gm)].map(([, name = '']) => name));
 }
 
-/** Has V8 optimize sooner, and do so behind everything else. @param threads V8's own */
+/** The options that a Node knows. V8 tells an unknown one by a message on stderr only. Empty when Node does not answer. */
+export async function knownOptions(node = process.execPath): Promise<ReadonlySet<string>> {
+  const options = { timeout: LIST_MS, maxBuffer: LIST_BYTES };
+  const answer = await promisify(execFile)(node, ['--v8-options'], options).catch(() => undefined);
+  return optionNames(answer?.stdout ?? '');
+}
+
+/** V8's eagerness to optimize; without effect on a Node that has no such option. */
+export class Eagerness {
+  /** @param known what knownOptions() says */
+  constructor(
+    private readonly known: ReadonlySet<string>,
+    private readonly set: (flag: string) => void = setFlagsFromString,
+  ) {}
+
+  /** V8's options that Argyle sets and this Node does not know. */
+  get missing(): string[] {
+    return [BUDGET_OPTION].filter((name) => !this.known.has(name));
+  }
+
+  /** Has V8 optimize code after a few runs, or again after the usual number of them. */
+  optimizeEagerly(eagerly: boolean): void {
+    if (this.missing.length === 0) this.set(`--${BUDGET_OPTION}=${eagerly ? REHEARSAL_BUDGET : INTERRUPT_BUDGET}`);
+  }
+}
+
+/** Has V8 run its threads behind everything else. @param threads V8's own */
 export function tuneRuntime(threads: readonly number[]): void {
-  optimizeEagerly(false);
   for (const tid of threads) {
     try {
       setPriority(tid, Math.max(getPriority(tid), BACKGROUND_NICE));

@@ -24,6 +24,7 @@ import { Closers } from './closers';
 import { IdleCollector } from './idle-collector';
 import { removeContainers, startDockerSandboxes } from './docker';
 import { startRehearsal } from './rehearsal';
+import type { Eagerness } from './runtime';
 import { cleanupLeftovers as removeCgroups, startSandboxes } from './sandboxes';
 import { makeIntake } from './intake';
 import { sockSandboxes } from './sock';
@@ -68,6 +69,7 @@ async function assemble(
   config: Config,
   log: RootLog,
   closers: Closers,
+  eagerness: Eagerness,
 ): Promise<Pick<RunningWorker, 'port' | 'failed'>> {
   const stats = new StatsRegistry();
   const metrics = new WorkerMetrics();
@@ -140,7 +142,7 @@ async function assemble(
   const app = buildServer({ ...common, invoker: manager, registry, triggers, ...zygotes });
   const listening = await listen(config, app, closers, manager);
   if (own !== undefined && config.argyle.rehearsal_calls > 0) {
-    closers.add(startRehearsal({ config, log, sandboxes: own, intake, isBusy: () => manager.isBusy }));
+    closers.add(startRehearsal({ config, log, sandboxes: own, intake, isBusy: () => manager.isBusy, eagerness }));
   }
   return listening;
 }
@@ -178,11 +180,11 @@ async function listen(
 }
 
 /** Starts a worker; resolves once its port is bound. A failed start leaves nothing behind. */
-export async function startWorker(config: Config, log: RootLog): Promise<RunningWorker> {
+export async function startWorker(config: Config, log: RootLog, eagerness: Eagerness): Promise<RunningWorker> {
   const closers = new Closers();
   try {
     checkCodeStorage(config.storage.code, config.worker_dir);
-    const { port, failed } = await assemble(config, log, closers);
+    const { port, failed } = await assemble(config, log, closers, eagerness);
     return { port, failed, close: () => closers.run() };
   } catch (error) {
     await closers.run().catch((err: unknown) => {

@@ -36,6 +36,8 @@ export interface E2eOptions {
   config?: Record<string, unknown>;
   /** Variables that `ol` gets besides this process's own. */
   env?: Record<string, string>;
+  /** The Node that runs `ol`; default this process's. */
+  node?: string;
 }
 
 export interface Process {
@@ -69,6 +71,7 @@ export class E2eWorker {
   private readonly as: 'root' | 'user';
   private readonly overrides: Record<string, unknown>;
   private readonly env: Record<string, string>;
+  private readonly node: string;
   private program = join(ROOT, 'bin/ol');
   private helper: { binary: string; conf: string } | undefined;
 
@@ -76,6 +79,7 @@ export class E2eWorker {
     this.as = options.as ?? 'root';
     this.overrides = options.config ?? {};
     this.env = options.env ?? {};
+    this.node = options.node ?? process.execPath;
     chmodSync(this.top, 0o755);
     if (this.as === 'user') this.prepareUser();
   }
@@ -84,7 +88,7 @@ export class E2eWorker {
   async ol(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
     return new Promise((done) => {
       const options = { ...this.settings(), timeout: 240_000 };
-      execFile(process.execPath, [this.program, ...argv], options, (error, out, err) => {
+      execFile(this.node, [this.program, ...argv], options, (error, out, err) => {
         done({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, out, err });
       });
     });
@@ -128,7 +132,7 @@ export class E2eWorker {
   /** In the foreground: an emulated machine reads Node's modules for longer than the 30 s that `up -d` waits. */
   private async upSlowly(): Promise<void> {
     const log = openSync(join(this.dir, 'worker.out'), 'a');
-    const child = spawn(process.execPath, [this.program, 'worker', 'up', `-p=${this.dir}`], {
+    const child = spawn(this.node, [this.program, 'worker', 'up', `-p=${this.dir}`], {
       ...this.settings(),
       stdio: ['ignore', log, log],
       detached: true,
