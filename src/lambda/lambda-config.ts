@@ -68,9 +68,9 @@ export function configJson(config: LambdaConfig): object {
       Cron: cron?.map(({ schedule }) => ({ Schedule: schedule })) ?? null,
       Kafka:
         kafka?.map((trigger) => ({
-          BootstrapServers: trigger.bootstrapServers,
-          Topics: trigger.topics,
-          AutoOffsetReset: trigger.autoOffsetReset,
+          bootstrap_servers: trigger.bootstrapServers,
+          topics: trigger.topics,
+          auto_offset_reset: trigger.autoOffsetReset,
         })) ?? null,
     },
     Environment: config.environment,

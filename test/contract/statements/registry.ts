@@ -54,7 +54,7 @@ reuse-sandbox: false
       Triggers: {
         HTTP: [{ Method: 'PUT' }],
         Cron: [{ Schedule: '* * * * *' }],
-        Kafka: [{ BootstrapServers: ['b:1'], Topics: ['t'], AutoOffsetReset: 'earliest' }],
+        Kafka: [{ bootstrap_servers: ['b:1'], topics: ['t'], auto_offset_reset: 'earliest' }],
       },
       Environment: { A: '1' },
       ReuseSandbox: false,
