@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { examine, isObject, readJson, type Config } from '../../config';
 import { CliError } from '../command';
 import type { Services } from '../services';
+import { withOwnHelperConf } from './helperConf';
 import { releaseMounts } from './mounts';
 import { removePidFile, startOf, waitForEnd, workerState } from './pidfile';
 
@@ -67,7 +68,8 @@ async function interrupt(pid: number): Promise<void> {
  * Throws CliError when the directory has no worker or the worker can't be stopped.
  */
 export async function bringToStoppedClean(olDir: string, services: Services): Promise<string> {
-  const { config, workerDir } = lenientConfig(olDir);
+  const { config: own, workerDir } = lenientConfig(olDir);
+  const config = own === undefined ? undefined : withOwnHelperConf(olDir, own);
   const before = await workerState(workerDir);
   if (before.kind === 'Uninitialized') {
     throw new CliError(`${workerDir} does not exist: run ol worker init first`);

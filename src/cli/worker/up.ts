@@ -6,6 +6,7 @@ import { CliError, type Command, type CommandContext } from '../command';
 import { startDetached } from './detach';
 import { IMAGE_FLAG, olDirOf, PATH_FLAG } from './flags';
 import { runForeground } from './foreground';
+import { withOwnHelperConf } from './helperConf';
 import { initWorker } from './init';
 import { bringToStoppedClean, lenientConfig } from './stop';
 import { workerState } from './pidfile';
@@ -33,7 +34,8 @@ async function run(context: CommandContext): Promise<number> {
   if (kind === 'Running' || kind === 'StoppedDirty') await bringToStoppedClean(olDir, services);
 
   const options = flags.string('options');
-  const { config, warnings } = loadConfig(effectiveConfig(olDir, options));
+  const { config: loaded, warnings } = loadConfig(effectiveConfig(olDir, options));
+  const config = withOwnHelperConf(olDir, loaded);
   if (flags.bool('detach')) {
     for (const warning of warnings) err(`warning: ${warning}\n`);
     return startDetached({ ...context, olDir, config, options });
