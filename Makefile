@@ -8,6 +8,7 @@ STATE ?= .state/default-ol
 GROUP ?= argyle
 LIBEXEC := $(DESTDIR)$(PREFIX)/libexec/argyle
 CONF := $(DESTDIR)/etc/argyle/helper.conf
+COMPLETION := $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ol
 
 # What the project needs of Debian, beside Node 20 and npm.
 APT_BUILD := make gcc g++ clang libc6-dev linux-libc-dev python3 libpython3-dev python3-pip python3-wheel python3-setuptools ca-certificates curl
@@ -24,7 +25,7 @@ PY_SOURCES = $(shell git ls-files '*.py')
 C_SOURCES = $(shell git ls-files 'sandbox-helper/*.c' 'sandbox-helper/*.h')
 
 .PHONY: help deps deps-apt deps-bench build build-ts build-helper build-mirror build-uv lint lint-ts lint-format lint-c lint-py format test \
-	test-unit test-integration test-contract test-e2e test-vm bench paper fuzz up down install uninstall clean
+	test-unit test-integration test-contract test-e2e test-vm bench paper upstream fuzz up down install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -112,6 +113,9 @@ paper: deps-bench build ## the SOCK paper's figures on this machine: out/paper/
 	npx tsc -p bench/tsconfig.json
 	node $(BENCH_NODE) build/js/bench/paper/main.js $(PAPER_ARGS)
 
+upstream: build ## run the original's own scripts against this worker (as root): DIR=checkout with its executable built
+	node scripts/upstream.mjs $(DIR) $(PARTS)
+
 fuzz: ## fuzz the helper's parsers for a bounded time
 	$(MAKE) -C sandbox-helper fuzz
 
@@ -135,10 +139,11 @@ install: build ## install for everyone (as root): PREFIX=/usr/local GROUP=argyle
 		chmod 644 $(CONF); echo "wrote $(CONF): edit its roots and ids"; }
 	install -d -m 755 $(DESTDIR)$(PREFIX)/bin
 	ln -sfn $(PREFIX)/libexec/argyle/bin/ol $(DESTDIR)$(PREFIX)/bin/ol
+	install -D -m 644 configs/completion/ol.bash $(COMPLETION)
 
 uninstall: ## remove what install made, but for helper.conf
 	rm -rf $(LIBEXEC)
-	rm -f $(DESTDIR)$(PREFIX)/bin/ol
+	rm -f $(DESTDIR)$(PREFIX)/bin/ol $(COMPLETION)
 
 clean: ## remove what was built and measured
 	rm -rf dist build out coverage

@@ -77,7 +77,8 @@ static int slot_verb(struct session *s, const struct ag_request *r, uint64_t val
   if (r->verb == AG_PRESSURE) return cgroup_pressure(s, slot, value);
   if (r->verb == AG_LIMITS) return cgroup_limits(s, slot, r->arg);
   if (r->verb != AG_PAUSE && r->verb != AG_RESUME) return fault(AG_E_BADREQ, AG_ST_SLOT, "verb");
-  if (slot->state != SLOT_RUNNING || slot->role != AG_LEAF) return fault(AG_E_STATE, AG_ST_SLOT, "not a running leaf");
+  if (slot->state != SLOT_RUNNING || slot->role == AG_INSTALLER)
+    return fault(AG_E_STATE, AG_ST_SLOT, "not a running leaf or zygote");
   return cgroup_freeze(s, slot->pool, slot->name, r->verb == AG_PAUSE);
 }
 

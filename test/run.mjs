@@ -72,6 +72,7 @@ const STEPS = [
   // Apart, because the helper's tests open and close descriptors by number in jest's own process.
   jest('e2e', 'test/e2e/worker', 900, ['--runInBand']),
   jest('e2e', 'test/e2e/boss', 400, ['--runInBand']),
+  jest('e2e', 'test/e2e/web', 300, ['--runInBand']),
   jest('e2e', 'test/e2e/helper', 900, ['--runInBand', '--forceExit']),
   jest('e2e', 'test/e2e/escape', 600, ['--runInBand', '--forceExit']),
   jest('e2e', 'test/e2e/tenants', 900, ['--runInBand', '--forceExit']),

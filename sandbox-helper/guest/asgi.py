@@ -76,7 +76,7 @@ async def _serve_one(conn, app, name, note, state):
 def scope(request, name, state):
     """The scope of a request; `path` includes root_path, as version 2.3 of the spec says."""
     mount, rest = paths.split(request.path, name)
-    host, _, port = (request.header(b"host") or b"").decode("latin-1").partition(":")
+    host, port = paths.authority(request.header(b"host"))
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -89,7 +89,7 @@ def scope(request, name, state):
         "root_path": mount,
         "headers": list(request.headers),
         "client": None,
-        "server": (host or "localhost", int(port) if port.isdecimal() else 80),
+        "server": (host, int(port or 80)),
         "state": dict(state),
         "extensions": {},
     }

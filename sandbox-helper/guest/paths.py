@@ -4,13 +4,26 @@
 def split(path, name):
     """Splits a raw path (bytes). Returns (mount point as str, decoded rest as bytes).
 
-    `/run/<name>/rest` gives (`/run/<name>`, b"/rest"). The name may be escaped in the path. A path
-    that is not below /run has no mount point.
+    `/run/<name>/rest` gives (`/run/<name>`, b"/rest"), and `/run/<name>` the rest b"/": with an
+    empty one frameworks would send the client to the path with a slash first. The name may be
+    escaped in the path. A path that is not below /run has no mount point.
     """
     parts = path.split(b"/", 3)
     if len(parts) < 3 or parts[1] != b"run" or unquote(parts[2]) != name.encode("utf-8"):
         return "", unquote(path)
-    return f"/run/{name}", unquote(b"/" + parts[3]) if len(parts) == 4 else b""
+    return f"/run/{name}", unquote(b"/" + b"".join(parts[3:]))
+
+
+def authority(host):
+    """Splits a Host header (bytes, or None) into (name, port or "").
+
+    The name of an IPv6 address keeps its brackets; without a Host the name is localhost.
+    """
+    text = (host or b"").decode("latin-1")
+    name, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or len(port) > 5:
+        name, port = text.rstrip(":"), ""
+    return name or "localhost", port
 
 
 def unquote(data):

@@ -35,7 +35,7 @@ def environ(exchange, name):
     """The WSGI environment of a request."""
     request = exchange.request
     mount, rest = paths.split(request.path, name)
-    host, _, port = (request.header(b"host") or b"").decode("latin-1").partition(":")
+    host, port = paths.authority(request.header(b"host"))
     env = {
         "REQUEST_METHOD": request.method,
         # WSGI strings are bytes in latin-1 disguise
@@ -43,7 +43,7 @@ def environ(exchange, name):
         "PATH_INFO": rest.decode("latin-1"),
         "QUERY_STRING": request.query.decode("latin-1"),
         "REQUEST_URI": request.target.decode("latin-1"),
-        "SERVER_NAME": host or "localhost",
+        "SERVER_NAME": host,
         "SERVER_PORT": port or "80",
         "SERVER_PROTOCOL": f"HTTP/1.{request.minor}",
         "REMOTE_ADDR": "127.0.0.1",

@@ -1,5 +1,6 @@
 /** Commands, groups of them, their help, and the walk from argv to the one that runs. */
 import { asArgyleError } from '../errors';
+import { COMPLETION_FLAG, completions, dashed } from './complete';
 import { FlagError, parseFlags, type Flags, type FlagSpec } from './flags';
 import type { Services } from './services';
 
@@ -18,6 +19,8 @@ export interface CommandContext {
 
 export interface Command {
   name: string;
+  /** Further names, which neither help nor completion shows. */
+  aliases?: readonly string[];
   usage: string;
   /** What stands behind the flags in the help, e.g. `DIR`. */
   argsUsage?: string;
@@ -30,17 +33,30 @@ export interface Command {
   commands?: readonly Command[];
 }
 
-/** A failure that the message tells all about; printed on stderr, exit code 1. */
-export class CliError extends Error {}
+/** Exit codes of the contract. `panic` is Go's: the original's benchmarks end so when too many calls fail. */
+export const EXIT = { ok: 0, error: 1, panic: 2, unknown: 3 } as const;
 
-/** Exit codes of the contract. */
-export const EXIT = { ok: 0, error: 1, unknown: 3 } as const;
+/** A failure that the message tells all about; printed on stderr, exit code 1 unless `exitCode` says otherwise. */
+export class CliError extends Error {
+  readonly exitCode: number;
+
+  constructor(message: string, options: ErrorOptions & { exitCode?: number } = {}) {
+    super(message, options);
+    this.exitCode = options.exitCode ?? EXIT.error;
+  }
+}
+
+/** The subcommand that a word names. */
+function subcommand(command: Command, name: string | undefined): Command | undefined {
+  if (name === undefined) return undefined;
+  return command.commands?.find((c) => c.name === name || c.aliases?.includes(name) === true);
+}
 
 /** What the caller's process gives to a command. */
 export type Environment = Omit<CommandContext, 'flags' | 'args'>;
 
 function flagLine(spec: FlagSpec): string {
-  const names = [spec.name, ...(spec.aliases ?? [])].map((name) => (name.length > 1 ? `--${name}` : `-${name}`));
+  const names = [spec.name, ...(spec.aliases ?? [])].map(dashed);
   const value = spec.kind === 'string' ? ' value' : '';
   const fallback = spec.value === undefined || spec.value === '' ? '' : ` (default: "${spec.value}")`;
   return `   ${names.map((name) => name + value).join(', ')}  ${spec.usage}${fallback}\n`;
@@ -69,7 +85,8 @@ function printError(thrown: unknown, environment: Environment): void {
 
 /**
  * Runs the command that `argv` names below `command` and resolves with the exit code: that of the command, 0 for help,
- * 1 for errors (told on stderr), 3 for a command that does not exist.
+ * 1 for errors (told on stderr), 3 for a command that does not exist. With COMPLETION_FLAG at the end it prints what may
+ * follow the other words instead.
  */
 export async function dispatch(
   command: Command,
@@ -78,13 +95,20 @@ export async function dispatch(
   path = command.name,
 ): Promise<number> {
   try {
+    if (path === command.name && argv.at(-1) === COMPLETION_FLAG) {
+      const text = completions(command, argv.slice(0, -1), environment.env['_CLI_ZSH_AUTOCOMPLETE_HACK'] === '1');
+      if (text !== undefined) {
+        environment.out(text);
+        return EXIT.ok;
+      }
+    }
     const parsed = parseFlags(command.flags ?? [], command.passthrough === true ? ['--', ...argv] : argv);
     const { flags, args, help } = parsed;
     const [name, ...rest] = args;
-    const next = command.commands?.find((c) => c.name === name);
+    const next = subcommand(command, name);
     if (!help && next !== undefined) return await dispatch(next, rest, environment, `${path} ${next.name}`);
     if (help || (command.commands !== undefined && (name === undefined || name === 'help' || name === 'h'))) {
-      const topic = command.commands?.find((c) => c.name === rest[0]);
+      const topic = subcommand(command, rest[0]);
       environment.out(topic === undefined ? helpText(command, path) : helpText(topic, `${path} ${topic.name}`));
       return EXIT.ok;
     }
@@ -97,6 +121,6 @@ export async function dispatch(
     if (thrown instanceof FlagError)
       environment.err(`Incorrect Usage: ${thrown.message}\n\n${helpText(command, path)}`);
     else printError(thrown, environment);
-    return EXIT.error;
+    return thrown instanceof CliError ? thrown.exitCode : EXIT.error;
   }
 }

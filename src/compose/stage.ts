@@ -118,7 +118,7 @@ export async function setStage(
   const registry = await Registry.create(store, intake, 0);
   // POLICY: who else on this host finds the port sees and calls what is on the stage, and can change nothing.
   const adminToken = randomUUID();
-  const report = { zygotes: () => zygotes.provider.report() };
+  const report = { zygotes: () => zygotes.provider.report(), functionHost: config.argyle.function_host };
   const app = buildServer({ invoker: manager, registry, stats, metrics, log, adminToken, ...report });
   const listener = await listenTcp(app, '127.0.0.1', 0);
   closers.add(() => listener.close(GRACE_MS));

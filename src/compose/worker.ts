@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { RunningWorker } from '../cli/services';
 import type { Config } from '../config';
+import { Registrations } from '../event/kafka/registrations';
 import { kafkaSettings, KafkaTriggers } from '../event/kafka/triggers';
 import { listenPidSocket, listenTcp, type Listener } from '../event/listeners';
 import type { FunctionRegistry, TriggerHost } from '../event/ports';
@@ -128,7 +129,8 @@ async function assemble(
   });
   closers.add(() => manager.close(GRACE_MS));
   const events = log.part('kafka');
-  const triggers = new KafkaTriggers({ invoker: manager, settings: kafkaSettings(config.kafka), log: events });
+  const kept = new Registrations(join(config.worker_dir, 'kafka.json'));
+  const triggers = new KafkaTriggers({ invoker: manager, settings: kafkaSettings(config.kafka), log: events, kept });
   closers.add(() => triggers.close());
   const registry = endingTriggers(stored, triggers);
   metrics.observe({
@@ -136,11 +138,18 @@ async function assemble(
     queued: () => manager.counts.queued,
     memory,
     zygotes: () => sandboxes.zygotes?.groups.live().length ?? 0,
+    kafka: () => {
+      const running = triggers.status.filter(({ state }) => state === 'running').length;
+      return { running, waiting: triggers.status.length - running };
+    },
   });
   const layer = sandboxes.zygotes;
   const zygotes = layer === undefined ? {} : { zygotes: () => layer.provider.report() };
-  const app = buildServer({ ...common, invoker: manager, registry, triggers, ...zygotes });
+  const functionHost = config.argyle.function_host;
+  const debug = (): Promise<string[]> => Promise.resolve(triggers.debug());
+  const app = buildServer({ ...common, functionHost, invoker: manager, registry, triggers, debug, ...zygotes });
   const listening = await listen(config, app, closers, manager);
+  void triggers.restore(async (name) => (await stored.config(name)) !== undefined);
   if (own !== undefined && config.argyle.rehearsal_calls > 0) {
     closers.add(startRehearsal({ config, log, sandboxes: own, intake, isBusy: () => manager.isBusy, eagerness }));
   }

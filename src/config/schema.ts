@@ -64,6 +64,7 @@ const oneOf = (field: string, values: readonly string[]) => (value: string) =>
 const STORES = ['', 'private', 'memory'] as const;
 const NETWORKS = ['outbound', 'none', 'host'] as const;
 const INSTALLS = ['wait', 'background', 'lazy'] as const;
+const HOSTS = ['client', 'root'] as const;
 const store = (field: string, about: string) => choice(STORES, about, oneOf(`storage.${field}`, STORES));
 
 const list = (about: string) => setting(z.array(z.string()), about, []);
@@ -155,6 +156,12 @@ export const schema = z.object({
     ),
     network_allow: list(
       'Prefixes that `outbound` lets pass, such as `169.254.7.0/24` of what is link-local and so refused.',
+    ),
+    function_host: choice(
+      HOSTS,
+      'Host header that functions see: `client` (what the client sent), or `root` (as in the original).',
+      oneOf('argyle.function_host', HOSTS),
+      'client',
     ),
     helper: text('Path of the sandbox helper; empty finds the built or the installed one.', ''),
     helper_conf: text("Path of helper.conf; empty is the system's, or DIR/helper.conf when started as root.", ''),

@@ -68,6 +68,8 @@ export interface Config {
     network_deny: string[];
     /** Prefixes that `outbound` lets pass, of those that are refused by default. */
     network_allow: string[];
+    /** Host that functions see: the client's, or `root` as in the original. */
+    function_host: 'client' | 'root';
     /** Path of the setuid helper; '' finds the built or installed one. */
     helper: string;
     /** Path of helper.conf; '' is /etc/argyle/helper.conf, or the worker's own when started as root. */

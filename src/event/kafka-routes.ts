@@ -18,6 +18,7 @@ export interface KafkaDeps {
 
 function nameBehind(req: Request, prefix: string): string {
   const name = decodePath(splitTarget(req.url).path).slice(prefix.length);
+  if (name === '') throw new ArgyleError('LAMBDA_NAME', 'lambda name required');
   checkLambdaName(name);
   return name;
 }
@@ -74,7 +75,8 @@ export function kafkaInitRoute({ triggers }: KafkaDeps): RequestHandler {
       sendError(res, 400, kafka);
       return;
     }
-    await triggers.register(lambda, kafka);
+    // The boss sends the triggers of a function one by one, and /kafka-stop before the first.
+    await triggers.add(lambda, kafka);
     const message = `Kafka consumers registered for ${kafka.length} trigger(s)`;
     sendJson(res, 200, { status: 'success', lambda, message });
   });

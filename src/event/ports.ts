@@ -25,8 +25,10 @@ export interface FunctionRegistry {
 
 /** Listens for events other than HTTP requests on behalf of functions. */
 export interface TriggerHost {
-  /** Replaces the function's triggers; resolves once they are set up. @throws ArgyleError */
+  /** Replaces the function's triggers; does not wait for what they listen to. @throws ArgyleError */
   register(name: string, triggers: readonly KafkaTrigger[]): Promise<void>;
+  /** Adds to the function's triggers, as register(). */
+  add(name: string, triggers: readonly KafkaTrigger[]): Promise<void>;
   /** Ends the function's triggers; does nothing when it has none. */
   unregister(name: string): Promise<void>;
 }

@@ -21,8 +21,9 @@ export function sendText(
   send(res, status, body, { ...(body === '' ? {} : { 'Content-Type': TEXT }), ...headers });
 }
 
+/** JSON and a newline, as Go's encoder writes it. */
 export function sendJson(res: ServerResponse, status: number, value: unknown): void {
-  send(res, status, JSON.stringify(value), { 'Content-Type': 'application/json' });
+  send(res, status, `${JSON.stringify(value)}\n`, { 'Content-Type': 'application/json' });
 }
 
 export function sendBinary(res: ServerResponse, status: number, body: Buffer): void {

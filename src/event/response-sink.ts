@@ -49,18 +49,18 @@ export class HttpResponseSink implements ResponseSink {
     if (this.writable) this.res.end();
   }
 
+  /**
+   * Appends the text and cuts the connection: without its last chunk, or all of its declared bytes, no client takes the
+   * body for whole. To HTTP/1.0, which ends bodies so, only the text tells.
+   */
   fail(text: string): void {
     const { res, remaining } = this;
     if (!this.writable) return;
-    if (remaining === undefined) {
-      res.end(text);
-      return;
-    }
-    // The client counts bytes: it must not take the text for the missing ones, nor the next response for this one.
     const cut = (): void => {
       res.destroy();
     };
-    if (text.length < remaining) res.write(text, cut);
+    // The text must not be taken for the missing bytes, nor the next response for this one.
+    if (remaining === undefined || text.length < remaining) res.write(text, cut);
     else cut();
   }
 

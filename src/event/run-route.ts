@@ -7,6 +7,7 @@ import { InvocationBody } from '../lambda/invocation';
 import type { Stats } from '../metrics';
 import type { WorkerMetrics } from '../metrics/prometheus';
 import type { BodyRate } from './body-rate';
+import { forwarded } from './forwarded';
 import { decodePath, splitTarget } from './mux';
 import type { EventLog, Invoker } from './ports';
 import { sendError, sendText, sendThrown } from './replies';
@@ -19,6 +20,8 @@ export interface RunDeps {
   log: EventLog;
   /** Watches bodies that have to be waited for. */
   bodies: Pick<BodyRate, 'watch' | 'open'>;
+  /** argyle.function_host: whether functions see the client's Host, or `root` as in the original. */
+  functionHost: 'client' | 'root';
 }
 
 const PREFIX = '/run/';
@@ -55,6 +58,7 @@ function bodyOf(req: IncomingMessage, res: ServerResponse, bodies: RunDeps['bodi
 
 export function runRoute(deps: RunDeps): RunHandler {
   const { stats, metrics, invoker, log, bodies } = deps;
+  const keepHost = deps.functionHost === 'client';
   return async (req, res) => {
     const startMs = performance.now();
     const { path, query } = splitTarget(req.url ?? '/');
@@ -69,10 +73,12 @@ export function runRoute(deps: RunDeps): RunHandler {
       if (!res.writableFinished) gone.abort();
     };
     res.on('close', onClose);
+    const { headers, origin } = forwarded(req, name, keepHost);
     const invocation: Invocation = {
       method: req.method ?? 'GET',
       uri: path + query,
-      headers: req.rawHeaders,
+      headers,
+      ...(origin === undefined ? {} : { origin }),
       body: bodyOf(req, res, bodies),
       sink: new HttpResponseSink(res),
       signal: gone,

@@ -29,6 +29,8 @@ export interface ServerDeps {
   access?: Omit<AccessSettings, 'adminToken'>;
   /** How fast bodies must arrive. */
   bodyRate?: BodyRateSettings;
+  /** argyle.function_host. */
+  functionHost: 'client' | 'root';
   /** Further descriptions for /debug, of zygotes for example. */
   debug?: () => Promise<string[]>;
   /** What /zygotes answers, to be sent as JSON. Absent: there is no such path. */
@@ -38,11 +40,12 @@ export interface ServerDeps {
 /** Stands in where no trigger host was given. */
 const NO_TRIGGERS: TriggerHost = {
   register: () => Promise.reject(new ArgyleError('TRIGGER', 'this worker has no Kafka consumers')),
+  add: () => Promise.reject(new ArgyleError('TRIGGER', 'this worker has no Kafka consumers')),
   unregister: () => Promise.resolve(),
 };
 
 /** Routes that both server modes share: /status, /stats, /pprof, /registry, /metrics. */
-export function addCommonRoutes(app: Express, deps: Omit<ServerDeps, 'invoker' | 'triggers'>): void {
+export function addCommonRoutes(app: Express, deps: Omit<ServerDeps, 'invoker' | 'triggers' | 'functionHost'>): void {
   const { stats, metrics, registry } = deps;
   app.all('/status', (_req, res) => {
     sendText(res, 200, 'ready\n');

@@ -17,7 +17,9 @@ export interface SandboxKeeper {
   debug(): Promise<string[]>;
 }
 
-export type SockServerDeps = Omit<ServerDeps, 'invoker' | 'triggers' | 'debug' | 'zygotes'> & { keeper: SandboxKeeper };
+export type SockServerDeps = Omit<ServerDeps, 'invoker' | 'triggers' | 'debug' | 'zygotes' | 'functionHost'> & {
+  keeper: SandboxKeeper;
+};
 
 /** Most bytes of a request to /create. */
 const MAX_CREATE_BYTES = 1 << 20;
@@ -46,7 +48,7 @@ export function parseCreate(body: string): SockRequest {
   const args = json as Record<string, unknown>;
   const leaf = field(args, 'leaf', isFlag, true);
   const runtime = field(args, 'runtime', isText, 'python');
-  if (runtime !== 'python' && runtime !== 'native') throw new Error(`unknown runtime '${runtime}'`);
+  if (runtime !== 'python' && runtime !== 'native') throw new Error(`No such runtime \`${runtime}\``);
   const code = field(args, 'code', isText);
   return { code, leaf, parent: field(args, 'parent', isText, ''), pkgs: field(args, 'pkgs', isTexts, []), runtime };
 }

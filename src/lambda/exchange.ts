@@ -15,7 +15,7 @@ export type Outcome =
   /** No response had begun. `unsent`: the guest can't have seen the request, so another may get it. */
   | { kind: 'failed'; message: string; code: ErrorCode; unsent: boolean; trace?: string }
   /** The response had begun; the client was told in its body. */
-  | { kind: 'broken'; message: string }
+  | { kind: 'broken'; message: string; code: ErrorCode }
   /** The client went away. */
   | { kind: 'cancelled' };
 
@@ -158,7 +158,7 @@ export class Exchange implements AnswerHandler {
     const { method, uri, body, sink } = this.invocation;
     if (this.responding) {
       const message = `reading lambda response failed: ${timeout ? TIMEOUT_AFTER : describe(error)}`;
-      this.settle({ kind: 'broken', message });
+      this.settle({ kind: 'broken', message, code: timeout ? 'TIMEOUT' : codeOf(error) });
       sink.fail(message);
     } else {
       const op = method.charAt(0) + method.slice(1).toLowerCase();

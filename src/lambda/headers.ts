@@ -2,8 +2,8 @@
 
 import { connectionNamed, HOP_BY_HOP, type AnswerHead } from '../sandbox/answer/head';
 
-/** Host that lambdas see, as in the original, which calls them as http://root. */
-const HOST = 'root';
+/** The authority of every sandbox, as in the original, which calls them as http://root. */
+export const INTERNAL_HOST = 'root';
 
 /** What Go's client sends when nobody names an agent; lambdas of the original see it. */
 const DEFAULT_USER_AGENT = 'Go-http-client/1.1';
@@ -29,10 +29,10 @@ export interface LambdaRequestHeaders {
   decodeGzip: boolean;
 }
 
-/** The headers that a lambda gets for a client's request. */
+/** The headers that a lambda gets for a client's request; one without a Host gets INTERNAL_HOST. */
 export function toLambda(method: string, raw: readonly string[]): LambdaRequestHeaders {
   const named = connectionNamed(raw);
-  const headers = ['Host', HOST];
+  const headers = ['Host', headerValue(raw, 'host') ?? INTERNAL_HOST];
   let agent = false;
   let encoding = false;
   let range = false;

@@ -4,9 +4,10 @@ import { ArgyleError } from '../errors';
 import type { ErrorCode } from '../errors';
 import type { Sandbox } from '../sandbox/types';
 import type { CodeVersion } from './code-version';
-import { Exchange } from './exchange';
+import { Exchange, type Outcome } from './exchange';
 import type { Invocation } from './invocation';
 import type { LambdaLog } from './ports';
+import { Hops } from './redirects';
 
 /** Asking a sandbox for its description must not hold up an answer for longer than this. */
 const DEBUG_MS = 1000;
@@ -87,7 +88,7 @@ export class Instance {
   }
 
   /**
-   * Serves one request after unpark(). After anything but `done` the sandbox is being destroyed.
+   * Serves one request after unpark(), and those that its redirects lead to. After anything but `done` the sandbox is being destroyed.
    * @param runtimeMs deadline of the whole exchange, 0 for none
    * @throws ArgyleError SANDBOX_DEAD, TIMEOUT with the contract's message when no response had begun
    */
@@ -97,10 +98,14 @@ export class Instance {
       return 'retry';
     }
     const startMs = this.options.now();
-    const exchange = new Exchange(this.sandbox, invocation, runtimeMs);
-    this.exchange = exchange;
+    const hops = new Hops(invocation);
     this.asked = true;
-    const outcome = await exchange.run();
+    let outcome: Outcome;
+    do {
+      const leftMs = runtimeMs === 0 ? 0 : Math.max(1, runtimeMs - (this.options.now() - startMs));
+      this.exchange = new Exchange(this.sandbox, hops.current, leftMs);
+      outcome = await this.exchange.run();
+    } while (outcome.kind === 'done' && hops.next());
     this.exchange = undefined;
     this.options.stats.record('LambdaInstance-RoundTrip', this.options.now() - startMs);
     switch (outcome.kind) {
@@ -111,12 +116,13 @@ export class Instance {
         void this.destroy('the client went away');
         return 'cancelled';
       case 'broken':
+        if (hops.isPending) throw await this.failure(outcome.code, outcome.message);
         // A sandbox that did not finish its response is still busy with it.
         void this.destroy(outcome.message);
         return 'cancelled';
       case 'failed': {
         // POLICY: only an instance that has worked before may have died unnoticed; a new one that fails is at fault.
-        if (outcome.unsent && this.served > 0) {
+        if (outcome.unsent && this.served > 0 && !hops.begun) {
           void this.destroy('found dead');
           return 'retry';
         }

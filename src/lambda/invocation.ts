@@ -21,6 +21,8 @@ export interface Invocation {
   readonly uri: string;
   /** Raw list of names and values. */
   readonly headers: readonly string[];
+  /** How the client reaches the worker, `http://host:port` with what a proxy puts before paths; absent if unknown. */
+  readonly origin?: string;
   readonly body: InvocationBody;
   readonly sink: ResponseSink;
   /** Aborted when nobody waits for the response any more. */
@@ -99,6 +101,11 @@ export class InvocationBody {
   /** Whether a sandbox has got bytes that no other can get again. */
   get consumed(): boolean {
     return this.taken;
+  }
+
+  /** Whether all of it can be sent again. */
+  get isRepeatable(): boolean {
+    return this.source === undefined || this.buffer !== undefined;
   }
 
   /**

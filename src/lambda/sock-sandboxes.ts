@@ -7,19 +7,16 @@
  */
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
-import { Readable } from 'node:stream';
-import * as tar from 'tar';
 import { ArgyleError, asArgyleError } from '../errors';
 import type { SandboxFactory } from '../sandbox/factory';
-import type { LeafSpec, PackageImport, Sandbox, SandboxLimits } from '../sandbox/types';
+import type { LeafSpec, PackageImport, SandboxLimits } from '../sandbox/types';
 import type { GroupSpec, ZygoteMaker } from '../zygote/birth';
-import type { ZygoteProcess } from '../zygote/live';
-import { pinOf, servesKeys } from '../zygote/match';
+import { pinOf } from '../zygote/match';
 import type { CodeDirs } from './code-dirs';
 import { findEntry, resolveEnv } from './code-env';
-import { unpackArchive } from './intake/archive';
 import type { Intake } from './intake/intake';
 import type { PackageService } from './ports';
+import { checkServes, copyCode, freezer, ownedLeaf, type Owned } from './sock-parts';
 
 export interface SockRequest {
   /** Directory or .tar.gz; '' for a non-leaf. */
@@ -42,17 +39,10 @@ export interface SockSandboxDeps {
   limits: SandboxLimits;
 }
 
-/** One entry of the table: what the client may do to it. */
-interface Owned {
-  pause(): Promise<void>;
-  resume(): Promise<void>;
-  destroy(reason: string): Promise<void>;
-  debug(): Promise<string>;
-  zygote?: { process: ZygoteProcess; spec: GroupSpec };
-}
-
 export class SockSandboxes {
   private readonly owned = new Map<string, Owned>();
+  /** Ids of sandboxes that nobody knows yet. */
+  private readonly making = new Set<string>();
   private lastId = 0;
   private closed = false;
 
@@ -64,17 +54,24 @@ export class SockSandboxes {
    */
   async create(request: SockRequest): Promise<string> {
     if (this.closed) throw new ArgyleError('SHUTTING_DOWN', 'the worker is shutting down');
-    if (request.leaf && request.code === '') throw new ArgyleError('LAMBDA_CODE', "code must not be '' for a leaf");
-    if (!request.leaf && request.code !== '') throw new ArgyleError('LAMBDA_CODE', "code must be '' for a non-leaf");
+    if (request.leaf && request.code === '')
+      throw new ArgyleError('LAMBDA_CODE', 'leaf sandboxes must have codeDir set');
     if (!request.leaf && request.runtime !== 'python') {
       throw new ArgyleError('ZYGOTE_FAILED', 'only python sandboxes can be parents');
     }
     const parent = request.parent === '' ? undefined : this.parentOf(request.parent);
+    if (parent !== undefined && request.runtime !== 'python') {
+      throw new ArgyleError('SANDBOX_STATE', 'Parent and child have different runtimes');
+    }
     const packages = request.pkgs.length === 0 ? [] : await this.deps.packages.ensureInstalled(request.pkgs.join('\n'));
     const id = String(++this.lastId);
-    const entry = request.leaf
-      ? await this.leaf(id, request, parent, packages)
-      : await this.zygote(id, parent, packages);
+    this.making.add(id);
+    let entry: Owned;
+    try {
+      entry = request.leaf ? await this.leaf(id, request, parent, packages) : await this.zygote(id, parent, packages);
+    } finally {
+      this.making.delete(id);
+    }
     // Who stops the worker waits for what is in the table, so a late-comer must not enter it.
     if (this.isClosed()) {
       await entry.destroy('the worker is stopping');
@@ -84,8 +81,12 @@ export class SockSandboxes {
     return id;
   }
 
-  /** @throws ArgyleError SANDBOX_STATE for an unknown id; so do pause() and unpause(), and SANDBOX_DEAD */
+  /**
+   * Does nothing for a sandbox that was destroyed before, as the original.
+   * @throws ArgyleError SANDBOX_STATE for an unknown id; so do pause() and unpause(), and SANDBOX_DEAD
+   */
   async destroy(id: string): Promise<void> {
+    if (this.wasDestroyed(id)) return;
     const entry = this.find(id);
     this.owned.delete(id);
     await entry.destroy('destroyed by its owner');
@@ -122,8 +123,14 @@ export class SockSandboxes {
     return this.closed;
   }
 
+  /** Ids are counted up, so one that was given and is not there has been destroyed, or its making failed. */
+  private wasDestroyed(id: string): boolean {
+    return /^[1-9]\d{0,15}$/.test(id) && Number(id) <= this.lastId && !this.owned.has(id) && !this.making.has(id);
+  }
+
   private find(id: string): Owned {
     const entry = this.owned.get(id);
+    if (this.wasDestroyed(id)) throw new ArgyleError('SANDBOX_DEAD', `sandbox '${id}' was destroyed`);
     if (entry === undefined) throw new ArgyleError('SANDBOX_STATE', `no sandbox found with ID '${id}'`);
     return entry;
   }
@@ -132,6 +139,7 @@ export class SockSandboxes {
     const { zygote } = this.find(id);
     if (zygote === undefined)
       throw new ArgyleError('SANDBOX_STATE', `sandbox '${id}' is a leaf and cannot be a parent`);
+    if (zygote.isPaused()) throw new ArgyleError('SANDBOX_STATE', `sandbox '${id}' is paused: unpause it first`);
     if (!zygote.process.isReady) throw new ArgyleError('SANDBOX_DEAD', `sandbox '${id}' can no longer be a parent`);
     return zygote;
   }
@@ -222,13 +230,14 @@ export class SockSandboxes {
     };
     // Its death is seen by who forks from it, and by /pause.
     const process = await this.deps.maker.make(spec, parent?.process, () => undefined);
+    const frozen = freezer(process.slot, id);
     return {
-      zygote: { process, spec },
-      pause: () => process.slot.pause(),
-      resume: () => process.slot.resume(),
+      zygote: { process, spec, isPaused: frozen.isPaused },
+      pause: frozen.pause,
+      resume: frozen.resume,
       // The processes forked from it go on; it ends with the last of them.
       destroy: async () => {
-        await process.slot.resume().catch(() => undefined);
+        await frozen.resume().catch(() => undefined);
         await process.drain();
       },
       debug: async () => {
@@ -239,44 +248,4 @@ export class SockSandboxes {
       },
     };
   }
-}
-
-function ownedLeaf(id: string, sandbox: Sandbox, clean: () => Promise<void>): Owned {
-  return {
-    pause: () => sandbox.pause(),
-    resume: () => sandbox.resume(),
-    destroy: async (reason) => {
-      await sandbox.destroy(reason);
-      await clean();
-    },
-    // Under the id that the client knows; the sandbox counts leaves only.
-    debug: async () => (await sandbox.debugString()).replace(/^(SOCK|SANDBOX) \d+/, `$1 ${id}`),
-  };
-}
-
-/** The package rule: what a parent has imported must stand among what the leaf asks for. */
-function checkServes(parent: string, spec: GroupSpec, packages: readonly PackageImport[]): void {
-  const wanted = new Set(packages.map((found) => pinOf(found.spec).key));
-  if (servesKeys(spec.pins, wanted)) return;
-  const foreign = spec.pins.filter((key) => !wanted.has(key)).join(', ');
-  throw new ArgyleError('SANDBOX_STATE', `parent '${parent}' has imported ${foreign}, which pkgs does not list`);
-}
-
-/** Copies a directory or unpacks an archive, by the rules that hold for uploads. */
-async function copyCode(code: string, dir: string, intake: Intake): Promise<void> {
-  if (code.endsWith('.tar.gz')) {
-    await intake.unpackFile(code, dir);
-    return;
-  }
-  const stat = await fs.stat(code).catch(() => undefined);
-  if (stat?.isDirectory() !== true) {
-    throw new ArgyleError('LAMBDA_CODE', `code '${code}' is neither a directory nor a .tar.gz`, { field: 'code' });
-  }
-  const names = await fs.readdir(code);
-  if (names.length === 0) return;
-  const files = tar.create(
-    { cwd: code, portable: true },
-    names.map((name) => `./${name}`),
-  );
-  await unpackArchive(Readable.from(files), dir);
 }

@@ -16,6 +16,8 @@ export interface MetricSources {
   /** The memory pool in bytes; absent where there is none. */
   memory?: () => { usedBytes: number; totalBytes: number };
   zygotes?: () => number;
+  /** Kafka consumers by state; absent where there are none. */
+  kafka?: () => Record<'running' | 'waiting', number>;
 }
 
 export class WorkerMetrics {
@@ -76,10 +78,21 @@ export class WorkerMetrics {
       },
     });
     this.gauge('argyle_queued_requests', 'Requests that wait for code or an instance.', sources.queued);
-    const { memory, zygotes } = sources;
+    const { memory, zygotes, kafka } = sources;
     if (memory !== undefined) {
       this.gauge('argyle_memory_pool_used_bytes', 'Memory charged to the pool.', () => memory().usedBytes);
       this.gauge('argyle_memory_pool_bytes', 'Size of the memory pool.', () => memory().totalBytes);
+    }
+    if (kafka !== undefined) {
+      new Gauge({
+        name: 'argyle_kafka_consumers',
+        help: 'Kafka consumers by state; those that wait have no broker or no group yet.',
+        labelNames: ['state'],
+        registers,
+        collect() {
+          for (const [state, count] of Object.entries(kafka())) this.set({ state }, count);
+        },
+      });
     }
     if (zygotes !== undefined) this.gauge('argyle_zygotes', 'Zygotes that live.', zygotes);
   }

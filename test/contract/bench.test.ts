@@ -1,5 +1,5 @@
 /** Contract, section 2: `ol bench`, with a worker of its own, as benchmarks go by config.json and not by overrides. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { describeContract, localTest } from '../support/live-worker';
 import { OlDir } from '../support/ol';
 import { freePort } from '../support/ports';
@@ -8,10 +8,7 @@ jest.setTimeout(120_000);
 
 const RESULT =
   /^\{"benchmark": "(\w+-\w+)","seconds": (\d+\.\d{3}), "successes": (\d+), "errors": 0, "ops\/s": (\d+\.\d{3})\}$/;
-const NAMES = ['py64', 'py1024', 'py65536', 'pd64', 'pd1024', 'pd65536'].flatMap((name) => [
-  `${name}-seq`,
-  `${name}-par`,
-]);
+const NAMES = ['py64', 'py1k', 'py64k', 'pd64', 'pd1k', 'pd64k'].flatMap((name) => [`${name}-seq`, `${name}-par`]);
 const LOCAL = process.env['ARGYLE_CONTRACT_URL'] === undefined;
 
 describeContract('contract: benchmarks', () => {
@@ -27,7 +24,9 @@ describeContract('contract: benchmarks', () => {
   localTest('2 ol bench lists init and every benchmark, and exits with 0; one that does not exist is 3', async () => {
     const { code, out } = await dir.ol(['bench']);
     expect(code).toBe(0);
-    for (const name of ['init', ...NAMES]) expect(out).toMatch(new RegExp(`^   ${name} `, 'm'));
+    for (const name of ['init', 'play', ...NAMES]) expect(out).toMatch(new RegExp(`^   ${name} `, 'm'));
+    // The former names work and are not shown.
+    expect(out).not.toContain('py1024');
     expect(await dir.ol(['bench', 'py65-seq'])).toMatchObject({ code: 3, out: '' });
   });
 
@@ -62,14 +61,13 @@ describeContract('contract: benchmarks', () => {
     const run = await dir.ol(['bench', 'py64-par', '-p', 'w', '-s', '1', '-t', '4', '-w=false', '-o', 'result.json']);
     expect(run).toMatchObject({ code: 0, err: '' });
     expect(run.out).not.toContain('warming up');
-    expect(dir.read('result.json')).toBe(`${lastLine(run.out)}\n`);
+    expect(dir.read('result.json')).toBe(lastLine(run.out));
     expect(dir.json('result.json')).toMatchObject({ benchmark: 'py64-par', errors: 0 });
   });
 
   localTest.each([
     [['-s', 'x'], '--seconds must be a number'],
     [['-t', '0.5'], '--tasks must be a whole number'],
-    [['-t', '2'], '--tasks is for parallel benchmarks'],
     [['-x'], 'flag provided but not defined: -x'],
     [['-p', 'nowhere'], 'nowhere is no worker directory'],
     [['more'], 'takes no arguments'],
@@ -78,12 +76,59 @@ describeContract('contract: benchmarks', () => {
     expect([code, err.includes(reason)]).toEqual([1, true]);
   });
 
-  localTest('2 a benchmark of which more than 1% fails is 1 and prints no result line', async () => {
-    // Of its 1024 functions only 64 exist.
-    const { code, out, err } = await dir.ol(['bench', 'py1024-seq', '-p', 'w', '-s', '1', '-w=false']);
-    expect(code).toBe(1);
-    expect(err).toMatch(/more than 1% of the requests failed/);
-    expect(out).not.toMatch(/"benchmark"/);
+  localTest('2 -t sets the requests at a time of a sequential benchmark, too', async () => {
+    const { code, out } = await dir.ol(['bench', 'py64-seq', '-p', 'w', '-s', '0.2', '-t', '2', '-w=false']);
+    expect([code, RESULT.exec(lastLine(out))?.[1]]).toEqual([0, 'py64-seq']);
+  });
+
+  localTest.each(['py1k-seq', 'py1024-seq'])(
+    '2 a benchmark (%s) of which more than 1%% fails ends as a panic, 2, and prints no result line',
+    async (name) => {
+      // Of its 1024 functions only 64 exist.
+      const { code, out, err } = await dir.ol(['bench', name, '-p', 'w', '-s', '1', '-w=false']);
+      expect(code).toBe(2);
+      expect(err).toMatch(/^>1% of requests failed \(\d+\/\d+\)/);
+      expect(out).not.toMatch(/"benchmark"/);
+    },
+  );
+
+  localTest('2 ol bench play calls what --trace names, in turn, and ends with its result line', async () => {
+    writeFileSync(dir.path('trace.txt'), 'bench-py-1\n\nbench-py-2\n');
+    const before = dir.json('w/config.json');
+    const { code, out, err } = await dir.ol([
+      'bench',
+      'play',
+      '-p',
+      'w',
+      '--trace',
+      'trace.txt',
+      '--seconds',
+      '0.5',
+      '--tasks',
+      '2',
+    ]);
+    expect([code, err]).toEqual([0, '']);
+    const result = JSON.parse(lastLine(out)) as { successes: number };
+    expect(result).toMatchObject({ benchmark: 'play', errors: 0 });
+    expect(result.successes).toBeGreaterThan(1);
+    expect(dir.json('w/config.json')).toEqual(before);
+  });
+
+  localTest('2 ol bench play bears 5% of failed calls, and ends as a panic, 2, above', async () => {
+    const trace = (bad: number) => [...Array<string>(20 - bad).fill('bench-py-1'), ...Array<string>(bad).fill('none')];
+    writeFileSync(dir.path('some.txt'), trace(2).join('\n'));
+    const { code, out, err } = await dir.ol(['bench', 'play', '-p', 'w', '-f', 'some.txt', '-s', '1', '-t', '4']);
+    expect([code, />5% of requests failed/.test(err), out.includes('"benchmark"')]).toEqual([2, true, false]);
+  });
+
+  localTest.each([
+    [[], '--trace is missing'],
+    [['-f', 'nowhere.txt'], 'nowhere.txt'],
+    [['-f', 'empty.txt'], 'names no function'],
+  ])('2 ol bench play %j is 1 with the reason', async (args, reason) => {
+    writeFileSync(dir.path('empty.txt'), '\n');
+    const { code, err } = await dir.ol(['bench', 'play', '-p', 'w', ...args]);
+    expect([code, err.includes(reason)]).toEqual([1, true]);
   });
 
   localTest('2 a benchmark without a running worker is 1', async () => {

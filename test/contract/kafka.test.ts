@@ -241,11 +241,47 @@ ${more}`;
     await comes(other, 'x');
   });
 
-  argyleTest('1 brokers that do not answer are 500 with their address, a trigger without topics too', async () => {
-    const name = await deploy('nowhere');
+  test('1 with the broker away, registering is 200 all the same, and it is tried again', async () => {
+    const name = await deployAs('nowhere', yamlOf(worker.name('nowhere')).replace(broker.address, '127.0.0.1:1'));
+    const start = Date.now();
+    const reply = await post(`/kafka/register/${name}`);
+    expect([reply.status, JSON.parse(reply.body)]).toEqual([200, expect.objectContaining({ status: 'success' })]);
+    expect(Date.now() - start).toBeLessThan(2000);
+    expect(await unregister(name)).toMatchObject({ status: 200 });
+  });
+
+  argyleTest('1 the state of consumers is told by /debug and /metrics', async () => {
+    const [away, there] = [await deploy('away'), await deploy('there')];
     const nowhere = { bootstrap_servers: ['127.0.0.1:1'], topics: ['t'] };
-    const reply = await post(`/kafka-init/${name}`, [nowhere]);
-    expect([reply.status, reply.body.includes('127.0.0.1:1')]).toEqual([500, true]);
+    expect(await post(`/kafka-init/${away}`, nowhere)).toMatchObject({ status: 200 });
+    await post(`/kafka/register/${there}`);
+    const blockOf = async (name: string) =>
+      (await worker.call('/debug')).body.split('--------\n').find((text) => text.startsWith(`KAFKA ${name}\n`)) ?? '';
+    await until('it has failed', async () => (await blockOf(away)).includes('\nERROR: '), 20_000);
+    expect(await blockOf(away)).toContain('BROKERS: 127.0.0.1:1\nTOPICS: t\nSTATE: waiting\n');
+    await until('it runs', async () => (await blockOf(there)).includes('\nSTATE: running\n'), 20_000);
+    const metrics = (await worker.call('/metrics')).body;
+    expect(metrics).toMatch(/^argyle_kafka_consumers\{state="waiting"\} [1-9]/m);
+    expect(metrics).toMatch(/^argyle_kafka_consumers\{state="running"\} [1-9]/m);
+    await post(`/kafka-stop/${away}`);
+    expect(await blockOf(away)).toBe('');
+  });
+
+  argyleTest('1 the boss sends the triggers of a function one by one: all of them hold', async () => {
+    const name = await deployAs('several', 'environment:\n  OL_WSGI_ENTRY: wsgi\n');
+    const trigger = (topic: string) => ({
+      BootstrapServers: [broker.address],
+      Topics: [topic],
+      AutoOffsetReset: 'earliest',
+    });
+    await send(`${name}-1`, 'one');
+    await send(`${name}-2`, 'two');
+    for (const topic of [`${name}-1`, `${name}-2`]) await post(`/kafka-init/${name}`, trigger(topic));
+    await sees('both came', name, (found) => [...found].sort().join() === 'one,two');
+  });
+
+  argyleTest('1 a trigger without topics is 500 and names the field, what is no JSON 400', async () => {
+    const name = await deploy('incomplete');
     const empty = await post(`/kafka-init/${name}`, [{ bootstrap_servers: [broker.address], topics: [] }]);
     expect([empty.status, empty.body.includes('topics is empty')]).toEqual([500, true]);
     expect(await worker.call(`/kafka-init/${name}`, { body: 'not json' })).toMatchObject({ status: 400 });

@@ -73,6 +73,54 @@ describeContract('contract: sock mode', () => {
     expect((await op('debug')).body).toBe('');
   });
 
+  localTest('1 /pause and /unpause freeze and thaw a non-leaf, too; its children go on', async () => {
+    const parent = await make({ code: '', leaf: false });
+    const child = await make({ code, parent });
+    expect(await op(`pause/${parent}`)).toMatchObject({ status: 200, body: '' });
+    expect(await op(`pause/${parent}`)).toMatchObject({ status: 200, body: '' });
+    const state = async (name: string) => (await op('debug')).body.includes(`FREEZE STATE: ${name}`);
+    await until('it is frozen', () => state('FROZEN'));
+    expect(await talk(child, 1)).toMatchObject({ status: 200, body: '1' });
+    const refused = await op('create', { code, parent });
+    expect(refused).toMatchObject({ status: 500, body: `sandbox '${parent}' is paused: unpause it first\n` });
+    expect(await op(`unpause/${parent}`)).toMatchObject({ status: 200, body: '' });
+    const late = await make({ code, parent });
+    expect(await talk(late, 2)).toMatchObject({ status: 200, body: '2' });
+    expect(await op(`pause/${parent}`)).toMatchObject({ status: 200 });
+    await destroy(child, late, parent);
+    expect((await op('debug')).body).toBe('');
+  });
+
+  localTest('1 a chain of non-leaves, each paused once it has a child, is made and destroyed', async () => {
+    let parent = '';
+    const all: string[] = [];
+    for (let i = 0; i < 4; i++) {
+      const id = await make({ code: '', leaf: false, parent });
+      if (parent !== '') expect(await op(`pause/${parent}`)).toMatchObject({ status: 200 });
+      all.push((parent = id));
+    }
+    await destroy(...all);
+    expect((await op('debug')).body).toBe('');
+  });
+
+  localTest('1 /destroy of what was destroyed is 200 again, /pause of it 500', async () => {
+    const id = await make({ code });
+    await destroy(id, id);
+    expect(await op(`pause/${id}`)).toMatchObject({ status: 500, body: `sandbox '${id}' was destroyed\n` });
+  });
+
+  localTest('1 errors have the words of the original', async () => {
+    const parent = await make({ code: '', leaf: false });
+    for (const [body, text] of [
+      [{ code: '' }, 'leaf sandboxes must have codeDir set'],
+      [{ code, runtime: 'ruby' }, 'No such runtime `ruby`'],
+      [{ code, runtime: 'native', parent }, 'Parent and child have different runtimes'],
+    ] as const) {
+      expect(await op('create', body)).toMatchObject({ status: 500, body: `${text}\n` });
+    }
+    await destroy(parent);
+  });
+
   localTest('1 /create blocks until memory is free', async () => {
     const full = [await make({ code }), await make({ code })];
     let made = false;

@@ -31,6 +31,14 @@ def raw(h):
         h.send_header("Location", "/status")
         h.send_header("Content-Length", "0")
         h.end_headers()
+    elif how == "to":
+        # /to?<status>?<location>: the location may hold anything but a question mark and a blank
+        h.read_body()
+        _, status, location = h.path.split("?", 2)
+        h.send_response(int(status))
+        h.send_header("Location", location.replace("%20", " "))
+        h.send_header("Content-Length", "0")
+        h.end_headers()
     elif how == "events":
         h.send_response(200)
         h.send_header("Content-Type", "text/event-stream")

@@ -37,6 +37,7 @@ export interface WorkerOptions {
   rules?: Partial<IntakeRules>;
   access?: ServerDeps['access'];
   bodyRate?: BodyRateSettings;
+  functionHost?: 'client' | 'root';
   maxUploadBytes?: number;
   onEnded?: () => void;
 }
@@ -125,9 +126,9 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
   });
   metrics.observe({ instances: () => manager.counts, queued: () => manager.counts.queued });
   const registry = await Registry.create(store, intake, options.maxUploadBytes ?? 0);
-  const { adminToken = '', access = {}, triggers, zygotes } = options;
+  const { adminToken = '', access = {}, functionHost = 'client', triggers, zygotes } = options;
   const app = buildServer({
-    ...{ invoker: manager, registry, stats, metrics, log: LOG, adminToken, access },
+    ...{ invoker: manager, registry, stats, metrics, log: LOG, adminToken, access, functionHost },
     ...(triggers === undefined ? {} : { triggers }),
     ...(zygotes === undefined ? {} : { zygotes }),
     ...(options.bodyRate === undefined ? {} : { bodyRate: options.bodyRate }),

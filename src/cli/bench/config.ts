@@ -3,8 +3,35 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig, type Config } from '../../config';
 import { CliError } from '../command';
-import type { Flags } from '../flags';
+import type { Flags, FlagSpec } from '../flags';
 import { numberOf } from '../zygote/options';
+
+const DEFAULT_SECONDS = 60;
+const MAX_SECONDS = 86_400;
+const MAX_TASKS = 10_000;
+
+export const SECONDS_FLAG: FlagSpec = {
+  name: 'seconds',
+  aliases: ['s'],
+  kind: 'string',
+  value: String(DEFAULT_SECONDS),
+  usage: 'time to measure, after the warmup; 0 means 60',
+};
+
+/** @param usual number of requests at a time that 0, the default, stands for */
+export function tasksFlag(usual: number): FlagSpec {
+  return { name: 'tasks', aliases: ['t'], kind: 'string', value: '0', usage: `requests at a time; 0 means ${usual}` };
+}
+
+/** Seconds to measure. Throws CliError for what is no number. */
+export function secondsOf(flags: Flags): number {
+  return numberOf(flags, 'seconds', 0, MAX_SECONDS) || DEFAULT_SECONDS;
+}
+
+/** Requests at a time. Throws CliError for what is no whole number. */
+export function tasksOf(flags: Flags, usual: number): number {
+  return countOf(flags, 'tasks', 0, MAX_TASKS) || usual;
+}
 
 /** Throws CliError when the directory is no worker's, CONFIG_INVALID when its config.json is wrong. */
 export function benchConfig(olDir: string): Config {

@@ -1,11 +1,12 @@
 /** `ol bench`: the original's benchmarks under their names, with their result line. */
 import type { Command } from '../command';
 import { initCommand } from './init';
+import { playCommand } from './play';
 import { benchmarkCommand } from './run';
 import { BENCHMARKS } from './table';
 
 export const benchCommand: Command = {
   name: 'bench',
   usage: 'measure a running worker',
-  commands: [initCommand, ...BENCHMARKS.map(benchmarkCommand)],
+  commands: [initCommand, playCommand, ...BENCHMARKS.map(benchmarkCommand)],
 };

@@ -5,17 +5,13 @@ import { CliError, EXIT, type Command, type CommandContext } from '../command';
 import { urlOf } from '../url';
 import { olDirOf, PATH_FLAG } from '../worker/flags';
 import { describeStatus } from '../worker/status';
-import { numberOf } from '../zygote/options';
-import { benchConfig, countOf } from './config';
+import { benchConfig, secondsOf, SECONDS_FLAG, tasksFlag, tasksOf } from './config';
 import { putLoad } from './load';
-import { functionName, resultLine, type Benchmark, type Tally } from './table';
+import { functionName, resultLine, tooManyErrors, type Benchmark, type Tally } from './table';
 
-const DEFAULT_SECONDS = 60;
-const MAX_SECONDS = 86_400;
-const MAX_TASKS = 10_000;
 const PROGRESS_MS = 1000;
-/** A benchmark with a larger part of failed requests measures nothing. */
-const MAX_ERROR_SHARE = 0.01;
+/** A benchmark with more failed requests than this, in percent, measures nothing. */
+const MAX_ERRORS_PERCENT = 1;
 
 /** Calls each function once, so that code is pulled and packages are installed before anything is timed. */
 async function warmUp(benchmark: Benchmark, tasks: number, url: string, out: (text: string) => void): Promise<void> {
@@ -32,10 +28,24 @@ async function warmUp(benchmark: Benchmark, tasks: number, url: string, out: (te
   if (failure !== undefined) throw new CliError(`warming up failed: ${failure} (was ol bench init run?)`);
 }
 
-async function measure(
-  { kind, functions }: Benchmark,
-  { url, tasks, seconds, out }: { url: string; tasks: number; seconds: number; out: (text: string) => void },
-): Promise<Tally & { seconds: number; failure: string | undefined }> {
+export interface MeasureOptions {
+  /** `http://host:port` */
+  url: string;
+  tasks: number;
+  seconds: number;
+  /** The function to call next. */
+  choose: () => string;
+  out: (text: string) => void;
+}
+
+/** Puts load on a worker for a time, and tells the throughput once a second. */
+async function measure({
+  url,
+  tasks,
+  seconds,
+  choose,
+  out,
+}: MeasureOptions): Promise<Tally & { seconds: number; failure: string | undefined }> {
   const startMs = performance.now();
   const elapsed = () => (performance.now() - startMs) / 1000;
   let done = 0;
@@ -48,7 +58,7 @@ async function measure(
   const tally = await putLoad({
     url,
     tasks,
-    next: () => (elapsed() < seconds ? functionName(kind, Math.floor(Math.random() * functions)) : undefined),
+    next: () => (elapsed() < seconds ? choose() : undefined),
     onError: (message) => (failure ??= message),
     onDone: () => done++,
   });
@@ -56,55 +66,60 @@ async function measure(
   return { ...tally, seconds: elapsed(), failure };
 }
 
-async function run(benchmark: Benchmark, { flags, args, cwd, out }: CommandContext): Promise<number> {
-  if (args.length > 0) throw new CliError(`ol bench ${benchmark.name} takes no arguments, found ${args.join(' ')}`);
-  const seconds = numberOf(flags, 'seconds', 0, MAX_SECONDS);
-  const asked = countOf(flags, 'tasks', 0, MAX_TASKS);
-  if (benchmark.tasks === 1 && asked > 1) {
-    throw new CliError(`--tasks is for parallel benchmarks: ${benchmark.name} sends one request at a time`);
+/**
+ * Measures and returns the result line.
+ * @param maxErrorsPercent above it the benchmark fails as a panic of Go's would
+ * @throws CliError when too many requests failed
+ */
+export async function measured(name: string, maxErrorsPercent: number, options: MeasureOptions): Promise<string> {
+  const result = await measure(options);
+  const { successes, errors, failure } = result;
+  if (tooManyErrors(result, maxErrorsPercent)) {
+    const share = `${errors}/${successes + errors}`;
+    throw new CliError(`>${maxErrorsPercent}% of requests failed (${share}), the first: ${failure ?? ''}`, {
+      exitCode: EXIT.panic,
+    });
   }
-  const tasks = asked === 0 ? benchmark.tasks : asked;
+  return resultLine(name, result.seconds, result);
+}
+
+/** The URL of the worker whose directory -p names. Throws CliError when it is not ready. */
+export async function readyWorker({ flags, cwd }: CommandContext): Promise<string> {
   const config = benchConfig(olDirOf(cwd, flags.string('path')));
   const url = urlOf(config.worker_url, config.worker_port);
   const { ok, line } = await describeStatus(`${url}/status`);
   if (!ok) throw new CliError(`the worker is not ready: ${line.trim()}`);
+  return url;
+}
+
+async function run(benchmark: Benchmark, context: CommandContext): Promise<number> {
+  const { flags, args, cwd, out } = context;
+  const { name, kind, functions } = benchmark;
+  if (args.length > 0) throw new CliError(`ol bench ${name} takes no arguments, found ${args.join(' ')}`);
+  const seconds = secondsOf(flags);
+  const tasks = tasksOf(flags, benchmark.tasks);
+  const url = await readyWorker(context);
 
   if (flags.bool('warmup')) await warmUp(benchmark, tasks, url, out);
-  const result = await measure(benchmark, { url, tasks, seconds, out });
-  const { successes, errors, failure } = result;
-  if (errors > MAX_ERROR_SHARE * (successes + errors)) {
-    const share = `${errors} of ${successes + errors}`;
-    throw new CliError(`more than 1% of the requests failed (${share}), the first: ${failure ?? ''}`);
-  }
-  const text = `${resultLine(benchmark.name, result.seconds, result)}\n`;
-  if (flags.string('output') !== '') writeFileSync(resolve(cwd, flags.string('output')), text);
-  out(text);
+  const choose = (): string => functionName(kind, Math.floor(Math.random() * functions));
+  const line = await measured(name, MAX_ERRORS_PERCENT, { url, tasks, seconds, choose, out });
+  if (flags.string('output') !== '') writeFileSync(resolve(cwd, flags.string('output')), line);
+  out(`${line}\n`);
   return EXIT.ok;
 }
 
 /** The command of one benchmark. */
 export function benchmarkCommand(benchmark: Benchmark): Command {
-  const { name, kind, functions, tasks } = benchmark;
+  const { name, alias, kind, functions, tasks } = benchmark;
   const what = kind === 'pd' ? 'functions with pandas' : 'small functions';
   return {
     name,
-    usage: `call ${functions} ${what}, ${tasks === 1 ? 'one request at a time' : 'many requests at a time'}`,
+    ...(alias === undefined ? {} : { aliases: [alias] }),
+    usage: `call ${functions} ${what}, ${tasks === 1 ? 'one request at a time' : `${tasks} requests at a time`}`,
     flags: [
       PATH_FLAG,
-      {
-        name: 'seconds',
-        aliases: ['s'],
-        kind: 'string',
-        value: String(DEFAULT_SECONDS),
-        usage: 'time to measure, after the warmup',
-      },
-      {
-        name: 'tasks',
-        aliases: ['t'],
-        kind: 'string',
-        value: '0',
-        usage: `requests at a time in a parallel benchmark; 0 means ${tasks}`,
-      },
+      SECONDS_FLAG,
+      tasksFlag(tasks),
       { name: 'warmup', aliases: ['w'], kind: 'bool', value: 'true', usage: 'call each function once beforehand' },
       { name: 'output', aliases: ['o'], kind: 'string', usage: 'file that gets the result line' },
     ],

@@ -4,6 +4,8 @@ export type Kind = 'py' | 'pd';
 
 export interface Benchmark {
   name: string;
+  /** Former name, which still works. */
+  alias?: string;
   kind: Kind;
   /** Different functions that are called. */
   functions: number;
@@ -13,16 +15,27 @@ export interface Benchmark {
 
 /** Sizes of the original: one that fits into memory, one that needs evictions, one that always misses. */
 const SIZES = [64, 1024, 64 * 1024];
-/** Requests at the same time in a `-par` benchmark, unless -t says otherwise. */
-export const PARALLEL_TASKS = 100;
+/** Requests at the same time in a `-par` benchmark, unless -t says otherwise; the original's number. */
+export const PARALLEL_TASKS = 32;
 
 export const KINDS: readonly Kind[] = ['py', 'pd'];
 
-/** `py64-seq`, `py64-par`, … `pd65536-par`. */
+/** 64, `1k`, `64k`: sizes as the original writes them. */
+function sizeName(functions: number): string {
+  return functions >= 1024 ? `${functions / 1024}k` : String(functions);
+}
+
+function benchmark(kind: Kind, functions: number, suffix: string, tasks: number): Benchmark {
+  const name = `${kind}${sizeName(functions)}-${suffix}`;
+  const alias = `${kind}${functions}-${suffix}`;
+  return { name, ...(alias === name ? {} : { alias }), kind, functions, tasks };
+}
+
+/** `py64-seq`, `py64-par`, `py1k-seq`, … `pd64k-par`. */
 export const BENCHMARKS: readonly Benchmark[] = KINDS.flatMap((kind) =>
   SIZES.flatMap((functions) => [
-    { name: `${kind}${functions}-seq`, kind, functions, tasks: 1 },
-    { name: `${kind}${functions}-par`, kind, functions, tasks: PARALLEL_TASKS },
+    benchmark(kind, functions, 'seq', 1),
+    benchmark(kind, functions, 'par', PARALLEL_TASKS),
   ]),
 );
 
@@ -53,6 +66,16 @@ def f(event):
 export interface Tally {
   successes: number;
   errors: number;
+}
+
+/** Calls named by a trace: one function's name a line, empty lines passed over. */
+export function traceCalls(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '');
+}
+
+/** More failed calls than this part of all, in whole percents and rounded down as the original does, end a benchmark. */
+export function tooManyErrors({ successes, errors }: Tally, percent: number): boolean {
+  return errors > Math.floor((percent * (successes + errors)) / 100);
 }
 
 /** The line that ends a benchmark, in the original's shape: JSON with its spaces. */

@@ -1,7 +1,6 @@
 /** A Kafka consumer on behalf of one function, on one set of brokers. The client library is loaded with the first one. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Consumer, EachBatchPayload, Kafka as KafkaClient, logLevel } from 'kafkajs';
-import { asArgyleError } from '../../errors';
 import type { EventLog, Invoker } from '../ports';
 import { MessageCache } from './cache';
 import { deliver, type Message } from './delivery';
@@ -29,57 +28,124 @@ export interface ConsumerOptions {
 /** Partitions of one function that are worked on at the same time. */
 const PARTITIONS_AT_ONCE = 8;
 const CONNECT_MS = 3000;
-/** A refused or lost connection is tried again this often before register() fails. */
+/** A refused or lost connection is tried again this often before a new consumer is made. */
 const CONNECT_RETRIES = 3;
 const BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 30_000;
+/** Attempts that the client library has made already when the first wait between consumers begins. */
+const FIRST_WAIT = CONNECT_RETRIES;
+
+export interface ConsumerStatus {
+  lambda: string;
+  brokers: string[];
+  topics: string[];
+  /** `waiting` for brokers that do not answer, or for the group. */
+  state: 'waiting' | 'running';
+  /** Why it waits, when it has failed before. */
+  error?: string;
+}
 
 export class TopicConsumer {
   readonly group: string;
   private readonly stopping = new AbortController();
   private readonly caches = new Map<string, MessageCache<Message>>();
   private consumer: Consumer | undefined;
+  private loop: Promise<void> | undefined;
+  private state: ConsumerStatus['state'] = 'waiting';
+  private lastError: string | undefined;
 
   constructor(private readonly options: ConsumerOptions) {
     this.group = `lambda-${options.lambda}`;
   }
 
-  /** Joins the group; messages are handled from then on. @throws ArgyleError TRIGGER */
-  async start(): Promise<void> {
-    const { topics, settings, brokers } = this.options;
-    try {
-      const client = await this.client();
-      const consumer = client.consumer({
-        groupId: this.group,
-        sessionTimeout: settings.sessionTimeoutMs,
-        heartbeatInterval: settings.heartbeatIntervalMs,
-        maxWaitTimeInMs: settings.pollTimeoutMs,
-        retry: { retries: CONNECT_RETRIES, restartOnFailure: () => Promise.resolve(!this.stopping.signal.aborted) },
-      });
-      this.consumer = consumer;
-      // After a rebalance another member may have consumed what is missing here.
-      consumer.on(consumer.events.GROUP_JOIN, () => {
-        this.caches.clear();
-      });
-      await consumer.connect();
-      for (const [topic, fromBeginning] of topics) await consumer.subscribe({ topic, fromBeginning });
-      await consumer.run({
-        autoCommit: false,
-        eachBatchAutoResolve: false,
-        partitionsConsumedConcurrently: PARTITIONS_AT_ONCE,
-        eachBatch: (payload) => this.batch(consumer, payload),
-      });
-    } catch (thrown) {
-      await this.stop();
-      const error = asArgyleError('TRIGGER', thrown);
-      error.message = `Kafka consumer for ${brokers.join(',')}: ${error.message}`;
-      throw error;
+  /** What it does now, and the last error that kept it from consuming. */
+  get status(): ConsumerStatus {
+    const { lambda, brokers, topics } = this.options;
+    const error = this.lastError === undefined ? {} : { error: this.lastError };
+    return { lambda, brokers, topics: [...topics.keys()], state: this.state, ...error };
+  }
+
+  /** Whether it consumes these topics of these brokers. */
+  isRunningFor(topics: ReadonlyMap<string, boolean>): boolean {
+    const own = this.options.topics;
+    const same = own.size === topics.size && [...topics].every(([topic, earliest]) => own.get(topic) === earliest);
+    return same && this.state === 'running';
+  }
+
+  /**
+   * Joins the group as soon as the brokers answer, and tries for ever; messages are handled from then on. Returns at
+   * once, as the original does.
+   */
+  start(): void {
+    this.loop ??= this.keepJoining();
+  }
+
+  private async keepJoining(): Promise<void> {
+    for (let attempt = 1; !this.isStopping(); attempt++) {
+      try {
+        await this.join();
+        return;
+      } catch (thrown) {
+        if (this.isStopping()) return;
+        this.failed(thrown);
+        await this.leave();
+        await this.backoff(attempt + FIRST_WAIT);
+      }
     }
+  }
+
+  private isStopping(): boolean {
+    return this.stopping.signal.aborted;
+  }
+
+  private failed(thrown: unknown): void {
+    const { lambda, brokers, log } = this.options;
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    this.state = 'waiting';
+    if (why !== this.lastError) log.warn({ lambda, brokers, why }, 'Kafka brokers do not answer, they are tried again');
+    this.lastError = why;
+  }
+
+  private async join(): Promise<void> {
+    const { topics, settings } = this.options;
+    const client = await this.client();
+    const consumer = client.consumer({
+      groupId: this.group,
+      sessionTimeout: settings.sessionTimeoutMs,
+      heartbeatInterval: settings.heartbeatIntervalMs,
+      maxWaitTimeInMs: settings.pollTimeoutMs,
+      retry: { retries: CONNECT_RETRIES, restartOnFailure: () => Promise.resolve(!this.stopping.signal.aborted) },
+    });
+    this.consumer = consumer;
+    consumer.on(consumer.events.GROUP_JOIN, () => {
+      // After a rebalance another member may have consumed what is missing here.
+      this.caches.clear();
+      this.state = 'running';
+      this.lastError = undefined;
+    });
+    consumer.on(consumer.events.CRASH, ({ payload }) => {
+      this.failed(payload.error);
+    });
+    await consumer.connect();
+    for (const [topic, fromBeginning] of topics) await consumer.subscribe({ topic, fromBeginning });
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: PARTITIONS_AT_ONCE,
+      eachBatch: (payload) => this.batch(consumer, payload),
+    });
   }
 
   /** Cancels what is being handled, without committing it, and leaves the group. Never rejects. */
   async stop(): Promise<void> {
     this.stopping.abort();
+    await this.leave();
+    await this.loop;
+    // It may have joined meanwhile.
+    await this.leave();
+  }
+
+  private async leave(): Promise<void> {
     try {
       await this.consumer?.disconnect();
     } catch (err) {

@@ -3,7 +3,8 @@ import type { Config } from '../../config/types';
 import { ArgyleError } from '../../errors';
 import type { KafkaTrigger } from '../../lambda/lambda-config';
 import type { EventLog, Invoker, TriggerHost } from '../ports';
-import { TopicConsumer, type KafkaSettings } from './consumer';
+import { TopicConsumer, type ConsumerStatus, type KafkaSettings } from './consumer';
+import type { Registrations } from './registrations';
 
 /** Go's zero values stand for "not set" in config.json; these are the contract's defaults, s. */
 const DEFAULTS = { session: 10, heartbeat: 3, poll: 1 };
@@ -42,49 +43,117 @@ function missing(field: string): ArgyleError {
   return new ArgyleError('TRIGGER', `${field} is empty`, { field });
 }
 
+/** Joins new triggers to those that are there; one for a topic of the same brokers replaces the old. Pure. */
+export function joined(old: readonly KafkaTrigger[], added: readonly KafkaTrigger[]): KafkaTrigger[] {
+  const brokersOf = ({ bootstrapServers }: KafkaTrigger): string => [...new Set(bootstrapServers)].sort().join(',');
+  const replaced = (trigger: KafkaTrigger): boolean =>
+    added.some(
+      (other) =>
+        brokersOf(other) === brokersOf(trigger) && trigger.topics.every((topic) => other.topics.includes(topic)),
+    );
+  return [...old.filter((trigger) => !replaced(trigger)), ...added];
+}
+
+export interface TriggersDeps {
+  invoker: Invoker;
+  settings: KafkaSettings;
+  log: EventLog;
+  /** Keeps registrations beyond the worker's life. */
+  kept?: Pick<Registrations, 'load' | 'save'>;
+}
+
 export class KafkaTriggers implements TriggerHost {
-  private readonly consumers = new Map<string, TopicConsumer[]>();
+  private readonly consumers = new Map<string, Map<string, TopicConsumer>>();
+  private readonly registered = new Map<string, readonly KafkaTrigger[]>();
   /** Tail of each function's queue of changes: they must not overtake each other. */
   private readonly changes = new Map<string, Promise<unknown>>();
   private closed = false;
 
-  constructor(private readonly deps: { invoker: Invoker; settings: KafkaSettings; log: EventLog }) {}
+  constructor(private readonly deps: TriggersDeps) {}
 
   async register(name: string, triggers: readonly KafkaTrigger[]): Promise<void> {
-    const wanted = byBrokers(triggers);
-    await this.change(name, async () => {
-      await this.stop(name);
-      if (this.closed) throw new ArgyleError('SHUTTING_DOWN', 'the worker is shutting down');
-      const made = [...wanted].map(
-        ([brokers, topics]) => new TopicConsumer({ lambda: name, brokers: brokers.split(','), topics, ...this.deps }),
-      );
-      this.consumers.set(name, made);
-      try {
-        await Promise.all(made.map((consumer) => consumer.start()));
-      } catch (error) {
-        await this.stop(name);
-        throw error;
-      }
-    });
+    byBrokers(triggers);
+    await this.change(name, () => this.set(name, triggers));
+  }
+
+  async add(name: string, triggers: readonly KafkaTrigger[]): Promise<void> {
+    byBrokers(triggers);
+    await this.change(name, () => this.set(name, joined(this.registered.get(name) ?? [], triggers)));
   }
 
   async unregister(name: string): Promise<void> {
-    await this.change(name, () => this.stop(name));
+    await this.change(name, async () => {
+      if (this.registered.delete(name)) await this.save();
+      await this.stop(name);
+    });
   }
 
-  /** Ends all consumers and refuses new ones. */
+  /** Registers what an earlier worker had registered, for functions that are still there. Never rejects. */
+  async restore(exists: (name: string) => Promise<boolean>): Promise<void> {
+    const { kept, log } = this.deps;
+    try {
+      for (const [name, triggers] of (await kept?.load()) ?? []) {
+        // Whoever has registered it meanwhile knows better.
+        if (this.registered.has(name) || this.closed || !(await exists(name))) continue;
+        await this.register(name, triggers);
+      }
+    } catch (err) {
+      log.warn({ err }, 'Kafka registrations of the last run could not be restored: register them again');
+    }
+  }
+
+  /** What each consumer does. */
+  get status(): ConsumerStatus[] {
+    return [...this.consumers.values()].flatMap((own) => [...own.values()].map(({ status }) => status));
+  }
+
+  /** One description a consumer, for /debug. */
+  debug(): string[] {
+    return this.status.map(({ lambda, brokers, topics, state, error }) => {
+      const lines = [`KAFKA ${lambda}`, `BROKERS: ${brokers.join(',')}`, `TOPICS: ${topics.join(',')}`];
+      return [...lines, `STATE: ${state}`, ...(error === undefined ? [] : [`ERROR: ${error}`]), ''].join('\n');
+    });
+  }
+
+  /** Ends all consumers and refuses new ones; what is registered stays so for the next worker. */
   async close(): Promise<void> {
     this.closed = true;
-    const names = new Set([...this.consumers.keys(), ...this.changes.keys()]);
-    // A consumer that is still connecting need not be waited for.
-    await Promise.all([...this.consumers.values()].flat().map((consumer) => consumer.stop()));
-    await Promise.all([...names].map((name) => this.unregister(name)));
+    await Promise.all(this.changes.values());
+    await Promise.all([...this.consumers.keys()].map((name) => this.stop(name)));
+  }
+
+  private async set(name: string, triggers: readonly KafkaTrigger[]): Promise<void> {
+    if (this.closed) throw new ArgyleError('SHUTTING_DOWN', 'the worker is shutting down');
+    const wanted = byBrokers(triggers);
+    const old = this.consumers.get(name) ?? new Map<string, TopicConsumer>();
+    const made = new Map<string, TopicConsumer>();
+    for (const [brokers, topics] of wanted) {
+      const running = old.get(brokers);
+      if (running?.isRunningFor(topics) === true) made.set(brokers, running);
+    }
+    await Promise.all([...old.values()].filter((one) => ![...made.values()].includes(one)).map((one) => one.stop()));
+    for (const [brokers, topics] of wanted) {
+      if (made.has(brokers)) continue;
+      const consumer = new TopicConsumer({ lambda: name, brokers: brokers.split(','), topics, ...this.deps });
+      made.set(brokers, consumer);
+      consumer.start();
+    }
+    this.consumers.set(name, made);
+    this.registered.set(name, triggers);
+    await this.save();
+  }
+
+  /** POLICY: a registration that could not be kept holds for this worker's life, and the log tells. */
+  private async save(): Promise<void> {
+    await this.deps.kept?.save(this.registered).catch((err: unknown) => {
+      this.deps.log.warn({ err }, 'Kafka registrations could not be kept: after a restart they are gone');
+    });
   }
 
   private async stop(name: string): Promise<void> {
-    const old = this.consumers.get(name) ?? [];
+    const old = this.consumers.get(name);
     this.consumers.delete(name);
-    await Promise.all(old.map((consumer) => consumer.stop()));
+    await Promise.all([...(old?.values() ?? [])].map((consumer) => consumer.stop()));
   }
 
   private async change(name: string, step: () => Promise<void>): Promise<void> {

@@ -33,9 +33,25 @@ export function headerStatements(worker: LiveWorker): void {
     return found;
   }
 
-  test('Host becomes root', async () => {
-    expect(await seen('Host: 192.0.2.7:1234')).toMatchObject({ host: ['root'] });
+  argyleTest('Host is the one that the client sent', async () => {
+    expect(await seen('Host: 192.0.2.7:1234')).toMatchObject({ host: ['192.0.2.7:1234'] });
   });
+
+  argyleTest(
+    'X-Forwarded-For, -Host, -Proto, -Prefix and Forwarded tell how the client reached the worker',
+    async () => {
+      const told = await seen('Host: 192.0.2.7:1234', 'X-Forwarded-For: 1.2.3.4');
+      const [peer = ''] = (told['x-forwarded-for']?.[0] ?? '').split(', ').slice(-1);
+      expect(peer).toMatch(/^[\d.]+$|:/);
+      expect(told).toMatchObject({
+        'x-forwarded-for': [`1.2.3.4, ${peer}`],
+        'x-forwarded-host': ['192.0.2.7:1234'],
+        'x-forwarded-proto': ['http'],
+        'x-forwarded-prefix': [`/run/${name}`],
+        forwarded: [expect.stringContaining(';proto=http;host="192.0.2.7:1234"')],
+      });
+    },
+  );
 
   test('an absent User-Agent becomes Go-http-client/1.1, a present one stays', async () => {
     expect(await seen('Host: x')).toMatchObject({ 'user-agent': ['Go-http-client/1.1'] });
@@ -108,18 +124,95 @@ export function headerStatements(worker: LiveWorker): void {
     expect((await worker.call(`/run/${name}`)).headers['content-type']).toBeUndefined();
   });
 
-  test('redirects of the lambda are not followed inside the worker', async () => {
-    const code = `def wsgi(environ, start_response):
-    start_response("302 Found", [("Location", "/status"), ("Content-Length", "0")])
-    return []
+  describe('redirects', () => {
+    let app: string;
+    const code = `from urllib.parse import parse_qs
+
+def wsgi(environ, start_response):
+    query = parse_qs(environ["QUERY_STRING"])
+    path = environ["PATH_INFO"]
+    body = environ["wsgi.input"].read()
+    if path == "/end":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [environ["REQUEST_METHOD"].encode(), b" ", body]
+    if path == "/loop":
+        count = int(query["n"][0])
+        where = f"{environ['SCRIPT_NAME']}/loop?n={count - 1}" if count else f"{environ['SCRIPT_NAME']}/end"
+    else:
+        where = query["to"][0]
+    headers = [("Location", where), ("Content-Type", "text/plain")] + [("Set-Cookie", c) for c in query.get("c", [])]
+    start_response(query.get("status", ["302"])[0] + " Moved", headers)
+    return [b"look there"]
 `;
-    const redirect = await worker.deploy('redirects', {
-      'f.py': code,
-      'ol.yaml': 'environment:\n  OL_WSGI_ENTRY: wsgi\n',
+    beforeAll(async () => {
+      app = await worker.deploy('redirects', { 'f.py': code, 'ol.yaml': 'environment:\n  OL_WSGI_ENTRY: wsgi\n' });
     });
-    for (let i = 0; i < 2; i++) {
-      const reply = await worker.call(`/run/${redirect}`, { method: 'GET' });
-      expect(reply).toMatchObject({ status: 302, headers: { location: '/status' } });
-    }
+    const ask = (to: string, more = '', options = {}) =>
+      worker.call(`/run/${app}?to=${encodeURIComponent(to.replace('APP', app))}${more}`, options);
+
+    test.each(['http://root/run/APP/end', '/run/APP/end'])('to %s are followed inside the worker', async (to) => {
+      for (const status of [301, 302, 303, 307, 308]) {
+        expect(await ask(to, `&status=${status}`)).toMatchObject({ status: 200, body: 'GET ' });
+      }
+    });
+
+    argyleTest('to the host that the client used are followed inside the worker, as those to root', async () => {
+      expect(await ask(`${worker.url}/run/APP/end`)).toMatchObject({ status: 200, body: 'GET ' });
+    });
+
+    test('301, 302 and 303 go on with GET, without the body', async () => {
+      for (const status of [301, 302, 303]) {
+        const reply = await ask('/run/APP/end', `&status=${status}`, { method: 'POST', body: 'abc' });
+        expect(reply).toMatchObject({ status: 200, body: 'GET ' });
+      }
+      expect(await ask('/run/APP/end', '', { method: 'HEAD' })).toMatchObject({ status: 200, body: '' });
+    });
+
+    argyleTest('307 and 308 go on with the same method and body', async () => {
+      for (const status of [307, 308]) {
+        const reply = await ask('/run/APP/end', `&status=${status}`, { method: 'PUT', body: 'abc' });
+        expect(reply).toMatchObject({ status: 200, body: 'PUT abc' });
+      }
+    });
+
+    test('307 with a body that cannot be sent twice is the client’s', async () => {
+      const headers = { 'transfer-encoding': 'chunked' };
+      const options = { method: 'POST', body: 'a'.repeat(200_000), headers };
+      const reply = await ask('http://root/run/APP/end', '&status=307', options);
+      expect([reply.status, reply.body]).toEqual([307, 'look there']);
+    });
+
+    argyleTest('a redirect to root that is the client’s names what the client used', async () => {
+      const headers = { 'transfer-encoding': 'chunked' };
+      const options = { method: 'POST', body: 'a'.repeat(200_000), headers };
+      const reply = await ask('http://root/run/APP/end', '&status=307', options);
+      expect(reply.headers['location']).toBe(`${worker.url}/run/${app}/end`);
+    });
+
+    argyleTest.each([
+      ['/status', '/status'],
+      ['http://root/status?x', 'URL/status?x'],
+      ['/run/another/', '/run/another/'],
+      ['http://example.com/', 'http://example.com/'],
+    ])('to %s are the client’s, and the sandbox goes on', async (to, expected) => {
+      const reply = await ask(to);
+      expect([reply.status, reply.body]).toEqual([302, 'look there']);
+      expect(reply.headers['location']).toBe(expected.replace('URL', worker.url));
+      expect(await worker.call(`/run/${app}/end`)).toMatchObject({ status: 200 });
+    });
+
+    argyleTest('one that sets cookies is the client’s: the next request must carry them', async () => {
+      const reply = await ask('/run/APP/end', '&c=a%3D1&c=b%3D2');
+      expect(reply).toMatchObject({ status: 302, headers: { 'set-cookie': ['a=1', 'b=2'] } });
+    });
+
+    test('nine in a row lead to the page', async () => {
+      expect(await worker.call(`/run/${app}/loop?n=8`)).toMatchObject({ status: 200, body: 'GET ' });
+    });
+
+    argyleTest('after ten the next is the client’s, and the sandbox goes on', async () => {
+      const reply = await worker.call(`/run/${app}/loop?n=100`);
+      expect(reply).toMatchObject({ status: 302, headers: { location: `/run/${app}/loop?n=89` } });
+    });
   });
 }

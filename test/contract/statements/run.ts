@@ -100,6 +100,35 @@ export function runStatements(worker: LiveWorker): void {
     });
   });
 
+  test.each(['GET', 'POST', 'HEAD', 'OPTIONS'])(
+    'WSGI: PATH_INFO is / for /run/<name> and for /run/<name>/, never empty (%s)',
+    async (method) => {
+      const code = `def wsgi(environ, start_response):
+    start_response("200 OK", [("X-Path", environ["SCRIPT_NAME"] + "|" + environ["PATH_INFO"])])
+    return []
+`;
+      const name = await worker.deploy(`path-info-${method}`, { 'f.py': code, 'ol.yaml': WSGI });
+      for (const path of [`/run/${name}`, `/run/${name}/`, `/run/${name}?x=/`]) {
+        expect((await worker.call(path, { method })).headers['x-path']).toBe(`/run/${name}|/`);
+      }
+    },
+  );
+
+  test('ASGI: the path is never empty: /run/<name> gives / behind root_path, as /run/<name>/ does', async () => {
+    for (const path of [scope, `${scope}/`, `${scope}?x=1`]) {
+      const { path: seen, root_path: mount } = await told(path);
+      expect([mount, seen?.replace(mount ?? '', '')]).toEqual([`/run/${scope}`, '/']);
+    }
+  });
+
+  argyleTest('ASGI: path holds root_path, as version 2.3 of its specification says', async () => {
+    expect(await told(`${scope}/a%20b`)).toMatchObject({ path: `/run/${scope}/a b` });
+  });
+
+  argyleTest('WSGI: PATH_INFO is decoded, as PEP 3333 says', async () => {
+    expect(await told(`${tell}/a%2Fb%20c`)).toMatchObject({ PATH_INFO: '/a/b c' });
+  });
+
   test('ASGI: root_path is /run/<name>, path likewise', async () => {
     expect(await told(`${scope}/a/b?x=1`)).toMatchObject({ root_path: `/run/${scope}`, query_string: 'x=1' });
   });

@@ -204,10 +204,16 @@ export function streamStatements(worker: LiveWorker): void {
     expect(await worker.call(`/run/${slow}?0+0`)).toMatchObject({ status: 200, body: 'firstlast' });
   });
 
+  /** The whole answer as bytes on the wire: a client's library would only tell that it broke off. */
+  const wire = (path: string, version = '1.1') =>
+    worker.raw([`POST /run/${path} HTTP/${version}`, 'Host: x', 'Connection: close', 'Content-Length: 0']);
+  const LAST_CHUNK = '\r\n0\r\n\r\n';
+
   argyleTest('a timeout after the headers appends `reading lambda response failed: …` to the body', async () => {
-    const { status, body } = await worker.call(`/run/${slow}?0+9`);
-    expect(status).toBe(200);
-    expect(body).toMatch(/^firstreading lambda response failed: context deadline exceeded/);
+    const text = await wire(`${slow}?0+9`);
+    expect(text).toMatch(/^HTTP\/1\.1 200 /);
+    expect(text).toMatch(/\r\nfirst\r\n[0-9a-f]+\r\nreading lambda response failed: context deadline exceeded/);
+    expect(text.endsWith(LAST_CHUNK)).toBe(false);
     expect(await worker.call(`/run/${slow}?0+0`)).toMatchObject({ status: 200, body: 'firstlast' });
   });
 
@@ -220,8 +226,38 @@ def wsgi(environ, start_response):
     os._exit(1)
 `;
     const name = await worker.deploy('crash-late', { 'f.py': code, 'ol.yaml': wsgiYaml });
-    const { status, body } = await worker.invoke(name);
-    expect(status).toBe(200);
-    expect(body).toMatch(/^x+reading lambda response failed: /);
+    const text = await wire(name);
+    expect(text).toMatch(/^HTTP\/1\.1 200 /);
+    expect(text).toMatch(/x\r\n[0-9a-f]+\r\nreading lambda response failed: /);
+  });
+
+  describe('an exception in the middle of a response', () => {
+    const wsgi = `def wsgi(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/csv")])
+    yield b"a,b\\n"
+    raise ValueError("no more rows")
+`;
+    const asgi = `async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/csv")]})
+    await send({"type": "http.response.body", "body": b"a,b\\n", "more_body": True})
+    raise ValueError("no more rows")
+`;
+    const kinds: [string, Record<string, string>][] = [
+      ['wsgi', { 'f.py': wsgi, 'ol.yaml': wsgiYaml }],
+      ['asgi', { 'f.py': asgi }],
+    ];
+
+    argyleTest.each(kinds)('%s: the last chunk is missing, so that every client can tell', async (kind, files) => {
+      const name = await worker.deploy(`breaks-${kind}`, files);
+      const text = await wire(name);
+      expect(text).toMatch(/a,b\n\r\n[0-9a-f]+\r\nreading lambda response failed: /);
+      expect(text.endsWith(LAST_CHUNK)).toBe(false);
+      await expect(worker.invoke(name)).rejects.toThrow('aborted');
+    });
+
+    argyleTest.each(kinds)('%s: to HTTP/1.0, which has no chunks, the text tells', async (kind, files) => {
+      const name = await worker.deploy(`breaks-old-${kind}`, files);
+      expect(await wire(name, '1.0')).toMatch(/\r\n\r\na,b\nreading lambda response failed: [^\r]+$/);
+    });
   });
 }

@@ -49,6 +49,7 @@ const deps = () => ({
   metrics: new WorkerMetrics(false),
   log: LOG,
   adminToken: '',
+  functionHost: 'client' as const,
   zygotes: () => ({}),
 });
 

@@ -14,6 +14,8 @@ describe('the Kafka routes', () => {
     worker = await startWorker({
       triggers: {
         register: (name, triggers) => Promise.resolve(void registered.set(name, triggers)),
+        add: (name, triggers) =>
+          Promise.resolve(void registered.set(name, [...(registered.get(name) ?? []), ...triggers])),
         unregister: (name) => Promise.resolve(void registered.delete(name)),
       },
     });
@@ -39,6 +41,7 @@ describe('the Kafka routes', () => {
   test.each([
     ['POST', '/kafka/register/nope', 404, 'lambda nope not found\n'],
     ['POST', '/kafka/register/without', 400, 'lambda has no Kafka triggers\n'],
+    ['POST', '/kafka/register/', 400, 'lambda name required\n'],
     ['GET', '/kafka/register/with', 405, 'method not allowed\n'],
     ['GET', '/kafka-init/with', 405, 'method not allowed\n'],
     ['POST', '/kafka-init/with', 400, 'trigger is not valid JSON\n'],
@@ -56,6 +59,10 @@ describe('the Kafka routes', () => {
     });
     expect((await call(worker, '/kafka-init/with', { method: 'POST', body })).status).toBe(200);
     expect(registered.get('with')).toEqual([TRIGGER]);
+    // One request a trigger.
+    const other = JSON.stringify({ BootstrapServers: ['b:1'], Topics: ['t'], AutoOffsetReset: 'earliest' });
+    expect((await call(worker, '/kafka-init/with', { method: 'POST', body: other })).status).toBe(200);
+    expect(registered.get('with')).toEqual([TRIGGER, { ...TRIGGER, bootstrapServers: ['b:1'] }]);
     expect((await call(worker, '/kafka-stop/with', { method: 'POST' })).status).toBe(200);
     expect(registered.size).toBe(0);
   });

@@ -9,7 +9,8 @@ import { archive, call, startWorker, testIntake } from '../../support/worker';
 import { until } from '../../support/until';
 
 const CODE = 'def f(event): return event\n';
-const DEFAULT = '{"Triggers":{"HTTP":[{"Method":"*"}],"Cron":null,"Kafka":null},"Environment":{},"ReuseSandbox":true}';
+const DEFAULT =
+  '{"Triggers":{"HTTP":[{"Method":"*"}],"Cron":null,"Kafka":null},"Environment":{},"ReuseSandbox":true}\n';
 
 describe('/registry', () => {
   let worker: TestWorker;
@@ -32,7 +33,7 @@ describe('/registry', () => {
     const deleted = await call(worker, '/registry/echo', { method: 'DELETE' });
     expect([deleted.status, deleted.body]).toEqual([200, 'Lambda echo deleted successfully']);
     expect(await readdir(worker.registryDir)).toEqual([]);
-    expect((await call(worker, '/registry/')).body).toBe('[]');
+    expect((await call(worker, '/registry/')).body).toBe('[]\n');
     expect((await call(worker, '/registry/echo/config')).status).toBe(404);
     // Until its cache time is over it runs on.
     expect((await call(worker, '/run/echo', { method: 'POST', body: '{}' })).status).toBe(200);

@@ -19,7 +19,7 @@ describe('the paths and plain answers of the worker', () => {
     ['GET', '/nope', 404, '404 page not found\n'],
     ['GET', '/zygotes', 404, '404 page not found\n'],
     ['GET', '/run/', 500, 'expected invocation format: /run/<lambda-name>'],
-    ['GET', '/registry/', 200, '[]'],
+    ['GET', '/registry/', 200, '[]\n'],
     ['GET', '/registry/x', 501, 'not implemented\n'],
     ['PUT', '/registry/x', 405, 'method not allowed\n'],
     ['DELETE', '/registry/x', 500, 'lambda x not found\n'],

@@ -1,6 +1,7 @@
 import { SMALL_BODY_BYTES } from '../../../src/lambda/invocation';
 import { createConnection } from 'node:net';
 import { HASH, PROXY } from '../../support/lambdas';
+import { exchange } from '../../support/raw-http';
 import type { TestWorker } from '../../support/worker';
 import { call, startWorker } from '../../support/worker';
 import { until } from '../../support/until';
@@ -30,9 +31,25 @@ describe('/run when something fails', () => {
     await until('sandbox gone', () => ![...worker.provider.live].some((one) => one.spec.boot.name === 'fails'));
   });
 
-  test('a crash after headers is told in the body', async () => {
-    const reply = await call(worker, '/run/proxy/headers-then-die');
-    expect([reply.status, reply.body]).toEqual([200, 'firstreading lambda response failed: EOF']);
+  /** All bytes of an answer, which breaks off. */
+  const wire = (path: string) =>
+    exchange('127.0.0.1', worker.listener.port, `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+
+  test('a crash after headers is told in the body, whose last chunk never comes', async () => {
+    const text = await wire('/run/proxy/headers-then-die');
+    expect(text).toMatch(/^HTTP\/1\.1 200 [^]*\r\n5\r\nfirst\r\n[0-9a-f]+\r\nreading lambda response failed: EOF\r\n$/);
+    await expect(call(worker, '/run/proxy/headers-then-die')).rejects.toThrow('aborted');
+  });
+
+  test('a crash behind a followed redirect is 502 and names where it happened', async () => {
+    const reply = await call(worker, '/run/proxy/to?302?/run/proxy/die', { method: 'POST', body: '{}' });
+    expect(reply.status).toBe(502);
+    expect(reply.body).toMatch(/^RoundTrip failed: Get "http:\/\/root\/run\/proxy\/die": EOF\n\nSandbox State: /);
+  });
+
+  test('limits.runtime_sec covers the redirects, too', async () => {
+    const reply = await call(worker, '/run/short/to?307?/run/short/hang');
+    expect([reply.status, reply.body.includes('awaiting headers')]).toEqual([502, true]);
   });
 
   test('limits.runtime_sec ends a request before headers with 502', async () => {
@@ -47,8 +64,9 @@ describe('/run when something fails', () => {
   });
 
   test('limits.runtime_sec covers the body: the text is appended, the sandbox destroyed', async () => {
-    const reply = await call(worker, '/run/short/headers-then-hang');
-    expect(reply.body).toMatch(/^firstreading lambda response failed: context deadline exceeded/);
+    const text = await wire('/run/short/headers-then-hang');
+    expect(text).toMatch(/first\r\n[0-9a-f]+\r\nreading lambda response failed: context deadline exceeded/);
+    expect(text.endsWith('\r\n0\r\n\r\n')).toBe(false);
     await until('sandbox gone', () => ![...worker.provider.live].some((one) => one.spec.boot.name === 'short'));
   });
 

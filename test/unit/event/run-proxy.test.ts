@@ -39,7 +39,7 @@ describe('/run as a proxy', () => {
       ['X-One', '1'],
       ['X-One', '2'],
     ]);
-    expect(headers.filter(([name]) => name.toLowerCase() === 'host')).toEqual([['host', 'root']]);
+    expect(headers.filter(([name]) => name.toLowerCase() === 'host')).toEqual([['host', 'elsewhere']]);
     expect((await call(worker, target)).status).toBe(301);
   });
 
@@ -52,7 +52,8 @@ describe('/run as a proxy', () => {
     );
     const [, , headers] = mirrored(text.slice(text.indexOf('\r\n\r\n') + 4));
     const names = headers.map(([name]) => name.toLowerCase()).filter((name) => name !== 'connection');
-    expect(names).toEqual(['host', 'x-kept', 'user-agent', 'accept-encoding']);
+    const told = ['for', 'proto', 'host', 'prefix'].map((what) => `x-forwarded-${what}`);
+    expect(names).toEqual(['host', 'x-kept', ...told, 'forwarded', 'user-agent', 'accept-encoding']);
     expect(Object.fromEntries(headers)).toMatchObject({
       'User-Agent': 'Go-http-client/1.1',
       'Accept-Encoding': 'gzip',
@@ -105,6 +106,17 @@ describe('/run as a proxy', () => {
     expect(asked.headers['content-length']).toBe(String(gzipSync(Buffer.from('squeezed'.repeat(1000))).length));
   });
 
+  test('argyle.function_host "root" shows functions the Host of the original', async () => {
+    const original = await startWorker({ functionHost: 'root' });
+    await original.deploy('mirror', { 'f.py': MIRROR });
+    const [, , headers] = mirrored((await call(original, '/run/mirror', { headers: { Host: 'a' } })).body);
+    await original.close();
+    expect(Object.fromEntries(headers.map(([key, value]) => [key.toLowerCase(), value]))).toMatchObject({
+      host: 'root',
+      'x-forwarded-host': 'a',
+    });
+  });
+
   test('HEAD and OPTIONS reach the lambda', async () => {
     const head = await call(worker, '/run/mirror', { method: 'HEAD' });
     expect([head.status, head.body]).toEqual([200, '']);
@@ -112,9 +124,18 @@ describe('/run as a proxy', () => {
     expect(mirrored((await call(worker, '/run/mirror', { method: 'OPTIONS' })).body)[0]).toBe('OPTIONS');
   });
 
-  test('redirects are answers, not followed', async () => {
+  test('redirects away from the function are answers', async () => {
     const reply = await call(worker, '/run/proxy/redirect');
     expect([reply.status, reply.headers.location]).toEqual([302, '/status']);
+    const root = await call(worker, '/run/proxy/to?301?http://root/status');
+    expect([root.status, root.headers.location]).toEqual([301, `${worker.url}/status`]);
+  });
+
+  test('redirects within the function are followed', async () => {
+    const reply = await call(worker, '/run/proxy/to?302?http://root/run/proxy/ok');
+    expect([reply.status, reply.body]).toEqual([200, 'ok']);
+    const through = await call(worker, '/run/proxy/to?302?/run/proxy/to?302?/run/proxy/ok');
+    expect([through.status, through.body]).toEqual([200, 'ok']);
   });
 
   test('events leave as they are produced', async () => {

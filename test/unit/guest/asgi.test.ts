@@ -43,7 +43,7 @@ async def app(scope, receive, send):
     async def body(data, more=False):
         await send({"type": "http.response.body", "body": data, "more_body": more})
 
-    if kind == "/scope":
+    if kind == "/scope" or (b"x-scope", b"1") in scope["headers"]:
         await start()
         await body(json.dumps(scope, default=lambda b: b.decode()).encode())
     elif kind == "/relay":
@@ -137,6 +137,23 @@ async def app(scope, receive, send):
       state: { started: true },
       extensions: {},
     });
+  });
+
+  test('has the path / behind root_path where there is none', async () => {
+    for (const path of ['/run/echo', '/run/echo/', '/run/echo?x=1']) {
+      const reply = await guest.request({ method: 'GET', path, headers: { 'X-Scope': '1' } });
+      expect(JSON.parse(reply.body)).toMatchObject({ path: '/run/echo/', root_path: '/run/echo' });
+    }
+  });
+
+  test('takes apart what Host names', async () => {
+    for (const [Host, server] of [
+      ['[::1]:5000', ['[::1]', 5000]],
+      ['a:99999999', ['a:99999999', 80]],
+    ] as const) {
+      const reply = await guest.request({ method: 'GET', path: '/run/echo/scope', headers: { Host } });
+      expect(JSON.parse(reply.body)).toMatchObject({ server });
+    }
   });
 
   test('decodes the path as UTF-8', async () => {

@@ -37,7 +37,7 @@ describe('HTTP/1.1 parser', () => {
   const answered: [string, string, unknown[]][] = [
     ['a request without body', `GET /run/echo/a?b HTTP/1.1\r\n${host}\r\n`, ['GET', '/a', '']],
     ['an empty line before the request', `\r\nGET /run/echo/ HTTP/1.1\r\n${host}\r\n`, ['GET', '/', '']],
-    ['an unknown method', `BREW /run/echo HTTP/1.1\r\n${host}\r\n`, ['BREW', '', '']],
+    ['an unknown method', `BREW /run/echo HTTP/1.1\r\n${host}\r\n`, ['BREW', '/', '']],
     ['OPTIONS *', `OPTIONS * HTTP/1.1\r\n${host}\r\n`, ['OPTIONS', '*', '']],
     ['HTTP/1.0 without host', 'GET /run/echo/a HTTP/1.0\r\n\r\n', ['GET', '/a', '']],
     ['a path outside /run', `GET /a%20b HTTP/1.1\r\n${host}\r\n`, ['GET', '/a b', '']],

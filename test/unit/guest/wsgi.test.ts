@@ -54,7 +54,8 @@ def app(environ, start_response):
     if kind == "/endless":
         start_response("200 OK", text)
         return Closing(b"x" * 65536 for _ in range(10**9))
-    start_response("200 OK", [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
+    where = environ["SCRIPT_NAME"] + " " + kind
+    start_response("200 OK", [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Path", where)])
     return Closing([str(closed).encode()])
 `);
   });
@@ -89,6 +90,27 @@ def app(environ, start_response):
       'wsgi.multiprocess': true,
       'wsgi.run_once': false,
     });
+  });
+
+  test('has the path / where there is none, and takes apart what Host names', async () => {
+    const told = async (path: string, host: string) => {
+      const reply = await guest.request({ path, headers: { Host: host } });
+      return JSON.parse(reply.body) as Record<string, string>;
+    };
+    for (const [host, name, port] of [
+      ['example.com:8080', 'example.com', '8080'],
+      ['[::1]:5000', '[::1]', '5000'],
+      ['[::1]', '[::1]', '80'],
+      ['a:b', 'a:b', '80'],
+      ['a:', 'a', '80'],
+      ['a:999999999', 'a:999999999', '80'],
+    ] as const) {
+      expect(await told('/run/echo/environ', host)).toMatchObject({ SERVER_NAME: name, SERVER_PORT: port });
+    }
+    // The application answers other paths than it knows with what it counts.
+    for (const path of ['/run/echo', '/run/echo/', '/run/echo?x']) {
+      expect((await guest.request({ path })).headers['x-path']).toBe('/run/echo /');
+    }
   });
 
   test('reads its input by lines, pieces and iteration', async () => {

@@ -2,10 +2,11 @@ import { decodedHead, mustDecode, toLambda } from '../../../src/lambda/headers';
 import type { AnswerHead } from '../../../src/sandbox/answer/head';
 
 describe('toLambda', () => {
-  test('Host is root, whatever the client sent, and its connection stays its own', () => {
+  test('Host is the one that stands there, root without one, and the connection stays its own', () => {
     const raw = ['host', 'a', 'HOST', 'b', 'Connection', 'x-a, X-B', 'X-A', '1', 'x-b', '2', 'Expect', '100-continue'];
     const { headers } = toLambda('GET', [...raw, 'Transfer-Encoding', 'chunked', 'User-Agent', '', 'X-C', '3']);
-    expect(headers).toEqual(['Host', 'root', 'User-Agent', '', 'X-C', '3', 'Accept-Encoding', 'gzip']);
+    expect(headers).toEqual(['Host', 'a', 'User-Agent', '', 'X-C', '3', 'Accept-Encoding', 'gzip']);
+    expect(toLambda('GET', []).headers.slice(0, 2)).toEqual(['Host', 'root']);
   });
 
   test.each([

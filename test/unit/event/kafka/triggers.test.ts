@@ -1,4 +1,10 @@
-import { byBrokers, kafkaSettings } from '../../../../src/event/kafka/triggers';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Registrations } from '../../../../src/event/kafka/registrations';
+import { byBrokers, joined, kafkaSettings, KafkaTriggers } from '../../../../src/event/kafka/triggers';
+import { freePort } from '../../../support/ports';
+import { until } from '../../../support/until';
 
 const trigger = (servers: string[], topics: string[], reset = '') => ({
   bootstrapServers: servers,
@@ -50,4 +56,80 @@ it('takes times from config.json, and the defaults for those that are not set', 
     commitFailed: true,
   });
   expect(kafkaSettings({ ...kafka, cache_enabled: true }).cacheSize).toBe(9);
+});
+
+describe('joined', () => {
+  it('adds triggers, and replaces those for the same topics of the same brokers', () => {
+    const [a, b] = [trigger(['a:1', 'b:1'], ['x']), trigger(['a:1'], ['x', 'y'])];
+    expect(joined([], [a])).toEqual([a]);
+    expect(joined([a], [b])).toEqual([a, b]);
+    const again = trigger(['b:1', 'a:1'], ['x', 'z'], 'earliest');
+    expect(joined([a, b], [again])).toEqual([b, again]);
+    expect(joined([b], [trigger(['a:1'], ['x'])])).toHaveLength(2);
+  });
+});
+
+describe('without a broker', () => {
+  const LOG = { debug: () => undefined, info: () => undefined, warn: () => undefined };
+  const settings = {
+    cacheSize: 1,
+    sessionTimeoutMs: 6000,
+    heartbeatIntervalMs: 500,
+    pollTimeoutMs: 100,
+    commitFailed: false,
+  };
+  const invoker = { invoke: () => Promise.resolve(), debug: () => Promise.resolve([]) };
+  let dir: string;
+  beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'triggers-'))));
+  afterEach(() => {
+    rmSync(dir, { recursive: true });
+  });
+  const host = () =>
+    new KafkaTriggers({ settings, log: LOG, invoker, kept: new Registrations(join(dir, 'kafka.json')) });
+
+  it('registering succeeds at once, the state tells why nothing comes, and stopping is quick', async () => {
+    const triggers = host();
+    const address = `127.0.0.1:${await freePort()}`;
+    const start = performance.now();
+    await triggers.register('fn', [trigger([address], ['t'])]);
+    expect(performance.now() - start).toBeLessThan(1000);
+    expect(triggers.status).toEqual([{ lambda: 'fn', brokers: [address], topics: ['t'], state: 'waiting' }]);
+    await until('it has failed once', () => triggers.status[0]?.error !== undefined, 20_000);
+    expect(triggers.debug()[0]).toMatch(
+      new RegExp(`^KAFKA fn\nBROKERS: ${address}\nTOPICS: t\nSTATE: waiting\nERROR: .+\n$`),
+    );
+    const stop = performance.now();
+    await triggers.close();
+    expect(performance.now() - stop).toBeLessThan(3000);
+  });
+
+  it('registrations are kept until they are ended, and come back for functions that are there', async () => {
+    const [t, u] = [trigger(['127.0.0.1:1'], ['t'], 'earliest'), trigger(['127.0.0.1:1'], ['u'])];
+    const first = host();
+    await Promise.all([
+      first.register('a', [t]),
+      first.add('b', [t]),
+      first.register('gone', [t]),
+      first.register('x', [t]),
+    ]);
+    await first.add('b', [u]);
+    await first.unregister('x');
+    await first.close();
+    expect(readdirSync(dir)).toEqual(['kafka.json']);
+    const second = host();
+    await second.restore((name) => Promise.resolve(name !== 'gone'));
+    expect(second.status.map(({ lambda, topics }) => [lambda, topics])).toEqual([
+      ['a', ['t']],
+      ['b', ['t', 'u']],
+    ]);
+    await second.close();
+  });
+
+  it('a file that cannot be read is told, and nothing is restored', async () => {
+    writeFileSync(join(dir, 'kafka.json'), '{"a": [{"topics": 1}]}');
+    const triggers = host();
+    await triggers.restore(() => Promise.resolve(true));
+    expect(triggers.status).toEqual([]);
+    await triggers.close();
+  });
 });
