@@ -2,8 +2,7 @@
  * The worker's end of the helper: one child process, one control socket, one completion pipe.
  *
  * Order of events of a request: encode into one reused buffer, one non-blocking FFI call, done; the completion is
- * read from the pipe by Node's event loop and settles the promise. Any number of requests can be in flight and no
- * thread waits. A full control socket (-EAGAIN) queues; the queue keeps its order.
+ * read from the pipe by Node's event loop and settles the promise. A full control socket (-EAGAIN) queues, in order.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync } from 'node:fs';
@@ -54,8 +53,8 @@ interface Unsent {
 
 /** Wait before a request that met a full socket is tried again, ms. The helper drains it within microseconds. */
 const RETRY_MS = 1;
-/** EAGAIN, as Linux numbers it on every architecture that Node runs on. */
-const EAGAIN = 11;
+/** As Linux numbers them on every architecture that Node runs on. */
+const [EAGAIN, EPIPE] = [11, 32];
 /** Longest wait for the helper's first answers, ms. */
 const START_TIMEOUT_MS = 10_000;
 /** Longest wait for the end of a helper whose start failed, ms. */
@@ -234,6 +233,7 @@ export class HelperClient {
       const waiting = this.waiting.get(seq);
       this.waiting.delete(seq);
       waiting?.reject(new ArgyleError('HELPER_GONE', `cannot reach the helper: errno ${-result}`));
+      if (result === -EPIPE) this.lose(); // the pipe tells of it later; until then callers would try again at once
     }
     return true;
   }

@@ -11,8 +11,11 @@ import type { HelperClient } from './client';
  * of a fault and the start that succeeds, so it must leave most of a second for that start itself.
  */
 const BACKOFF_MS = [50, 100, 200, 400] as const;
-/** A helper that lived this long starts the sequence of waits anew, ms. */
-const HEALTHY_MS = 5_000;
+/**
+ * A helper that lived this long starts the sequence of waits anew, ms. POLICY: it served calls for some of that time, and
+ * a wait before its successor would only add to what its death costs; five starts a second are no load.
+ */
+const HEALTHY_MS = 200;
 /** Default of SupervisorOptions.waitMs. */
 const WAIT_MS = 2_000;
 

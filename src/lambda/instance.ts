@@ -47,8 +47,8 @@ export class Instance {
   ) {
     this.idleSince = options.now();
     this.ended = sandbox.dead !== undefined;
-    void sandbox.exited.then(({ evicted = false }) => {
-      this.ended = !evicted;
+    void sandbox.exited.then(({ evicted = false, lost = false }) => {
+      this.ended = !evicted && !lost;
       this.exchange?.sandboxExited();
     });
   }

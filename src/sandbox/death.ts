@@ -19,6 +19,7 @@ function signalName(signal: number): string {
 
 /** @param limits those of a function's sandbox; without them none is named, as for zygotes and installers */
 export function describeDeath(exit: SandboxExit, limits?: SandboxLimits): string {
+  if (exit.lost === true) return 'the sandbox helper ended, and every sandbox with it';
   if (exit.oomKills > 0) {
     return limits === undefined || limits.memMb === 0 ? 'out of memory' : `out of memory: ${memoryAdvice(limits)}`;
   }

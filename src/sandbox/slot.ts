@@ -79,6 +79,7 @@ export class Slot {
           oomKills: event?.value[1] ?? 0,
           procsRefused: event?.value[3] ?? 0,
           status: status === Infinity ? undefined : status,
+          ...(event === undefined ? { lost: true } : {}),
         };
         resolve(this.exit);
       });

@@ -117,6 +117,8 @@ export interface SandboxExit {
   status: number | undefined;
   /** It was idle and had to give up its memory: its code is not at fault. */
   evicted?: boolean;
+  /** It ended with its helper: its code is not at fault. */
+  lost?: boolean;
 }
 
 /** A leaf that serves one function. One request at a time is the caller's duty. */

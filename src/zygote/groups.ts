@@ -3,46 +3,17 @@
  * Creation is shared by all who ask for the same group and is never waited for by a request that can start otherwise.
  */
 import { ArgyleError } from '../errors';
-import type { Stats } from '../metrics';
-import type { SandboxFactory } from '../sandbox/factory';
-import type { MemoryPool } from '../sandbox/pool';
 import { MEGABYTE } from '../sandbox/slot';
-import type { SandboxLimits } from '../sandbox/types';
 import type { GroupSpec, ZygoteMaker } from './birth';
+import type { Group, GroupsOptions } from './group';
 import type { ZygoteProcess } from './live';
 import { leastLoaded } from './lookup';
 import { pinOf } from './match';
-import type { ZygotePackages } from './plan-tree';
+import { NO_HELPER_RETRY_MS, STEADY_MS, waitAfterDeath, waitAfterFailure, wantsHelper } from './retries';
 import { SparePool } from './spares';
 import type { LiveZygote, PinKey } from './types';
 
-export interface GroupsOptions {
-  pool: MemoryPool;
-  packages: Pick<ZygotePackages, 'installedVersion'>;
-  factory: SandboxFactory;
-  stats: Stats;
-  /** Limits that spares are made with. */
-  leafLimits: SandboxLimits;
-  /** Told of every zygote that could not be made, for the log. */
-  onFailure?: ((id: string, error: unknown) => void) | undefined;
-}
-
-export interface Group {
-  readonly spec: GroupSpec;
-  readonly processes: ZygoteProcess[];
-  creating: Promise<ZygoteProcess> | undefined;
-  replicas: number;
-  /** Spares over all replicas. */
-  spares: number;
-  draining: boolean;
-  /** No attempt to create it before this moment; doubles with each failure. */
-  notBeforeMs: number;
-  failures: number;
-}
-
-/** Wait after a failed creation, ms; doubles up to the maximum. */
-const BACKOFF_MS = 1000;
-const BACKOFF_MAX_MS = 300_000;
+export type { Group, GroupsOptions } from './group';
 
 export class ZygoteGroups {
   private readonly groups = new Map<string, Group>();
@@ -67,6 +38,14 @@ export class ZygoteGroups {
       if (!group.draining && group.processes.some((zygote) => zygote.isReady)) {
         yield Object.assign(group, { pins: group.spec.pins });
       }
+    }
+  }
+
+  /** Groups that could be forked from until a moment ago, and can be again soon. */
+  *remaking(): Iterable<Group & { pins: readonly PinKey[] }> {
+    for (const group of this.groups.values()) {
+      const { lost, draining, creating } = group;
+      if (lost && !draining && creating !== undefined) yield Object.assign(group, { pins: group.spec.pins });
     }
   }
 
@@ -99,6 +78,8 @@ export class ZygoteGroups {
         replicas,
         spares: 0,
         draining: false,
+        lost: false,
+        deaths: 0,
         notBeforeMs: 0,
         failures: 0,
       };
@@ -195,6 +176,7 @@ export class ZygoteGroups {
     group.creating ??= this.bear(group).then(
       (zygote) => {
         group.creating = undefined;
+        group.lost = false;
         const serving = group.processes.filter(({ draining }) => !draining).length;
         // One at a time: replicas are for load that comes later, the CPUs are for the requests that are here.
         if (!this.closed && !group.draining && serving < group.replicas) this.createAhead(group);
@@ -203,10 +185,22 @@ export class ZygoteGroups {
       (error: unknown) => {
         group.creating = undefined;
         if (group.draining && group.processes.length === 0) this.groups.delete(group.spec.id);
+        this.mayTryAgain(group, error);
         throw error;
       },
     );
     return group.creating;
+  }
+
+  /** A zygote that was lost with its helper comes back with the next one, however long that takes. */
+  private mayTryAgain(group: Group, error: unknown): void {
+    if (!wantsHelper(error) || !group.lost) {
+      group.lost = false;
+      return;
+    }
+    setTimeout(() => {
+      if (!this.closed && !group.draining) this.setReplicas(group, group.replicas);
+    }, NO_HELPER_RETRY_MS).unref();
   }
 
   /** For nobody in particular; bear() has told of a failure. */
@@ -232,6 +226,9 @@ export class ZygoteGroups {
       });
       group.failures = 0;
       group.processes.push(zygote);
+      void zygote.slot.exited.then(() => {
+        this.died(group, zygote);
+      });
       zygote.spares = new SparePool({
         factory: this.options.factory,
         pool: this.options.pool,
@@ -244,7 +241,7 @@ export class ZygoteGroups {
       this.options.stats.record('ImportCache.Create', performance.now() - startMs);
       return zygote;
     } catch (error) {
-      group.notBeforeMs = Date.now() + Math.min(BACKOFF_MS * 2 ** group.failures++, BACKOFF_MAX_MS);
+      if (!wantsHelper(error)) group.notBeforeMs = Date.now() + waitAfterFailure(group.failures++);
       this.options.stats.count('ImportCache.Create-failed');
       this.options.onFailure?.(id, error);
       throw error;
@@ -268,8 +265,25 @@ export class ZygoteGroups {
     if (index >= 0) group.processes.splice(index, 1);
     this.options.pool.remove(zygote);
     if (group.processes.length > 0 || group.creating !== undefined) return;
-    // POLICY: made again when somebody asks for it, not at once: what died may die again, and eviction was meant.
+    if (zygote.wasKilled && !group.draining) return;
+    // POLICY: made again when somebody asks for it, not at once: eviction was meant.
     this.groups.delete(group.spec.id);
+  }
+
+  /**
+   * POLICY: what was in use and died is made again at once, because the calls of its functions wait for it: fresh
+   * processes for all of them would take the processors from each other and from everybody else. One that dies early
+   * more than once may die again, and waits for longer and longer.
+   */
+  private died(group: Group, gone: ZygoteProcess): void {
+    if (!gone.wasKilled || group.draining || this.closed) return;
+    // What is left of it is freed meanwhile, which may take as long as all its leaves take to die.
+    const index = group.processes.indexOf(gone);
+    if (index >= 0) group.processes.splice(index, 1);
+    group.deaths = gone.slot.isLost || Date.now() - gone.sinceMs >= STEADY_MS ? 0 : group.deaths + 1;
+    group.notBeforeMs = Date.now() + waitAfterDeath(group.deaths);
+    group.lost = group.processes.length === 0;
+    this.setReplicas(group, group.replicas);
   }
 
   private spread(group: Group): void {

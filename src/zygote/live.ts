@@ -57,6 +57,8 @@ export class ZygoteProcess implements Holder {
   spares: Parked | undefined;
   /** Must never be forked again, though leaves of it live. */
   unfit = false;
+  readonly sinceMs = Date.now();
+  private killed = false;
   private descendants = 0;
   private roomFor = 0;
   private isDraining = false;
@@ -68,7 +70,15 @@ export class ZygoteProcess implements Holder {
     this.pins = parts.pins;
     this.parent?.retain();
     this.makeRoom();
-    void this.slot.exited.then(() => this.end());
+    void this.slot.exited.then(() => {
+      this.killed = !this.isDraining && this.ending === undefined;
+      return this.end();
+    });
+  }
+
+  /** Whether it ended while it was in use, and nobody wanted it to. */
+  get wasKilled(): boolean {
+    return this.killed;
   }
 
   /** Whether new forks may be asked of it. */

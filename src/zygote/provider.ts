@@ -5,6 +5,7 @@
  * Invariant: a zygote serves a function only if every package that it may have imported stands in the function's own
  * requirements, name and version (match.ts); choose() asks nothing else of it.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImportCache } from '../config/types';
 import { ArgyleError } from '../errors';
 import type { Stats } from '../metrics';
@@ -18,6 +19,7 @@ import { leastLoaded, lookupPins } from './lookup';
 import { pinOf, pinsByName } from './match';
 import type { PopularityPlanner } from './plan-popularity';
 import { ROOT, type TreePlanner, type ZygotePackages } from './plan-tree';
+import { describeZygotes } from './report';
 import type { PopularityTracker } from './tracker';
 import type { PackagePin, PinKey, ZygoteReport } from './types';
 
@@ -50,6 +52,11 @@ const FRESH_MS = 20;
 const FORK_MS = 2;
 /** POLICY: memory that was there at once took some µs to get, which is no wait and has no price. */
 const WAIT_MIN_MS = 1;
+/**
+ * Longest wait for a zygote that died and is made again, ms. A fresh process would import the same meanwhile, beside
+ * those of all other calls.
+ */
+const REMADE_WAIT_MS = 2000;
 /** Errors that no other way of starting would avoid. */
 const FINAL = new Set(['MEMORY_EXHAUSTED', 'HELPER_GONE', 'HELPER_START', 'SHUTTING_DOWN']);
 
@@ -108,6 +115,8 @@ export class ZygoteProvider implements SandboxProvider {
       this.foresee(spec, pins);
     });
     for (let attempt = 0; attempt < 2; attempt++) {
+      const remade = this.remade(wanted);
+      if (remade !== undefined) await remade;
       const choice = this.choose(wanted);
       if (choice === undefined) break;
       try {
@@ -126,28 +135,17 @@ export class ZygoteProvider implements SandboxProvider {
 
   /** Body of GET /zygotes. */
   report(): ZygoteReport {
-    const groups = this.options.groups.list();
-    const live = this.options.groups.live();
-    const sum = (group: Group, of: (zygote: ZygoteProcess) => number): number =>
-      group.processes.reduce((total, zygote) => total + of(zygote), 0);
-    const zygotes = live.flatMap(({ id, parent, replicas, state }) => {
-      const group = groups.find(({ spec }) => spec.id === id);
-      if (group === undefined) return [];
-      return {
-        id,
-        parent: parent ?? null,
-        packages: [...group.spec.imports.keys()],
-        forks: sum(group, ({ forks }) => forks),
-        fromSpares: sum(group, ({ fromSpares }) => fromSpares),
-        savedMs: sum(group, ({ savedMs }) => savedMs),
-        mb: sum(group, ({ mb }) => mb),
-        spares: sum(group, ({ spares }) => spares?.size ?? 0),
-        replicas,
-        state,
-      };
-    });
-    const usedMb = zygotes.reduce((total, { mb }) => total + mb, 0);
-    return { mode: this.options.mode, memory: { usedMb, limitMb: this.options.budgetMb }, zygotes };
+    return describeZygotes(this.options.groups, this.options.mode, this.options.budgetMb);
+  }
+
+  /** Settles when the zygote that would serve best, and is being made again, is there; undefined when it is not one. */
+  private remade(wanted: ReadonlySet<PinKey>): Promise<unknown> | undefined {
+    const { groups, tracker } = this.options;
+    const lost = [...groups.remaking()];
+    if (lost.length === 0) return undefined;
+    const best = lookupPins([...groups.forkable(), ...lost], wanted, tracker.costs.of)?.zygote;
+    if (best?.creating === undefined || !lost.includes(best)) return undefined;
+    return Promise.race([best.creating.catch(() => undefined), sleep(REMADE_WAIT_MS, undefined, { ref: false })]);
   }
 
   /** The process that saves the most; one with a spare before the least loaded one. */
