@@ -84,10 +84,10 @@ export class AccessCheck {
       return new ArgyleError('REQUEST_INVALID', 'the request has more than one Host header', { field: 'Host' });
     }
     if (access === 'probe') return undefined;
-    return this.strange(req) ?? this.unauthorized(req, access);
+    return this.strange(req, access) ?? this.unauthorized(req, access);
   }
 
-  private strange({ headers }: IncomingMessage): ArgyleError | undefined {
+  private strange({ headers, method }: IncomingMessage, access: Access): ArgyleError | undefined {
     const { host, origin, 'sec-fetch-site': siteHeader } = headers;
     if (!this.hosts.accepts(host)) {
       const shown = (host ?? '').slice(0, 100);
@@ -95,7 +95,8 @@ export class AccessCheck {
       return new ArgyleError('HOST_REFUSED', `Host ${hint}`, { field: 'Host', value: shown });
     }
     const site = typeof siteHeader === 'string' ? siteHeader : undefined;
-    if (!isCrossSite({ site, origin, host }, this.origins)) return undefined;
+    const isVisit = access === 'call' && method === 'GET' && headers['sec-fetch-mode'] === 'navigate';
+    if (!isCrossSite({ site, origin, host, isVisit }, this.origins)) return undefined;
     const from = origin?.slice(0, 100) ?? 'unknown';
     const message = `a page of another origin (${from}) sent this request: add the origin to argyle.allowed_origins`;
     return new ArgyleError('CROSS_SITE', message, { field: 'Origin', value: from });

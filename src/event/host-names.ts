@@ -72,15 +72,19 @@ export interface BrowserMarks {
   site: string | undefined;
   origin: string | undefined;
   host: string | undefined;
+  /** A person follows a link or a redirect to the worker: Sec-Fetch-Mode is navigate, and the method only reads. */
+  isVisit?: boolean;
 }
 
 /**
  * Whether a browser marks the request as sent by a page of another origin.
  *
  * POLICY: `same-site` counts as another origin, since every port of localhost is the same site. A request without any
- * mark is no browser's, or its Host value tells.
+ * mark is no browser's, or its Host value tells. A visit shows the answer to the person only, not to the page it came
+ * from, so links to functions and sign-in redirects work.
  */
-export function isCrossSite({ site, origin, host }: BrowserMarks, allowed: readonly string[]): boolean {
+export function isCrossSite({ site, origin, host, isVisit }: BrowserMarks, allowed: readonly string[]): boolean {
+  if (isVisit === true) return false;
   if (site === undefined && origin === undefined) return false;
   if (
     allowed.length > 0 &&

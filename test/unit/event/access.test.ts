@@ -110,6 +110,17 @@ describe('a worker with a token', () => {
     }
   });
 
+  test.each(ROUTES)(
+    '%s: a link on another page to %s works for functions only, not for what is %s',
+    async (_r, path, access) => {
+      const visit = { ...token, 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'navigate' };
+      const status = async (method: string) => (await call(worker, path, { method, headers: visit })).status;
+      const isOpen = access === 'call' || access === 'probe';
+      expect((await status('GET')) !== 403).toBe(isOpen);
+      if (access !== 'probe') expect(await status('POST')).toBe(403);
+    },
+  );
+
   test.each(['/status', '/run/echo', '/registry/'])('two Host headers on %s are a bad request', async (path) => {
     for (const second of ['Host: localhost', 'hOsT: localhost', 'Host:']) {
       const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\n${second}\r\nContent-Length: 2\r\n`;
