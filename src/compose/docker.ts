@@ -80,6 +80,7 @@ export async function startDockerSandboxes(
       make: () => Promise.reject(new ArgyleError('ZYGOTE_FAILED', 'docker sandboxes cannot be parents')),
     },
     pool,
+    answers: () => engine.call('answer', (docker) => docker.ping()),
     close: async () => {
       await factory.close('the worker is stopping');
       sockets.close();

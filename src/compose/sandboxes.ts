@@ -40,6 +40,8 @@ export interface WorkerSandboxes {
   factory: Pick<SandboxFactory, 'fresh' | 'fork'>;
   maker: Pick<ZygoteMaker, 'make'>;
   pool: MemoryPool;
+  /** Resolves when what makes the sandboxes, helper or engine, has answered a question that changes nothing. */
+  answers: () => Promise<unknown>;
   /** Absent for a kind of sandbox that can't be forked. */
   zygotes?: ZygoteLayer;
   /** Ends every sandbox and whatever ran them. */
@@ -256,6 +258,7 @@ export async function startSandboxes(
       onExclude: () => undefined,
     }),
     pool,
+    answers: async () => (await helper()).request('DIAG'),
     zygotes,
     close: async () => {
       saveSeed(zygotes, config);

@@ -9,6 +9,7 @@ import { Registrations } from '../event/kafka/registrations';
 import { kafkaSettings, KafkaTriggers } from '../event/kafka/triggers';
 import { listenPidSocket, listenTcp, type Listener } from '../event/listeners';
 import type { FunctionRegistry, TriggerHost } from '../event/ports';
+import { Readiness } from '../event/readiness';
 import { buildServer, type ServerDeps } from '../event/server';
 import { buildSockServer } from '../event/sock-mode';
 import { checkCodeStorage } from '../lambda/code-storage';
@@ -28,6 +29,7 @@ import { startRehearsal } from './rehearsal';
 import type { Eagerness } from './runtime';
 import { cleanupLeftovers as removeCgroups, startSandboxes } from './sandboxes';
 import { makeIntake } from './intake';
+import { readyChecks } from './readiness';
 import { sockSandboxes } from './sock';
 
 /** Running requests have this long to end once the worker is told to stop, in ms. */
@@ -98,14 +100,16 @@ async function assemble(
     config.argyle.max_upload_mb * MB,
     config.server_mode === 'sock' ? undefined : installs,
   );
-  const common = { stats, metrics, log: log.part('http'), ...accessOf(config) };
-  const memory = () => ({ usedBytes: sandboxes.pool.usedMb * MB, totalBytes: sandboxes.pool.totalMb * MB });
+  const http = log.part('http');
+  const { pool, answers } = sandboxes;
+  const readiness = new Readiness(readyChecks({ config, answers, pool, store }), http);
+  const common = { stats, metrics, log: http, readiness, ...accessOf(config) };
+  const memory = () => ({ usedBytes: pool.usedMb * MB, totalBytes: pool.totalMb * MB });
   if (config.server_mode === 'sock') {
     const keeper = sockSandboxes(config, log, sandboxes, intake);
     closers.add(() => keeper.close());
-    const { pool } = sandboxes;
     metrics.observe({ instances: () => keeper.counts, queued: () => pool.waiting, memory });
-    return listen(config, buildSockServer({ ...common, registry: stored, keeper }), closers);
+    return listen(config, buildSockServer({ ...common, registry: stored, keeper }), closers, readiness);
   }
   const collector = new IdleCollector(() => manager.isBusy);
   closers.add(() => {
@@ -148,7 +152,7 @@ async function assemble(
   const functionHost = config.argyle.function_host;
   const debug = (): Promise<string[]> => Promise.resolve(triggers.debug());
   const app = buildServer({ ...common, functionHost, invoker: manager, registry, triggers, debug, ...zygotes });
-  const listening = await listen(config, app, closers, manager);
+  const listening = await listen(config, app, closers, readiness, manager);
   void triggers.restore(async (name) => (await stored.config(name)) !== undefined);
   if (own !== undefined && config.argyle.rehearsal_calls > 0) {
     closers.add(startRehearsal({ config, log, sandboxes: own, intake, isBusy: () => manager.isBusy, eagerness }));
@@ -177,6 +181,7 @@ async function listen(
   config: Config,
   app: RequestListener,
   closers: Closers,
+  readiness: Readiness,
   manager?: LambdaManager,
 ): Promise<Pick<RunningWorker, 'port' | 'failed'>> {
   const tcp = await listenTcp(app, config.worker_url, Number(config.worker_port));
@@ -184,6 +189,9 @@ async function listen(
   // Last of all: who gets an answer here may rely on the port.
   const pid = await listenPidSocket(join(config.worker_dir, 'ol.sock'));
   closers.add(() => pid.close(0));
+  closers.add(() => {
+    readiness.stop();
+  });
   const failed = new Promise<Error>((resolve) => tcp.server.once('error', resolve));
   return { port: tcp.port, failed };
 }

@@ -69,3 +69,12 @@ export function asArgyleError(code: ErrorCode, thrown: unknown): ArgyleError {
   if (thrown instanceof ArgyleError) return thrown;
   return new ArgyleError(code, thrown instanceof Error ? thrown.message : String(thrown), { cause: thrown });
 }
+
+/** The first error of a system call in a chain of causes, such as `{ syscall: 'write', code: 'ENOSPC' }`. Pure. */
+export function errnoOf(thrown: unknown): NodeJS.ErrnoException | undefined {
+  for (let error = thrown; typeof error === 'object' && error !== null;) {
+    if ('syscall' in error && 'code' in error) return error as NodeJS.ErrnoException;
+    error = 'cause' in error ? error.cause : undefined;
+  }
+  return undefined;
+}

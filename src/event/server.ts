@@ -11,6 +11,7 @@ import { kafkaInitRoute, kafkaRegisterRoute, kafkaStopRoute } from './kafka-rout
 import { muxNotFound, muxRedirects } from './mux';
 import type { EventLog, FunctionRegistry, Invoker, TriggerHost } from './ports';
 import { Profiler } from './pprof';
+import { Readiness } from './readiness';
 import { registryRoute } from './registry-routes';
 import { sendBinary, sendError, sendJson, sendText, sendThrown } from './replies';
 import { isPlainRun, runRoute, type RunHandler } from './run-route';
@@ -33,6 +34,8 @@ export interface ServerDeps {
   functionHost: 'client' | 'root';
   /** Further descriptions for /debug, of zygotes for example. */
   debug?: () => Promise<string[]>;
+  /** What /readyz reports. Absent: nothing is checked. */
+  readiness?: Pick<Readiness, 'report'>;
   /** What /zygotes answers, to be sent as JSON. Absent: there is no such path. */
   zygotes?: () => unknown;
 }
@@ -44,11 +47,18 @@ const NO_TRIGGERS: TriggerHost = {
   unregister: () => Promise.resolve(),
 };
 
-/** Routes that both server modes share: /status, /stats, /pprof, /registry, /metrics. */
+/** Routes that both server modes share: /status, /healthz, /readyz, /stats, /pprof, /registry, /metrics. */
 export function addCommonRoutes(app: Express, deps: Omit<ServerDeps, 'invoker' | 'triggers' | 'functionHost'>): void {
-  const { stats, metrics, registry } = deps;
+  const { stats, metrics, registry, readiness = new Readiness([], deps.log) } = deps;
   app.all('/status', (_req, res) => {
     sendText(res, 200, 'ready\n');
+  });
+  app.all('/healthz', (_req, res) => {
+    sendText(res, 200, 'ok\n');
+  });
+  app.all('/readyz', async (_req, res) => {
+    const report = await readiness.report();
+    sendJson(res, report.ready ? 200 : 503, report);
   });
   app.all('/stats', (_req, res) => {
     sendText(res, 200, stats.text());

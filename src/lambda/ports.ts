@@ -47,6 +47,11 @@ export interface RegistryStore {
   put(name: string, path: string): Promise<void>;
   /** false when there was no such function. @throws ArgyleError REGISTRY */
   remove(name: string): Promise<boolean>;
+  /**
+   * Looks whether the store can be used now: a directory is written to, a bucket only read.
+   * @throws ArgyleError REGISTRY
+   */
+  check(): Promise<void>;
   /** Frees connections. */
   close(): Promise<void>;
 }

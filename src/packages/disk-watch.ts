@@ -27,6 +27,11 @@ const RESERVE_MAX_BYTES = 1024 * MEGABYTE;
 /** POLICY: a file for each 4 KiB, as in a sandbox's scratch. */
 const FILES_PER_MB = 256;
 
+/** Whether so little is free that no install may take more. Pure. */
+export function isNearlyFull({ freeBytes, totalBytes }: DiskSpace): boolean {
+  return freeBytes < Math.min(RESERVE_SHARE * totalBytes, RESERVE_MAX_BYTES);
+}
+
 /**
  * Why installs have to end; undefined while they need not. Pure.
  * @param before when the install began
@@ -34,8 +39,7 @@ const FILES_PER_MB = 256;
  * @param installs most that ran at once since then
  */
 export function overuse(before: DiskSpace, now: DiskSpace, maxMb: number, installs: number): string | undefined {
-  const reserve = Math.min(RESERVE_SHARE * now.totalBytes, RESERVE_MAX_BYTES);
-  if (now.freeBytes < reserve) return 'the disk is nearly full';
+  if (isNearlyFull(now)) return 'the disk is nearly full';
   if (maxMb === 0) return undefined;
   const usedBytes = before.freeBytes - now.freeBytes;
   if (usedBytes > maxMb * MEGABYTE * installs) return `it takes more than ${maxMb} MB of disk`;

@@ -88,6 +88,15 @@ export class MemoryPool {
     return this.waiters.length;
   }
 
+  /** Whether `mb` would be free once everybody in line is served and all that is idle is relieved. */
+  hasRoom(mb: number): boolean {
+    const nowMs = Date.now();
+    let needed = this.used + mb - this.options.totalMb;
+    for (const waiter of this.waiters) needed += waiter.mb;
+    for (const holder of needed > 0 ? this.holders : []) needed -= holder.candidate(nowMs)?.freesMb ?? 0;
+    return needed <= 0;
+  }
+
   /**
    * A share of `mb`, at once when it is free and nobody waits, else in line.
    *

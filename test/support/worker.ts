@@ -38,6 +38,7 @@ export interface WorkerOptions {
   access?: ServerDeps['access'];
   bodyRate?: BodyRateSettings;
   functionHost?: 'client' | 'root';
+  readiness?: ServerDeps['readiness'];
   maxUploadBytes?: number;
   onEnded?: () => void;
 }
@@ -131,6 +132,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     ...{ invoker: manager, registry, stats, metrics, log: LOG, adminToken, access, functionHost },
     ...(triggers === undefined ? {} : { triggers }),
     ...(zygotes === undefined ? {} : { zygotes }),
+    ...(options.readiness === undefined ? {} : { readiness: options.readiness }),
     ...(options.bodyRate === undefined ? {} : { bodyRate: options.bodyRate }),
   });
   const listener = await listenTcp(app, '127.0.0.1', 0);

@@ -9,6 +9,8 @@ import { ArgyleError, asArgyleError } from '../../errors';
 import type { OpenObject, RegistryStore, StoredObject } from '../ports';
 
 const SUFFIX = '.tar.gz';
+/** A block, since an empty file can still be made on a full disk. */
+const PROBE = Buffer.alloc(4096);
 
 /** Blob attributes as Go CDK's fileblob writes them, so that the original can read a registry we wrote. */
 const ATTRIBUTES = {
@@ -109,6 +111,17 @@ export class FileStore implements RegistryStore {
     }
     await fs.rm(`${this.file(name)}.attrs`, { force: true });
     return true;
+  }
+
+  async check(): Promise<void> {
+    const temp = this.temp();
+    try {
+      await fs.writeFile(temp, PROBE, { flag: 'wx' });
+    } catch (thrown) {
+      throw asArgyleError('REGISTRY', thrown);
+    } finally {
+      await fs.rm(temp, { force: true });
+    }
   }
 
   close(): Promise<void> {

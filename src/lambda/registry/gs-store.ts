@@ -65,6 +65,11 @@ export class GsStore implements RegistryStore {
     }
   }
 
+  /** Asks for an object that need not be there. */
+  async check(): Promise<void> {
+    await this.stat('readyz');
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }

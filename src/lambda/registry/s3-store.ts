@@ -88,6 +88,11 @@ export class S3Store implements RegistryStore {
     }
   }
 
+  /** Asks for an object that need not be there. */
+  async check(): Promise<void> {
+    await this.stat('readyz');
+  }
+
   close(): Promise<void> {
     this.client.destroy();
     return Promise.resolve();
