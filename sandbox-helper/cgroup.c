@@ -8,7 +8,6 @@
  * pool: ".." ends there, and the names in it are random and cannot be listed (0711). */
 #include <linux/magic.h>
 #include <linux/mount.h>
-#include <sys/file.h>
 #include <sys/vfs.h>
 
 #include "cgfile.h"
@@ -107,18 +106,23 @@ static int open_pool(struct session *s, int p) {
   return 0;
 }
 
-/* Locks the directory of our name. Its holder removes it at the end, so one that was waited for may be gone
- * by the time it is ours: only a lock on what the name still means counts. */
+/* Locks the cgroup of our name: by a record lock, which no child inherits, or one that is frozen before it closes its
+ * descriptors keeps the name after us. Such a lock ends when any descriptor of its file is closed, so it is on a file
+ * that nothing else here opens. Its holder removes the cgroup at the end, so one that was waited for may be gone by the
+ * time it is ours: only a lock on what the name still means counts. */
 static int take_name(struct session *s) {
-  for (int tries = 0; tries < 40; tries++) {
+  for (int tries = 0; tries < 200; tries++) {
     struct stat held, named;
     s->cg_top_v2 = make_dir(s->cg_parent_v2, s->cg_name);
     if (s->cg_top_v2 < 0 && errno != ENOENT) return fault_sys(AG_ST_CGROUP, "make cgroup");
-    if (s->cg_top_v2 >= 0 && flock(s->cg_top_v2, LOCK_EX | LOCK_NB) == 0 && fstat(s->cg_top_v2, &held) == 0 &&
-        fstatat(s->cg_parent_v2, s->cg_name, &named, AT_SYMLINK_NOFOLLOW) == 0 && held.st_ino == named.st_ino)
+    SCOPED int lock = s->cg_top_v2 < 0 ? -1 : openat(s->cg_top_v2, "cgroup.max.depth", O_RDWR | O_CLOEXEC);
+    if (lock >= 0 && fcntl(lock, F_SETLK, &(struct flock){.l_type = F_WRLCK}) == 0 && fstat(s->cg_top_v2, &held) == 0 &&
+        fstatat(s->cg_parent_v2, s->cg_name, &named, AT_SYMLINK_NOFOLLOW) == 0 && held.st_ino == named.st_ino) {
+      (void)take_fd(&lock); /* open until this process ends */
       return 0;
+    }
     close_scoped(&s->cg_top_v2);
-    usleep(50000); /* a helper that was just killed may still be dying */
+    usleep(10000); /* a helper that was just killed may still be dying */
   }
   return fault(AG_E_STATE, AG_ST_CGROUP, "a live helper has this name");
 }

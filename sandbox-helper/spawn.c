@@ -37,7 +37,7 @@ static void drop_privileges(unsigned role) {
       (keep && (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0) < 0 ||
                 prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0)))
     _exit(AG_ST_GUEST_PRIV);
-  /* Set after the ids, which clear it: a killed helper takes its children along, and they theirs. */
+  /* Again after the ids, which clear it: a killed helper takes its children along, and they theirs. */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) _exit(AG_ST_GUEST_PRIV);
 }
 
@@ -120,6 +120,8 @@ static int start(struct session *s, uint32_t id) {
   pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return fault_sys(AG_ST_SPAWN, "clone3");
   if (pid == 0) {
+    /* First: a child that is frozen before its exec must end with the helper, whose end it sees else at BORN_SYNC. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) _exit(AG_ST_GUEST_PRIV);
     if (cgroup_join_v1(s, slot) < 0) _exit(AG_ST_GUEST_CGROUP);
     /* At once: it may wait for long, and must not keep what is another's alive meanwhile, nor its own wait. */
     if (!keep_fds(fds, BORN_FDS)) _exit(AG_ST_GUEST_ROOT);

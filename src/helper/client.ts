@@ -59,7 +59,7 @@ const [EAGAIN, EPIPE] = [11, 32];
 const START_TIMEOUT_MS = 10_000;
 /** Longest wait for the end of a helper whose start failed, ms. */
 const END_TIMEOUT_MS = 2_000;
-/** After the helper's pipe has closed, its exit code is waited for this long, ms. */
+/** Once the helper's pipe has closed, its exit code is waited for this long, and the other way round, ms. */
 const EXIT_CODE_MS = 100;
 /** How long close() waits for the helper to clean up before it is killed, ms; thousands of slots take seconds. */
 const CLOSE_TIMEOUT_MS = 30_000;
@@ -102,7 +102,7 @@ export class HelperClient {
         this.ending ??= describeExit(code, signal);
         resolve();
       });
-    }).then(() => drained);
+    }).then(() => Promise.race([drained, sleep(EXIT_CODE_MS)])); // a child of it may hold the pipe's end for longer
     // The pipe ends a moment before the exit code is known, or after it; both tell that the helper is gone.
     events.once('end', () => {
       this.lose();

@@ -1,7 +1,8 @@
 /** kill -9 of each process in the middle of requests: right answers or clear errors, no hang, nothing left. */
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { deploy } from '../../support/deploy';
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker, processes, type Process } from '../../support/e2e-worker';
 import { until } from '../../support/until';
 import { describePrivileged } from '../../support/privileged';
 
@@ -80,6 +81,26 @@ describePrivileged('kill -9 in the middle of requests', () => {
     expect(worker.helperPid()).not.toBe(old);
     await until('the old guests are gone', () => before.every((pid) => !existsSync(`/proc/${pid}`)));
     expect(worker.mounts()).toEqual([]);
+  });
+
+  it('of the helper, with a child that was frozen at its birth and holds all its descriptors', async () => {
+    const freeze = worker.cgroups().map((dir) => join(dir, 'lambda/cgroup.freeze'));
+    const helper = worker.helperPid();
+    const zygote = (): Process | undefined => worker.guests('zygote').find(({ ppid }) => ppid === helper);
+    await until('the zygote runs', () => zygote() !== undefined);
+    for (const file of freeze) if (existsSync(file)) writeFileSync(file, '1');
+    // The zygote that follows is born frozen.
+    process.kill(zygote()?.pid ?? 0, 'SIGKILL');
+    const newborn = (): Process | undefined =>
+      worker.guests().find(({ ppid, cmd }) => ppid === helper && cmd.includes('sandbox-helper'));
+    await until('its successor is born', () => newborn() !== undefined);
+    const child = newborn();
+    const killedMs = performance.now();
+    process.kill(helper, 'SIGKILL');
+    await servesAgain();
+    // The next helper is refused for 2 s at a time while the child keeps the name.
+    expect(performance.now() - killedMs).toBeLessThan(VM ? 60_000 : 5_000);
+    await until('the child is gone', () => processes().every(({ pid }) => pid !== child?.pid), 1_000);
   });
 
   it('of the worker, after which the next start finds a clean place', async () => {
