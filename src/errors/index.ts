@@ -70,11 +70,29 @@ export function asArgyleError(code: ErrorCode, thrown: unknown): ArgyleError {
   return new ArgyleError(code, thrown instanceof Error ? thrown.message : String(thrown), { cause: thrown });
 }
 
-/** The first error of a system call in a chain of causes, such as `{ syscall: 'write', code: 'ENOSPC' }`. Pure. */
-export function errnoOf(thrown: unknown): NodeJS.ErrnoException | undefined {
+/** An error and its chain of causes. */
+function* chainOf(thrown: unknown): Generator<object> {
   for (let error = thrown; typeof error === 'object' && error !== null;) {
-    if ('syscall' in error && 'code' in error) return error as NodeJS.ErrnoException;
+    yield error;
     error = 'cause' in error ? error.cause : undefined;
   }
+}
+
+/** The first error of a system call in a chain of causes, such as `{ syscall: 'write', code: 'ENOSPC' }`. Pure. */
+export function errnoOf(thrown: unknown): NodeJS.ErrnoException | undefined {
+  for (const error of chainOf(thrown)) if ('syscall' in error && 'code' in error) return error as NodeJS.ErrnoException;
   return undefined;
+}
+
+/** Whether a full disk, or a quota that is used up, is the cause. Pure. */
+export function isDiskFull(thrown: unknown): boolean {
+  for (const error of chainOf(thrown)) {
+    if ('code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')) return true;
+  }
+  return false;
+}
+
+/** A cause for which isDiskFull() holds, where no error of the system is at hand. */
+export function diskFull(message: string, cause?: unknown): Error {
+  return Object.assign(new Error(message, { cause }), { code: 'ENOSPC' });
 }

@@ -1,5 +1,5 @@
 /** Keeps one function's code up to date with the registry: checks, downloads, unpacks, installs its packages. */
-import { ArgyleError, asArgyleError, type ErrorCode } from '../errors';
+import { ArgyleError, asArgyleError, isDiskFull, type ErrorCode } from '../errors';
 import type { Stats } from '../metrics';
 import type { CodeDirs } from './code-dirs';
 import { CodeVersion } from './code-version';
@@ -12,6 +12,10 @@ import type { FunctionPackages, LambdaLog, OpenObject, RegistryStore } from './p
 const FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['LAMBDA_CODE', 'LAMBDA_CONFIG', 'REQUIREMENT_INVALID']);
 /** For this long a refused archive is not read again, ms; what failed for a busy machine may then succeed. */
 const REFUSED_MS = 10_000;
+
+/** While the disk is full an update is tried again after this time, and then after twice the time, up to the other, ms. */
+const FULL_FIRST_MS = 1_000;
+const FULL_MOST_MS = 30_000;
 
 export interface PullerDeps {
   store: RegistryStore;
@@ -33,6 +37,9 @@ export class CodePuller {
   private pulling: Promise<CodeVersion> | undefined;
   private refused: { version: string; error: ArgyleError; until: number } | undefined;
 
+  /** An update that a full disk put off. */
+  private putOff: { version: string; waitMs: number; until: number } | undefined;
+
   constructor(
     readonly name: string,
     private readonly deps: PullerDeps,
@@ -45,7 +52,7 @@ export class CodePuller {
 
   /**
    * The code to run now. Concurrent callers share one pull. After a failed pull, also one that would have replaced
-   * working code, the next caller pulls again.
+   * working code, the next caller pulls again. While an update finds the disk full, the code that worked stays.
    * @throws ArgyleError LAMBDA_NOT_FOUND, LAMBDA_CODE, LAMBDA_CONFIG, REGISTRY, REQUIREMENT_INVALID, INSTALL_FAILED
    */
   get(): Promise<CodeVersion> {
@@ -64,6 +71,7 @@ export class CodePuller {
     this.current?.release();
     this.current = undefined;
     this.checkedAt = -Infinity;
+    this.putOff = undefined;
   }
 
   private fresh(): Promise<CodeVersion> | undefined {
@@ -86,7 +94,13 @@ export class CodePuller {
       this.checkedAt = this.deps.now();
       return this.current;
     }
-    const code = await this.download();
+    if (this.current !== undefined && this.isPutOff(found.version)) {
+      this.checkedAt = this.deps.now();
+      return this.current;
+    }
+    const code = await this.download().catch((thrown: unknown) => this.putOffUpdate(found.version, thrown));
+    if (code === this.current) return code;
+    this.putOff = undefined;
     this.current?.release();
     this.current = code;
     this.checkedAt = this.deps.now();
@@ -99,6 +113,27 @@ export class CodePuller {
     return code;
   }
 
+  private isPutOff(version: string): boolean {
+    return this.putOff?.version === version && this.deps.now() < this.putOff.until;
+  }
+
+  /**
+   * POLICY: a full disk is no fault of the new code, so the old code goes on answering. It is logged once for a version.
+   * @returns the code that is there
+   * @throws what was thrown, when there is none or the disk is not the cause
+   */
+  private putOffUpdate(version: string, thrown: unknown): CodeVersion {
+    if (this.current === undefined || !isDiskFull(thrown)) throw thrown;
+    const before = this.putOff?.version === version ? this.putOff : undefined;
+    const waitMs = before === undefined ? FULL_FIRST_MS : Math.min(before.waitMs * 2, FULL_MOST_MS);
+    this.putOff = { version, waitMs, until: this.deps.now() + waitMs };
+    this.checkedAt = this.deps.now();
+    if (before === undefined) {
+      this.deps.log.warn({ lambda: this.name, err: thrown }, 'the disk is full: the function keeps its old code');
+    }
+    return this.current;
+  }
+
   /** Unpacks and checks the archive, or throws at once what the same archive was refused for a moment ago. */
   private async examined({ data, version }: OpenObject, dir: string): Promise<Examined> {
     const { refused, deps } = this;
@@ -108,7 +143,8 @@ export class CodePuller {
       return await deps.intake.unpack(data, dir);
     } catch (thrown) {
       const error = asArgyleError('LAMBDA_CODE', thrown);
-      if (FAULTS.has(error.code)) this.refused = { version, error, until: deps.now() + REFUSED_MS };
+      const isFault = FAULTS.has(error.code) && !isDiskFull(error);
+      if (isFault) this.refused = { version, error, until: deps.now() + REFUSED_MS };
       throw error;
     }
   }

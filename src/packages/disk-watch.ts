@@ -8,6 +8,7 @@
  */
 import { statfs } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
+import { diskFull } from '../errors';
 import { MEGABYTE } from '../sandbox/slot';
 
 export interface DiskSpace {
@@ -24,6 +25,7 @@ const LOOK_EVERY_MS = 50;
 /** POLICY: this much stays free whatever the limit: a twentieth of the disk, but no more than 1 GB. */
 const RESERVE_SHARE = 0.05;
 const RESERVE_MAX_BYTES = 1024 * MEGABYTE;
+const NEARLY_FULL = 'the disk is nearly full';
 /** POLICY: a file for each 4 KiB, as in a sandbox's scratch. */
 const FILES_PER_MB = 256;
 
@@ -39,7 +41,7 @@ export function isNearlyFull({ freeBytes, totalBytes }: DiskSpace): boolean {
  * @param installs most that ran at once since then
  */
 export function overuse(before: DiskSpace, now: DiskSpace, maxMb: number, installs: number): string | undefined {
-  if (isNearlyFull(now)) return 'the disk is nearly full';
+  if (isNearlyFull(now)) return NEARLY_FULL;
   if (maxMb === 0) return undefined;
   const usedBytes = before.freeBytes - now.freeBytes;
   if (usedBytes > maxMb * MEGABYTE * installs) return `it takes more than ${maxMb} MB of disk`;
@@ -52,6 +54,10 @@ export function overuse(before: DiskSpace, now: DiskSpace, maxMb: number, instal
 export async function readSpace(dir: string): Promise<DiskSpace> {
   const { bsize, bavail, blocks, ffree, files } = await statfs(dir);
   return { freeBytes: bavail * bsize, totalBytes: blocks * bsize, freeFiles: ffree, totalFiles: files };
+}
+
+function ended(reason: string, cause?: unknown): Error {
+  return reason === NEARLY_FULL ? diskFull(reason, cause) : new Error(reason, { cause });
 }
 
 export class DiskWatch {
@@ -92,11 +98,11 @@ export class DiskWatch {
     try {
       const before = await this.read(this.dir);
       judge(before, before);
-      if (over !== undefined) throw new Error(over);
+      if (over !== undefined) throw ended(over);
       void watch(before);
       return await install(abort.signal);
     } catch (error) {
-      throw over === undefined ? error : new Error(over, { cause: error });
+      throw over === undefined ? error : ended(over, error);
     } finally {
       isDone = true;
       this.running--;

@@ -70,7 +70,7 @@ export class InstallSteps {
     try {
       return await this.options.disk.during((signal) => this.options.sandbox.run(withTmp, stage, { signal }));
     } catch (error) {
-      throw error instanceof ArgyleError ? error : failure(boot.spec, reasonOf(error));
+      throw error instanceof ArgyleError ? error : failure(boot.spec, reasonOf(error), '', error);
     }
   }
 }
@@ -85,11 +85,11 @@ function hashedLine({ spec, hashes }: Pin): string {
 }
 
 /** The error of an install or a resolution; `output` is the tool's. */
-export function failure(spec: string, why: string, output = ''): ArgyleError {
+export function failure(spec: string, why: string, output = '', cause?: unknown): ArgyleError {
   // Credentials of an index stand in URLs.
   const shown = output.replace(/\/\/[^\s/@]*@/g, '//****@').trim();
   const tail = shown.length > OUTPUT_TAIL ? `…${shown.slice(-OUTPUT_TAIL)}` : shown;
-  const options = { field: 'requirements.txt', value: spec };
+  const options = { field: 'requirements.txt', value: spec, cause };
   return new ArgyleError('INSTALL_FAILED', `could not install ${spec}: ${why}\n${tail}`.trimEnd(), options);
 }
 

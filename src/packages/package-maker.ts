@@ -60,7 +60,7 @@ export class PackageMaker {
       published = true;
       return meta;
     } catch (error) {
-      throw error instanceof ArgyleError ? error : failure(spec, reasonOf(error));
+      throw error instanceof ArgyleError ? error : failure(spec, reasonOf(error), '', error);
     } finally {
       if (!published) await this.discard(stage);
     }

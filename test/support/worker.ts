@@ -28,6 +28,10 @@ export const LIMITS = { procs: 10, mem_mb: 50, cpu_percent: 100, swappiness: 0, 
 const LOG = { debug: () => undefined, info: () => undefined, warn: () => undefined };
 
 export interface WorkerOptions {
+  /** Where its directory is made; the system's by default. */
+  tmp?: string;
+  /** Hears of warnings. */
+  onWarn?: (fields: object, message: string) => void;
   settings?: Partial<LambdaSettings>;
   packages?: PackageService;
   triggers?: TriggerHost;
@@ -84,7 +88,7 @@ export async function archive(files: Record<string, string>): Promise<Buffer> {
 }
 
 export async function startWorker(options: WorkerOptions = {}): Promise<TestWorker> {
-  const dir = await mkdtemp(path.join(tmpdir(), 'worker-'));
+  const dir = await mkdtemp(path.join(options.tmp ?? tmpdir(), 'worker-'));
   const registryDir = path.join(dir, 'registry');
   const codeDir = path.join(dir, 'code');
   const store = await openStore(`file://${registryDir}`);
@@ -118,7 +122,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     settings,
     stats,
     depTrace,
-    log: LOG,
+    log: { ...LOG, ...(options.onWarn === undefined ? {} : { warn: options.onWarn }) },
     now: () => performance.now() + skewMs,
     onStarted: (sandbox, ms) => {
       metrics.sandboxStarted(sandbox.start, ms / 1000);

@@ -1,6 +1,6 @@
 /** The thread in which archives are unpacked and parsed: one job at a time, each ended by one answer. */
 import { parentPort } from 'node:worker_threads';
-import { asArgyleError } from '../../errors';
+import { asArgyleError, isDiskFull } from '../../errors';
 import { perform, type Job } from './steps';
 import type { Answer } from './threads';
 
@@ -11,7 +11,8 @@ parentPort?.on('message', (job: Job) => {
     },
     (thrown: unknown) => {
       const { code, message, field, value } = asArgyleError('LAMBDA_CODE', thrown);
-      answer({ error: { code, message: message.slice(0, MAX_MESSAGE), field, value: value?.slice(0, MAX_MESSAGE) } });
+      const shown = { message: message.slice(0, MAX_MESSAGE), field, value: value?.slice(0, MAX_MESSAGE) };
+      answer({ error: { code, ...shown, diskFull: isDiskFull(thrown) } });
     },
   );
 });

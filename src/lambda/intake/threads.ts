@@ -1,7 +1,7 @@
 /** Threads that archives are unpacked and parsed in. What goes beyond its time or memory ends with its thread. */
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { ArgyleError, type ErrorCode } from '../../errors';
+import { ArgyleError, diskFull, type ErrorCode } from '../../errors';
 import type { Job } from './steps';
 
 /** The compiled thread, also when this file runs uncompiled. */
@@ -12,7 +12,15 @@ const MEMORY = { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 32, stac
 /** What a thread says of a job. */
 export type Answer =
   | { result: unknown }
-  | { error: { code: ErrorCode; message: string; field: string | undefined; value: string | undefined } };
+  | {
+      error: {
+        code: ErrorCode;
+        message: string;
+        field: string | undefined;
+        value: string | undefined;
+        diskFull?: boolean;
+      };
+    };
 
 export interface ThreadOptions {
   /** Most threads at a time; further jobs wait. */
@@ -48,6 +56,7 @@ export class IntakeThreads {
     if ('result' in answer) return answer.result as T;
     const { code, message, field, value } = answer.error;
     throw new ArgyleError(code, message, {
+      ...(answer.error.diskFull === true ? { cause: diskFull(message) } : {}),
       ...(field === undefined ? {} : { field }),
       ...(value === undefined ? {} : { value }),
     });
