@@ -13,7 +13,7 @@ COMPLETION := $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ol
 # What the project needs of Debian, beside Node 20 and npm.
 APT_BUILD := make gcc g++ clang libc6-dev linux-libc-dev python3 libpython3-dev python3-pip python3-wheel python3-setuptools ca-certificates curl
 APT_BENCH := docker.io
-APT_TEST := clang-format libclang-rt-14-dev black flake8 bubblewrap runc user-mode-linux qemu-system-x86 busybox-static cpio kcat
+APT_TEST := clang-format libclang-rt-14-dev black flake8 bubblewrap runc user-mode-linux qemu-system-x86 busybox-static cpio kcat debootstrap
 
 # node-gyp compiles the FFI module against Node's own headers where the machine has them, and fetches nothing then.
 NODE_HEADERS := $(realpath $(dir $(realpath $(shell command -v node)))..)

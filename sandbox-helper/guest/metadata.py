@@ -5,6 +5,8 @@ import pkgutil
 import site
 import sys
 
+UV = "/runtime/uv"
+
 
 def describe(target, spec):
     """Returns {"deps": names, "top_level": modules} of the package installed in `target`.
@@ -14,19 +16,23 @@ def describe(target, spec):
     left out when there are others, because those import them if they need them.
     Raises OSError, or packaging's errors when the metadata or the spec is malformed.
     """
-    packaging = _packaging()
-    extras = packaging.requirements.Requirement(spec).extras
+    infos = [name for name in os.listdir(target) if name.endswith(".dist-info")]
     deps = set()
-    for name in os.listdir(target):
-        if name.endswith(".dist-info"):
-            deps |= _dependencies(packaging, f"{target}/{name}/METADATA", extras)
+    packaging = _packaging()
+    if packaging is None:
+        for info in infos:
+            deps |= _dependencies_by_uv(target, info.split("-")[0])
+    else:
+        extras = packaging.requirements.Requirement(spec).extras
+        for info in infos:
+            deps |= _dependencies(packaging, f"{target}/{info}/METADATA", extras)
     names = sorted(module.name for module in pkgutil.iter_modules([target]))
     public = [name for name in names if not name.startswith("_")]
     return {"deps": sorted(deps), "top_level": public or names}
 
 
 def _packaging():
-    """The `packaging` library, from pip's own copy or installed by itself."""
+    """The `packaging` library, from pip's own copy or installed by itself; None without either."""
     for directory in site.getsitepackages():
         if directory not in sys.path:
             sys.path.append(directory)
@@ -34,10 +40,39 @@ def _packaging():
         from pip._vendor import packaging
         from pip._vendor.packaging import requirements, utils
     except ImportError:
-        import packaging
-        from packaging import requirements, utils
+        try:
+            import packaging
+            from packaging import requirements, utils
+        except ImportError:
+            return None
     assert requirements and utils
     return packaging
+
+
+def _dependencies_by_uv(target, name):
+    """The same names as uv tells them, without those that only an extra asks for."""
+    import subprocess
+
+    argv = [
+        UV,
+        "pip",
+        "show",
+        "--no-config",
+        "--no-cache",
+        "--target",
+        target,
+        "--python",
+        sys.executable,
+        name,
+    ]
+    try:
+        shown = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return set()
+    for line in shown.stdout.decode("utf-8", "replace").splitlines():
+        if line.startswith("Requires:"):
+            return {part.strip() for part in line[len("Requires:") :].split(",")} - {""}
+    return set()
 
 
 def _dependencies(packaging, path, extras):

@@ -53,13 +53,17 @@ export function findSetup(config: Config): HelperSetup {
 }
 
 /** Names for the worker's cgroup, best first: the contract's, and one for a worker beside another of that name. Pure. */
-export function cgroupNames(workerDir: string): string[] {
+export function cgroupNames(workerDir: string, base?: string): string[] {
   const dir = dirname(workerDir);
   const name =
     basename(dir)
       .replace(/[^A-Za-z0-9_.-]/g, '_')
       .slice(0, MAX_BASENAME) || 'ol';
-  const hash = createHash('sha256').update(dir).digest('hex').slice(0, 8);
+  const hash = createHash('sha256')
+    .update(base === undefined ? dir : `${dir} ${base}`)
+    .digest('hex')
+    .slice(0, 8);
+  if (base !== undefined) return [`${name}-${base.slice(0, 10)}-${hash}-sandboxes`];
   return [`${name}-sandboxes`, `${name}-${hash}-sandboxes`];
 }
 
@@ -132,21 +136,27 @@ function remember(file: string, name: string, log: Pick<RootLog, 'logger'>): voi
   }
 }
 
+/** Remembers the cgroup's name of one base. */
+export function nameFileOf(config: Config, base?: string): string {
+  return join(config.worker_dir, base === undefined ? 'cgroup.name' : `cgroup.${base}.name`);
+}
+
 /**
- * Prepares to start helpers of one worker; each call of the result starts one.
+ * Prepares to start helpers of one worker, for the base `base` of argyle.bases or the worker's own; each call of the result starts one.
  * The name of the cgroup is kept in the worker's directory, so that what a killed worker left is found again.
  */
 export async function helperStarter(
   setup: HelperSetup,
   config: Config,
   log: Pick<RootLog, 'tracer' | 'logger'>,
+  base?: string,
 ): Promise<() => Promise<HelperClient>> {
   const refused = setup.argyle.slice(SLICE_US);
   if (refused !== 0) log.tracer('cgroups').debug({ errno: -refused }, 'turns of the processor stay as they are');
   const session = await sessionOf(config);
-  const nameFile = join(config.worker_dir, 'cgroup.name');
+  const nameFile = nameFileOf(config, base);
   const remembered = existsSync(nameFile) ? [readFileSync(nameFile, 'utf8')] : [];
-  let names = remembered.concat(cgroupNames(config.worker_dir));
+  let names = remembered.concat(cgroupNames(config.worker_dir, base));
   const startAs = (cgroupName: string) => {
     const settings: SessionSettings = { ...session, cgroupName };
     const { argyle, helperPath, args, conf } = setup;

@@ -6,12 +6,20 @@ import { ARCHIVE_LIMITS } from '../lambda/intake/archive';
 import { Intake } from '../lambda/intake/intake';
 import { limitCaps } from '../lambda/intake/limits';
 
-/** @param memPoolMb the memory that sandboxes share; Infinity where nothing bounds it */
-export function makeIntake({ argyle, worker_dir: workerDir }: Config, memPoolMb: number): Intake {
+/**
+ * @param memPoolMb the memory that sandboxes share; Infinity where nothing bounds it
+ * @param runtimes what `runtime` in ol.yaml may say
+ */
+export function makeIntake({ argyle, worker_dir: workerDir }: Config, memPoolMb: number, runtimes: string[]): Intake {
   const caps = limitCaps({ maxLimits: argyle.max_limits, memPoolMb, cpus: availableParallelism() });
   return new Intake({
     stagingDir: join(workerDir, 'code'),
-    rules: { archive: { ...ARCHIVE_LIMITS, maxBytes: argyle.max_code_mb * 2 ** 20 }, caps, resolve: argyle.resolve },
+    rules: {
+      runtimes,
+      archive: { ...ARCHIVE_LIMITS, maxBytes: argyle.max_code_mb * 2 ** 20 },
+      caps,
+      resolve: argyle.resolve,
+    },
     timeoutSec: argyle.unpack_sec,
   });
 }

@@ -1,5 +1,5 @@
 /** Puts together what makes sandboxes: helper, slots, memory pool, packages, zygotes. */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { installerLimits, type Config, type LimitsConfig } from '../config';
@@ -69,22 +69,23 @@ export function toSandboxLimits(limits: LimitsConfig): SandboxLimits {
 }
 
 /** What the popularity policy has learnt, kept over restarts beside the worker's directory. */
-const seedPath = (config: Config) => join(dirname(config.worker_dir), 'popularity.json');
+const seedPath = (config: Config, base?: string) =>
+  join(dirname(config.worker_dir), base === undefined ? 'popularity.json' : `popularity.${base}.json`);
 
-function restoreSeed(zygotes: ZygoteLayer, config: Config, log: RootLog): void {
+function restoreSeed(zygotes: ZygoteLayer, config: Config, log: RootLog, base?: string): void {
   if (config.features.import_cache !== 'popularity') return;
   try {
-    zygotes.tracker.restore(JSON.parse(readFileSync(seedPath(config), 'utf8')), Date.now());
+    zygotes.tracker.restore(JSON.parse(readFileSync(seedPath(config, base), 'utf8')), Date.now());
   } catch (err) {
     if ((err as NodeJS.ErrnoException).code !== 'ENOENT') log.logger.warn({ err }, 'popularity.json is not used');
   }
 }
 
-function saveSeed(zygotes: ZygoteLayer, config: Config): void {
+function saveSeed(zygotes: ZygoteLayer, config: Config, base?: string): void {
   if (config.features.import_cache !== 'popularity') return;
-  const draft = `${seedPath(config)}.new`;
+  const draft = `${seedPath(config, base)}.new`;
   writeFileSync(draft, JSON.stringify(zygotes.tracker.toSeed(Date.now())));
-  renameSync(draft, seedPath(config));
+  renameSync(draft, seedPath(config, base));
 }
 
 /**
@@ -193,15 +194,25 @@ export function makeLeaves(
   return { slots, factory };
 }
 
-/** Starts the helper and everything on it. Throws HELPER_START and the like; nothing is left then. */
+/** What further bases of a worker share with its own. */
+interface Shared {
+  name: string;
+  pool: MemoryPool;
+}
+
+/**
+ * Starts the helper and everything on it. Throws HELPER_START and the like; nothing is left then.
+ * @param base for a further base, whose baseConfig() `config` is
+ */
 export async function startSandboxes(
   config: Config,
   log: RootLog,
   { stats, depTrace }: { stats: Stats; depTrace: DepTrace },
+  base?: Shared,
 ): Promise<Sandboxes> {
   const setup = findSetup(config);
   const supervisor = new HelperSupervisor({
-    start: await helperStarter(setup, config, log),
+    start: await helperStarter(setup, config, log, base?.name),
     waitMs: config.argyle.helper_wait_ms,
     onGone: (err) => {
       log.logger.error({ err }, 'the sandbox helper ended, and every sandbox with it');
@@ -215,11 +226,12 @@ export async function startSandboxes(
 
   const limits = toSandboxLimits(config.limits);
   const installer = toSandboxLimits(installerLimits(config));
-  const pool = new MemoryPool(poolOptions(config, log, stats));
+  const pool = base?.pool ?? new MemoryPool(poolOptions(config, log, stats));
   // In sock mode clients make the zygotes.
   const sock = config.server_mode === 'sock';
   // In sock mode the client finds them below scratch.
-  const socketDir = (sock ? undefined : openMemoryDir(config.worker_dir)) ?? join(config.worker_dir, 'scratch');
+  const socketsOf = base === undefined ? config.worker_dir : `${config.worker_dir}/${base.name}`;
+  const socketDir = (sock ? undefined : openMemoryDir(socketsOf)) ?? join(config.worker_dir, 'scratch');
   const home = new SlotHome(setup.argyle, socketDir);
   const { slots, factory } = makeLeaves(config, { home, helper }, { pool, stats, log: sandboxLog(config, log) });
   const runtimeMs = installerLimits(config).runtime_sec * 1000;
@@ -238,7 +250,7 @@ export async function startSandboxes(
     sparesPerZygote: config.argyle.spares_per_zygote,
     cpus: availableParallelism(),
   });
-  restoreSeed(zygotes, config, log);
+  restoreSeed(zygotes, config, log, base?.name);
   slots.start();
   zygotes.provider.start();
   return {
@@ -261,21 +273,12 @@ export async function startSandboxes(
     answers: async () => (await helper()).request('DIAG'),
     zygotes,
     close: async () => {
-      saveSeed(zygotes, config);
+      saveSeed(zygotes, config, base?.name);
       await factory.close('the worker is stopping');
       await zygotes.provider.close();
       await slots.close();
       await supervisor.close();
-      removeMemoryDir(config.worker_dir);
+      removeMemoryDir(socketsOf);
     },
   };
-}
-
-/** Starts a helper and ends it at once: it removes the cgroups and processes that a killed one left. */
-export async function cleanupLeftovers(config: Config, log: RootLog): Promise<void> {
-  // The helper binds these, though no sandbox will use them.
-  for (const dir of [join(config.worker_dir, 'code'), config.Pkgs_dir]) mkdirSync(dir, { recursive: true });
-  const start = await helperStarter(findSetup(config), config, log);
-  await (await start()).close();
-  removeMemoryDir(config.worker_dir);
 }

@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { RunningWorker } from '../cli/services';
 import type { Config } from '../config';
+import { ownRuntime, runtimeNames } from '../config/bases';
 import { Registrations } from '../event/kafka/registrations';
 import { kafkaSettings, KafkaTriggers } from '../event/kafka/triggers';
 import { listenPidSocket, listenTcp, type Listener } from '../event/listeners';
@@ -22,12 +23,15 @@ import { lambdaSettings } from '../lambda/settings';
 import type { RootLog } from '../log';
 import { StatsRegistry } from '../metrics';
 import { WorkerMetrics } from '../metrics/prometheus';
+import type { ZygoteReport } from '../zygote/types';
 import { Closers } from './closers';
 import { IdleCollector } from './idle-collector';
 import { removeContainers, startDockerSandboxes } from './docker';
 import { startRehearsal } from './rehearsal';
 import type { Eagerness } from './runtime';
-import { cleanupLeftovers as removeCgroups, startSandboxes } from './sandboxes';
+import { makeBases } from './bases';
+import { cleanupLeftovers as removeCgroups } from './leftovers';
+import { type Sandboxes, startSandboxes } from './sandboxes';
 import { makeIntake } from './intake';
 import { readyChecks } from './readiness';
 import { sockSandboxes } from './sock';
@@ -89,9 +93,13 @@ async function assemble(
   closers.add(() => sandboxes.close());
   const store = await openStore(config.registry, BUCKET_STORES);
   closers.add(() => store.close());
-  const intake = makeIntake(config, sandboxes.pool.totalMb);
+  const bases = own === undefined || config.server_mode === 'sock' ? undefined : makeBases(config, log, own, parts);
+  if (bases !== undefined) closers.add(() => bases.close());
+  // POLICY: docker and sock mode have one Python; another name is an error there, too.
+  const runtimes = bases === undefined ? [ownRuntime(config)] : runtimeNames(config);
+  const intake = makeIntake(config, sandboxes.pool.totalMb, runtimes);
   closers.add(() => intake.close());
-  const { plans } = sandboxes;
+  const plans = bases ?? sandboxes.plans;
   const lambdaLog = log.part('lambda');
   const installs = { packages: plans, when: config.argyle.install, log: lambdaLog };
   const stored = await Registry.create(
@@ -116,7 +124,7 @@ async function assemble(
     collector.stop();
   });
   const manager: LambdaManager = await LambdaManager.create({
-    provider: sandboxes.provider,
+    provider: bases ?? sandboxes.provider,
     store,
     intake,
     packages: plans,
@@ -148,7 +156,8 @@ async function assemble(
     },
   });
   const layer = sandboxes.zygotes;
-  const zygotes = layer === undefined ? {} : { zygotes: () => layer.provider.report() };
+  const zygotes =
+    layer === undefined ? {} : { zygotes: () => withBases(layer.provider.report(), bases?.running() ?? []) };
   const functionHost = config.argyle.function_host;
   const debug = (): Promise<string[]> => Promise.resolve(triggers.debug());
   const app = buildServer({ ...common, functionHost, invoker: manager, registry, triggers, debug, ...zygotes });
@@ -158,6 +167,22 @@ async function assemble(
     closers.add(startRehearsal({ config, log, sandboxes: own, intake, isBusy: () => manager.isBusy, eagerness }));
   }
   return listening;
+}
+
+/** The report with the zygotes of further bases behind the worker's own, by ids that begin with the base's name. */
+function withBases(own: ZygoteReport, bases: readonly (readonly [string, Sandboxes])[]): ZygoteReport {
+  let { usedMb } = own.memory;
+  const more = bases.flatMap(([name, { zygotes }]) => {
+    const report = zygotes.provider.report();
+    usedMb += report.memory.usedMb;
+    const named = (id: string) => `${name}:${id}`;
+    return report.zygotes.map((node) => ({
+      ...node,
+      id: named(node.id),
+      parent: node.parent === null ? null : named(node.parent),
+    }));
+  });
+  return { ...own, memory: { ...own.memory, usedMb }, zygotes: [...own.zygotes, ...more] };
 }
 
 /** The registry as HTTP sees it: a deleted function's triggers end with it. */

@@ -1,5 +1,6 @@
 /** What must hold between settings before a worker may start. Pure; the strings are the contract's. */
 import { isAbsolute } from 'node:path';
+import { BASE_NAME } from './bases';
 import { cidrFault, MAX_CIDRS } from './cidr';
 import type { Problem } from './decode';
 import { show, type FileConfig } from './schema';
@@ -24,6 +25,16 @@ function cidrProblems({ argyle, sandbox }: FileConfig): Problem[] {
       }
   }
   return problems;
+}
+
+/** What is wrong with the further Pythons. */
+function baseProblems({ bases }: FileConfig['argyle']): Problem[] {
+  return Object.entries(bases).flatMap(([name, dir]) => {
+    const field = `argyle.bases.${name.slice(0, 100)}`;
+    const complain = (text: string) => [{ field, value: show(dir), message: `${field} ${text}` }];
+    if (!BASE_NAME.test(name)) return complain(`has a name that does not match ${BASE_NAME.source}`);
+    return isAbsolute(dir) ? [] : complain(`must be an absolute path of a directory (current=${show(dir)})`);
+  });
 }
 
 /** Every rule that the decoded settings break, in the order in which the original would find them. */
@@ -52,7 +63,7 @@ export function checkConfig(config: FileConfig): Problem[] {
       'features.import_cache must be disabled for docker Sandbox',
     );
   }
-  problems.push(...cidrProblems(config));
+  problems.push(...cidrProblems(config), ...baseProblems(config.argyle));
   if (!isAbsolute(config.Pkgs_dir)) complain('Pkgs_dir', config.Pkgs_dir, 'Pkgs_dir cannot be relative');
   return problems;
 }

@@ -163,6 +163,11 @@ export const schema = z.object({
       oneOf('argyle.function_host', HOSTS),
       'client',
     ),
+    bases: setting(
+      z.record(z.string(), z.string()),
+      'Root directories of further Pythons, by the names that `runtime` in ol.yaml may say; see `ol worker base`.',
+      {},
+    ),
     helper: text('Path of the sandbox helper; empty finds the built or the installed one.', ''),
     helper_conf: text("Path of helper.conf; empty is the system's, or DIR/helper.conf when started as root.", ''),
     helper_wait_ms: count('Longest wait of a call for a helper that is being started again, in ms.', 2000),

@@ -70,6 +70,8 @@ export interface Config {
     network_allow: string[];
     /** Host that functions see: the client's, or `root` as in the original. */
     function_host: 'client' | 'root';
+    /** Root directories of further Pythons, by the names that `runtime` in ol.yaml may say. */
+    bases: Record<string, string>;
     /** Path of the setuid helper; '' finds the built or installed one. */
     helper: string;
     /** Path of helper.conf; '' is /etc/argyle/helper.conf, or the worker's own when started as root. */

@@ -181,6 +181,7 @@ export class InstancePool {
         },
         codeName,
         limits,
+        ...(config.base === undefined ? {} : { base: config.base }),
         packages: importedAhead(packages, env),
       });
     } catch (thrown) {

@@ -35,6 +35,8 @@ export interface LambdaConfig {
   };
   environment: Record<string, string>;
   reuseSandbox: boolean;
+  /** Ours: the base of argyle.bases that it runs in; absent for the worker's own. */
+  base?: string;
   limits: LambdaLimits;
 }
 

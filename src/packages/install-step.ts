@@ -6,6 +6,8 @@ import { type IndexSource, type Pin, pipArgv, pipEnv, SANDBOX_PYTHON, TARGET, ty
 
 /** Characters of a tool's output that an error carries. */
 const OUTPUT_TAIL = 2000;
+/** Every base has the certificates of the host here; uv would trust its own, and pip finds these by itself. */
+const SANDBOX_CERTS = '/etc/ssl/certs/ca-certificates.crt';
 /** Where a tool's input lies: memory of its sandbox. */
 const INPUT_FILE = '/tmp/pin.txt';
 /** The guest's code for a tool that its base has not. */
@@ -66,7 +68,8 @@ export class InstallSteps {
   /** Runs any boot document. @throws ArgyleError INSTALL_FAILED, and what the sandbox throws */
   async run(boot: InstallerBoot, stage: string): Promise<InstallResult> {
     // Both unpack in TMPDIR and move the result: on the target's own disk that costs no memory and no copy.
-    const withTmp = { ...boot, env: { ...boot.env, TMPDIR: TARGET } };
+    const cert = boot.tool === 'uv' ? { SSL_CERT_FILE: SANDBOX_CERTS } : {};
+    const withTmp = { ...boot, env: { ...cert, ...boot.env, TMPDIR: TARGET } };
     try {
       return await this.options.disk.during((signal) => this.options.sandbox.run(withTmp, stage, { signal }));
     } catch (error) {

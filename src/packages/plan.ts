@@ -22,6 +22,8 @@ export interface Plan {
   pins: Pin[];
   /** Whether the pins are known to be all that is needed. */
   complete: boolean;
+  /** As PackageRequest's. */
+  base?: string;
 }
 
 export interface PlannerOptions {

@@ -8,7 +8,10 @@ export const REQUIREMENTS_FILE = 'requirements.txt';
 
 export type PackageRequest =
   /** `complete`: nothing is to be added, whatever the packages' metadata ask for. */
-  { kind: 'pins'; pins: Pin[]; complete: boolean } | { kind: 'open'; input: RequirementsInput };
+  ({ kind: 'pins'; pins: Pin[]; complete: boolean } | { kind: 'open'; input: RequirementsInput }) & {
+    /** The base of argyle.bases that they are for; absent for the worker's own. */
+    base?: string;
+  };
 
 /** No packages at all. */
 export const NO_PACKAGES: PackageRequest = { kind: 'pins', pins: [], complete: true };

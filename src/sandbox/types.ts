@@ -154,6 +154,8 @@ export interface LeafSpec {
   /** Name of the directory below <worker_dir>/code that is bound on /handler. */
   codeName: string;
   limits: SandboxLimits;
+  /** The base of argyle.bases that it runs in; absent for the worker's own. */
+  base?: string;
   /** Pinned specs that the function asked for; the provider matches zygotes against them. */
   packages: PackageImport[];
 }

@@ -1,9 +1,10 @@
 /** uv, pip and poetry of this machine, for resolving a folder's requirements before it is uploaded. */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { pythonIn } from '../../config/bases';
 import { readPipEnv } from '../../packages/pip-config';
 import { parsePins } from '../../packages/lock';
 import { pinsOfReport } from '../../packages/resolver';
@@ -41,10 +42,7 @@ export interface HostTools {
 
 /** The version in the name of the interpreter below a root directory; undefined when it has none. */
 export function pythonBelow(root: string): TargetPython | undefined {
-  const bin = join(root, 'usr/bin');
-  const names = existsSync(bin) ? readdirSync(bin) : [];
-  const versions = names.flatMap((name) => /^python(3\.\d+)$/.exec(name)?.[1] ?? []);
-  const [version] = versions.sort((a, b) => Number(b.slice(2)) - Number(a.slice(2)));
+  const version = pythonIn(root);
   return version === undefined ? undefined : { version };
 }
 

@@ -37,7 +37,9 @@ async function run({ flags, args, cwd, env, out, err }: CommandContext): Promise
     await checkRunning(target);
     const olYaml = file('config');
     const resolving = !flags.bool('no-resolve');
-    const tools = resolving ? await toolsFor(cwd, flags.string('path'), env) : undefined;
+    const tools = resolving
+      ? await toolsFor(cwd, flags.string('path'), env, olYaml === '' ? join(source.dir, 'ol.yaml') : olYaml)
+      : undefined;
     const lock = (dir: string) => (tools === undefined ? Promise.resolve(undefined) : lockFolder(dir, tools));
     const requirements = file('requirements');
     const { file: archive, locked } = await packLambda({ dir: source.dir, olYaml, requirements, lock, staging });

@@ -13,7 +13,7 @@ async function run({ flags, args, cwd, env, out, err }: CommandContext): Promise
     throw new CliError(`exactly one directory must be given, found ${args.length}: ${args.join(' ')}`);
   }
   const { dir } = await openSource(resolve(cwd, where), cwd);
-  const tools = await toolsFor(cwd, flags.string('path'), env);
+  const tools = await toolsFor(cwd, flags.string('path'), env, join(dir, 'ol.yaml'));
   const locked = await lockFolder(dir, tools, true);
   if (locked === undefined) {
     throw new CliError(

@@ -22,6 +22,9 @@ const ETC_DIRS = /^(alternatives|python3(\.\d+)?)$/;
 /** Bundles of trusted certificates, by distribution. */
 const CA_BUNDLES = ['etc/ssl/certs/ca-certificates.crt', 'etc/pki/tls/certs/ca-bundle.crt', 'etc/ssl/ca-bundle.pem'];
 
+/** Where sandboxes find them, below /etc. */
+const SANDBOX_BUNDLE = 'ssl/certs/ca-certificates.crt';
+
 /** Nameserver of the contract, where the host names none that a sandbox can reach. */
 const FALLBACK_RESOLV = 'nameserver 8.8.8.8\n';
 
@@ -90,6 +93,24 @@ export function addResolvConf(baseDir: string): void {
   );
 }
 
+/** The certificates that this host trusts. */
+function hostBundle(env: NodeJS.ProcessEnv, hostRoot = '/'): Buffer | undefined {
+  for (const path of [env['SSL_CERT_FILE'], ...CA_BUNDLES.map((bundle) => join(hostRoot, bundle))]) {
+    const bundle = path === undefined ? undefined : readIfThere(path);
+    if (bundle !== undefined) return bundle;
+  }
+  return undefined;
+}
+
+/** Has a base that came with certificates of its own, or none, trust what the host trusts. */
+export function addCaBundle(baseDir: string, env: NodeJS.ProcessEnv): void {
+  const bundle = hostBundle(env);
+  const path = join(baseDir, 'etc', SANDBOX_BUNDLE);
+  const old = lstatSync(path, { throwIfNoEntry: false })?.isFile() === true ? readFileSync(path) : Buffer.alloc(0);
+  if (bundle === undefined || old.includes(bundle)) return;
+  put(path, Buffer.concat([bundle, Buffer.from('\n'), old]));
+}
+
 function linkUsr(baseDir: string, hostRoot: string): void {
   for (const name of USR_LINKS) {
     const stat = lstatSync(join(hostRoot, name), { throwIfNoEntry: false });
@@ -113,11 +134,8 @@ export function makeHostBase(baseDir: string, env: NodeJS.ProcessEnv, hostRoot =
     const content = readIfThere(join(hostRoot, 'etc', name));
     if (content !== undefined) put(join(etc, name), content);
   }
-  const bundles = [env['SSL_CERT_FILE'], ...CA_BUNDLES.map((path) => join(hostRoot, path))];
-  const bundle = bundles
-    .map((path) => (path === undefined ? undefined : readIfThere(path)))
-    .find((b) => b !== undefined);
-  if (bundle !== undefined) put(join(etc, 'ssl/certs/ca-certificates.crt'), bundle);
+  const bundle = hostBundle(env, hostRoot);
+  if (bundle !== undefined) put(join(etc, SANDBOX_BUNDLE), bundle);
   for (const name of existsSync(join(hostRoot, 'etc')) ? readdirSync(join(hostRoot, 'etc')) : []) {
     if (!ETC_DIRS.test(name)) continue;
     cpSync(join(hostRoot, 'etc', name), join(etc, name), { recursive: true, verbatimSymlinks: true });

@@ -1,11 +1,11 @@
 /** Bases that are not the host: a directory, a root filesystem in a tar file, an image of a container engine. */
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { cpSync, existsSync, lstatSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { CliError } from '../command';
-import { addHostname, addMountPoints, addResolvConf, makeHostBase } from './base';
+import { addCaBundle, addHostname, addMountPoints, addResolvConf, makeHostBase } from './base';
 import { STOCK_IMAGES } from './flags';
 
 const run = promisify(execFile);
@@ -41,6 +41,28 @@ async function exportImage(image: string, baseDir: string): Promise<void> {
   }
 }
 
+/** Directories of a running or bootable system whose contents no sandbox sees. */
+const NOT_COPIED = new Set(['dev', 'proc', 'sys', 'run']);
+
+/** Copies a root filesystem without what stands in its /dev, and without devices, pipes and sockets elsewhere. */
+function copyRoot(from: string, baseDir: string): void {
+  const filter = (path: string): boolean => {
+    const [top = '', ...below] = relative(from, path).split('/');
+    if (below.length > 0 && NOT_COPIED.has(top)) return false;
+    const stat = lstatSync(path);
+    return stat.isFile() || stat.isDirectory() || stat.isSymbolicLink();
+  };
+  cpSync(from, baseDir, { recursive: true, verbatimSymlinks: true, filter });
+}
+
+/** What every base has that is not the host's own. */
+export function finishBase(baseDir: string, env: NodeJS.ProcessEnv): void {
+  addMountPoints(baseDir);
+  addResolvConf(baseDir);
+  addHostname(baseDir);
+  addCaBundle(baseDir, env);
+}
+
 /**
  * Makes `baseDir` (must not exist) from what `-i` names; a path is relative to `cwd`. On failure nothing stays behind.
  * Throws CliError when the image can't be had.
@@ -54,11 +76,9 @@ export async function makeBase(baseDir: string, image: string, cwd: string, env:
     mkdirSync(baseDir, { recursive: true, mode: 0o755 });
     const path = resolve(cwd, image);
     if (!existsSync(path)) await exportImage(image, baseDir);
-    else if (statSync(path).isDirectory()) cpSync(path, baseDir, { recursive: true, verbatimSymlinks: true });
+    else if (statSync(path).isDirectory()) copyRoot(path, baseDir);
     else await unpack(path, baseDir);
-    addMountPoints(baseDir);
-    addResolvConf(baseDir);
-    addHostname(baseDir);
+    finishBase(baseDir, env);
   } catch (thrown) {
     rmSync(baseDir, { recursive: true, force: true });
     throw thrown;

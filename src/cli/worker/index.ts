@@ -1,4 +1,5 @@
 import type { Command } from '../command';
+import { baseCommand } from './bases';
 import { checkConfigCommand } from './checkConfig';
 import { initCommand } from './init';
 import { downCommand, forceCleanupCommand, statusCommand } from './status';
@@ -7,5 +8,5 @@ import { upCommand } from './up';
 export const workerCommand: Command = {
   name: 'worker',
   usage: 'manage a worker on this machine',
-  commands: [initCommand, upCommand, downCommand, statusCommand, forceCleanupCommand, checkConfigCommand],
+  commands: [initCommand, upCommand, downCommand, statusCommand, forceCleanupCommand, checkConfigCommand, baseCommand],
 };

@@ -4,6 +4,7 @@
  */
 import type { LambdaConfig } from '../lambda-config';
 import { defaultLambdaConfig } from '../lambda-config';
+import { checkRuntime, type RuntimeRules } from './runtimes';
 import { readLimits, type LimitRules, NO_RULES } from './limits';
 import { fail, parseYaml, type Value } from './yaml-value';
 
@@ -17,7 +18,7 @@ const MAX_ITEMS = 1000;
  * @param rules what an operator allows, and whether unknown limits are an error
  * @throws ArgyleError LAMBDA_CONFIG; an empty or comment-only file ends in `EOF`
  */
-export function parseOlYaml(text: string, rules: LimitRules = NO_RULES): LambdaConfig {
+export function parseOlYaml(text: string, rules: LimitRules & RuntimeRules = NO_RULES): LambdaConfig {
   const config = defaultLambdaConfig();
   const root = parseYaml(text, MAX_OL_YAML_BYTES).map();
   readTriggers(config, root?.get('triggers'));
@@ -26,6 +27,9 @@ export function parseOlYaml(text: string, rules: LimitRules = NO_RULES): LambdaC
   for (const [key, value] of environment) config.environment[key] = value.text();
   const reuse = root?.get('reuse-sandbox');
   if (reuse !== undefined && !reuse.isNull) config.reuseSandbox = reuse.boolean();
+  const runtime = root?.get('runtime');
+  const base = runtime === undefined || runtime.isNull ? undefined : checkRuntime(runtime.text(), rules);
+  if (base !== undefined) config.base = base;
   config.limits = readLimits(root?.get('limits')?.map(), rules);
   return config;
 }

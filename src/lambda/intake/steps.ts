@@ -26,6 +26,8 @@ const MAX_REQUIREMENTS_BYTES = 1 << 20;
 export interface IntakeRules {
   archive: ArchiveLimits;
   caps: LimitCaps;
+  /** What `runtime` may say; by default nothing is refused. */
+  runtimes?: readonly string[];
   /** config.argyle.resolve */
   resolve: boolean;
 }
@@ -69,12 +71,14 @@ async function takeSteps({ file, dir, shownDir, strict, rules }: ExamineJob): Pr
     if (strict) throw new ArgyleError('LAMBDA_CONFIG', message, { field });
     if (warnings.length < MAX_WARNINGS) warnings.push(message);
   };
-  const config = yaml === undefined ? defaultLambdaConfig() : parseOlYaml(yaml, { caps: rules.caps, onUnknown });
+  const config = yaml === undefined ? defaultLambdaConfig() : parseOlYaml(yaml, { ...rules, onUnknown });
   const env = await resolveEnv(dir, config.environment);
   checkEnv(env);
   const entry = await findEntry(dir, env, shownDir);
   const read = (name: string) => readFileBelow(dir, name, name === LOCK_FILE ? MAX_LOCK_BYTES : MAX_REQUIREMENTS_BYTES);
-  return { config, env, ...entry, packages: await readRequest(read, rules.resolve), warnings };
+  const request = await readRequest(read, rules.resolve);
+  const packages = config.base === undefined ? request : { ...request, base: config.base };
+  return { config, env, ...entry, packages, warnings };
 }
 
 /** Bound of the warnings about one archive. */
