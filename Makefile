@@ -116,8 +116,9 @@ paper: deps-bench build ## the SOCK paper's figures on this machine: out/paper/
 upstream: build ## run the original's own scripts against this worker (as root): DIR=checkout with its executable built
 	node scripts/upstream.mjs $(DIR) $(PARTS)
 
-fuzz: ## fuzz the helper's parsers for a bounded time
+fuzz: ## fuzz the helper's parsers and the worker's view of its guests for a bounded time
 	$(MAKE) -C sandbox-helper fuzz
+	ARGYLE_FUZZ_ANSWERS=$${ARGYLE_FUZZ_ANSWERS:-100000} npx jest --runInBand test/e2e/worker/answers
 
 up: deps build ## start a worker, deploy the examples and invoke one
 	@scripts/up.sh $(STATE)

@@ -101,9 +101,9 @@ export class Exchange implements AnswerHandler {
 
   onHead(head: AnswerHead): void {
     if (this.outcome !== undefined) return;
-    this.responding = true;
     const decode = mustDecode(head, this.decodeGzip);
     this.invocation.sink.start(decode ? decodedHead(head) : head);
+    this.responding = true;
     if (decode) this.startGunzip();
   }
 
@@ -166,7 +166,7 @@ export class Exchange implements AnswerHandler {
       // EPIPE before any byte of the body: the header was the only write, and it was refused as a whole.
       const refused = this.control === undefined || connectionCode(error) === 'EPIPE';
       const code = timeout ? 'TIMEOUT' : codeOf(error);
-      const unsent = refused && code === 'SANDBOX_DEAD' && !body.consumed;
+      const unsent = refused && !timeout && !body.consumed;
       const trace = error instanceof GuestFailure ? error.trace : '';
       this.settle({ kind: 'failed', message, code, unsent, trace });
     }

@@ -4,8 +4,8 @@ import { ArgyleError } from '../errors';
 import { describeDeath } from './death';
 import type { InstallerBoot, LeafBoot, SandboxExit, ZygoteBoot } from './types';
 
-/** Longest answer that is read, bytes: an installer's carries the tail of pip's output. */
-const ANSWER_BYTES = 4 * 1024 * 1024;
+/** Longest answer that is read, bytes: an installer's carries 8 KiB of pip's output, and names. Parsed within 5 ms. */
+const ANSWER_BYTES = 512 * 1024;
 /** After a guest's death its socket may still deliver what it wrote; this long is waited for that, ms. */
 export const LAST_WORDS_MS = 50;
 

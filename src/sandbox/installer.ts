@@ -4,6 +4,7 @@ import type { HelperClient } from '../helper/client';
 import { HelperError } from '../helper/errors';
 import { Area, Code, Pool, Role } from '../helper/protocol';
 import { ArgyleError } from '../errors';
+import { names } from './answer/boot-report';
 import { askGuest } from './boot';
 import type { MemoryPool } from './pool';
 import type { SlotPool } from './slots';
@@ -19,12 +20,17 @@ export interface InstallerOptions {
   timeoutMs: number;
 }
 
+/** POLICY: far above what an honest package has. */
+const MAX_NAMES = 4096;
+/** Characters of pip's output that are kept, of its end. The guest sends 8 KiB. */
+const MAX_OUTPUT = 16 * 1024;
+
 const answerShape = z.object({
   ok: z.boolean(),
   code: z.number(),
-  deps: z.array(z.string()),
-  top_level: z.array(z.string()),
-  output: z.string(),
+  deps: z.array(z.unknown()).transform((list) => names(list, MAX_NAMES)),
+  top_level: z.array(z.unknown()).transform((list) => names(list, MAX_NAMES)),
+  output: z.string().transform((text) => text.slice(-MAX_OUTPUT)),
   text: z.string().optional(),
 });
 
@@ -32,7 +38,7 @@ const answerShape = z.object({
 export function parseInstallResult(what: string, answer: unknown): InstallResult {
   const parsed = answerShape.safeParse(answer);
   if (parsed.success) return parsed.data;
-  throw new ArgyleError('SANDBOX_CREATE', `${what}: malformed answer: ${z.prettifyError(parsed.error)}`);
+  throw new ArgyleError('SANDBOX_CREATE', `${what}: malformed answer: ${parsed.error.issues[0]?.path.join('.') ?? ''}`);
 }
 
 export class InstallerRunner implements InstallerSandbox {

@@ -10,6 +10,10 @@ export type LogSink = (source: string, line: string) => void;
 
 /** Longest line that is kept, bytes; longer ones are cut into pieces of this size. */
 const LINE_BYTES = 4096;
+/** What a line of its own adds to the log, bytes: a flood of empty lines must not become a larger one. */
+const LINE_OVERHEAD = 64;
+/** Steers terminals, or ends lines for some readers. A tab stays. */
+const CONTROL = /[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]/g;
 /** Bytes per second that one sandbox may log, and how many seconds' worth it may save up. */
 const RATE_BYTES_PER_S = 64 * 1024;
 const BURST_S = 4;
@@ -55,16 +59,18 @@ export class LogTap {
     this.tokens = Math.min(RATE_BYTES_PER_S * BURST_S, this.tokens + refill);
     this.filledAt = now;
     if (this.sink === undefined) return;
-    if (chunk.length > this.tokens) {
+    const lines = chunk.split('\n');
+    const cost = chunk.length + LINE_OVERHEAD * (lines.length - 1);
+    if (cost > this.tokens) {
       this.droppedBytes += chunk.length;
       return;
     }
-    this.tokens -= chunk.length;
+    this.tokens -= cost;
     if (this.droppedBytes > 0) {
       this.sink(this.source, `[${this.droppedBytes} bytes of log dropped]`);
       this.droppedBytes = 0;
     }
-    const lines = (this.rest + chunk).split('\n');
+    lines[0] = this.rest + (lines[0] ?? '');
     this.rest = lines.pop() ?? '';
     lines.forEach((line) => {
       this.emit(line);
@@ -77,7 +83,7 @@ export class LogTap {
 
   private emit(line: string): void {
     for (let at = 0; at === 0 || at < line.length; at += LINE_BYTES) {
-      this.sink?.(this.source, line.slice(at, at + LINE_BYTES));
+      this.sink?.(this.source, line.slice(at, at + LINE_BYTES).replace(CONTROL, '\ufffd'));
     }
   }
 

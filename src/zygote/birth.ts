@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { Role } from '../helper/protocol';
 import { ArgyleError } from '../errors';
+import { names } from '../sandbox/answer/boot-report';
 import { askGuest } from '../sandbox/boot';
 import type { MemoryPool } from '../sandbox/pool';
 import { MEGABYTE, type Slot } from '../sandbox/slot';
@@ -46,17 +47,30 @@ const BASE_MB = 12;
 /** What a zygote's imports may have brought about; anything else would happen to another one too. */
 const OWN_FAULT: ReadonlySet<string> = new Set(['ZYGOTE_FAILED', 'SANDBOX_DEAD', 'TIMEOUT']);
 
+/** Of a zygote's answer: entries that are read, submodules of each, and characters of an error. */
+const MAX_IMPORTS = 1024;
+const MAX_DROPPED = 256;
+const MAX_ERROR = 2000;
+
+const importShape = z.object({
+  spec: z.string(),
+  ms: z.number().transform((ms) => Math.min(ms, IMPORT_TIMEOUT_MS)),
+  kb: z.number(),
+  error: z
+    .string()
+    .transform((text) => text.slice(0, MAX_ERROR))
+    .nullable(),
+  dropped: z
+    .array(z.unknown())
+    .transform((list) => names(list, MAX_DROPPED))
+    .default([]),
+});
 const readyShape = z.object({
   ok: z.boolean(),
-  imports: z.array(
-    z.object({
-      spec: z.string(),
-      ms: z.number(),
-      kb: z.number(),
-      error: z.string().nullable(),
-      dropped: z.array(z.string()).default([]),
-    }),
-  ),
+  imports: z
+    .array(z.unknown())
+    .transform((list) => list.slice(0, MAX_IMPORTS))
+    .pipe(z.array(importShape)),
   threads: z.number(),
   modules: z.number(),
 });
@@ -130,7 +144,9 @@ export class ZygoteMaker {
       if (key === undefined) continue;
       this.submodules.drop(key, dropped);
       if (error === null) {
-        this.options.onImported(key, { ms: Math.max(0, ms), mb: Math.max(0, kb / 1024) });
+        // What it claims beyond its own limit it cannot have.
+        const mostMb = this.options.zygoteLimits.memMb === 0 ? Infinity : this.options.zygoteLimits.memMb;
+        this.options.onImported(key, { ms: Math.max(0, ms), mb: Math.min(mostMb, Math.max(0, kb / 1024)) });
       } else {
         failed.push(`${name}: ${error}`);
         this.options.onExclude(key, error);

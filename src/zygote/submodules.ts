@@ -11,6 +11,8 @@ import type { PinKey } from './types';
 
 /** Names that are remembered for one package: reports of many handlers together. */
 const MAX_NAMES = 256;
+/** A package of which so many failed gets no more chances. */
+const MAX_DROPPED = 1024;
 const MAX_PACKAGES = 4096;
 const MAX_LENGTH = 128;
 const DOTTED = /^[\p{L}_][\p{L}\p{N}_]*(\.[\p{L}_][\p{L}\p{N}_]*)+$/u;
@@ -55,6 +57,7 @@ export class SubmoduleBook {
   drop(key: PinKey, names: readonly string[]): void {
     const known = this.at(key);
     for (const name of names) if (known.names.delete(name)) known.dropped.add(name);
+    if (known.dropped.size >= MAX_DROPPED) known.banned = true;
   }
 
   /** Keeps the package's submodules out of zygotes from now on. Returns whether there were any. */

@@ -5,6 +5,7 @@ import type { Config } from '../../config';
 import { createLog } from '../../log';
 import { CliError, EXIT } from '../command';
 import type { Services } from '../services';
+import { watchFaults } from './last-resort';
 import { removePidFile, writePidFile } from './pidfile';
 import { wipeWorkerDir } from './stop';
 
@@ -51,19 +52,26 @@ export async function runForeground({ config, warnings, services }: ForegroundOp
   claim(workerDir);
   const stop = firstSignal();
   const log = createLog({ trace: config.trace });
+  const faults = watchFaults(log.logger);
   let exit: number = EXIT.ok;
+  let started = false;
   try {
     await wipeWorkerDir(workerDir);
     for (const dir of ['code', 'scratch']) mkdirSync(join(workerDir, dir), { mode: 0o755 });
     for (const warning of warnings) log.logger.warn(warning);
-    const worker = await services.startWorker(config, log);
+    const starting = services.startWorker(config, log);
+    // What failed while it started was told by the log; the pid file stays, since something may have been left behind.
+    void faults.faulted.then(() => (started ? undefined : process.exit(EXIT.error)));
+    const worker = await starting;
+    started = true;
     log.logger.info({ pid: process.pid, port: worker.port }, 'worker is ready');
-    const reason = await Promise.race([stop, worker.failed]);
+    const reason = await Promise.race([stop, worker.failed, faults.faulted]);
     if (typeof reason !== 'string') {
       exit = EXIT.error;
       log.logger.error({ err: reason }, 'worker failed');
     } else log.logger.info(`stopping at ${reason}`);
     await worker.close();
+    faults.stop();
   } finally {
     rmSync(join(workerDir, 'ol.sock'), { force: true });
     removePidFile(workerDir);

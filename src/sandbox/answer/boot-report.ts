@@ -10,6 +10,9 @@ const MAX_SUBMODULES = 64;
 /** Characters of one name; specs are no longer than a line of requirements.txt. */
 const MAX_NAME = 256;
 
+/** A day; longer imports are cut to that, so that sums stay numbers. */
+const MAX_IMPORT_MS = 24 * 3600 * 1000;
+
 export interface BootInfo {
   /** Time that the handler's import took, ms. */
   importMs: number;
@@ -25,7 +28,7 @@ export function parseBootReport(text: string): BootInfo | undefined {
     const report = JSON.parse(text) as { import_ms?: unknown; modules?: unknown; submodules?: unknown };
     const { import_ms: importMs, modules, submodules } = report;
     if (typeof importMs !== 'number' || !Number.isFinite(importMs) || importMs < 0) return undefined;
-    const info = { importMs, modules: names(modules, MAX_MODULES) };
+    const info = { importMs: Math.min(importMs, MAX_IMPORT_MS), modules: names(modules, MAX_MODULES) };
     if (typeof submodules !== 'object' || submodules === null) return info;
     const bySpec = Object.entries(submodules)
       .filter(([spec]) => spec.length <= MAX_NAME)
@@ -37,7 +40,8 @@ export function parseBootReport(text: string): BootInfo | undefined {
   }
 }
 
-function names(value: unknown, most: number): string[] {
+/** The strings of a list that a guest sent, at most so many, without those that are too long for a name. */
+export function names(value: unknown, most: number): string[] {
   if (!Array.isArray(value)) return [];
   return value.filter((item): item is string => typeof item === 'string' && item.length <= MAX_NAME).slice(0, most);
 }

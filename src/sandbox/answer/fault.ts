@@ -2,11 +2,13 @@
 import { ArgyleError } from '../../errors';
 
 /** @param what completes "the function's answer is no valid HTTP: …" */
-export function fault(what: string, cause?: unknown): ArgyleError {
-  return new ArgyleError('GUEST_PROTOCOL', `the function's answer is no valid HTTP: ${what}`, { cause });
+export function fault(what: string): ArgyleError {
+  return new ArgyleError('GUEST_PROTOCOL', `the function's answer is no valid HTTP: ${what}`);
 }
 
-/** Codes of undici's errors for answers that it cannot parse; those of its parser begin with HPE_. */
+/** Its parser's errors have no codes. */
+const PARSER_ERROR = 'HTTPParserError';
+/** Codes of undici's other errors for answers that it cannot take. */
 const UNDICI_CODES: ReadonlySet<string> = new Set([
   'UND_ERR_HEADERS_OVERFLOW',
   'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
@@ -20,6 +22,8 @@ const UNDICI_MESSAGES: ReadonlySet<string> = new Set(['bad response', 'bad upgra
 export function asFault(error: Error): ArgyleError | undefined {
   if (error instanceof ArgyleError) return error.code === 'GUEST_PROTOCOL' ? error : undefined;
   const code = (error as NodeJS.ErrnoException).code ?? '';
-  if (!code.startsWith('HPE_') && !UNDICI_CODES.has(code) && !UNDICI_MESSAGES.has(error.message)) return undefined;
-  return fault(error.message, error);
+  const known = error.name === PARSER_ERROR || UNDICI_CODES.has(code) || UNDICI_MESSAGES.has(error.message);
+  if (!known) return undefined;
+  // Not as its cause: undici's errors hold the guest's bytes.
+  return fault(error.message);
 }

@@ -77,8 +77,14 @@ export class GuestLine {
     socket.on('error', () => undefined);
     const waiter = this.waiting.shift();
     if (this.closed !== undefined) socket.destroy();
-    else if (waiter === undefined) this.ready.push(socket);
-    else waiter.resolve(socket);
+    else if (waiter === undefined) {
+      this.ready.push(socket);
+      // A guest that dials and hangs up over and over must not fill the list.
+      socket.once('close', () => {
+        const at = this.ready.indexOf(socket);
+        if (at >= 0) this.ready.splice(at, 1);
+      });
+    } else waiter.resolve(socket);
   }
 }
 
