@@ -62,6 +62,10 @@ function watch(url: string): () => Promise<Seen> {
   };
 }
 
+/** Bytes behind its end leave the guest in one write with it, so that no request can come between them. */
+const lateless = ({ trailing, then, cuts, bytes }: HostileAnswer): boolean =>
+  trailing && then === 'keep' && cuts.length === 0 && bytes.length < 4096;
+
 const at = (sorted: readonly number[], share: number): number => sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
 
 describePrivileged('hostile answers', () => {
@@ -149,8 +153,7 @@ describePrivileged('hostile answers', () => {
             wrong.push(`case ${number}: ${why}\n  ${JSON.stringify(answer.bytes.toString('latin1').slice(0, 300))}`);
           const outcome = played.error ?? played.end;
           counts[outcome] = (counts[outcome] ?? 0) + 1;
-          if (played.error === 'GUEST_PROTOCOL' || (answer.trailing && answer.then === 'keep'))
-            last.set(number, outcome);
+          if (played.error === 'GUEST_PROTOCOL' || lateless(answer)) last.set(number, outcome);
         }
       };
       await Promise.all(attackers.map(run));
