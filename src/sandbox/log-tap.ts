@@ -13,7 +13,7 @@ const LINE_BYTES = 4096;
 /** What a line of its own adds to the log, bytes: a flood of empty lines must not become a larger one. */
 const LINE_OVERHEAD = 64;
 /** Steers terminals, or ends lines for some readers. A tab stays. */
-const CONTROL = /[\0-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]/g;
+const CONTROL = /(?!\t)[\p{Cc}\u2028\u2029]/gu;
 /** Bytes per second that one sandbox may log, and how many seconds' worth it may save up. */
 const RATE_BYTES_PER_S = 64 * 1024;
 const BURST_S = 4;

@@ -206,7 +206,10 @@ export function grammar(): fc.Arbitrary<HostileAnswer> {
       const head = latin1(early + lines.join(line.value) + line.value + line.value);
       const bytes = Buffer.concat([head, bodiless ? Buffer.alloc(0) : frame.body, latin1(tail.value)]);
       const right = [version, line, interim, fields, encoding].every(({ plain }) => plain) && frame.whole;
-      const honest = right && /^[2-9]\d\d$/.test(status) && (reason.plain || !/[\0\r\x01]/.test(reason.value));
+      const honest =
+        right &&
+        /^[2-9]\d\d$/.test(status) &&
+        (reason.plain || !['\0', '\r', '\x01'].some((code) => reason.value.includes(code)));
       const then = honest && polite ? 'keep' : 'close';
       const wanted = { status: Number(status), body: bodiless ? '' : BODY };
       return cutsOf(bytes).map((cuts): HostileAnswer => ({

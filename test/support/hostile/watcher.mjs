@@ -1,5 +1,6 @@
 // Asks a worker for /status, and another tenant's function for an echo, until its standard input ends. Prints one JSON
 // object then: the times of /status in ms, how many echoes were right, and what was wrong.
+import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const url = process.argv[2];
