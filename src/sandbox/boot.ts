@@ -4,7 +4,7 @@ import { ArgyleError } from '../errors';
 import { describeDeath } from './death';
 import type { InstallerBoot, LeafBoot, SandboxExit, ZygoteBoot } from './types';
 
-/** Longest answer that is read, bytes: an installer's carries 8 KiB of pip's output, and names. Parsed within 5 ms. */
+/** Longest answer that is read unless the caller says otherwise, bytes. Parsed within 5 ms. */
 const ANSWER_BYTES = 512 * 1024;
 /** After a guest's death its socket may still deliver what it wrote; this long is waited for that, ms. */
 export const LAST_WORDS_MS = 50;
@@ -18,6 +18,8 @@ export interface AskOptions {
   /** 0 waits for ever. */
   timeoutMs: number;
   signal?: AbortSignal | undefined;
+  /** Longest answer that is read, bytes. */
+  maxBytes?: number;
   /** What is being asked, for errors. */
   what: string;
 }
@@ -42,6 +44,7 @@ export function askGuest(slot: AskedHost, boot: ZygoteBoot | InstallerBoot, opti
     const socket = slot.connect();
     const chunks: Buffer[] = [];
     let length = 0;
+    const { maxBytes = ANSWER_BYTES } = options;
     let settled = false;
     const timers: NodeJS.Timeout[] = [];
     const abort = (): void => {
@@ -66,8 +69,8 @@ export function askGuest(slot: AskedHost, boot: ZygoteBoot | InstallerBoot, opti
     socket.on('data', (chunk: Buffer) => {
       chunks.push(chunk);
       length += chunk.length;
-      if (length > ANSWER_BYTES) {
-        settle(new ArgyleError('SANDBOX_CREATE', `${options.what} answered with more than ${ANSWER_BYTES} bytes`));
+      if (length > maxBytes) {
+        settle(new ArgyleError('SANDBOX_CREATE', `${options.what} answered with more than ${maxBytes} bytes`));
         return;
       }
       if (chunk.includes(10)) settle(...parse(options.what, Buffer.concat(chunks)));

@@ -25,6 +25,9 @@ const MAX_NAMES = 4096;
 /** Characters of pip's output that are kept, of its end. The guest sends 8 KiB. */
 const MAX_OUTPUT = 16 * 1024;
 
+/** Bytes of an answer. A lock of 1,000 packages with their hashes takes 3 MiB (guest/installer.py). */
+export const ANSWER_BYTES = 4 * 1024 * 1024;
+
 const answerShape = z.object({
   ok: z.boolean(),
   code: z.number(),
@@ -52,7 +55,7 @@ export class InstallerRunner implements InstallerSandbox {
       try {
         slot.log.source = `pip ${boot.spec}`;
         const what = `installing ${boot.spec}`;
-        const answer = askGuest(slot, boot, { timeoutMs, signal: options.signal, what });
+        const answer = askGuest(slot, boot, { timeoutMs, signal: options.signal, what, maxBytes: ANSWER_BYTES });
         // A failed spawn ends the wait for an answer: destroying the slot closes its socket.
         const [, result] = await Promise.all([slot.spawn(Role.INSTALLER, '', { stagingName }), answer]);
         return parseInstallResult(what, result);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ArgyleError } from '../../errors';
 import { askGuest } from '../boot';
 import { describeDeath } from '../death';
-import { parseInstallResult } from '../installer';
+import { ANSWER_BYTES, parseInstallResult } from '../installer';
 import type { MemoryPool } from '../pool';
 import type { InstallResult, InstallerBoot, InstallerSandbox, SandboxLimits } from '../types';
 import { Cell, type CellParts } from './cell';
@@ -50,7 +50,10 @@ export class DockerInstaller implements InstallerSandbox {
           },
           connect: () => socket,
         };
-        return parseInstallResult(what, await askGuest(host, boot, { timeoutMs, signal, what }));
+        return parseInstallResult(
+          what,
+          await askGuest(host, boot, { timeoutMs, signal, what, maxBytes: ANSWER_BYTES }),
+        );
       } finally {
         await cell.destroy();
       }
