@@ -75,10 +75,8 @@ loopback addresses.
 
 ## Not built or not tested
 
-- The original's own boss was never run against these workers; a stand-in does what the contract says of it
-  (\`test/e2e/boss\`).
-- \`ol bench\` is named by the contract, not described: names, flags and result line follow the original as it is known, and
-  were not compared with a run of it.
+- The original's own boss and scripts run against these workers by hand only (\`make upstream\`, \`OL_BOSS\`); \`make test\`
+  has a stand-in for the boss (\`test/e2e/boss\`).
 - Batches of Kafka messages and error handlers are open wishes of section 9, and not built.
 - A bucket of Google's protocol in CI: the test is optional, as its server comes from PyPI.
 

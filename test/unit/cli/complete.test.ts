@@ -41,7 +41,7 @@ describe('what is offered', () => {
 
   test('for two dashes: the long ones; for a beginning: those that begin so', () => {
     expect(lines('worker', 'up', '--')).toEqual(['--path', '--image', '--options', '--detach', '--help']);
-    expect(lines('admin', 'install', '-p', 'w', '--n')).toEqual(['--name']);
+    expect(lines('admin', 'install', '-p', 'w', '--n')).toEqual(['--no-resolve', '--name']);
     expect(lines('worker', 'up', '-p')).toEqual(['--path']);
   });
 
