@@ -60,19 +60,18 @@ describeContract('contract: settings', () => {
   localTest(
     '1 more than function_queue requests wait for the code: 429 `lambda function queue is full\\n`',
     async () => {
+      // The function's first calls come while its code is pulled.
       const name = await worker.deploy('first', { 'f.py': 'def f(event):\n    return 1\n' });
-      // Requests whose small body is not complete wait in front of the queue of instances.
-      const open = Array.from({ length: 2 }, () => {
-        const request = worker.open(`/run/${name}`, { method: 'POST', headers: { 'content-length': 1 } });
-        request.on('error', () => undefined);
-        request.flushHeaders();
-        return request;
-      });
-      await sleep(300);
-      const reply = await worker.invoke(name, 1);
-      expect(reply).toMatchObject({ status: 429, body: 'lambda function queue is full\n' });
-      expect(reply.headers['retry-after']).toBeUndefined();
-      for (const request of open) request.destroy();
+      const replies = await Promise.all(
+        Array.from({ length: 8 }, () => worker.call(`/run/${name}`, { method: 'GET' })),
+      );
+      const full = replies.filter(({ status }) => status === 429);
+      expect(full).toHaveLength(6);
+      for (const reply of full) {
+        expect(reply.body).toBe('lambda function queue is full\n');
+        expect(reply.headers['retry-after']).toBeUndefined();
+      }
+      expect(replies.filter(({ status }) => status === 200)).toHaveLength(2);
     },
   );
 
