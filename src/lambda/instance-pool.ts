@@ -10,6 +10,7 @@ import { importedAhead } from './own-imports';
 import { instancesToRetire, instancesToStart, smooth } from './scaling';
 import type { LambdaSettings } from './settings';
 import { runtimeSec, sandboxLimits } from './settings';
+import type { StartGate } from './start-gate';
 import type { Waiting } from './wait-queue';
 import { WaitQueue } from './wait-queue';
 
@@ -28,6 +29,7 @@ export interface PoolDeps {
   stats: Stats;
   log: LambdaLog;
   now: () => number;
+  gate: StartGate;
   /** Told of every sandbox made, for metrics. */
   onStarted: (sandbox: Sandbox, ms: number) => void;
 }
@@ -151,7 +153,7 @@ export class InstancePool {
       const reuse = code.facts.config.reuseSandbox;
       const common = { coldMs, serviceMs, starting, maxInstances, reuse, oldestWaitMs: nowMs - head.since };
       const start = instancesToStart({ ...common, queued: this.queue.length, busy: this.busy.size, idle: 0 });
-      for (let i = 0; i < start; i++) this.track(this.start(code));
+      for (let i = 0; i < start && this.deps.gate.enter(); i++) this.track(this.start(code));
     }
     // Looks again later: the averages may be out of date, or a start was put off.
     this.timer = setTimeout(() => {
@@ -199,6 +201,9 @@ export class InstancePool {
     stats.record('LambdaInstance-WaitSandbox', ms);
     if (sandbox.start === 'fresh') stats.record('LambdaInstance-WaitSandbox-NoImportCache', ms);
     onStarted(sandbox, ms);
+    void sandbox.exited.then(({ lost = false }) => {
+      if (lost) this.deps.gate.lost();
+    });
     const instance = new Instance(sandbox, code, { stats, log, pauseAfterMs: settings.pauseAfterMs, now });
     this.putBack(instance);
     this.pump();
@@ -223,6 +228,7 @@ export class InstancePool {
     instance.unpark();
     this.busy.add(instance);
     const startMs = now();
+    const first = instance.timesServed === 0;
     try {
       const runtimeMs = runtimeSec(settings, config.limits) * 1000;
       const result = await instance.serve(waiting.invocation, runtimeMs);
@@ -232,6 +238,7 @@ export class InstancePool {
     } catch (thrown) {
       waiting.reject(asArgyleError('SANDBOX_DEAD', thrown));
     }
+    if (first) this.deps.gate.leave();
     stats.record('LambdaInstance-ServeRequests', now() - startMs);
     this.busy.delete(instance);
     this.putBack(instance);

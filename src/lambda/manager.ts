@@ -1,5 +1,6 @@
 /** All functions of the worker. */
 import { mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { ArgyleError } from '../errors';
 import type { Stats } from '../metrics';
 import type { Sandbox, SandboxProvider } from '../sandbox/types';
@@ -14,11 +15,14 @@ import type { Invocation } from './invocation';
 import { checkLambdaName } from './name';
 import type { FunctionPackages, LambdaLog, RegistryStore } from './ports';
 import type { LambdaSettings } from './settings';
+import { StartGate } from './start-gate';
 
 /** How often dead and surplus instances are looked for. */
 const SWEEP_MS = 1000;
 /** Destroying sandboxes must not hold up a stop for longer than this. */
 const DESTROY_MS = 10_000;
+/** Instances that start at once after a death of the helper, for each CPU. */
+const STARTS_PER_CPU = 2;
 
 export interface ManagerDeps {
   provider: SandboxProvider;
@@ -44,10 +48,12 @@ export class LambdaManager {
   private readonly dirs: CodeDirs;
   private readonly sweeper: NodeJS.Timeout;
   private readonly now: () => number;
+  private readonly gate: StartGate;
   private closing: Promise<void> | undefined;
 
   private constructor(private readonly deps: ManagerDeps) {
     this.now = deps.now ?? (() => performance.now());
+    this.gate = new StartGate(STARTS_PER_CPU * availableParallelism(), this.now);
     this.dirs = deps.dirs ?? new CodeDirs(deps.settings.codeDir, deps.log, deps.intake.remove);
     this.sweeper = setInterval(() => {
       this.sweep();
@@ -147,7 +153,7 @@ export class LambdaManager {
         onStarted = () => undefined,
       } = this.deps;
       const { registryCacheMs, functionQueue } = settings;
-      const { now, dirs } = this;
+      const { now, dirs, gate } = this;
       const puller = new CodePuller(name, {
         store,
         intake,
@@ -159,7 +165,7 @@ export class LambdaManager {
         registryCacheMs,
         now,
       });
-      const pool = new InstancePool(name, { provider, settings, stats, log, now, onStarted });
+      const pool = new InstancePool(name, { provider, settings, stats, log, now, gate, onStarted });
       lambda = new LambdaFunction({ puller, pool, depTrace, functionQueue });
       this.functions.set(name, lambda);
     }

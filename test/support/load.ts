@@ -1,0 +1,75 @@
+/** An open loop of calls: each leaves at its time, whatever became of those before it. */
+import { Agent, request } from 'undici';
+
+export interface Outcome {
+  /** 0 when the connection broke. */
+  status: number;
+  body: string;
+  ms: number;
+  /** Which call it was. */
+  n: number;
+}
+
+export interface LoadOptions {
+  perSecond: number;
+  /** The nth call. */
+  call: (n: number) => { url: string; body: string };
+  /** A call that takes longer hangs, ms. Default 20,000. */
+  hangMs?: number;
+}
+
+/** Calls from start() to stop(). */
+export class Load {
+  readonly outcomes: Outcome[] = [];
+  private readonly agent = new Agent({ connections: 64, pipelining: 1 });
+  private readonly running = new Set<Promise<void>>();
+  private timer: NodeJS.Timeout | undefined;
+  private sent = 0;
+
+  constructor(private readonly options: LoadOptions) {}
+
+  start(): this {
+    const startMs = performance.now();
+    this.timer = setInterval(() => {
+      const due = ((performance.now() - startMs) / 1000) * this.options.perSecond;
+      while (this.sent < due) this.send(this.sent++);
+    }, 2);
+    return this;
+  }
+
+  /** Resolves with every outcome. */
+  async stop(): Promise<Outcome[]> {
+    clearInterval(this.timer);
+    await Promise.all(this.running);
+    await this.agent.close();
+    return this.outcomes;
+  }
+
+  private send(n: number): void {
+    const call = this.one(n).finally(() => this.running.delete(call));
+    this.running.add(call);
+  }
+
+  private async one(n: number): Promise<void> {
+    const { url, body } = this.options.call(n);
+    const startMs = performance.now();
+    let status = 0;
+    let text: string;
+    try {
+      const signal = AbortSignal.timeout(this.options.hangMs ?? 20_000);
+      const answer = await request(url, { method: 'POST', body, dispatcher: this.agent, signal });
+      status = answer.statusCode;
+      text = await answer.body.text();
+    } catch (error) {
+      if (error instanceof Error && error.name === 'TimeoutError') text = 'hangs';
+      else text = error instanceof Error ? error.message : String(error);
+    }
+    this.outcomes.push({ status, body: text, ms: performance.now() - startMs, n });
+  }
+}
+
+/** The value below which this share of the values lies; NaN of none. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
+}
