@@ -80,7 +80,8 @@ async function assemble(
 ): Promise<Pick<RunningWorker, 'port' | 'failed'>> {
   const stats = new StatsRegistry();
   const metrics = new WorkerMetrics();
-  const depTrace = new DepTraceFile(join(config.worker_dir, 'dep-trace.json'), (err) => {
+  const [tracePath, maxTrace] = [join(config.worker_dir, 'dep-trace.json'), config.argyle.dep_trace_max_mb * MB];
+  const depTrace = new DepTraceFile(tracePath, maxTrace, (err) => {
     log.logger.warn({ err }, 'dep-trace.json can no longer be written');
   });
   closers.add(() => depTrace.close());

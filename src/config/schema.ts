@@ -201,6 +201,12 @@ export const schema = z.object({
       'Request bodies that pause before their first 64 KiB and may hold sandboxes at the same time.',
       4,
     ),
+    log_max_mb: count('Size at which worker.out is emptied, in MB; 0 is never.', 64),
+    log_keep: count('Copies of earlier parts of worker.out: worker.out.1 is the newest.', 3),
+    dep_trace_max_mb: count(
+      'Size of dep-trace.json and dep-trace.json.1 together, in MB; the oldest half goes. 0 is no limit.',
+      64,
+    ),
     max_upload_mb: count('Largest accepted upload to the registry, in MB; 0 is no limit.', 256),
     resolve: flag(
       'Resolve requirements that are no complete list of pins; false installs each line literally, as the original does.',

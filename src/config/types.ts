@@ -90,6 +90,11 @@ export interface Config {
     spares_per_zygote: number;
     /** Largest accepted upload to the registry, 0 for no limit. */
     max_upload_mb: number;
+    /** worker.out is emptied at this size, and log_keep copies are kept; 0 for no bound. */
+    log_max_mb: number;
+    log_keep: number;
+    /** Of dep-trace.json and dep-trace.json.1 together; 0 for no bound. */
+    dep_trace_max_mb: number;
     /** A request body that is not complete must bring body_window_kb in each window; 0 s lets it take any time. */
     body_window_sec: number;
     body_window_kb: number;

@@ -1,12 +1,12 @@
 /** `/kafka/register/<name>` of the original worker, and `/kafka-init`, `/kafka-stop`, which its boss calls. */
 import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
-import { ArgyleError } from '../errors';
+import { ArgyleError, asArgyleError } from '../errors';
 import type { KafkaTrigger } from '../lambda/lambda-config';
 import { checkLambdaName } from '../lambda/name';
 import { decodePath, splitTarget } from './mux';
-import type { FunctionRegistry, TriggerHost } from './ports';
-import { sendError, sendJson, sendThrown } from './replies';
+import type { EventLog, FunctionRegistry, TriggerHost } from './ports';
+import { logFailure, sendError, sendJson, sendThrown } from './replies';
 
 /** Most bytes of trigger JSON. */
 const MAX_TRIGGER_BYTES = 1 << 20;
@@ -14,6 +14,7 @@ const MAX_TRIGGER_BYTES = 1 << 20;
 export interface KafkaDeps {
   registry: FunctionRegistry;
   triggers: TriggerHost;
+  log: EventLog;
 }
 
 function nameBehind(req: Request, prefix: string): string {
@@ -23,20 +24,22 @@ function nameBehind(req: Request, prefix: string): string {
   return name;
 }
 
-function guarded(handle: (req: Request, res: Response) => Promise<void>): RequestHandler {
+function guarded(log: EventLog, handle: (req: Request, res: Response) => Promise<void>): RequestHandler {
   return async (req, res) => {
     try {
       await handle(req, res);
     } catch (thrown) {
-      if (thrown instanceof ArgyleError && thrown.code === 'LAMBDA_NAME') {
-        sendError(res, 400, thrown.message, thrown.code);
-      } else sendThrown(res, thrown);
+      const error = asArgyleError('INTERNAL', thrown);
+      const isBadName = error.code === 'LAMBDA_NAME';
+      logFailure(log, error, { url: req.url.slice(0, 200) }, isBadName ? 400 : error.status);
+      if (isBadName) sendError(res, 400, error.message, error.code);
+      else sendThrown(res, error);
     }
   };
 }
 
-export function kafkaRegisterRoute({ registry, triggers }: KafkaDeps): RequestHandler {
-  return guarded(async (req, res) => {
+export function kafkaRegisterRoute({ registry, triggers, log }: KafkaDeps): RequestHandler {
+  return guarded(log, async (req, res) => {
     const lambda = nameBehind(req, '/kafka/register/');
     if (req.method === 'DELETE') {
       await triggers.unregister(lambda);
@@ -63,8 +66,8 @@ export function kafkaRegisterRoute({ registry, triggers }: KafkaDeps): RequestHa
   });
 }
 
-export function kafkaInitRoute({ triggers }: KafkaDeps): RequestHandler {
-  return guarded(async (req, res) => {
+export function kafkaInitRoute({ triggers, log }: KafkaDeps): RequestHandler {
+  return guarded(log, async (req, res) => {
     const lambda = nameBehind(req, '/kafka-init/');
     if (req.method !== 'POST') {
       sendError(res, 405, 'method not allowed');
@@ -82,8 +85,8 @@ export function kafkaInitRoute({ triggers }: KafkaDeps): RequestHandler {
   });
 }
 
-export function kafkaStopRoute({ triggers }: KafkaDeps): RequestHandler {
-  return guarded(async (req, res) => {
+export function kafkaStopRoute({ triggers, log }: KafkaDeps): RequestHandler {
+  return guarded(log, async (req, res) => {
     const lambda = nameBehind(req, '/kafka-stop/');
     if (req.method !== 'POST') {
       sendError(res, 405, 'method not allowed');

@@ -1,16 +1,16 @@
 /** `/registry/…`: lists, stores, removes and describes functions. */
 import type { Request, RequestHandler, Response } from 'express';
 import type { InstallWhen } from '../config/types';
-import { ArgyleError } from '../errors';
+import { ArgyleError, asArgyleError } from '../errors';
 import { configJson } from '../lambda/lambda-config';
 import { checkLambdaName } from '../lambda/name';
 import { decodePath, splitTarget } from './mux';
-import type { FunctionRegistry } from './ports';
-import { sendError, sendJson, sendText, sendThrown } from './replies';
+import type { EventLog, FunctionRegistry } from './ports';
+import { logFailure, sendError, sendJson, sendText, sendThrown } from './replies';
 
 const PREFIX = '/registry/';
 
-export function registryRoute(registry: FunctionRegistry): RequestHandler {
+export function registryRoute(registry: FunctionRegistry, log: EventLog): RequestHandler {
   return async (req: Request, res: Response) => {
     const rest = decodePath(splitTarget(req.url).path).slice(PREFIX.length);
     const [name = '', sub, ...more] = rest.split('/');
@@ -19,17 +19,24 @@ export function registryRoute(registry: FunctionRegistry): RequestHandler {
       else if (more.length === 0 && sub === 'config') await config(req, res, registry, name);
       else if (more.length === 0 && sub === 'install') install(req, res, registry, name);
       else if (sub !== undefined) sendError(res, 404, '404 page not found');
-      else if (req.method === 'POST') await upload(req, res, registry, name);
+      else if (req.method === 'POST') await upload(req, res, registry, name, log);
       else if (req.method === 'DELETE') await remove(res, registry, name);
-      else if (req.method === 'GET') sendError(res, 501, 'not implemented');
+      else if (req.method === 'GET') notImplemented(req, res, log);
       else notAllowed(res);
     } catch (thrown) {
       // A bad name is the client's fault here, whereas /run answers 500.
-      if (thrown instanceof ArgyleError && thrown.code === 'LAMBDA_NAME') {
-        sendError(res, 400, thrown.message, thrown.code);
-      } else sendThrown(res, thrown);
+      const error = asArgyleError('INTERNAL', thrown);
+      const isBadName = error.code === 'LAMBDA_NAME';
+      logFailure(log, error, { method: req.method, lambda: name.slice(0, 200) }, isBadName ? 400 : error.status);
+      if (isBadName) sendError(res, 400, error.message, error.code);
+      else sendThrown(res, error);
     }
   };
+}
+
+function notImplemented(req: Request, res: Response, log: EventLog): void {
+  log.warn({ method: req.method, status: 501 }, 'not implemented');
+  sendError(res, 501, 'not implemented');
 }
 
 function notAllowed(res: Response): void {
@@ -41,7 +48,13 @@ function list(req: Request, res: Response, registry: FunctionRegistry): void {
   else notAllowed(res);
 }
 
-async function upload(req: Request, res: Response, registry: FunctionRegistry, name: string): Promise<void> {
+async function upload(
+  req: Request,
+  res: Response,
+  registry: FunctionRegistry,
+  name: string,
+  log: EventLog,
+): Promise<void> {
   checkLambdaName(name);
   try {
     registry.checkLength(Number(req.headers['content-length'] ?? 0));
@@ -55,6 +68,7 @@ async function upload(req: Request, res: Response, registry: FunctionRegistry, n
       sendThrown(res, thrown);
     } else if (thrown instanceof ArgyleError) {
       sendError(res, 500, `Failed to add lambda: ${thrown.message}`, thrown.code);
+      logFailure(log, thrown, { method: req.method, lambda: name.slice(0, 200) }, 500);
     } else throw thrown;
   }
 }

@@ -2,8 +2,11 @@
 import type { ServerResponse } from 'node:http';
 import type { ArgyleError } from '../errors';
 import { asArgyleError } from '../errors';
+import type { EventLog } from './ports';
 
 const TEXT = 'text/plain; charset=utf-8';
+/** Most characters of a message in the log: an install's has the end of its tool's output. */
+const MAX_LOGGED = 1000;
 
 function send(res: ServerResponse, status: number, body: string | Buffer, headers: Record<string, string>): void {
   if (res.headersSent || res.destroyed) return;
@@ -43,4 +46,15 @@ export function sendThrown(res: ServerResponse, thrown: unknown, prefix = ''): A
   const error = asArgyleError('INTERNAL', thrown);
   sendError(res, error.status, prefix + error.message, error.code);
   return error;
+}
+
+/**
+ * Leaves one line in the log for an answer of 5xx that the worker makes itself, and none for others. The stack stands
+ * there for faults of the worker only.
+ */
+export function logFailure(log: EventLog, error: ArgyleError, fields: object, status: number = error.status): void {
+  const { code } = error;
+  if (status < 500) log.debug({ ...fields, code, err: error }, 'request failed');
+  else if (code === 'INTERNAL') log.warn({ ...fields, status, code, err: error }, 'the worker failed');
+  else log.warn({ ...fields, status, code, error: error.message.slice(0, MAX_LOGGED) }, 'request failed');
 }

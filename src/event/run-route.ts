@@ -10,7 +10,7 @@ import type { BodyRate } from './body-rate';
 import { forwarded } from './forwarded';
 import { decodePath, splitTarget } from './mux';
 import type { EventLog, Invoker } from './ports';
-import { sendError, sendText, sendThrown } from './replies';
+import { logFailure, sendError, sendText, sendThrown } from './replies';
 import { HttpResponseSink } from './response-sink';
 
 export interface RunDeps {
@@ -25,6 +25,8 @@ export interface RunDeps {
 }
 
 const PREFIX = '/run/';
+/** Characters of a name in the log: as many as a function's may have. */
+const MAX_NAME = 200;
 
 /** Targets that mean what they say: nothing in them for mux.ts to clean, decode or refuse. */
 const PLAIN = /^\/run(?:\/[\w-][\w.~-]*)+(?:\?|$)/;
@@ -64,8 +66,10 @@ export function runRoute(deps: RunDeps): RunHandler {
     const { path, query } = splitTarget(req.url ?? '/');
     const name = lambdaName(path);
     if (name === '') {
+      const message = 'expected invocation format: /run/<lambda-name>';
+      log.warn({ status: 500 }, message);
       // The only answer of the worker with a CORS header, and without a newline.
-      sendText(res, 500, 'expected invocation format: /run/<lambda-name>', { 'Access-Control-Allow-Origin': '*' });
+      sendText(res, 500, message, { 'Access-Control-Allow-Origin': '*' });
       return;
     }
     const gone = new Cancellation();
@@ -101,7 +105,7 @@ export function runRoute(deps: RunDeps): RunHandler {
 function answer(res: ServerResponse, thrown: unknown, gone: CancelSignal, name: string, log: EventLog): void {
   if (gone.aborted) return;
   const error = asArgyleError('INTERNAL', thrown);
-  log.debug({ lambda: name, code: error.code, err: error }, 'invocation failed');
+  logFailure(log, error, { lambda: name.slice(0, MAX_NAME) });
   if (res.headersSent) res.destroy();
   else if (error.code === 'INTERNAL') sendError(res, 500, 'internal error of the worker', error.code);
   else sendThrown(res, error);

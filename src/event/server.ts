@@ -79,7 +79,7 @@ export function addCommonRoutes(app: Express, deps: Omit<ServerDeps, 'invoker' |
     if (profile === undefined) sendText(res, 400, '');
     else sendBinary(res, 200, profile);
   });
-  app.all(/^\/registry\//, registryRoute(registry));
+  app.all(/^\/registry\//, registryRoute(registry, deps.log));
 }
 
 /** `/debug`: every description, each closed by a line of dashes. */
@@ -152,7 +152,7 @@ export function lambdaApp(deps: ServerDeps, run: RunHandler, bodies: BodyRate): 
         sendJson(res, 200, zygotes());
       });
     }
-    const kafka = { registry, triggers };
+    const kafka = { registry, triggers, log };
     routes.all(/^\/kafka\/register\//, kafkaRegisterRoute(kafka));
     routes.all(/^\/kafka-init\//, kafkaInitRoute(kafka));
     routes.all(/^\/kafka-stop\//, kafkaStopRoute(kafka));

@@ -5,7 +5,7 @@ import { asArgyleError } from '../errors';
 import type { SockRequest } from '../lambda/sock-sandboxes';
 import { decodePath, splitTarget } from './mux';
 import type { EventLog } from './ports';
-import { sendError, sendText } from './replies';
+import { logFailure, sendError, sendText } from './replies';
 import { addCommonRoutes, bodyRateOf, buildApp, guarded, type ServerDeps } from './server';
 
 /** Makes and destroys sandboxes; SockSandboxes is one. */
@@ -104,9 +104,11 @@ function sockRoute(keeper: SandboxKeeper, log: EventLog): RequestHandler {
       sendText(res, 200, await carryOut(req, keeper, () => gone));
     } catch (thrown) {
       const error = asArgyleError('INTERNAL', thrown);
-      log.debug({ url: req.url, err: error }, 'sandbox operation failed');
       if (isMistyped(thrown)) req.socket.destroy();
-      else sendError(res, 500, error.message, error.code);
+      else {
+        sendError(res, 500, error.message, error.code);
+        logFailure(log, error, { url: req.url.slice(0, 200) }, 500);
+      }
     }
   };
 }

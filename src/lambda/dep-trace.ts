@@ -1,8 +1,9 @@
 /**
  * Writes <worker_dir>/dep-trace.json: one JSON object a line, for each package installed, function pulled and
- * invocation. `ol zygote fit` and the original's tools read it.
+ * invocation. `ol zygote fit` and the original's tools read it. At half of its bound it becomes dep-trace.json.1, in the
+ * place of an earlier one, and begins anew with the packages and functions that its next lines may name.
  */
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, renameSync, statSync } from 'node:fs';
 import type { WriteStream } from 'node:fs';
 
 /** Events are dropped while this many wait, or as many bytes for the disk: a trace must never hold up requests. */
@@ -11,6 +12,9 @@ const MAX_PENDING_BYTES = 8 << 20;
 
 /** Longest that a line waits, ms. */
 const FLUSH_MS = 20;
+
+/** Most packages and functions that a new file begins with; those that were defined longest ago are left out. */
+const MAX_DEFINITIONS = 10_000;
 
 /** What the layers record. */
 export interface DepTrace {
@@ -21,25 +25,32 @@ export interface DepTrace {
 }
 
 export class DepTraceFile implements DepTrace {
-  private readonly stream: WriteStream;
+  private stream: WriteStream;
   private readonly pending: object[] = [];
+  /** The last event that defines each package and function. */
+  private readonly definitions = new Map<string, object>();
+  private bytes: number;
   private failed = false;
 
-  /** @param onError told once when the file can't be written; tracing then stops */
-  constructor(file: string, onError: (error: Error) => void) {
-    this.stream = createWriteStream(file, { flags: 'a', mode: 0o644 });
-    this.stream.on('error', (error) => {
-      if (!this.failed) onError(error);
-      this.failed = true;
-    });
+  /**
+   * @param maxBytes of both files together, without the definitions that the second begins with; 0 for no bound
+   * @param onError told once when the file can't be written; tracing then stops
+   */
+  constructor(
+    private readonly file: string,
+    private readonly maxBytes: number,
+    private readonly onError: (error: Error) => void,
+  ) {
+    this.bytes = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    this.stream = this.open();
   }
 
   tracePackage(name: string, deps: readonly string[], topLevel: readonly string[]): void {
-    this.write({ type: 'package', name, deps, top: topLevel });
+    this.define({ type: 'package', name, deps, top: topLevel });
   }
 
   traceFunction(name: string, codeDir: string, deps: readonly string[]): void {
-    this.write({ type: 'function', id: codeDir, name, deps });
+    this.define({ type: 'function', id: codeDir, name, deps });
   }
 
   traceInvocation(name: string, codeDir: string): void {
@@ -60,6 +71,24 @@ export class DepTraceFile implements DepTrace {
     });
   }
 
+  private open(): WriteStream {
+    const stream = createWriteStream(this.file, { flags: 'a', mode: 0o644 });
+    stream.on('error', (error) => {
+      if (!this.failed) this.onError(error);
+      this.failed = true;
+    });
+    return stream;
+  }
+
+  private define(event: { type: string; name: string; [more: string]: unknown }): void {
+    const key = `${event.type} ${event.name}`;
+    this.definitions.delete(key);
+    this.definitions.set(key, event);
+    const [oldest] = this.definitions.keys();
+    if (this.definitions.size > MAX_DEFINITIONS && oldest !== undefined) this.definitions.delete(oldest);
+    this.write(event);
+  }
+
   private write(event: object): void {
     if (this.failed || this.pending.length === MAX_PENDING) return;
     if (this.stream.writableLength > MAX_PENDING_BYTES) return;
@@ -72,7 +101,32 @@ export class DepTraceFile implements DepTrace {
 
   private flush(): void {
     const events = this.pending.splice(0);
-    if (events.length > 0 && !this.failed)
-      this.stream.write(events.map((event) => `${JSON.stringify(event)}\n`).join(''));
+    if (events.length === 0 || this.failed) return;
+    if (this.maxBytes > 0 && this.bytes >= this.maxBytes / 2) this.rotate();
+    this.append(events);
+  }
+
+  private append(events: Iterable<object>): void {
+    const text = [...events].map((event) => `${JSON.stringify(event)}\n`).join('');
+    this.bytes += Buffer.byteLength(text);
+    this.stream.write(text);
+  }
+
+  private rotate(): void {
+    // A file that its stream has not opened yet would be opened anew under the old name.
+    if (this.stream.pending) return;
+    try {
+      renameSync(this.file, `${this.file}.1`);
+    } catch (error) {
+      this.failed = true;
+      this.onError(error as Error);
+      return;
+    }
+    // What the old stream still has goes to the file that it opened.
+    this.stream.end();
+    this.stream = this.open();
+    this.append(this.definitions.values());
+    // They do not count, so that a small bound does not have them written again and again.
+    this.bytes = 0;
   }
 }

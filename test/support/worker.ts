@@ -95,7 +95,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
   const provider = new LocalProvider(codeDir);
   const stats = new StatsRegistry();
   const metrics = new WorkerMetrics();
-  const depTrace = new DepTraceFile(path.join(dir, 'dep-trace.json'), (error) => {
+  const depTrace = new DepTraceFile(path.join(dir, 'dep-trace.json'), 0, (error) => {
     throw error;
   });
   const settings: LambdaSettings = {
@@ -112,6 +112,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     ...options.settings,
   };
   let skewMs = 0;
+  const log = { ...LOG, ...(options.onWarn === undefined ? {} : { warn: options.onWarn }) };
   const packages = plansOver(options.packages ?? { ensureInstalled: () => Promise.resolve([]) });
   const intake = testIntake(dir, options.rules);
   const manager = await LambdaManager.create({
@@ -122,7 +123,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     settings,
     stats,
     depTrace,
-    log: { ...LOG, ...(options.onWarn === undefined ? {} : { warn: options.onWarn }) },
+    log,
     now: () => performance.now() + skewMs,
     onStarted: (sandbox, ms) => {
       metrics.sandboxStarted(sandbox.start, ms / 1000);
@@ -133,7 +134,7 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
   const registry = await Registry.create(store, intake, options.maxUploadBytes ?? 0);
   const { adminToken = '', access = {}, functionHost = 'client', triggers, zygotes } = options;
   const app = buildServer({
-    ...{ invoker: manager, registry, stats, metrics, log: LOG, adminToken, access, functionHost },
+    ...{ invoker: manager, registry, stats, metrics, log, adminToken, access, functionHost },
     ...(triggers === undefined ? {} : { triggers }),
     ...(zygotes === undefined ? {} : { zygotes }),
     ...(options.readiness === undefined ? {} : { readiness: options.readiness }),

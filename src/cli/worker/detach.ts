@@ -1,6 +1,6 @@
 /** `ol worker up -d`: starts the worker as a process of its own and waits until it answers. */
 import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../config';
@@ -23,7 +23,8 @@ export async function startDetached({ self, cwd, out, olDir, config, options }: 
   const [program, ...script] = self;
   if (program === undefined) throw new CliError('the program that runs is unknown');
   const logFile = join(olDir, 'worker.out');
-  const log = openSync(logFile, 'w', 0o644);
+  // For appending, so that the worker may empty the file while it writes to it.
+  const log = openSync(logFile, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_APPEND, 0o644);
   const args = [...script, 'worker', 'up', '-p', olDir, ...(options === '' ? [] : ['-o', options])];
   const child = spawn(program, args, { cwd, detached: true, stdio: ['ignore', log, log] });
   closeSync(log);

@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../../config';
-import { createLog } from '../../log';
+import { createLog, isOpenAs, LogFile } from '../../log';
 import { CliError, EXIT } from '../command';
 import type { Services } from '../services';
 import { watchFaults } from './last-resort';
@@ -11,8 +11,11 @@ import { wipeWorkerDir } from './stop';
 
 /** Longest clean shutdown, in ms; `ol worker down` waits 60 s, so this ends before it. */
 const SHUTDOWN_MS = 45_000;
+const MB = 2 ** 20;
+const STDOUT = 1;
 
 export interface ForegroundOptions {
+  olDir: string;
   config: Config;
   warnings: readonly string[];
   services: Services;
@@ -42,16 +45,24 @@ function claim(workerDir: string): void {
   }
 }
 
+/** What bounds worker.out, if stdout is that file: others are not this worker's to empty. */
+function ownLogFile(olDir: string, { argyle }: Config): LogFile | undefined {
+  const file = join(olDir, 'worker.out');
+  if (!isOpenAs(STDOUT, file)) return undefined;
+  return new LogFile({ fd: STDOUT, file, maxBytes: argyle.log_max_mb * MB, keep: argyle.log_keep });
+}
+
 /**
  * Serves until the end. Resolves with 0 after a clean shutdown, with 1 when the worker failed.
  * A forced end leaves the pid file, so that the next start knows that there is something to clean up.
  */
-export async function runForeground({ config, warnings, services }: ForegroundOptions): Promise<number> {
+export async function runForeground({ olDir, config, warnings, services }: ForegroundOptions): Promise<number> {
   const workerDir = config.worker_dir;
   mkdirSync(workerDir, { recursive: true });
   claim(workerDir);
   const stop = firstSignal();
-  const log = createLog({ trace: config.trace });
+  const file = ownLogFile(olDir, config);
+  const log = createLog({ trace: config.trace, ...(file === undefined ? {} : { stream: file }) });
   const faults = watchFaults(log.logger);
   let exit: number = EXIT.ok;
   let started = false;
@@ -73,6 +84,8 @@ export async function runForeground({ config, warnings, services }: ForegroundOp
     await worker.close();
     faults.stop();
   } finally {
+    log.flush();
+    await file?.close();
     rmSync(join(workerDir, 'ol.sock'), { force: true });
     removePidFile(workerDir);
   }

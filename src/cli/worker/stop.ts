@@ -13,7 +13,16 @@ const STOP_MS = 60_000;
 const KILL_MS = 5_000;
 
 /** What a worker makes in its directory. Nothing else is ever deleted there: worker_dir may be set to any path. */
-const RUNTIME_FILES = ['ol.sock', 'stats.json', 'dep-trace.json', 'code', 'scratch', 'root-sandboxes', 'admin-lambdas'];
+const RUNTIME_FILES = [
+  'ol.sock',
+  'stats.json',
+  'dep-trace.json',
+  'dep-trace.json.1',
+  'code',
+  'scratch',
+  'root-sandboxes',
+  'admin-lambdas',
+];
 
 /** The settings of DIR as far as they can be read: a worker must be stoppable with a broken config.json, too. */
 export function lenientConfig(olDir: string): { config: Config | undefined; workerDir: string; port: string } {

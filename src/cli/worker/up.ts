@@ -40,7 +40,7 @@ async function run(context: CommandContext): Promise<number> {
     for (const warning of warnings) err(`warning: ${warning}\n`);
     return startDetached({ ...context, olDir, config, options });
   }
-  return runForeground({ config, warnings, services, out });
+  return runForeground({ olDir, config, warnings, services, out });
 }
 
 export const upCommand: Command = {

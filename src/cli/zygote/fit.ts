@@ -16,6 +16,9 @@ const Costs = z.record(z.string(), z.object({ ms: z.number().min(0), mb: z.numbe
 
 async function readTrace(path: string): Promise<TraceDemand> {
   const trace = new TraceDemand();
+  // The older half of a trace that reached argyle.dep_trace_max_mb.
+  const older = await open(`${path}.1`).catch(() => undefined);
+  if (older !== undefined) for await (const line of older.readLines()) trace.add(line);
   const file = await open(path).catch((cause: unknown) => {
     throw new CliError(`--trace: cannot read ${path}`, { cause });
   });

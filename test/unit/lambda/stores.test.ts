@@ -1,11 +1,13 @@
 import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DepTraceFile } from '../../../src/lambda/dep-trace';
 import { checkLambdaName } from '../../../src/lambda/name';
 import { openStore } from '../../../src/lambda/registry/open-store';
 import { sandboxLimits } from '../../../src/lambda/settings';
 import type { LambdaSettings } from '../../../src/lambda/settings';
+import { TraceDemand } from '../../../src/zygote/fit';
 
 describe('openStore', () => {
   let dir: string;
@@ -77,7 +79,7 @@ describe('DepTraceFile', () => {
   test('appends one object a line; a file that cannot be written is reported once', async () => {
     const dir = await mkdtemp(path.join(tmpdir(), 'trace-'));
     const file = path.join(dir, 'dep-trace.json');
-    const trace = new DepTraceFile(file, () => undefined);
+    const trace = new DepTraceFile(file, 0, () => undefined);
     trace.tracePackage('a', ['b'], ['a']);
     trace.traceInvocation('f', '/code/1-f');
     await trace.close();
@@ -85,11 +87,40 @@ describe('DepTraceFile', () => {
       '{"type":"package","name":"a","deps":["b"],"top":["a"]}\n{"type":"invocation","id":"/code/1-f","name":"f"}\n',
     );
     const errors: Error[] = [];
-    const broken = new DepTraceFile(path.join(dir, 'no', 'file'), (error) => errors.push(error));
+    const broken = new DepTraceFile(path.join(dir, 'no', 'file'), 0, (error) => errors.push(error));
     broken.traceInvocation('f', 'x');
     await broken.close();
     broken.traceInvocation('f', 'x');
     expect(errors).toHaveLength(1);
+    await rm(dir, { recursive: true });
+  });
+
+  test('stays within its bound, and each half defines what its calls name', async () => {
+    const dir = await mkdtemp(path.join(tmpdir(), 'trace-'));
+    const file = path.join(dir, 'dep-trace.json');
+    const fail = (error: Error): void => {
+      throw error;
+    };
+    const maxBytes = 100_000;
+    const trace = new DepTraceFile(file, maxBytes, fail);
+    trace.tracePackage('a==1', [], ['a']);
+    trace.traceFunction('f', '/code/1-f', ['a==1']);
+    for (let i = 0; i < 10_000; i++) {
+      trace.traceInvocation('f', '/code/1-f');
+      if (i % 100 === 99) await sleep(25);
+    }
+    await trace.close();
+    expect((await readdir(dir)).sort()).toEqual(['dep-trace.json', 'dep-trace.json.1']);
+    let bytes = 0;
+    for (const name of [file, `${file}.1`]) {
+      const text = await readFile(name, 'utf8');
+      bytes += text.length;
+      const demand = new TraceDemand();
+      for (const line of text.split('\n')) demand.add(line);
+      expect(demand.invocations).toBeGreaterThan(100);
+      expect(demand.demands().map(({ pins }) => pins)).toEqual([['a==1']]);
+    }
+    expect(bytes).toBeLessThan(maxBytes * 1.2);
     await rm(dir, { recursive: true });
   });
 });
