@@ -45,6 +45,8 @@ export class LogFile {
   private readonly timer: NodeJS.Timeout;
   private unlooked = 0;
   private lost = 0;
+  /** The file ends in the middle of a line: the disk had room for a part of it. */
+  private torn = false;
   private rotating: Promise<void> | undefined;
 
   constructor(private readonly options: LogFileOptions) {
@@ -56,11 +58,15 @@ export class LogFile {
   /** Writes a line at once. Never throws: a full disk costs lines, whose number is told by the first that fits again. */
   write(line: string): void {
     const note = this.lost === 0 ? '' : `${JSON.stringify({ level: 40, msg: `${this.lost} log lines were lost` })}\n`;
+    const data = Buffer.from(`${this.torn ? '\n' : ''}${note}${line}`);
+    let written = 0;
     try {
-      writeSync(this.options.fd, note + line);
+      while (written < data.length) written += writeSync(this.options.fd, data, written);
       this.lost = 0;
+      this.torn = false;
     } catch {
       this.lost++;
+      this.torn ||= written > 0;
     }
     this.unlooked += line.length;
     if (this.unlooked > this.options.maxBytes * LOOK_SHARE) this.look();

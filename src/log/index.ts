@@ -1,5 +1,7 @@
 /** The worker's log: one JSON object a line on stdout, which `ol worker up -d` sends to worker.out. */
+import { fstatSync } from 'node:fs';
 import { destination, pino, stdTimeFunctions, type DestinationStream, type LogFn, type Logger } from 'pino';
+import { LogFile } from './file';
 import { codeOf, isReport, Repeats } from './repeats';
 
 export { isOpenAs, LogFile } from './file';
@@ -27,6 +29,8 @@ export interface LogOptions {
 
 /** stdout. What cannot be written is lost: an error of the log must not end the worker. */
 function stdout(): DestinationStream {
+  // Pino's own stream keeps in memory what a full disk refuses, and does not go on when there is room again.
+  if (fstatSync(1).isFile()) return new LogFile({ fd: 1, file: '', maxBytes: 0, keep: 0 });
   const stream = destination({ dest: 1, sync: true });
   stream.on('error', () => undefined);
   return stream;
