@@ -125,9 +125,13 @@ describePrivileged('hostile answers', () => {
     const name = `flood-${what.replaceAll(' ', '-')}`;
     await deploy(worker.url, { 'f.py': source }, name);
     const startMs = performance.now();
-    const answer = await invoke(worker.url, name, {});
+    const sent = invoke(worker.url, name, {});
+    // Its response has begun by then, so it ends without its last chunk.
+    if (what === 'chunk extensions') await expect(sent).rejects.toThrow('terminated');
+    const answer = await sent.catch(() => undefined);
     expect(performance.now() - startMs).toBeLessThan(VM ? 15_000 : 1500);
-    expect(answer.body).toMatch(/no valid HTTP: (more than 5 interim answers|it sends bytes that add nothing)/);
+    if (what !== 'chunk extensions')
+      expect(answer?.body).toMatch(/no valid HTTP: (more than 5 interim answers|it sends bytes that add nothing)/);
   });
 
   fuzz(
