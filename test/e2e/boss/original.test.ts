@@ -23,7 +23,7 @@ interface Status {
 const described =
   BOSS === ''
     ? (name: string, _body: () => void) => {
-        test.skip(`${name}: OL_BOSS names no executable, the stand-in runs instead`, () => undefined);
+        test.skip(`[optional] ${name}: OL_BOSS names no executable, the stand-in runs instead`, () => undefined);
       }
     : (name: string, body: () => void) => {
         describePrivileged(`${name} (${BOSS})`, body);
