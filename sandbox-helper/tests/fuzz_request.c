@@ -116,6 +116,10 @@ int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) 
 }
 uint64_t cgroup_oom_kills(struct session *s, const struct slot *slot) { return (void)s, (void)slot, 0; }
 uint64_t cgroup_pids_refused(struct session *s, const struct slot *slot) { return (void)s, (void)slot, 0; }
+int cgroup_pressure(struct session *s, const struct slot *slot, uint64_t value[8]) {
+  (void)s, (void)slot, memset(value, 0, 8 * sizeof *value);
+  return maybe(AG_ST_CGROUP);
+}
 void cgroup_stop(struct session *s) { (void)s; }
 int net_rule(struct session *s, unsigned pool, uint32_t passes, const uint64_t word[4], uint32_t bits) {
   for (int w = 0; w < 4; w++) assert(word[w] <= UINT32_MAX);

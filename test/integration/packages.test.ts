@@ -82,7 +82,8 @@ real('installs in a real sandbox', () => {
   test('metadata: dependencies whose markers hold, all top-level modules', async () => {
     const pulls: unknown[] = [];
     const shared = installer({ onPull: ({ meta }) => pulls.push(meta) });
-    await shared.ensure(['argyle-sample-frame==2.0.0', 'argyle-sample-text==1.0.0']);
+    await shared.ensure(['argyle-sample-frame==2.0.0']);
+    await shared.ensure(['argyle-sample-text==1.0.0']);
     expect(pulls).toMatchObject([
       { version: '2.0.0', deps: ['argyle-sample-cost', 'argyle-sample-numeric', 'argyle-sample-text'] },
       { topLevel: ['argyle_sample_slug', 'argyle_sample_text'], deps: ['argyle-sample-tiny'] },

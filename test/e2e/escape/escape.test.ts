@@ -28,6 +28,10 @@ const ABSENT_IN_UML: Record<string, RegExp> = {
   multipath_tcp: /Errno 93\]/,
   udp_lite: /Errno 93\]/,
   open_by_handle: /Errno 95\]/,
+  // No PR_SET_TSC, no same-page merging and no huge pages.
+  fault_the_clock: /^False$|Errno (22|38)\]/,
+  merge_pages: /^False$|Errno (22|38)\]/,
+  huge_page_file: /^False$|Errno (22|38|95)\]/,
 };
 const IN_UML = process.env['ARGYLE_VM_MACHINE'] === 'uml';
 /** A mistake in the attack, or one that was never judged, is no defence. */

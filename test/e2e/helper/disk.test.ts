@@ -262,6 +262,7 @@ describePrivileged('the staging directory of an installer', () => {
     const installer = new PackageInstaller({
       pkgsDir,
       sandbox: rig.installer,
+      tool: 'pip',
       packageMaxMb,
       pipEnv: () => Promise.resolve({ PIP_NO_INDEX: '1', PYTHONPATH: '/packages/attack' }),
     });
@@ -291,6 +292,6 @@ done = libc.fallocate(fd, 0, ctypes.c_long(0), ctypes.c_long(500 << 20))
 print("fallocate", done, errno.errorcode[ctypes.get_errno()], flush=True)
 os._exit(3)
 `;
-    expect(await install(code, 32)).toMatch(/pip exited with 3\nfallocate -1 (EOPNOTSUPP|ENOTSUP)/);
+    expect(await install(code, 32)).toMatch(/the installer exited with 3\nfallocate -1 (EOPNOTSUPP|ENOTSUP)/);
   });
 });
