@@ -119,7 +119,7 @@ export class PackageInstaller {
   /** ensure() for pins that may carry hashes. */
   async ensurePins(pins: readonly Pin[], { retry = false, onReady }: EnsureOptions = {}): Promise<PackageImport[]> {
     for (const { spec } of pins) parseSpec(spec, 'package');
-    if (retry) this.failures.forgive(pins.map(({ spec }) => spec));
+    if (retry) this.failures.forgive(pins.map(keyOf));
     // All are waited for, so that no install goes on behind the caller's back.
     const settled = await Promise.allSettled(
       pins.map(async (pin) => {
@@ -242,19 +242,20 @@ export class PackageInstaller {
     const startMs = performance.now();
     let meta: PackageMeta | undefined;
     try {
-      this.failures.check(spec);
+      this.failures.check(keyOf(pin));
       meta = await this.found(pin);
       if (meta === undefined) {
         meta = await this.limiter.run(() => this.maker.install(pin));
         void this.trim().catch(() => undefined); // what cannot be deleted now is tried again after the next install
       }
       this.known.set(spec, meta);
-      this.failures.succeeded(spec);
+      this.failures.succeeded(keyOf(pin));
       await this.store.touch(spec);
       return meta;
     } catch (thrown) {
       const error = asArgyleError('INSTALL_FAILED', thrown);
-      if (error.code === 'INSTALL_FAILED' && !(error.cause instanceof ArgyleError)) this.failures.failed(spec, error);
+      if (error.code === 'INSTALL_FAILED' && !(error.cause instanceof ArgyleError))
+        this.failures.failed(keyOf(pin), error);
       throw error;
     } finally {
       this.options.onPull?.({ spec, ms: performance.now() - startMs, meta });
@@ -266,6 +267,11 @@ export class PackageInstaller {
     const meta = (await this.store.read(pin.spec)) ?? (await this.limiter.run(() => this.maker.adopt(pin.spec)));
     return meta !== undefined && isVerified(meta, pin) ? meta : undefined;
   }
+}
+
+/** One function's wrong hash must not keep another's pin of the same package from being installed. */
+function keyOf({ spec, hashes }: Pin): string {
+  return [spec, ...hashes].join(' ');
 }
 
 function toImport(meta: PackageMeta): PackageImport {

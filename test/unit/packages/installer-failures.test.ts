@@ -41,6 +41,12 @@ describe('failing', () => {
     expect(fx.sandbox.boots).toHaveLength(3);
   });
 
+  test('a wrong hash of one function keeps no other from the same package', async () => {
+    const shared = fx.installer({ now: () => 0 });
+    await failure(shared.ensurePins([{ spec: TINY, hashes: [`sha256:${'0'.repeat(64)}`] }]));
+    expect((await shared.ensure([TINY])).map(({ spec }) => spec)).toEqual([TINY]);
+  });
+
   test('a setup script that fails is told to the caller', async () => {
     const error = await failure(fx.installer().ensure(['argyle-sample-badsetup']));
     expect(error.message).toContain('argyle-sample-badsetup refuses to be installed');
