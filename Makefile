@@ -13,7 +13,7 @@ COMPLETION := $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ol
 # What the project needs of Debian, beside Node 20 and npm.
 APT_BUILD := make gcc g++ clang libc6-dev linux-libc-dev python3 libpython3-dev python3-pip python3-wheel python3-setuptools ca-certificates curl
 APT_BENCH := docker.io
-APT_TEST := clang-format libclang-rt-14-dev black flake8 bubblewrap runc user-mode-linux qemu-system-x86 busybox-static cpio kcat debootstrap
+APT_TEST := clang-format libclang-rt-14-dev black flake8 bubblewrap runc user-mode-linux qemu-system-x86 busybox-static cpio kcat debootstrap prometheus haproxy zsh fish chromium
 
 # node-gyp compiles the FFI module against Node's own headers where the machine has them, and fetches nothing then.
 NODE_HEADERS := $(realpath $(dir $(realpath $(shell command -v node)))..)
@@ -25,12 +25,16 @@ PY_SOURCES = $(shell git ls-files '*.py')
 C_SOURCES = $(shell git ls-files 'sandbox-helper/*.c' 'sandbox-helper/*.h')
 
 .PHONY: help deps deps-apt deps-bench build build-ts build-helper build-mirror build-uv lint lint-ts lint-format lint-c lint-py format test \
-	test-unit test-integration test-contract test-e2e test-vm bench paper upstream fuzz up down install uninstall clean
+	test-unit test-integration test-contract test-e2e test-vm bench bench-burst bench-cache bench-install bench-loops popular paper upstream default-tree fuzz \
+	up down install uninstall clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-deps: deps-apt node_modules/.package-lock.json ## install what is missing from Debian (as root) and npm
+# A server for the tests of buckets: an S3 of this machine.
+MOTO := moto[s3]==5.2.5 flask flask-cors
+
+deps: deps-apt node_modules/.package-lock.json build/moto ## install what is missing from Debian (as root) and npm
 
 deps-apt:
 	@node -e 'if (+process.versions.node.split(".")[0] < 20) throw 0' 2>/dev/null || \
@@ -40,6 +44,11 @@ deps-apt:
 	[ -z "$$missing" ] && exit 0; \
 	[ "$$(id -u)" = 0 ] || { echo "missing Debian packages; as root: apt-get install$$missing" >&2; exit 1; }; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+
+build/moto: | build/guest/uv
+	@if [ -x build/guest/uv ]; then build/guest/uv pip install -q --python /usr/bin/python3 --target $@.new '$(word 1,$(MOTO))' $(wordlist 2,9,$(MOTO)); \
+	else /usr/bin/python3 -m pip install -q --target $@.new '$(word 1,$(MOTO))' $(wordlist 2,9,$(MOTO)); fi
+	@mv $@.new $@
 
 node_modules/.package-lock.json: package-lock.json
 	@# Not `npm ci`: it refuses a lock that lacks optional packages of other platforms, and a registry may lack those.
@@ -93,8 +102,17 @@ format: node_modules/.package-lock.json ## format everything
 test: ## install, build, lint and run every test; the last line counts them
 	@node test/run.mjs
 
-test-unit test-integration test-contract test-e2e: test-%: build
-	@node test/run.mjs $*
+test-unit: build ## the tests of single modules
+	@node test/run.mjs unit
+
+test-integration: build ## the tests of several layers together, over real sandboxes (as root)
+	@node test/run.mjs integration
+
+test-contract: build ## the tests of what the original worker promises its clients
+	@node test/run.mjs contract
+
+test-e2e: build ## the tests of whole workers: escapes, tenants, networks, kills (as root)
+	@node test/run.mjs e2e
 
 test-vm: build ## the end-to-end tests in a guest that has cgroup v2 only
 	@node test/run.mjs vm
@@ -109,12 +127,36 @@ bench: deps-bench build ## measure against fork, python3, runc, bwrap and docker
 	npx tsc -p bench/tsconfig.json
 	node $(BENCH_NODE) build/js/bench/main.js $(BENCH_ARGS)
 
+bench-burst: build ## measure bursts of first calls (as root): out/burst/
+	npx tsc -p bench/tsconfig.json
+	node $(BENCH_NODE) build/js/bench/burst/main.js $(BURST_ARGS)
+
+bench-cache: build ## what the zygote policies save on a live trace over real packages (as root): REQBENCH=directory, out/cache-bench/
+	npx tsc -p bench/tsconfig.json
+	node $(BENCH_NODE) build/js/bench/cache/main.js --reqbench '$(REQBENCH)' $(CACHE_ARGS)
+
 paper: deps-bench build ## the SOCK paper's figures on this machine: out/paper/
 	npx tsc -p bench/tsconfig.json
 	node $(BENCH_NODE) build/js/bench/paper/main.js $(PAPER_ARGS)
 
+bench-install: build ## measure uploads and first calls with packages of PyPI, by uv and by pip
+	npx tsc -p bench/tsconfig.json
+	node $(BENCH_NODE) build/js/bench/install.js $(INSTALL_ARGS)
+
+bench-loops: build ## measure one event loop against several, and simulate more processors (as root)
+	npx tsc -p bench/tsconfig.json
+	node $(BENCH_NODE) build/js/bench/loops/main.js $(LOOPS_ARGS)
+
+popular: build ## deploy sixty packages of PyPI from one unpinned line each, and use them: needs PyPI
+	npx tsc -p bench/tsconfig.json
+	node $(BENCH_NODE) build/js/bench/popular/main.js $(POPULAR_ARGS)
+
 upstream: build ## run the original's own scripts against this worker (as root): DIR=checkout with its executable built
 	node scripts/upstream.mjs $(DIR) $(PARTS)
+
+default-tree: build-ts ## fit configs/default-zygotes-40.json to today's packages, by ReqBench's counts: REQBENCH=directory
+	bin/ol zygote fit --reqbench $(REQBENCH) --today 60 --nodes 40 --memory 2000 -o configs/default-zygotes-40.json
+	npx prettier --write configs/default-zygotes-40.json
 
 fuzz: ## fuzz the helper's parsers and the worker's view of its guests for a bounded time
 	$(MAKE) -C sandbox-helper fuzz

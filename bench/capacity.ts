@@ -1,78 +1,84 @@
-/** What latencies of single calls do not show: churn, memory per leaf, and which part of a cold start takes how long. */
+/** Measures what single calls do not show: churn, memory per leaf, and the time of each phase of a cold start. */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LeafSpec, Sandbox } from '../src/sandbox/types';
-import type { ZygoteProcess } from '../src/zygote/live';
+import type { ZygoteProcess } from '../src/zygote/fleet/zygote-process';
 import { firstByte, Lab, pssMb } from './lab';
 import { quantile } from './stats';
 import { COLD_ECHO } from './subjects/invocations';
 import type { Handler } from './subjects/invocations';
 
-/** Leaves that are made and destroyed at the same time in the churn. */
+/** Leaves that are in progress at the same time during churn. */
 const IN_FLIGHT = 8;
 const CHURN_MS = 4000;
-/** Runs beside idle sandboxes, before and after which there is one without. */
+/** Number of runs beside idle sandboxes. A run without idle sandboxes comes before and after each. */
 const CHURN_TURNS = 6;
 const PAUSED = 1000;
-/** Share of sandboxes in the churn that may have come into being by another way than a fork; they do not count. */
+/** Largest share of sandboxes that did not start by a fork in a valid churn run. */
 const MAX_ASTRAY = 0.05;
-/** Leaves of one zygote whose memory is summed, and how many more for the second sum. */
+/** Leaves of one zygote in the first memory sum, and the number added for the second sum. */
 const LEAVES = 10;
-/** A spare has rehearsed (guest/warm.py) and joined its cgroups by then, ms. */
+/** A spare has finished its warm-up (guest/fork/warm.py) and joined its cgroups after this time, ms. */
 const PARKED_MS = 60;
 const BREAKDOWN_ROUNDS = 60;
 const WARMUP = 5;
-/** No limit of the memory pool is to be met here. */
+/** A pool large enough that no limit applies. */
 const SETTINGS = { mem_pool_mb: 500_000 };
 
 export type BreakdownKind = 'fresh' | 'forked' | 'spare';
 
-/** Medians in ms of what one cold start consists of. */
+/** Median times of a cold start's phases, ms. */
 export interface Breakdown {
   name: string;
   kind: BreakdownKind;
   count: number;
-  /** From the order to the helper's answer that the process runs. */
+  /** From the request to the helper's answer that the process runs, ms. */
   startMs: number;
-  /** The handler's own import, as the guest measured it. */
+  /** Import of the handler, measured by the guest, ms. */
   importMs: number;
-  /** Boot frame, request and answer: what is left until the first byte. */
+  /** Remaining time to the first byte, ms: boot frame, request and answer. */
   serveMs: number;
-  /** All of it. */
+  /** Total time, ms. */
   totalMs: number;
 }
 
-/** Sandboxes made and destroyed per second, a figure for each run: one alone before and after each beside others. */
+/**
+ * Sandboxes made and destroyed per second, one figure per run. `alone` has one run before and after each run of
+ * `besidePaused`.
+ */
 export interface ChurnRuns {
   alone: number[];
   besidePaused: number[];
 }
 
-/** Each part is undefined when it could not be measured. */
+/** A figure is undefined when it could not be measured. */
 export interface Capacity {
   churnPerSec: ChurnRuns | undefined;
   paused: number;
-  /** MB of PSS that one more leaf of the packages' zygote adds: idle after a request, and parked as a spare. */
+  /** PSS in MB of one more leaf of the packages' zygote: idle after a request, and parked as a spare. */
   leafPssMb: { idle: number; spare: number } | undefined;
   breakdown: Breakdown[];
 }
 
 export interface CapacityOptions {
   root: string;
-  /** Settings of the worker besides those of the measurement itself. */
+  /** Further settings of the worker. */
   settings: Record<string, unknown>;
   /** The handler with the large packages. */
   handler: Handler;
   log: (line: string) => void;
 }
 
-/** Where a handler is deployed. */
+/** The worker and the deployed handler of a measurement. */
 interface Site {
   lab: Lab;
   spec: LeafSpec;
 }
 
-/** Measures in one worker's sandboxes, and fresh starts in another's without zygotes. @throws SkipSubject without root */
+/**
+ * Measures forks and spares in one worker, and fresh starts in another worker without zygotes. @throws SkipSubject
+ * without root
+ */
 export async function measureCapacity({ root, settings, handler, log }: CapacityOptions): Promise<Capacity> {
   const child = { packages: [...handler.pins], children: [] };
   const lab = await Lab.start(root, {
@@ -124,7 +130,7 @@ export async function measureCapacity({ root, settings, handler, log }: Capacity
   }
 }
 
-/** In turns, since the machine is faster by a quarter in one minute than in another. */
+/** Alternates the two kinds of runs, since the machine's speed varies by a quarter from minute to minute. */
 async function churns(lab: Lab, spec: LeafSpec): Promise<ChurnRuns> {
   await churn(lab, spec);
   const alone = [await churn(lab, spec)];
@@ -138,7 +144,7 @@ async function churns(lab: Lab, spec: LeafSpec): Promise<ChurnRuns> {
   return { alone, besidePaused };
 }
 
-/** Makes and destroys forked sandboxes as fast as it goes, some at a time; returns how many per second. */
+/** Makes and destroys forked sandboxes as fast as possible, several at a time. @returns sandboxes per second */
 async function churn(lab: Lab, spec: LeafSpec): Promise<number> {
   const { provider } = lab.sandboxes;
   let made = 0;
@@ -158,7 +164,7 @@ async function churn(lab: Lab, spec: LeafSpec): Promise<number> {
   return (made * 1000) / (performance.now() - startMs);
 }
 
-/** Sandboxes that have each served a request and are paused. */
+/** Sandboxes that have each served one request and are paused. */
 async function pausedSandboxes(lab: Lab, spec: LeafSpec): Promise<Sandbox[]> {
   const idle: Sandbox[] = [];
   while (idle.length < PAUSED) {
@@ -170,7 +176,7 @@ async function pausedSandboxes(lab: Lab, spec: LeafSpec): Promise<Sandbox[]> {
   return idle;
 }
 
-/** MB that one more of LEAVES equal leaves adds to what the zygote and all of them hold together. */
+/** Memory in MB that one more of LEAVES equal leaves adds to the total of the zygote and all leaves. */
 async function growth(zygote: ZygoteProcess, more: () => Promise<number>): Promise<number> {
   const pids = [zygote.slot.pid];
   const sum = async (): Promise<number> => {
@@ -221,7 +227,10 @@ interface Parts {
   totalMs: number;
 }
 
-/** Fresh, forked and spare starts of one handler in turns. @param plain without zygotes @param forked with the one given */
+/**
+ * Measures fresh, forked and spare starts of one handler in turns. @param plain without zygotes @param forked with the
+ * given zygote
+ */
 async function breakDown(name: string, plain: Site, forked: Site, zygote: ZygoteProcess): Promise<Breakdown[]> {
   const kinds = ['fresh', 'forked', 'spare'] as const;
   const sites = { fresh: plain, forked, spare: forked };

@@ -7,14 +7,14 @@ import { LiveWorker } from './subjects/live-worker';
 import { NodeHttp } from './subjects/node-http';
 import { BarePython, Bubblewrap, LimitedBubblewrap, RawFork } from './subjects/programs';
 
-/** Resident size of a zygote that has imported pandas. */
+/** Resident size of a zygote that has imported pandas, MB. */
 const PANDAS_ZYGOTE_MB = 80;
 
-/** Spares that the worker keeps ready where the bench wants one at every call. */
+/** Spares per zygote, for rows that need a spare at every call. */
 const SPARES = 2;
 export const LIMITS = { procs: 32, mem_mb: 128 };
 
-/** Settings of the three workers that are measured side by side. */
+/** Settings of the three workers that are measured together. */
 function workers(root: string, { pins, settings }: BenchPackages): Record<'fresh' | 'forked' | 'spare', LiveWorker> {
   const child = { packages: [...pins], children: [] };
   const tree = { ...settings, limits: LIMITS, import_cache_tree: { packages: [], children: [child] } };
@@ -54,7 +54,7 @@ const goal = (about: string, of: string, kind: Goal['kind'], limit: number, to: 
   return { about, of, to, kind, limit };
 };
 
-/** The ratios that a run is judged by. */
+/** The goals of a run, as ratios of rows. */
 export const GOALS: readonly Goal[] = [
   goal('cold start, forked, against a raw fork', 'cold: forked', 'atMost', 4, 'raw fork'),
   goal('cold start, spare ready, against a raw fork', 'cold: spare', 'atMost', 2, 'raw fork'),

@@ -6,33 +6,36 @@ import type { Summary } from './stats';
 export interface Plan {
   /** Measurements per subject. */
   rounds: number;
-  /** Unrecorded runs of each subject before the first round; fewer, but some, where they take longer than WARMUP_MS. */
+  /** Unrecorded runs of each subject before the first round. A slow subject does fewer, within WARMUP_MS. */
   warmup: number;
-  /** Pause between two measurements, so that one does not pay for the clean-up of another. */
+  /** Pause between two measurements, ms, so that clean-up of one does not delay the next. */
   settleMs: number;
-  /** Rounds that would begin after this moment (ms, as of Date.now()) are left out. */
+  /** No round begins after this time, ms of Date.now(). */
   untilMs?: number;
-  /** Ticks that the host has taken from this machine so far; without it no row has undisturbed figures. */
+  /** Returns the ticks that the host has stolen so far. Without it, rows have no undisturbed figures. */
   stolen?: () => number;
 }
 
-/** One row of the report: a summary, or why there is none. */
+/** One row of the report: a summary, or the reason why there is none. */
 export interface Row {
   name: string;
   about: string;
   samplesMs: number[];
-  /** For each sample, the ticks that the host took from its start to the next one's; empty where nobody looked. */
+  /** Stolen ticks from the start of each sample to the start of the next; empty without `stolen`. */
   stolenTicks: number[];
   failures: string[];
-  /** Measurements thrown away because the call had gone another way than the row is about. */
+  /** Number of discarded measurements, whose call had another kind of start than the row is about. */
   strayed: number;
   skipped: string | undefined;
   summary: Summary | undefined;
-  /** Of the samples during which the host took nothing. */
+  /** Summary of the samples without stolen ticks. */
   undisturbed: Summary | undefined;
 }
 
-/** Says whom the host took its ticks from. The kernel counts them at its next tick, so the next start is soon enough. */
+/**
+ * Attributes stolen ticks to samples. The kernel counts stolen time at its next tick, so reading at the next start is
+ * early enough.
+ */
 class Disturbances {
   private seen: number;
   private last: Row | undefined;
@@ -41,7 +44,7 @@ class Disturbances {
     this.seen = stolen();
   }
 
-  /** @param row what starts now; undefined at the end */
+  /** @param row the row that starts now; undefined at the end */
   next(row: Row | undefined): void {
     const now = this.stolen();
     const { last } = this;
@@ -51,15 +54,15 @@ class Disturbances {
   }
 }
 
-/** Whatever warms up at all, a runtime that compiles its code, is quick. */
+/** Time limit of a subject's warm-up, ms. Subjects that benefit from a warm-up, such as a JIT runtime, are quick. */
 const WARMUP_MS = 5000;
 const LEAST_WARMUP = 5;
-/** A subject that failed this often is not tried again. */
+/** A subject with this many failures is not run again. */
 const MAX_FAILURES = 5;
-/** A row of which a larger share went astray has no figures: what is left is no fair sample. */
+/** Largest share of discarded measurements. Above it, a row has no figures, since the rest is not a fair sample. */
 const MAX_STRAYED_SHARE = 0.1;
 
-/** The usual `settleMs`. */
+/** Default of `settleMs`, ms. */
 export const SETTLE_MS = 30;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -68,8 +71,8 @@ const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown
 const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
 
 /**
- * The order of a round, as indices below `count`: it begins elsewhere each time and goes in other steps, so that nobody
- * always comes after the same one, and pays for what that one left to do.
+ * The order of a round, as indices below `count`. Start and step change with each round, so that no subject always pays
+ * for the clean-up of the same predecessor.
  */
 export function orderOf(round: number, count: number): number[] {
   const strides = Array.from({ length: count }, (_, index) => index + 1).filter((step) => divisor(step, count) === 1);
@@ -78,8 +81,8 @@ export function orderOf(round: number, count: number): number[] {
 }
 
 /**
- * Measures all subjects in interleaved rounds: each round runs every subject once, in an order that changes, so that a
- * slow spell of the machine falls on all of them alike. Always tears every subject down.
+ * Measures all subjects in interleaved rounds. Each round runs every subject once, in a changing order, so that a slow
+ * phase of the machine affects all subjects alike. Always tears down every subject.
  */
 export async function measure(subjects: readonly Subject[], plan: Plan, log: (line: string) => void): Promise<Row[]> {
   const rows = new Map<Subject, Row>();
@@ -116,7 +119,7 @@ export async function measure(subjects: readonly Subject[], plan: Plan, log: (li
   return all;
 }
 
-/** Sums a row up, or says why it has no figures. */
+/** Computes a row's summary, or the reason why there is none. */
 function conclude(row: Row): void {
   const { samplesMs, stolenTicks, strayed } = row;
   const tried = samplesMs.length + strayed;

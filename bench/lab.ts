@@ -1,25 +1,28 @@
-/** A worker's sandboxes without its HTTP server, in this process, for what cannot be seen from outside. */
+/**
+ * Runs a worker's sandboxes in this process, without its HTTP server, for measurements that are impossible from
+ * outside.
+ */
 import { execFile } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { startSandboxes, toSandboxLimits } from '../src/compose/sandboxes';
-import type { Sandboxes } from '../src/compose/sandboxes';
+import { startSandboxes, toSandboxLimits } from '../src/compose/sandboxes/sandboxes';
+import type { Sandboxes } from '../src/compose/sandboxes/sandboxes';
 import { loadConfig } from '../src/config';
 import type { Config } from '../src/config';
 import { createLog } from '../src/log';
 import { StatsRegistry } from '../src/metrics';
 import type { LeafSpec, Sandbox } from '../src/sandbox/types';
-import type { ZygoteProcess } from '../src/zygote/live';
+import type { ZygoteProcess } from '../src/zygote/fleet/zygote-process';
 import { SkipSubject } from './subject';
 import { overlay } from './subjects/live-worker';
 import type { Json } from './subjects/live-worker';
 import type { Handler } from './subjects/invocations';
 
 const execute = promisify(execFile);
-/** Longest wait for the zygote with a handler's packages: they have to be installed first. */
+/** Time limit for the zygote with a handler's packages, ms. It includes their install. */
 const ZYGOTE_MS = 300_000;
 const LOOK_MS = 20;
 
@@ -33,8 +36,8 @@ export class Lab {
   ) {}
 
   /**
-   * @param root the project's directory, built
-   * @param settings laid over the config.json that `ol worker init` writes
+   * @param root the built project's directory
+   * @param settings merged into the config.json of `ol worker init`
    * @throws SkipSubject without root
    */
   static async start(root: string, settings: Json): Promise<Lab> {
@@ -43,7 +46,7 @@ export class Lab {
     const folder = await mkdtemp(join(root, 'out', 'bench-lab-'));
     await chmod(folder, 0o755);
     try {
-      // Its last part names the cgroup, so that no two may share it.
+      // The last path component names the cgroup, so it must be unique.
       const home = join(folder, basename(folder));
       await execute(join(root, 'bin/ol'), ['worker', 'init', '-p', home], { cwd: folder });
       const file = join(home, 'config.json');
@@ -63,7 +66,7 @@ export class Lab {
     }
   }
 
-  /** Installs what the handler needs and puts its code where sandboxes find it. */
+  /** Installs the handler's packages and puts its code where sandboxes can read it. */
   async deploy({ name, files }: Handler): Promise<LeafSpec> {
     const codeName = `${++this.codes}-${name}`;
     const dir = join(this.config.worker_dir, 'code', codeName);
@@ -75,7 +78,7 @@ export class Lab {
     return { boot, codeName, limits: toSandboxLimits(this.config.limits), packages };
   }
 
-  /** The zygote that has imported all packages of the spec; starts what makes it. */
+  /** Returns the zygote that has imported all packages of the spec, and starts it if necessary. */
   async zygote(spec: LeafSpec): Promise<ZygoteProcess> {
     const endMs = Date.now() + ZYGOTE_MS;
     for (;;) {
@@ -96,7 +99,7 @@ export class Lab {
   }
 }
 
-/** Sends a request; resolves with the moment of the answer's head, once the answer is complete. */
+/** Sends a request. When the answer is complete, resolves with the time of the answer's head. */
 export function firstByte(sandbox: Sandbox): Promise<number> {
   return new Promise((resolve, reject) => {
     let headMs = 0;
@@ -121,7 +124,7 @@ export function firstByte(sandbox: Sandbox): Promise<number> {
   });
 }
 
-/** MB of a process's memory, what it shares with others counted by their number (PSS). */
+/** Memory of a process as PSS, MB: shared pages are divided by the number of their users. */
 export async function pssMb(pid: number): Promise<number> {
   const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8');
   const kb = /^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1];

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 
-/** What a reader needs to know of the machine to judge the figures. */
+/** Properties of the machine that a reader needs to judge the figures. */
 export interface Machine {
   cpu: string;
   cores: number;
@@ -23,7 +23,7 @@ function firstLine(program: string, args: string[]): string {
   }
 }
 
-/** Which hierarchies are mounted, by /proc/self/mountinfo. */
+/** The mounted cgroup hierarchies, from /proc/self/mountinfo. */
 function cgroupKind(): Machine['cgroups'] {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
   if (!/ - cgroup /.test(mounts)) return 'v2';
@@ -45,22 +45,22 @@ export function describeMachine(root: string): Machine {
   };
 }
 
-/** The processors' time since boot, in ticks of 10 ms. */
+/** CPU time since boot, in ticks of 10 ms. */
 export interface ProcessorTime {
   total: number;
-  /** What a process could have had, but the host gave to somebody else. */
+  /** Steal time: a process was ready, but the host ran another machine. */
   stolen: number;
 }
 
-/** @param stat the contents of /proc/stat */
+/** @param stat contents of /proc/stat */
 export function processorTime(stat = readFileSync('/proc/stat', 'utf8')): ProcessorTime {
   const [, ...fields] = (stat.split('\n', 1)[0] ?? '').split(/\s+/);
-  // user nice system idle iowait irq softirq steal; guest and guest_nice are part of user and nice.
+  // Fields: user nice system idle iowait irq softirq steal. user and nice include guest and guest_nice.
   const ticks = fields.slice(0, 8).map(Number);
   return { total: ticks.reduce((sum, each) => sum + each, 0), stolen: ticks[7] ?? 0 };
 }
 
-/** The share of the processors' time between two moments that the host took away, for people. */
+/** The share of stolen CPU time between two readings, as text. */
 export function stolenShare(before: ProcessorTime, after: ProcessorTime): string {
   const share = (after.stolen - before.stolen) / Math.max(1, after.total - before.total);
   return `${(100 * share).toFixed(2)} %`;

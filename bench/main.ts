@@ -1,4 +1,4 @@
-/** `make bench`: measures, prints a table, and leaves raw figures and plots in out/bench/<date>/. */
+/** `make bench`: measures, prints a table, and writes raw figures and plots to out/bench/<date>/. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -71,7 +71,7 @@ async function main(): Promise<void> {
       untilMs: startedAt.getTime() + naturalNumber('minutes', values.minutes) * 60_000,
     };
     const described = describeMachine(ROOT);
-    // First, while nothing else of the bench runs.
+    // This measurement comes first, while no other part of the bench runs.
     const capacity = values['no-capacity'] ? undefined : await capacityOf(packages);
     const before = processorTime();
     const rows = await measure(subjects, plan, log);
@@ -87,7 +87,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** Leaves everything in the given directory, or in one named by the date, and prints the report. */
+/** Writes all results to the given directory, or to one named by the date, and prints the report. */
 async function write(
   folder: string | undefined,
   startedAt: Date,

@@ -10,14 +10,14 @@ import type { Handler } from './subjects/invocations';
 
 const execute = promisify(execFile);
 const PROBE_MS = 20_000;
-/** What is asked for to see whether the index answers: a small wheel without dependencies. */
+/** A small wheel without dependencies, to test whether the index answers. */
 const PROBE = 'six==1.16.0';
 
-/** The packages that the run is about, and where workers get them. */
+/** The packages of a run, and their source. */
 export interface BenchPackages {
-  /** Whether real packages can be had. */
+  /** Whether real packages are available. */
   real: boolean;
-  /** Short name of the big import. */
+  /** Short name of the large import. */
   label: string;
   handler: Handler;
   pins: readonly string[];
@@ -26,7 +26,7 @@ export interface BenchPackages {
   close(): void;
 }
 
-/** Whether the package index that pip is configured for serves wheels. */
+/** Whether pip's configured package index serves wheels. */
 async function indexAnswers(): Promise<boolean> {
   const folder = await mkdtemp(join(tmpdir(), 'argyle-bench-probe-'));
   const options = ['-q', '--no-deps', '--no-cache-dir', '--retries', '0', '--timeout', '5', '-d', folder];
@@ -40,7 +40,7 @@ async function indexAnswers(): Promise<boolean> {
   }
 }
 
-/** Serves the sample packages; resolves with the process and its URL. */
+/** Serves the sample packages. Resolves with the process and its URL. */
 async function startMirror(root: string): Promise<{ child: ChildProcess; url: string }> {
   const main = join(root, 'build/packages-mirror/main.js');
   const child = spawn(process.execPath, [main, '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -48,7 +48,7 @@ async function startMirror(root: string): Promise<{ child: ChildProcess; url: st
   throw new Error('the package mirror ended before it served anything');
 }
 
-/** The real pandas where the package index answers, else the sample package that is as heavy. */
+/** Selects pandas if the package index answers, else a sample package of the same size. */
 export async function choosePackages(root: string): Promise<BenchPackages> {
   if (await indexAnswers()) {
     const pins = PANDAS_PINS;

@@ -5,7 +5,7 @@ import type { Row } from './harness';
 
 const WIDTH_PX = 640;
 
-/** Renders a Vega-Lite description to SVG, without a browser. */
+/** Renders a Vega-Lite specification to SVG without a browser. */
 export async function renderSvg(spec: TopLevelSpec): Promise<string> {
   const view = new vega.View(vega.parse(compile(spec).spec), { renderer: 'none' });
   try {
@@ -15,7 +15,7 @@ export async function renderSvg(spec: TopLevelSpec): Promise<string> {
   }
 }
 
-/** Medians as points, a bar from the fastest to the 99th percentile, on a logarithmic scale. */
+/** Medians as points, with a bar from the minimum to the 99th percentile, on a logarithmic scale. */
 export function latencySpec(rows: readonly Row[], title: string): TopLevelSpec {
   const values = rows.flatMap(({ name, summary }) => (summary === undefined ? [] : [{ name, ...summary }]));
   const y = { field: 'name', type: 'nominal' as const, sort: { field: 'medianMs' }, title: null };

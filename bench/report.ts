@@ -3,7 +3,7 @@ import type { Row } from './harness';
 import type { Machine } from './machine';
 import { quantile } from './stats';
 
-/** A ratio that a run is held to: `of` divided by `to`, by median and by p99. */
+/** A goal for a ratio of rows: `of` divided by `to`, by median and by p99. */
 export interface Goal {
   about: string;
   of: string;
@@ -13,27 +13,30 @@ export interface Goal {
   limit: number;
 }
 
-/** One goal and what came of it. */
+/** A goal and its result. */
 export interface GoalResult {
   about: string;
   kind: Goal['kind'];
   limit: number;
-  /** `×` for ratios, else what the numbers count. */
+  /** `×` for ratios, otherwise the unit of the figures. */
   unit: string;
   /** The ratio of medians, or the figure itself. */
   median: number | undefined;
-  /** The ratio of the 99th percentiles, where there are any. */
+  /** The ratio of the 99th percentiles, if there are any. */
   p99: number | undefined;
-  /** The same of the samples during which the host took nothing; for the reader, not for the verdict. */
+  /**
+   * The ratio of the 99th percentiles of the samples without stolen ticks. It is informative and does not decide the
+   * result.
+   */
   undisturbedP99: number | undefined;
-  /** By median; undefined when there are no figures. */
+  /** Whether the median reaches the goal; undefined without figures. */
   reached: boolean | undefined;
 }
 
 const holds = (kind: Goal['kind'], value: number, limit: number): boolean =>
   kind === 'atMost' ? value <= limit : value >= limit;
 
-/** Compares the rows with the goals; pure. */
+/** Compares the rows with the goals. Pure. */
 export function judge(rows: readonly Row[], goals: readonly Goal[]): GoalResult[] {
   const byName = new Map(rows.map((row) => [row.name, row]));
   return goals.map(({ about, kind, limit, of: ofName, to: toName }) => {
@@ -49,7 +52,7 @@ export function judge(rows: readonly Row[], goals: readonly Goal[]): GoalResult[
   });
 }
 
-/** Each run beside paused sandboxes as a share of the mean of the runs alone before and after it. */
+/** Each run beside paused sandboxes, as a share of the mean of the runs before and after it. */
 function besideNeighbours({ alone, besidePaused }: ChurnRuns): number[] {
   return besidePaused.map((beside, turn) => {
     const [before = NaN, after = NaN] = alone.slice(turn);
@@ -57,7 +60,7 @@ function besideNeighbours({ alone, besidePaused }: ChurnRuns): number[] {
   });
 }
 
-/** What is held against the figures that are no times; pure. @param capacity undefined when it was not measured */
+/** The results of the goals that are not times. Pure. @param capacity undefined when it was not measured */
 export function judgeCapacity(capacity: Capacity | undefined): GoalResult[] {
   const goal = (
     about: string,
@@ -83,12 +86,12 @@ export function judgeCapacity(capacity: Capacity | undefined): GoalResult[] {
 }
 
 const NOTE_CHARS = 90;
-/** One line of a table, whatever a program printed. */
+/** Formats any program's output as one table cell. */
 const note = (text: string): string => text.replaceAll(/\s+/g, ' ').replaceAll('|', '/').slice(0, NOTE_CHARS);
-/** Two digits below ten, one above. */
+/** Two decimals below 10, otherwise one. */
 export const fixed = (value: number): string => value.toFixed(value < 10 ? 2 : 1);
 
-/** A Markdown table, padded for reading as text. */
+/** A Markdown table, padded to be readable as text. */
 export function table(header: string[], lines: string[][]): string {
   const widths = header.map((cell, column) => Math.max(cell.length, ...lines.map((line) => line[column]?.length ?? 0)));
   const format = (line: string[]): string =>
@@ -97,7 +100,7 @@ export function table(header: string[], lines: string[][]): string {
   return [format(header), rule, ...lines.map(format)].join('\n');
 }
 
-/** The figures as a Markdown table; ratios are medians over the baseline's median. */
+/** The figures as a Markdown table. Ratios are medians divided by the baseline's median. */
 export function figuresTable(rows: readonly Row[], baseline: string): string {
   const base = rows.find((row) => row.name === baseline)?.summary?.medianMs;
   const lines = rows.map((row) => {
@@ -131,7 +134,7 @@ function verdict(reached: boolean | undefined, p99Too: boolean): string {
   return p99Too ? 'met' : 'met by median, p99 MISSED';
 }
 
-/** Where the time of a cold start goes, as a Markdown table; the HTTP rows tell what the worker adds to it. */
+/** The phases of a cold start as a Markdown table. The HTTP rows show what the worker adds. */
 export function breakdownTable(breakdown: readonly Breakdown[], rows: readonly Row[]): string {
   const medians = new Map(rows.map(({ name, summary }) => [name, summary?.medianMs]));
   const lines = breakdown.map(({ name, kind, count, startMs, importMs, serveMs, totalMs }) => {

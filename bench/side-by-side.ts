@@ -1,12 +1,13 @@
 /**
- * Measures two workers that speak OpenLambda's API on the same work, in turns: cold starts, warm calls, and sandboxes
- * made and destroyed in sock mode. Prints one JSON object per row, and a table of medians, p95 and ratios.
+ * Compares two workers with OpenLambda's API on the same work, in turns: cold starts, warm calls, and in sock mode the
+ * making and destroying of sandboxes. Prints one JSON object per row, and a table of medians, p95 and ratios.
  *
  *   side-by-side.js --urls A,B [--rounds N] [--pins SPEC,SPEC…] [--cgroups DIR,DIR]   workers in lambda mode
  *   side-by-side.js --urls A,B --sock CODE [--rounds N]                              workers in sock mode
  *
- * --pins: also measures a function that imports the first of these packages, which are installed already. --cgroups:
- * the cgroups that hold all sandboxes of A and of B, for the memory of paused ones. CODE is a directory with an f.py.
+ * --pins: also measures a function that imports the first of these packages. They must be installed already.
+ * --cgroups: the parent cgroups of all sandboxes of A and of B, for the memory of paused sandboxes.
+ * CODE is a directory with an f.py.
  */
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
@@ -15,10 +16,10 @@ import { parseArgs } from 'node:util';
 import { packLambda } from '../test/support/deploy';
 import { quantile } from './stats';
 
-/** Between two samples, so that neither worker's work behind the scenes falls on the other's. */
+/** Pause between two samples, ms, so that background work of one worker does not affect the other. */
 const REST_MS = 150;
 const WARM_CALLS = 8;
-/** Rounds of churn that are not counted: code that is compiled as it runs has been by then, if the worker has rehearsed. */
+/** Uncounted rounds of churn. After them, a warmed-up worker's JIT has compiled the code. */
 const CHURN_BEFORE = 20;
 const CLIENTS = 8;
 const CALLS_AT_ONCE = 160;
@@ -27,7 +28,7 @@ type Pair<T> = [T, T];
 const agent = new Agent({ keepAlive: true });
 const rest = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
-/** @returns ms to the end of the answer, and its body. @throws Error for a status of 400 and above */
+/** @returns time to the end of the answer, ms, and the body. @throws Error for a status of 400 and above */
 async function call(method: string, url: string, body: string | Buffer = ''): Promise<{ ms: number; text: string }> {
   const begun = process.hrtime.bigint();
   return new Promise((resolve, reject) => {
@@ -60,7 +61,7 @@ async function upload(url: string, code: Record<string, string>): Promise<string
   return name;
 }
 
-/** First calls of functions that were just uploaded. */
+/** Measures first calls of new functions. */
 async function cold(urls: Pair<string>, rounds: number, code: Record<string, string>): Promise<Pair<number[]>> {
   const samples: Pair<number[]> = [[], []];
   for (let round = -2; round < rounds; round++)
@@ -68,14 +69,14 @@ async function cold(urls: Pair<string>, rounds: number, code: Record<string, str
       const name = await upload(urls[side], code);
       await rest(REST_MS);
       const { ms } = await call('POST', `${urls[side]}/run/${name}`, '1');
-      // The first two make the zygotes.
+      // The first two calls make the zygotes, so they do not count.
       if (round >= 0) samples[side].push(ms);
       await rest(REST_MS);
     }
   return samples;
 }
 
-/** Calls of one function by one client, and the calls a second that eight get together. */
+/** Measures calls of one function by one client, and the throughput of eight clients. */
 async function warm(urls: Pair<string>, rounds: number): Promise<void> {
   const code = { 'f.py': 'def f(event):\n    return event\n' };
   const paths = [`${urls[0]}/run/${await upload(urls[0], code)}`, `${urls[1]}/run/${await upload(urls[1], code)}`];
@@ -105,7 +106,7 @@ async function warm(urls: Pair<string>, rounds: number): Promise<void> {
   report(`warm echo, ${CLIENTS} clients`, 'calls/s', together, true);
 }
 
-/** A sandbox forked from a zygote and destroyed. */
+/** Measures a sandbox that is forked from a zygote and destroyed. */
 async function churn(urls: Pair<string>, rounds: number, code: string): Promise<void> {
   const made: Pair<number[]> = [[], []];
   const gone: Pair<number[]> = [[], []];

@@ -1,4 +1,4 @@
-/** Order statistics of a sample; pure. */
+/** Order statistics of a sample. Pure. */
 export interface Summary {
   count: number;
   minMs: number;
@@ -9,7 +9,7 @@ export interface Summary {
 }
 
 /**
- * The q-quantile (0 to 1) by linear interpolation between the two nearest ranks.
+ * The q-quantile (0 to 1), interpolated linearly between the two nearest ranks.
  * @throws RangeError for an empty sample or a q outside 0..1
  */
 export function quantile(sample: readonly number[], q: number): number {

@@ -1,21 +1,21 @@
-/** What the harness measures: one way of getting a process or an answer. */
+/** A subject of the harness: one way to start a process or to get an answer. */
 export interface Subject {
   readonly name: string;
-  /** One line for the report: what exactly is timed. */
+  /** What exactly is measured, in one line for the report. */
   readonly about: string;
-  /** Makes ready; throws SkipSubject when this machine lacks what it needs. */
+  /** Prepares the measurements. @throws SkipSubject when this machine lacks a requirement */
   setup(): Promise<void>;
-  /** What clean-up goes on after a measurement, ms, where it is longer than the pause between any two. */
+  /** Duration of clean-up after a measurement, ms, if it is longer than the pause between measurements. */
   readonly cleanupMs?: number;
-  /** Waits until the next measurement finds what it is about, a parked spare for example. Not timed. */
+  /** Waits until the next measurement is possible, e.g. until a spare is parked. Not timed. */
   ready?(): Promise<void>;
-  /** One measurement, in ms. Throws when the measured thing failed, Strayed when something else was measured. */
+  /** Makes one measurement, ms. Throws when the measured call failed, Strayed when it had another kind of start. */
   run(): Promise<number>;
-  /** Removes all that setup() made; called also after a failed setup. */
+  /** Removes everything that setup() made. Also called after a failed setup(). */
   teardown(): Promise<void>;
 }
 
-/** Thrown by setup(): the row stays in the report and says why it is empty. */
+/** Thrown by setup(). The report then shows the reason in place of figures. */
 export class SkipSubject extends Error {
   constructor(reason: string) {
     super(reason);
@@ -23,7 +23,10 @@ export class SkipSubject extends Error {
   }
 }
 
-/** Thrown by run(): the call succeeded, but by another way than the row is about; its time counts for nothing. */
+/**
+ * Thrown by run(): the call succeeded, but with another kind of start than the row is about. The measurement is
+ * discarded.
+ */
 export class Strayed extends Error {
   constructor(reason: string) {
     super(reason);

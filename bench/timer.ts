@@ -9,7 +9,7 @@ const Ready = z.object({ ready: z.literal(true), mb: z.number() });
 
 export type Order =
   | { op: 'fork' }
-  /** @property cgroups limits by file, of each cgroup that is made for the program */
+  /** @property cgroups limits by file, for each cgroup that is made for the program */
   | { op: 'spawn'; argv: string[]; cgroups?: Record<string, Record<string, string>> }
   | { op: 'http'; port: number; path: string; body: string };
 
@@ -18,7 +18,7 @@ const nameOf = (order: Order): string => {
   return order.op === 'http' ? order.path : order.op;
 };
 
-/** A running bench/guest/timer.py: starts programs or forks itself, and times both close to the kernel. */
+/** A running bench/guest/timer.py. It starts programs or forks itself, and measures both close to the kernel. */
 export class Timer {
   private readonly lines: AsyncIterator<string>;
 
@@ -42,12 +42,14 @@ export class Timer {
     return timer;
   }
 
-  /** Carries out an order and returns its ms; throws with the program's output when it did not end with 0. */
+  /** Executes an order and returns its time, ms. Throws with the program's output when it did not exit with 0. */
   async time(order: Order): Promise<number> {
     return (await this.carryOut(order)).ms;
   }
 
-  /** Posts JSON and returns the ms to the first byte of the answer, and its body; throws when it is not 200. */
+  /**
+   * Posts JSON. Returns the time to the first byte of the answer, ms, and the body. Throws when the status is not 200.
+   */
   async post(port: number, path: string, body: string): Promise<{ ms: number; output: string }> {
     return this.carryOut({ op: 'http', port, path, body });
   }

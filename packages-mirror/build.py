@@ -2,9 +2,9 @@
 
 Usage: build.py SAMPLES_DIR OUTPUT_DIR
 
-Needs setuptools and wheel next to this Python, and no network. Does nothing when the sources are
-those of the last build. Concurrent runs wait for each other. The same sources give the same wheels,
-byte for byte.
+Needs setuptools and wheel next to this Python, and no network. Does nothing when the sources have
+not changed since the last build. Concurrent runs wait for each other. Builds are reproducible: the
+same sources give the same wheels, byte for byte.
 """
 
 import concurrent.futures
@@ -19,13 +19,13 @@ import sys
 import tempfile
 import tomllib
 
-# 2024-01-01; the wheel library takes it as the time of every file.
+# 2024-01-01. The wheel library uses this as the time of every file.
 SOURCE_DATE_EPOCH = "1704067200"
 PARALLEL_BUILDS = 2
 
 
 def fingerprint(samples):
-    """A digest over names and contents of all sources, and over this script."""
+    """Returns a digest of all source names and contents, and of this script."""
     digest = hashlib.sha256(pathlib.Path(__file__).read_bytes())
     for path in sorted(samples.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
@@ -47,7 +47,7 @@ def plan(samples):
 
 
 def build(source, version, hook, output):
-    """Calls a hook of setuptools (PEP 517) on a copy of `source`, in a process of its own."""
+    """Calls a hook of setuptools (PEP 517) on a copy of `source`, in a separate process."""
     with tempfile.TemporaryDirectory() as scratch:
         tree = pathlib.Path(scratch, source.name)
         shutil.copytree(source, tree, ignore=shutil.ignore_patterns("__pycache__"))
@@ -56,7 +56,7 @@ def build(source, version, hook, output):
                 text = path.read_text()
                 pattern, line = r'^(version|__version__) = "0"', rf'\1 = "{version}"'
                 path.write_text(re.sub(pattern, line, text, flags=re.MULTILINE))
-        # The legacy backend also takes setup.py scripts without a pyproject.toml.
+        # The legacy backend also supports setup.py scripts without a pyproject.toml.
         call = f"import setuptools.build_meta as b; b.__legacy__.{hook}({str(output)!r})"
         done = subprocess.run(
             [sys.executable, "-c", call],
@@ -74,7 +74,7 @@ def build(source, version, hook, output):
 
 
 def main(samples, output):
-    """Brings `output` up to date with `samples`."""
+    """Builds `samples` into `output` if they have changed."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{output}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

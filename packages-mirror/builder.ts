@@ -1,20 +1,19 @@
-/** Builds the sample packages with Debian's setuptools and wheel: no network is used. */
+/** Builds the sample packages with Debian's setuptools and wheel, without network access. */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
-/** This folder's sources, whether this module runs from them or compiled into build/packages-mirror. */
+/** This folder's sources, whether this module runs from its source or from build/packages-mirror. */
 export const SOURCE_DIR = existsSync(join(__dirname, 'samples'))
   ? __dirname
   : resolve(__dirname, '../../packages-mirror');
 export const DEFAULT_BUILD_DIR = resolve(SOURCE_DIR, '../build/mirror');
 
 /**
- * Brings the packages up to date with their sources; quick when they are. Concurrent calls, also of other processes,
- * wait for one another.
- * @returns the directory that holds the packages
- * @throws Error with the build's output when a package cannot be built
+ * Builds the packages if their sources have changed. Concurrent calls wait for each other, also across processes.
+ * @returns the directory with the packages
+ * @throws Error with the build's output when a build fails
  */
 export async function buildPackages(buildDir = DEFAULT_BUILD_DIR, python = '/usr/bin/python3'): Promise<string> {
   const output = join(buildDir, 'packages');

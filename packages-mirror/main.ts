@@ -17,7 +17,7 @@ async function main(): Promise<void> {
   const dir = await buildPackages(values['build-dir']);
   if (values['build-only']) return;
   const mirror = await startMirror({ dir, host: values.host, port });
-  // The first line of the output; callers read the URL from it.
+  // The first line of the output. Callers read the URL from it.
   process.stdout.write(`${mirror.url}\n`);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void mirror.close());
 }

@@ -1,11 +1,11 @@
-/** The files of a mirror and the pages of its index (PEP 503 as HTML, PEP 691 as JSON). No network here. */
+/** The files of a mirror and the pages of its index (PEP 503 as HTML, PEP 691 as JSON). Has no network code. */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface MirrorFile {
   fileName: string;
-  /** Normalised name of the project that it belongs to. */
+  /** Normalised name of the file's project. */
   project: string;
   sha256: string;
   bytes: Buffer;
@@ -13,19 +13,19 @@ export interface MirrorFile {
 
 export const JSON_TYPE = 'application/vnd.pypi.simple.v1+json';
 
-/** PEP 503: runs of `-`, `_` and `.` are one `-`, in lower case. */
+/** PEP 503: lower case, and each run of `-`, `_` and `.` becomes one `-`. */
 export function normalizeProject(name: string): string {
   return name.toLowerCase().replace(/[-_.]+/g, '-');
 }
 
-/** The project that a wheel or source distribution belongs to; undefined for other files. */
+/** The project of a wheel or source distribution; undefined for other files. */
 export function projectOf(fileName: string): string | undefined {
   const match =
     /^([^-]+)-[^-]+(?:-[^-]+)?-[^-]+-[^-]+-[^-]+\.whl$/.exec(fileName) ?? /^(.+)-[^-]+\.tar\.gz$/.exec(fileName);
   return match?.[1] === undefined ? undefined : normalizeProject(match[1]);
 }
 
-/** Reads all packages of a directory into memory: a mirror of samples is small. Throws when it cannot be read. */
+/** Reads all packages of a directory into memory. The samples are small. Throws when the directory cannot be read. */
 export function loadFiles(dir: string): MirrorFile[] {
   const files: MirrorFile[] = [];
   for (const fileName of readdirSync(dir).sort()) {
@@ -47,7 +47,7 @@ export function rootPage(files: readonly MirrorFile[], json: boolean): string {
   );
 }
 
-/** The page at /simple/<project>/; undefined when there is no such project. */
+/** The page at /simple/<project>/; undefined for an unknown project. */
 export function projectPage(files: readonly MirrorFile[], project: string, json: boolean): string | undefined {
   const own = files.filter((file) => file.project === project);
   if (own.length === 0) return undefined;

@@ -1,21 +1,21 @@
-/** Serves a directory of packages as a package index that pip can use. */
+/** Serves a directory of packages as a package index for pip. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { JSON_TYPE, loadFiles, type MirrorFile, normalizeProject, projectPage, rootPage } from './pages';
 
 export interface MirrorOptions {
-  /** Directory of wheels and source distributions, read once. */
+  /** Directory of wheels and source distributions. It is read once. */
   dir: string;
-  /** Address to listen on; loopback unless told otherwise. */
+  /** Address to listen on; default: loopback. */
   host?: string;
-  /** 0 takes any free port. */
+  /** 0 for any free port. */
   port?: number;
   /** Called with method, path and status of each request. */
   onRequest?: (method: string, path: string, status: number) => void;
 }
 
 export interface Mirror {
-  /** What pip takes as --index-url. */
+  /** Value for pip's --index-url. */
   url: string;
   close(): Promise<void>;
 }
@@ -27,7 +27,7 @@ interface Answer {
   body?: string | Buffer;
 }
 
-/** Starts a mirror; rejects when the directory cannot be read or the port is taken. */
+/** Starts a mirror. Rejects when the directory cannot be read or the port is in use. */
 export async function startMirror(options: MirrorOptions): Promise<Mirror> {
   const files = loadFiles(options.dir);
   const server = createServer((request, response) => {

@@ -1,174 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Start, the request table and the event loop. */
+ *
+ * Theory of operation
+ *
+ * sandbox-helper is the only privileged part of Argyle. Each worker starts one (setuid root, or
+ * exec'ed by root) over a socket and a pipe. The helper lives as long as the worker holds both.
+ *
+ *   process          user               privileges                                      sees
+ *   worker           caller             none                                            host
+ *   helper           root               a reduced capability set, no_new_privs          own mount namespace
+ *   remover          root               CAP_DAC_OVERRIDE, CAP_FOWNER                    same, one job, then exits
+ *   prespawned       root               all inside its user namespace, none outside;    same as the helper
+ *   guest                               runs only the helper's own code
+ *   fresh guest      sandbox uid        none; user/pid/ipc/uts namespaces, seccomp      its slot's root
+ *   zygote           sandbox uid        SYS_CHROOT+SYS_ADMIN inside its user namespace  its slot's root
+ *   forked guest     sandbox uid        none; pid/ipc namespaces, seccomp twice         its slot's root
+ *
+ * Start: the helper checks its channels, cleans privileges and environment, and only then parses
+ * (priv.c, config.c). HELLO opens the caller's directories below configured roots. It moves the
+ * helper into a mount namespace whose root is an empty tmpfs (rootfs.c): its mounts exist nowhere
+ * else and end with it. Each slot is a directory in that tmpfs, a cgroup and a scratch tmpfs, all
+ * under one random name (slot.c). The helper clones guests itself (spawn.c) or orders a zygote to
+ * (zygote_link.c). A forked guest's pid namespace is nested in its zygote's, and fresh guests die
+ * with the helper, so no death leaves a process. The next HELLO of the same name removes cgroups
+ * that a killed helper left (cgroup.c).
+ *
+ * Calls point one way: this main loop, then verbs/ (what the worker asks for, the life of a slot),
+ * mech/ (mechanisms of the kernel), base/ (tables, faults, descriptors, names).
+ *
+ * Every function that can fail returns 0 or a descriptor, or -1 with the fault recorded by fault().
+ */
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 
-#include "helper.h"
+#include "verbs/verbs.h"
 
 #ifndef ARGYLE_CONFIG
 #define ARGYLE_CONFIG "/etc/argyle/helper.conf"
 #endif
-#define CONTROL_PIDFD 4 /* SCM_PIDFD, which older headers lack */
-#define TICK_MS 2       /* how often slots that wait for processes to die are looked at */
+#define TICK_MS 2 /* interval of slots_tick() while a slot waits for processes to die */
 
-int watch_fd(struct session *s, int fd, enum watch kind, uint32_t id) {
-  struct epoll_event e = {.events = EPOLLIN, .data.u64 = (uint64_t)kind << 32 | id};
-  return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? fault_sys(AG_ST_SLOT, "epoll_ctl") : 0;
-}
-
-void unwatch_fd(struct session *s, int *fd) {
-  /* Closing alone would not do: a child that is just being born may hold a copy. */
-  if (*fd >= 0) epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, *fd, NULL);
-  close_scoped(fd);
-}
-
-/* AG_HELLO. Safety: the first message and the only one that names paths; each is opened below a root
- * that root configured, without links, and must be the caller's own. */
-static int hello(struct session *s, const struct ag_request *r) {
-  if (s->greeted) return fault(AG_E_STATE, AG_ST_HELLO, "second HELLO");
-  if ((r->flags & AG_F_NO_SECCOMP) && s->caller_uid != 0)
-    return fault(AG_E_DENIED, AG_ST_HELLO, "seccomp is not yours to drop");
-  s->seccomp = !(r->flags & AG_F_NO_SECCOMP);
-  if (rootfs_unshare() < 0) return -1;
-  SCOPED int worker = open_owned_dir(s, r->arg[0], r->name[0]);
-  SCOPED int packages = worker < 0 ? -1 : open_owned_dir(s, r->arg[1], r->name[1]);
-  SCOPED int base = packages < 0 ? -1 : open_owned_dir(s, r->arg[2], r->name[2]);
-  if (base < 0 || cgroup_start(s, r->name[3]) < 0) return -1;
-  if (rootfs_enter(s, worker, packages, base, r->flags & AG_F_HOST_USR) < 0) return -1;
-  s->greeted = true;
-  return 0;
-}
-
-/* AG_NETWORK and AG_RULE: net.c says why they are safe. */
-static int network(struct session *s, const struct ag_request *r) {
-  bool is_rule = r->verb == AG_RULE;
-  uint64_t wide = r->arg[2] | r->arg[3] | r->arg[4] | r->arg[5];
-  unsigned n = 0, pool = (unsigned)r->arg[1];
-  if (is_rule ? r->arg[0] > 1 : r->arg[0] < AG_NET_OUTBOUND || r->arg[0] > AG_NET_HOST)
-    return fault(AG_E_BADREQ, AG_ST_NETWORK, "mode or verdict");
-  if (r->arg[1] != AG_POOL_LAMBDA && r->arg[1] != AG_POOL_INSTALL) return fault(AG_E_BADREQ, AG_ST_NETWORK, "pool");
-  if (s->network[pool]) return fault(AG_E_STATE, AG_ST_NETWORK, "already set");
-  if (is_rule && (wide > UINT32_MAX || r->arg[6] > 128)) return fault(AG_E_BADREQ, AG_ST_NETWORK, "prefix");
-  if (is_rule) return net_rule(s, pool, (uint32_t)r->arg[0], &r->arg[2], (uint32_t)r->arg[6]);
-  for (; n < 6 && r->arg[2 + n]; n++)
-    if (r->arg[2 + n] >> 48) return fault(AG_E_BADREQ, AG_ST_NETWORK, "endpoint");
-  if (net_apply(s, (unsigned)r->arg[0], pool, &r->arg[2], n) < 0) return -1;
-  s->network[pool] = (unsigned)r->arg[0];
-  return 0;
-}
-
-/* AG_DIAG. Safety: tells two counts of its own. */
-static int diag(struct session *s, uint64_t value[8]) {
-  for (uint32_t id = 1; id <= AG_MAX_SLOTS; id++) value[0] += s->slot[id].state != SLOT_FREE;
-  value[1] = s->busy;
-  return 0;
-}
-
-/* Verbs on a slot that exists. Returns 1 when the answer follows later.
- * Safety of PAUSE, RESUME, USAGE, PRESSURE and LIMITS: they write and read fixed files of the slot's own cgroups, under
- * the name that we gave it; what is written is a number, formatted by us. The others say theirs where they are. */
-static int slot_verb(struct session *s, const struct ag_request *r, uint64_t value[8]) {
-  struct slot *slot = &s->slot[r->slot];
-  if (slot->state == SLOT_FREE || slot->state == SLOT_DESTROYING) return fault(AG_E_STATE, AG_ST_SLOT, "slot is free");
-  if (r->verb == AG_GO) return slot_go(s, r->slot, r->name[0]);
-  if (r->verb == AG_KILL) return slot_kill(s, r->slot, r->seq) < 0 ? -1 : 1;
-  if (r->verb == AG_DESTROY) return slot_destroy(s, r->slot, r->seq) < 0 ? -1 : 1;
-  if (r->verb == AG_USAGE) return cgroup_usage(s, slot, value);
-  if (r->verb == AG_PRESSURE) return cgroup_pressure(s, slot, value);
-  if (r->verb == AG_LIMITS) return cgroup_limits(s, slot, r->arg);
-  if (r->verb != AG_PAUSE && r->verb != AG_RESUME) return fault(AG_E_BADREQ, AG_ST_SLOT, "verb");
-  if (slot->state != SLOT_RUNNING || slot->role == AG_INSTALLER)
-    return fault(AG_E_STATE, AG_ST_SLOT, "not a running leaf or zygote");
-  return cgroup_freeze(s, slot->pool, slot->name, r->verb == AG_PAUSE);
-}
-
-static int dispatch(struct session *s, const struct ag_request *r, int fds[], unsigned nfds, uint64_t value[8]) {
-  if (r->verb == AG_HELLO) return hello(s, r);
-  if (!s->greeted) return fault(AG_E_STATE, AG_ST_HELLO, "HELLO comes first");
-  if (r->verb == AG_NETWORK || r->verb == AG_RULE) return network(s, r);
-  if (r->verb == AG_DIAG) return diag(s, value);
-  if (r->verb == AG_REMOVE) return tree_remove_job(s, r->seq, r->arg[0], r->name[0]) < 0 ? -1 : 1;
-  if (r->slot == 0 || r->slot > AG_MAX_SLOTS) return fault(AG_E_BADREQ, AG_ST_SLOT, "slot id");
-  if (r->verb == AG_SLOT) return slot_make(s, r, fds, nfds);
-  if (r->verb == AG_SPAWN) return spawn_guest(s, r, value);
-  if (r->verb == AG_FORK) return zygote_fork(s, r) < 0 ? -1 : 1;
-  return slot_verb(s, r, value);
-}
-
-static int check(const struct ag_request *r, size_t size) {
-  if (size != sizeof *r || r->magic != AG_MAGIC) return fault(AG_E_BADREQ, AG_ST_HELLO, "size or magic");
-  if (r->version != AG_VERSION) return fault(AG_E_VERSION, AG_ST_HELLO, "protocol version");
-  if (r->verb == 0 || r->verb >= AG_VERB_END) return fault(AG_E_BADREQ, AG_ST_HELLO, "verb");
-  if (r->seq == 0) return fault(AG_E_BADREQ, AG_ST_HELLO, "seq 0 is for events");
-  for (unsigned i = 0; i < AG_NAMES; i++)
-    if (!memchr(r->name[i], 0, AG_NAME_MAX)) return fault(AG_E_BADREQ, AG_ST_HELLO, "name is not terminated");
-  return 0;
-}
-
-__attribute__((noreturn)) static void die_of_fault(void) {
-  errno = last_fault()->sys_errno;
-  die(last_fault()->stage, last_fault()->detail);
-}
-
-/* One request and its answer. Not static: the fuzzer calls it without any socket. */
-void handle_request(struct session *s, const struct ag_request *r, size_t size, int fds[], unsigned nfds) {
-  uint64_t value[8] = {0};
-  int result = check(r, size);
-  bool well_formed = result == 0;
-  if (well_formed) result = dispatch(s, r, fds, nfds, value);
-  for (unsigned i = 0; i < nfds; i++) /* what a verb has not taken over is closed, whatever happened */
-    if (fds[i] >= 0) close(fds[i]);
-  if (result <= 0) reply(size >= 16 ? r->seq : 0, well_formed ? r->slot : 0, result, value);
-  /* A caller that cannot even say HELLO in this version has nothing more to say. */
-  if (result < 0 && !s->greeted && (r->verb == AG_HELLO || !well_formed)) {
-    cgroup_stop(s);
-    die_of_fault();
-  }
-}
-
-/* Returns false at the end of the control socket. */
-static bool take_request(struct session *s) {
-  struct ag_request r;
-  union {
-    struct cmsghdr head;
-    char room[CMSG_LEN(sizeof(int) * AG_MAX_FDS)]; /* exactly: in padding the kernel would put one more */
-  } control;
-  struct iovec part = {&r, sizeof r};
-  struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-  int fds[AG_MAX_FDS];
-  unsigned nfds = 0;
-  memset(&r, 0, sizeof r);
-  ssize_t n = recvmsg(AG_CONTROL_FD, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (n < 0) return errno == EAGAIN || errno == EINTR;
-  if (n == 0) return false;
-  for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
-    /* SCM_PIDFD: a caller can make the kernel add one; it is closed like any other that is not asked for. */
-    if (c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == CONTROL_PIDFD))
-      for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len && nfds < AG_MAX_FDS; at += sizeof(int))
-        memcpy(&fds[nfds++], CMSG_DATA(c) + at, sizeof(int));
-  if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) n = -1; /* oversized: answered as malformed */
-  handle_request(s, &r, (size_t)n, fds, nfds);
-  return true;
-}
-
-static void start_session(struct session *s) {
-  sigset_t stop;
-  for (uint32_t id = 0; id <= AG_MAX_SLOTS; id++)
-    s->slot[id].listen_fd = s->slot[id].log_fd = s->slot[id].link_fd = s->slot[id].pid_fd = s->slot[id].sync_fd = -1;
-  s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-  s->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-  s->self_fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-  if (s->epoll_fd < 0 || s->proc_fd < 0 || s->null_fd < 0 || s->self_fd < 0) die(AG_ST_PRIV, "/proc or /dev/null");
-  sigemptyset(&stop);
-  sigaddset(&stop, SIGTERM);
-  sigaddset(&stop, SIGINT);
-  int signal_fd = signalfd(-1, &stop, SFD_CLOEXEC);
-  if (signal_fd < 0 || watch_fd(s, signal_fd, WATCH_SIGNAL, 0) < 0 || watch_fd(s, AG_CONTROL_FD, WATCH_CONTROL, 0) < 0)
-    die(AG_ST_PRIV, "event loop");
-}
-
-/* A descriptor closed by an earlier event of the same batch must not be acted on: each case checks. */
+/* An earlier event of the same batch may have closed this descriptor: each case checks. */
 static bool handle_event(struct session *s, const struct epoll_event *e) {
   uint32_t id = (uint32_t)e->data.u64;
   enum watch kind = (enum watch)(e->data.u64 >> 32);
@@ -194,7 +64,7 @@ int main(int argc, char **argv) {
   if (config_load(path, s->caller_uid == 0, &s->config) < 0) die_of_fault();
   priv_check_caller(s);
   priv_drop_helper_caps();
-  start_session(s);
+  session_start(s);
 
   for (bool alive = true; alive && !events_broken;) {
     struct epoll_event events[64];

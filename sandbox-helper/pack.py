@@ -1,9 +1,9 @@
 """Packs the compiled modules that every guest needs into one file: `pack.py FOLDER`.
 
-FOLDER/guest.pack is the magic number of the Python that runs this, which tells what its code
-objects are good for, and marshalled: loader.py's code, and a list of (name, code) of the others in
-an order in which each finds what it imports. main.py reads it; with another Python the modules are
-found one by one instead.
+FOLDER/guest.pack begins with the magic number of the Python that runs this script, because code
+objects fit one Python only. Marshalled data follow: loader.py's code, and a list of (name, code) of
+the other modules, each after those that it imports. main.py reads the file. Another Python finds
+the modules one by one instead.
 """
 
 import importlib.util
@@ -15,15 +15,16 @@ MODULES = (
     "clib",
     "channel",
     "fastjson",
-    "conn",
+    "http.conn",
     "boot",
-    "http1",
-    "body",
-    "server",
-    "entry",
-    "function",
-    "leaf",
-    "forkserver",
+    "http.http1",
+    "http.body",
+    "http.server",
+    "apps.entry",
+    "apps.function",
+    "apps.leaf",
+    "flags",
+    "fork.forkserver",
     "start",
 )
 
@@ -37,9 +38,10 @@ def main(folder):
 
 
 def _compile(folder, name):
-    with open(f"{folder}/{name}.py", "rb") as file:
-        # The path that a sandbox has it under, for tracebacks.
-        return compile(file.read(), f"/runtime/{name}.py", "exec", dont_inherit=True, optimize=2)
+    path = f"{name.replace('.', '/')}.py"
+    with open(f"{folder}/{path}", "rb") as file:
+        # The file's path in a sandbox, for tracebacks.
+        return compile(file.read(), f"/runtime/{path}", "exec", dont_inherit=True, optimize=2)
 
 
 if __name__ == "__main__":

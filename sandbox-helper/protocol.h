@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The one truth shared by the helper, libargyle and (mirrored by a test) src/helper/protocol.ts.
+ * The protocol of the helper and libargyle. src/helper/protocol.ts mirrors it; a test compares both.
  *
  * worker -> helper   struct ag_request, one per SOCK_SEQPACKET datagram, descriptors by SCM_RIGHTS.
  * helper -> worker   struct ag_completion, fixed size, written whole to a pipe (128 <= PIPE_BUF, so
@@ -8,8 +8,7 @@
  *                    events carry seq 0.
  * All integers are host-endian; strings are NUL-terminated inside their fixed field.
  */
-#ifndef ARGYLE_PROTOCOL_H
-#define ARGYLE_PROTOCOL_H
+#pragma once
 
 #include <stdint.h>
 
@@ -18,10 +17,11 @@
 #define AG_NAME_MAX 256u
 #define AG_NAMES 4u
 #define AG_MAX_SLOTS 4096u
-#define AG_MAX_FDS 2u
+#define AG_MAX_FDS 3u
+#define AG_GUEST_ID 1000 /* uid and gid inside a sandbox's user namespace; not 0: no exec gains capabilities */
 
 /* Descriptors at which the helper finds its channels when it is started. */
-#define AG_CONTROL_FD 3 /* SOCK_SEQPACKET; its EOF means: kill everything and exit */
+#define AG_CONTROL_FD 3 /* SOCK_SEQPACKET; at its EOF the helper kills everything and exits */
 #define AG_EVENTS_FD 4  /* write end of the completion pipe */
 
 /* Descriptors at which every guest process finds its channels. */
@@ -31,10 +31,10 @@
 enum ag_verb {
   AG_HELLO = 1,   /* names: worker dir, packages dir, base dir (each below root arg[0..2]), cgroup name */
   AG_NETWORK = 2, /* arg: mode, pool, up to 6 endpoints (ipv4 << 16 | port) that stay reachable */
-  AG_SLOT = 3,    /* role: pool; arg: limits; fds: listening socket, log. Makes root, cgroup, scratch */
-  AG_SPAWN = 4,   /* slot; role; name[0] code dir, name[1] staging dir (installer). value[0]: host pid */
-  AG_FORK = 5,    /* source zygote -> slot; role; name[0] code dir; AG_F_PARK. value[0]: host pid */
-  AG_GO = 6,      /* bind name[0] on a parked slot's /handler and let it run */
+  AG_SLOT = 3,    /* role: pool; arg: limits; fds: listening socket, log, errors (else the log's) */
+  AG_SPAWN = 4,   /* slot; role; name[0] code dir, name[1] view, or staging dir of an installer. value[0]: host pid */
+  AG_FORK = 5,    /* source zygote -> slot; role; name[0] code dir, name[1] view; AG_F_PARK. value[0]: host pid */
+  AG_GO = 6,      /* bind name[0] on /handler and name[1] on /packages of a parked slot and let it run */
   AG_PAUSE = 7,   /* cgroup.freeze */
   AG_RESUME = 8,
   AG_KILL = 9,     /* replies once no process is left in the slot; the slot stays, dead */
@@ -60,8 +60,9 @@ enum ag_area { AG_AREA_PACKAGES = 1, AG_AREA_CODE = 2 };
 #define AG_F_HOST_USR 4u   /* AG_HELLO: the base's /usr is the host's, bound read-only */
 #define AG_F_NO_SECCOMP 8u /* AG_HELLO: features.enable_seccomp false; root callers only */
 
-/* Indexes into ag_request.arg for AG_SLOT and AG_LIMITS. 0 means no limit (scratch: the default). */
-enum ag_limit { AG_LIM_MEM_BYTES, AG_LIM_PIDS, AG_LIM_CPU_PERCENT, AG_LIM_SWAP_BYTES, AG_LIM_SCRATCH_BYTES };
+/* Indexes into ag_request.arg for AG_SLOT and AG_LIMITS. 0 means no limit (scratch: the default). The weight is that of
+ * cpu.weight, 1 to 10,000, with 100 as its default: among the slots of a pool. */
+enum ag_limit { AG_LIM_MEM_BYTES, AG_LIM_PIDS, AG_LIM_CPU_PERCENT, AG_LIM_SWAP_BYTES, AG_LIM_SCRATCH, AG_LIM_WEIGHT };
 
 /* Indexes into ag_completion.value for AG_USAGE. */
 enum ag_usage {
@@ -70,12 +71,12 @@ enum ag_usage {
   AG_USE_OOM_KILLS = 2,
   AG_USE_CPU_USEC = 3,
   AG_USE_FROZEN = 4,
-  AG_USE_PIDS_REFUSED = 5, /* times that a process or thread was refused for AG_LIM_PIDS */
+  AG_USE_PIDS_REFUSED = 5, /* processes and threads that AG_LIM_PIDS refused */
   AG_USE_THREADS = 6,      /* threads of the slot's first process */
   AG_USE_PID = 7           /* host pid of the slot's first process, 0 when it is gone */
 };
 
-/* Indexes into ag_completion.value for AG_PRESSURE: since the cgroup's start, but for the first. */
+/* Indexes into ag_completion.value for AG_PRESSURE. All but the first are totals since the cgroup's start. */
 enum ag_pressure {
   AG_PRS_MEM_BYTES = 0,
   AG_PRS_REFAULTS = 1, /* pages read again after they were dropped */
@@ -122,10 +123,10 @@ struct ag_completion {
   int32_t sys_errno;
   uint32_t stage; /* enum ag_stage */
   uint64_t value[8];
-  char detail[32]; /* the failing call or name, for people */
+  char detail[32]; /* the failing call or name, for the log */
 };                 /* 128 bytes */
 
-/* Where something failed. A helper that cannot go on exits with the stage as its exit code. */
+/* The place of a failure. A helper that cannot go on exits with the stage as its exit code. */
 enum ag_stage {
   AG_ST_NONE = 0,
   AG_ST_USAGE = 10,   /* bad command line or missing channel descriptors */
@@ -155,12 +156,12 @@ enum ag_stage {
 /* helper <-> guest, on AG_GUEST_LINK_FD. Fixed size, never larger. */
 enum ag_link_op {
   AG_LINK_GO = 1, /* helper -> guest: admitted and bound; accept and serve */
-  /* helper -> zygote, fds: root dir, cgroup dir, listen, log, child's link, and what the child writes 0 to at once,
-   * to be in its v1 cgroups; result: 1 to park */
+  /* helper -> zygote, fds: root dir, cgroup dir, listen, log, errors, child's link, child's user namespace, and the
+   * `tasks` files to which the child writes 0 to join its v1 cgroups; result: 1 to park */
   AG_LINK_FORK = 2,
   AG_LINK_FORKED = 3 /* zygote, or its child by the same link -> helper: result is 0 or -errno */
 };
-#define AG_LINK_FORK_FDS 5
+#define AG_LINK_FORK_FDS 7
 #define AG_LINK_MAX_FDS (AG_LINK_FORK_FDS + 3)
 
 struct ag_link_msg {
@@ -169,5 +170,3 @@ struct ag_link_msg {
   uint64_t seq;
   int64_t result;
 };
-
-#endif

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The system calls of a sandbox, as an allowlist; compiled into the helper (fresh guests) and into
- * libguest.so (forked ones, which add the leaf's restrictions to their zygote's filter).
+ * The allowlist of a sandbox's system calls. The helper installs it for fresh guests. libguest.so adds the leaf's
+ * restrictions to a forked guest, which inherits its zygote's filter.
  *
- * What is not listed fails with ENOSYS, so that libraries fall back as on an old kernel. A filter of
- * constant verdicts costs nothing at run time: the kernel (5.11) caches them in a bitmap.
- * inotify is missing on purpose: its instances are counted for the creator of the user namespace, so a
- * sandbox could use up root's. */
-#ifndef ARGYLE_SECCOMP_PROFILE_H
-#define ARGYLE_SECCOMP_PROFILE_H
+ * A call that is not listed fails with ENOSYS, so that libraries fall back as on an old kernel. Constant verdicts cost
+ * nothing at run time: the kernel (5.11) caches them in a bitmap.
+ * inotify is not listed: the kernel charges its instances to the maker of the user namespace, so a sandbox could
+ * exhaust that user's. */
+#pragma once
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,8 +66,7 @@ static const int seccomp_allowed[] = {
     SYS_times, SYS_getcpu, SYS_capget, SYS_capset, SYS_seccomp, SYS_landlock_create_ruleset, SYS_landlock_add_rule,
     SYS_landlock_restrict_self, SYS_restart_syscall, SYS_getpid, SYS_gettid, SYS_getppid, SYS_getpgid, SYS_setpgid,
     SYS_getsid, SYS_setsid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid,
-    SYS_getgroups, SYS_setuid, SYS_setgid, SYS_setreuid, SYS_setregid, SYS_setresuid, SYS_setresgid, SYS_setfsuid,
-    SYS_setfsgid, SYS_pidfd_open, SYS_pidfd_send_signal,
+    SYS_getgroups, SYS_pidfd_open, SYS_pidfd_send_signal,
     /* signals */
     SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_rt_sigpending, SYS_rt_sigsuspend, SYS_rt_sigtimedwait,
     SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_sigaltstack, SYS_kill, SYS_tkill, SYS_tgkill, SYS_getitimer,
@@ -89,29 +87,31 @@ static const int seccomp_allowed[] = {
 };
 /* clang-format on */
 
-/* Calls whose danger lies in an argument: of it these values pass, all others fail like one that the kernel lacks. */
+/* Calls with a dangerous argument: the listed values pass, all others fail like a value that the kernel lacks. */
 /* clang-format off */
-/* No lease, no F_NOTIFY, no signal by file, no F_SETPIPE_SZ: these reach others who have the file or the uid. */
+/* No lease, F_NOTIFY, signal by file or F_SETPIPE_SZ: these affect other processes with the same file or uid. */
 static const unsigned seccomp_fcntl[] = {
     F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, 36 /* F_OFD_GETLK, and to set them */, 37, 38,
     1030 /* F_DUPFD_CLOEXEC */, 1032 /* F_GETPIPE_SZ */, 1033 /* F_ADD_SEALS */, 1034 /* F_GET_SEALS */};
-/* Of descriptors: FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC, FIONREAD, SIOCOUTQ, SIOCATMARK. Of network devices, to read:
- * SIOCGIFNAME, -CONF, -FLAGS, -ADDR, -BRDADDR, -NETMASK, -MTU, -HWADDR, -INDEX. Terminals there are none, and no file
- * system's own commands: these reserve space. */
+/* Descriptors: FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC, FIONREAD, SIOCOUTQ, SIOCATMARK. Reads of network devices:
+ * SIOCGIFNAME, -CONF, -FLAGS, -ADDR, -BRDADDR, -NETMASK, -MTU, -HWADDR, -INDEX. No commands of terminals, which a sandbox
+ * lacks, and none of file systems, which reserve space. */
 static const unsigned seccomp_ioctl[] = {0x5450, 0x5451, 0x5421, 0x5452, 0x541b, 0x5411, 0x8905, 0x8910, 0x8912, 0x8913,
     0x8915, 0x8919, 0x891b, 0x8921, 0x8927, 0x8933};
-/* No PDEATHSIG, or it would outlive a killed helper; no core scheduling, which stops a core's other thread; no merging
- * of equal pages, by which tenants feel each other; nothing that lets itself be traced. The last: PR_SET_VMA, names. */
+/* No PR_SET_PDEATHSIG, or a guest could outlive a killed helper. No core scheduling, which stops a core's other thread.
+ * No merging of equal pages, which is a side channel between tenants. No permission to be traced. The last entry is
+ * PR_SET_VMA, which names mappings. */
 static const unsigned seccomp_prctl[] = {
     PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_TIMING, PR_SET_NAME, PR_GET_NAME, PR_GET_SECCOMP,
     PR_SET_SECCOMP, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_GET_SECUREBITS, PR_SET_TIMERSLACK, PR_GET_TIMERSLACK,
     PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS,
     PR_SET_THP_DISABLE, PR_GET_THP_DISABLE, PR_CAP_AMBIENT, PR_GET_SPECULATION_CTRL, 0x53564d41};
-/* Not MADV_MERGEABLE, as above, nor MADV_PAGEOUT, which takes pages that others map: 0 to 4, FREE to DOFORK, HUGEPAGE to
- * KEEPONFORK, POPULATE_READ and -WRITE, GUARD_INSTALL and -REMOVE. */
+/* 0 to 4, FREE to DOFORK, HUGEPAGE to KEEPONFORK, POPULATE_READ and -WRITE, GUARD_INSTALL and -REMOVE. Not
+ * MADV_MERGEABLE, as above, and not MADV_PAGEOUT, which evicts pages that others map. */
 static const unsigned seccomp_madvise[] = {0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103};
-static const unsigned seccomp_personality[] = {0, 0xffffffffu /* asks, sets nothing */};
-/* CLOEXEC, ALLOW_SEALING, NOEXEC_SEAL, EXEC: no huge pages, which no limit of a sandbox counts. */
+#define SECCOMP_COLLAPSE 25 /* MADV_COLLAPSE, Linux 6.1: a zygote's alone */
+static const unsigned seccomp_personality[] = {0, 0xffffffffu /* a query */};
+/* CLOEXEC, ALLOW_SEALING, NOEXEC_SEAL, EXEC. No huge pages, because no limit of a sandbox counts them. */
 static const unsigned seccomp_memfd[] = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19};
 
 #define SECCOMP_VALUES(list) list, sizeof list / sizeof *list
@@ -153,7 +153,16 @@ static inline void seccomp_load(struct seccomp_program *p, size_t offset) {
 /* The low half of argument n; the kernel ignores the high half of ints. */
 #define SECCOMP_ARG(n) (offsetof(struct seccomp_data, args) + 8 * (n))
 
-/* Opens a block that runs for one system call only; seccomp_close_block() ends it. */
+/* Returns the verdict unless the word at `offset` under the mask is one of n values. */
+static inline void seccomp_require(struct seccomp_program *p, size_t offset, unsigned mask, const unsigned value[],
+                                   unsigned n, unsigned verdict) {
+  seccomp_load(p, offset);
+  if (mask != ~0u) seccomp_emit(p, BPF_ALU | BPF_AND | BPF_K, mask, 0, 0);
+  for (unsigned i = 0; i < n; i++) seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, value[i], (unsigned char)(n - i), 0);
+  seccomp_return(p, verdict);
+}
+
+/* Opens a block that runs only for one system call. seccomp_close_block() ends it. */
 static inline unsigned short seccomp_open_block(struct seccomp_program *p, int number) {
   seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 0);
   return (unsigned short)(p->n - 1);
@@ -172,27 +181,21 @@ static inline void seccomp_start(struct seccomp_program *p) {
   seccomp_load(p, offsetof(struct seccomp_data, nr));
 }
 
-/* What a leaf loses beside its zygote: new roots and clone3, whose flags a filter cannot read. */
+/* Forbids what a zygote may do and a leaf may not: new roots, and clone3, whose flags a filter cannot read. */
 static inline void seccomp_leaf_rules(struct seccomp_program *p) {
   SECCOMP_IF_EQUAL(p, SYS_clone3, SECCOMP_DENY(ENOSYS)); /* ENOSYS: glibc falls back to clone */
   SECCOMP_IF_EQUAL(p, SYS_chroot, SECCOMP_DENY(EPERM));
+  SECCOMP_IF_EQUAL(p, SYS_setns, SECCOMP_DENY(EPERM));
 }
 
 static inline void seccomp_socket_rules(struct seccomp_program *p, unsigned network) {
+  const unsigned refused = SECCOMP_DENY(EPROTONOSUPPORT);
   unsigned short block = seccomp_open_block(p, SYS_socket);
   if (network != AG_NET_HOST) {
-    /* Raw sockets need a capability anyway; SCTP, MPTCP and the like would pass by the BPF hooks. */
-    seccomp_load(p, SECCOMP_ARG(2));
-    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0);
-    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, 6 /* TCP */, 2, 0);
-    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, 17 /* UDP */, 1, 0);
-    seccomp_return(p, SECCOMP_DENY(EPROTONOSUPPORT));
-    /* So would what SOCK_SEQPACKET and SOCK_DCCP choose for protocol 0. */
-    seccomp_load(p, SECCOMP_ARG(1));
-    seccomp_emit(p, BPF_ALU | BPF_AND | BPF_K, 0xf, 0, 0);
-    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, SOCK_STREAM, 2, 0);
-    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, SOCK_DGRAM, 1, 0);
-    seccomp_return(p, SECCOMP_DENY(EPROTONOSUPPORT));
+    /* The BPF programs (net.c) do not see other protocols, such as SCTP and MPTCP. Raw sockets need a capability. */
+    seccomp_require(p, SECCOMP_ARG(2), ~0u, (const unsigned[]){0, 6 /* TCP */, 17 /* UDP */}, 3, refused);
+    /* The same holds for the protocols that SOCK_SEQPACKET and SOCK_DCCP choose for protocol 0. */
+    seccomp_require(p, SECCOMP_ARG(1), 0xf, (const unsigned[]){SOCK_STREAM, SOCK_DGRAM}, 2, refused);
   }
   seccomp_load(p, SECCOMP_ARG(0));
   if (network != AG_NET_NONE) {
@@ -205,20 +208,18 @@ static inline void seccomp_socket_rules(struct seccomp_program *p, unsigned netw
   }
   seccomp_close_block(p, block, SECCOMP_DENY(EAFNOSUPPORT));
 
-  /* A datagram pair could be pointed at an abstract socket by connect() or sendto(); a connected
-   * stream or seqpacket pair cannot. */
+  /* connect() and sendto() can point a datagram pair at an abstract socket. They cannot do so with a connected stream
+   * or seqpacket pair. */
   block = seccomp_open_block(p, SYS_socketpair);
-  seccomp_load(p, SECCOMP_ARG(1));
-  seccomp_emit(p, BPF_ALU | BPF_AND | BPF_K, 0xf, 0, 0);
-  SECCOMP_IF_EQUAL(p, SOCK_STREAM, SECCOMP_RET_ALLOW);
-  SECCOMP_IF_EQUAL(p, SOCK_SEQPACKET, SECCOMP_RET_ALLOW);
-  seccomp_close_block(p, block, network == AG_NET_HOST ? SECCOMP_RET_ALLOW : SECCOMP_DENY(EPROTONOSUPPORT));
+  seccomp_require(p, SECCOMP_ARG(1), 0xf, (const unsigned[]){SOCK_STREAM, SOCK_SEQPACKET}, 2,
+                  network == AG_NET_HOST ? SECCOMP_RET_ALLOW : refused);
+  seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
 
-  /* The slot's own socket listens already. */
+  /* The slot's own socket already listens. */
   SECCOMP_IF_EQUAL(p, SYS_listen, network == AG_NET_HOST ? SECCOMP_RET_ALLOW : SECCOMP_DENY(EPERM));
 }
 
-static inline void seccomp_argument_rules(struct seccomp_program *p) {
+static inline void seccomp_argument_rules(struct seccomp_program *p, unsigned role) {
   unsigned short block = seccomp_open_block(p, SYS_clone);
   seccomp_load(p, SECCOMP_ARG(0));
   seccomp_emit(p, BPF_JMP | BPF_JSET | BPF_K, SECCOMP_NEW_NAMESPACES, 0, 1);
@@ -229,46 +230,53 @@ static inline void seccomp_argument_rules(struct seccomp_program *p) {
     const struct seccomp_choice *c = &seccomp_choices[i];
     block = seccomp_open_block(p, c->number);
     seccomp_load(p, SECCOMP_ARG(c->argument));
-    if (c->number == SYS_ioctl) { /* TIOCSTI and TIOCLINUX put input into a terminal: louder than the rest */
+    if (c->number == SYS_ioctl) { /* TIOCSTI and TIOCLINUX, which write terminal input: EPERM instead */
       SECCOMP_IF_EQUAL(p, 0x5412, SECCOMP_DENY(EPERM));
       SECCOMP_IF_EQUAL(p, 0x541c, SECCOMP_DENY(EPERM));
     }
+    /* MADV_COLLAPSE, for Python's text (guest/fork/hugetext.c). MADV_HUGEPAGE has the kernel do the same later. */
+    if (c->number == SYS_madvise && role == AG_ZYGOTE) SECCOMP_IF_EQUAL(p, SECCOMP_COLLAPSE, SECCOMP_RET_ALLOW);
     for (size_t v = 0; v < c->n; v++) SECCOMP_IF_EQUAL(p, c->value[v], SECCOMP_RET_ALLOW);
     seccomp_close_block(p, block, SECCOMP_DENY(c->error));
   }
 
-  /* A limit of 1 stops core files and core programs; a limit of 0, to which it could be lowered, only files. */
-  block = seccomp_open_block(p, SYS_setrlimit);
-  seccomp_load(p, SECCOMP_ARG(0));
-  SECCOMP_IF_EQUAL(p, RLIMIT_CORE, SECCOMP_DENY(EPERM));
-  seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
-  block = seccomp_open_block(p, SYS_prlimit64);
-  seccomp_load(p, SECCOMP_ARG(1));
-  seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, RLIMIT_CORE, 1, 0);
-  seccomp_return(p, SECCOMP_RET_ALLOW);
-  for (size_t half = 0; half < 2; half++) { /* to ask for it passes: no new limits */
-    seccomp_load(p, SECCOMP_ARG(2) + 4 * half);
-    seccomp_emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
-    seccomp_return(p, SECCOMP_DENY(EPERM));
+  /* A zygote's child has all capabilities until it has become AG_GUEST_ID. It may take no other id of its user
+   * namespace. */
+  static const int set_ids[] = {SYS_setuid,   SYS_setgid,   SYS_setfsuid,  SYS_setfsgid,
+                                SYS_setreuid, SYS_setregid, SYS_setresuid, SYS_setresgid};
+  for (size_t i = 0; i < sizeof set_ids / sizeof *set_ids; i++) {
+    block = seccomp_open_block(p, set_ids[i]);
+    for (size_t n = 0; n < (i < 4 ? 1 : i / 2); n++) /* one, two or three arguments */
+      seccomp_require(p, SECCOMP_ARG(n), ~0u, (const unsigned[]){AG_GUEST_ID, ~0u /* stays */}, 2, SECCOMP_DENY(EPERM));
+    seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
   }
+
+  /* No sandbox changes its core limit: 1 byte stops core files and core_pattern's program, 0 stops only files. */
+  block = seccomp_open_block(p, SYS_prlimit64); /* setrlimit is not listed: libraries use this call */
+  seccomp_require(p, SECCOMP_ARG(1), ~0u, (const unsigned[]){RLIMIT_CORE}, 1, SECCOMP_RET_ALLOW);
+  for (size_t half = 0; half < 2; half++) /* a query passes: it has no new limits */
+    seccomp_require(p, SECCOMP_ARG(2) + 4 * half, ~0u, (const unsigned[]){0}, 1, SECCOMP_DENY(EPERM));
   seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
 }
 
-/* The whole profile of a fresh guest. Zygotes keep chroot and clone3, and nothing else more. */
+/* The whole profile of a fresh guest. A zygote may also use chroot, clone3, setns and MADV_COLLAPSE. */
 static inline void seccomp_build(struct seccomp_program *p, unsigned role, unsigned network) {
   bool listed[512] = {false}, on = false;
   seccomp_start(p);
   if (role == AG_ZYGOTE) {
     SECCOMP_IF_EQUAL(p, SYS_clone3, SECCOMP_RET_ALLOW);
     SECCOMP_IF_EQUAL(p, SYS_chroot, SECCOMP_RET_ALLOW);
+    unsigned short block = seccomp_open_block(p, SYS_setns); /* a child enters the user namespace that it is given */
+    seccomp_require(p, SECCOMP_ARG(1), ~0u, (const unsigned[]){CLONE_NEWUSER}, 1, SECCOMP_DENY(EPERM));
+    seccomp_close_block(p, block, SECCOMP_RET_ALLOW);
   } else {
     seccomp_leaf_rules(p);
   }
-  /* An installer writes on the host's disk: what is written is noticed in time, what is reserved is not. */
+  /* An installer writes on the host's disk. The worker notices written space in time, but not reserved space. */
   if (role == AG_INSTALLER) SECCOMP_IF_EQUAL(p, SYS_fallocate, SECCOMP_DENY(EOPNOTSUPP));
   seccomp_socket_rules(p, network);
-  seccomp_argument_rules(p);
-  /* By number, as ranges of one verdict each: a kernel that installs a filter looks up every call there is in it. */
+  seccomp_argument_rules(p, role);
+  /* Sorted ranges of one verdict each, because the kernel runs a new filter once for every call number. */
   for (size_t i = 0; i < sizeof seccomp_allowed / sizeof *seccomp_allowed; i++)
     if ((size_t)seccomp_allowed[i] < sizeof listed) listed[seccomp_allowed[i]] = true;
   for (unsigned nr = 0; nr < sizeof listed; nr++) {
@@ -290,5 +298,3 @@ static inline int seccomp_install(unsigned role, unsigned network) {
   seccomp_build(&p, role, network);
   return p.n >= SECCOMP_MAX ? -1 : seccomp_set(&p);
 }
-
-#endif

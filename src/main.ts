@@ -1,37 +1,35 @@
-/** The one composition root: what the CLI is given, and the process that it runs in. */
+/** The only composition root. It gives the CLI its services and its process. */
 import { olCommand } from './cli';
 import { dispatch } from './cli/command';
 import type { Services } from './cli/services';
-import { Eagerness, knownOptions, runtimeThreads, tuneRuntime } from './compose/runtime';
+import { InterruptBudget } from './compose/warmup/v8';
 import { createLog } from './log';
 
-/** Loaded only when a worker starts, so that short commands need neither Express nor FFI. */
-const servicesIn = (threads: readonly number[]): Services => ({
-  startWorker: async (config, log) => {
-    tuneRuntime(threads);
-    const eagerness = new Eagerness(await knownOptions());
-    const { missing } = eagerness;
+/** Loads the worker's code when a worker starts. Short commands load neither Express nor FFI. */
+const SERVICES: Services = {
+  startWorker: async (config, log, old) => {
+    const budget = new InterruptBudget();
+    const { missing } = budget;
     if (missing.length > 0) {
       log.logger.info(
         { node: process.version, options: missing },
-        'this Node lacks options that make new workers fast',
+        'this Node lacks V8 options that shorten the warm-up',
       );
     }
-    eagerness.optimizeEagerly(false);
-    return (await import('./compose/worker.js')).startWorker(config, log, eagerness);
+    budget.setEager(false);
+    return (await import('./compose/worker.js')).startWorker(config, log, budget, old);
   },
   cleanupLeftovers: async (config) =>
     (await import('./compose/worker.js')).cleanupLeftovers(config, createLog({ stream: process.stderr })),
-});
+};
 
-/** Runs `ol` with the arguments behind the program's name; `script` is the file that was started. */
+/** Runs `ol`. @param argv arguments after the program's name @param script the file that was started */
 export async function main(argv: readonly string[], script: string): Promise<void> {
-  const services = servicesIn(runtimeThreads());
   const code = await dispatch(olCommand, argv, {
     cwd: process.cwd(),
     self: [process.execPath, ...process.execArgv, script],
     env: process.env,
-    services,
+    services: SERVICES,
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
   });

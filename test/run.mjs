@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 /**
- * The test driver: `node test/run.mjs [GROUP…]`, groups as in STEPS, all of them by default. Runs each step under a
- * time limit, keeps its output in out/test/, and ends with `N passed, N failed, N skipped`. A lint, a type check or a
- * build counts as one test. ARGYLE_MUST_WORK=1 makes a skipped test a failure (a laptop may skip, a CI run may not).
+ * The test driver: `node test/run.mjs [GROUP…]`, groups as in STEPS, all of them by default. Runs the fatal steps
+ * first and the others in two lanes at the same time, each step under a time limit. Keeps each step's output in
+ * out/test/, and ends with `N passed, N failed, N skipped`. A lint, a type check or a build counts as one test.
+ * ARGYLE_MUST_WORK=1 makes a skipped test a failure (a laptop may skip, a CI run may not).
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -54,23 +55,27 @@ function cTests() {
 const hasPythonTests = (folder) =>
   existsSync(join(ROOT, folder)) && readdirSync(join(ROOT, folder)).some((name) => /^test_.*\.py$/.test(name));
 
+/** The steps of the second lane: about half of the time, and little that measures time itself. */
+const SECOND_LANE = new Set(['lint', 'contract', 'vm']);
+const SECOND_LANE_E2E = /^jest test\/e2e\/(boss|web|helper|escape|tenants|network)$/;
+
 const STEPS = [
   check('build', 'dependencies', ['make', '--no-print-directory', 'deps'], 900, { fatal: true }),
   check('build', 'build', ['make', '--no-print-directory', 'build'], 600, { fatal: true }),
-  check('lint', 'eslint', ['make', '--no-print-directory', 'lint-ts'], 300),
+  check('lint', 'eslint', ['make', '--no-print-directory', 'lint-ts'], 600),
   check('lint', 'prettier', ['make', '--no-print-directory', 'lint-format'], 120),
-  check('lint', 'type check', ['npm', 'run', '--silent', 'typecheck'], 300),
+  check('lint', 'type check', ['npm', 'run', '--silent', 'typecheck'], 600),
   check('lint', 'clang-format', ['make', '--no-print-directory', 'lint-c'], 60),
   check('lint', 'black and flake8', ['make', '--no-print-directory', 'lint-py'], 120),
   ...cTests(),
   ...['sandbox-helper/guest/tests', 'sandbox-helper/tests', 'packages-mirror/tests', 'test/unit/vm']
     .filter(hasPythonTests)
     .map(unittest),
-  jest('unit', 'test/unit', 600),
-  jest('integration', 'test/integration', 900, ['--runInBand']),
-  jest('contract', 'test/contract', 900, ['--runInBand']),
+  jest('unit', 'test/unit', 900),
+  jest('integration', 'test/integration', 1200, ['--runInBand']),
+  jest('contract', 'test/contract', 1200, ['--runInBand']),
   // Apart, because the helper's tests open and close descriptors by number in jest's own process.
-  jest('e2e', 'test/e2e/worker', 900, ['--runInBand']),
+  jest('e2e', 'test/e2e/worker', 1200, ['--runInBand']),
   jest('e2e', 'test/e2e/boss', 400, ['--runInBand']),
   jest('e2e', 'test/e2e/web', 300, ['--runInBand']),
   jest('e2e', 'test/e2e/helper', 900, ['--runInBand', '--forceExit']),
@@ -92,18 +97,11 @@ function describeCounts({ passed, failed, skipped }) {
   return `${String(passed)} passed, ${String(failed)} failed, ${String(skipped)} skipped`;
 }
 
-async function main() {
-  const wanted = process.argv.slice(2);
-  const groups = new Set(STEPS.map((step) => step.group));
-  const unknown = wanted.find((group) => !groups.has(group));
-  if (unknown !== undefined) {
-    console.error(`test/run.mjs: unknown group '${unknown}'; there are ${[...groups].join(', ')}`);
-    return 2;
-  }
-  const steps = STEPS.filter((step) => wanted.length === 0 || wanted.includes(step.group));
-  rmSync(OUT, { recursive: true, force: true });
-  mkdirSync(OUT, { recursive: true });
-  const total = noCounts();
+/**
+ * Runs steps one after another, prints the result of each and adds it to `total`. Ends early after a failed fatal step.
+ * @returns {Promise<boolean>} false if it ended early
+ */
+async function runLane(steps, total) {
   for (const step of steps) {
     const startedMs = Date.now();
     const logFile = join(OUT, `${step.group}-${step.name.replaceAll(/[^a-z0-9]+/gi, '-')}.log`);
@@ -116,9 +114,39 @@ async function main() {
     if (counts.failed > 0) {
       if (run.timedOut) console.log(`     time ran out after ${String(step.timeoutSec)} s`);
       console.log(run.output.split('\n').slice(-TAIL_LINES).join('\n'));
-      // Nothing after a failed build says anything about the code.
-      if (step.fatal) break;
+      if (step.fatal) return false;
     }
+  }
+  return true;
+}
+
+async function main() {
+  const wanted = process.argv.slice(2);
+  const groups = new Set(STEPS.map((step) => step.group));
+  const unknown = wanted.find((group) => !groups.has(group));
+  if (unknown !== undefined) {
+    console.error(`test/run.mjs: unknown group '${unknown}'; there are ${[...groups].join(', ')}`);
+    return 2;
+  }
+  const steps = STEPS.filter((step) => wanted.length === 0 || wanted.includes(step.group));
+  rmSync(OUT, { recursive: true, force: true });
+  mkdirSync(OUT, { recursive: true });
+  const total = noCounts();
+  // Nothing after a failed build says anything about the code.
+  const built = await runLane(
+    steps.filter((step) => step.fatal),
+    total,
+  );
+  if (built) {
+    const rest = steps.filter((step) => !step.fatal);
+    const inSecond = (step) => SECOND_LANE.has(step.group) || SECOND_LANE_E2E.test(step.name);
+    await Promise.all([
+      runLane(
+        rest.filter((step) => !inSecond(step)),
+        total,
+      ),
+      runLane(rest.filter(inSecond), total),
+    ]);
   }
   console.log(describeCounts(total));
   return total.failed === 0 ? 0 : 1;

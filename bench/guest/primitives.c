@@ -1,9 +1,9 @@
-// Times one isolation primitive of Linux: each operation makes a child with it and waits for its end.
+// Measures one isolation primitive of Linux. Each operation makes a child with it and waits for the child's end.
 //
 //   primitives OP WORKERS OPS [CGROUP_DIR]
 //
-// WORKERS processes do OPS operations each at the same time. Prints the mean ms of one operation, as
-// {"ms": 1.23}; ends with 1 and a message when the kernel refuses. Needs root.
+// WORKERS concurrent processes each do OPS operations. Prints the mean time of one operation in ms, as {"ms": 1.23}.
+// Exits with 1 and a message when the kernel refuses an operation. Needs root.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -52,8 +52,8 @@ static double now_ms(void) {
   return at.tv_sec * 1e3 + at.tv_nsec / 1e6;
 }
 
-// By v1's tasks where it is there: a process that moves itself so takes no lock over all forks, whose wait of some
-// 10 ms would hide what the cgroup itself costs.
+// Uses v1's tasks if it exists. A process that moves itself by tasks does not take the lock over all forks. The wait
+// for that lock is about 10 ms, which would hide the cost of the cgroup itself.
 static int enter_cgroup(const char *dir) {
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/tasks", dir);
@@ -63,7 +63,7 @@ static int enter_cgroup(const char *dir) {
 }
 
 static void remove_cgroup(const char *dir) {
-  // The kernel may still be taking the last member out of it.
+  // The kernel may still be removing the last member.
   while (rmdir(dir) != 0) {
     if (errno != EBUSY) die("rmdir of a cgroup");
     sched_yield();
@@ -72,7 +72,7 @@ static void remove_cgroup(const char *dir) {
 
 static void once(const struct op *op, const char *cgroup) {
   if (op->kind == CGROUP_NEW && mkdir(cgroup, 0700) != 0) die("mkdir of a cgroup");
-  // The system call itself: the child shares nothing, and glibc's handlers would only add to the time.
+  // A direct system call: the child shares nothing, and glibc's fork handlers would only add time.
   long pid = syscall(SYS_clone, op->flags | SIGCHLD, 0, 0, 0, 0);
   if (pid < 0) die(op->name);
   if (pid == 0) {
@@ -119,7 +119,7 @@ int main(int argc, char **argv) {
     if (pid > 0) continue;
     char end;
     close(gate[1]);
-    // All start together, when the parent closes its end.
+    // All processes start together, when the parent closes its end.
     if (read(gate[0], &end, 1) != 0) _exit(1);
     each[i] = work(op, count, argc > 4 ? argv[4] : "", i);
     exit(0);

@@ -1,13 +1,13 @@
-"""Times processes for the bench, with less overhead than the bench's own runtime would add.
+"""Measures processes for the bench, with less overhead than the bench's own runtime.
 
-Reads one JSON document a line on stdin and answers each with one line on stdout.
-`{"op": "spawn", "argv": [...]}` starts a program and waits for its end; with `"cgroups": {PATH:
-{FILE: LIMIT}}` it first makes these cgroups and has the program join them.
-`{"op": "fork"}` forks this process; the child says when it runs, and leaves.
-`{"op": "http", "port": 1, "path": "/", "body": "{}"}` posts on a connection that it keeps; the time
-ends with the first byte of the answer, whose body is the output.
-The answer is `{"ms": 1.23, "status": 0, "output": ""}`; a program's output is given
-for failures only.
+Reads one JSON document per line on stdin and answers each with one line on stdout.
+`{"op": "spawn", "argv": [...]}` starts a program and waits for its end. With `"cgroups": {PATH:
+{FILE: LIMIT}}` it first makes these cgroups, and the program joins them.
+`{"op": "fork"}` forks this process. The child reports when it runs, and exits.
+`{"op": "http", "port": 1, "path": "/", "body": "{}"}` posts on a persistent connection. The time
+ends with the first byte of the answer. The output is the answer's body.
+The answer is `{"ms": 1.23, "status": 0, "output": ""}`. A program's output is included only
+after a failure.
 """
 
 import argparse
@@ -22,14 +22,14 @@ import sys
 import time
 
 
-# A first call may have to install packages.
+# Time limit of a call, s. A first call may install packages.
 TIMEOUT_S = 300
-# By port.
+# HTTP connections by port.
 connections = {}
 
 
 def spawn(argv, cgroups):
-    """Runs a program to its end; its output is kept out of the way."""
+    """Runs a program to its end and captures its output."""
     output_fd = os.memfd_create("output")
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -54,7 +54,7 @@ def spawn(argv, cgroups):
 
 
 def spawn_limited(argv, cgroups, output_fd):
-    """Starts a program in cgroups of its own. Returns its pid."""
+    """Starts a program in its own cgroups. Returns its pid."""
     for path, limits in cgroups.items():
         os.mkdir(path)
         for file, limit in limits.items():
@@ -64,7 +64,7 @@ def spawn_limited(argv, cgroups, output_fd):
         return pid
     try:
         for path in cgroups:
-            # v1's tasks spares a process that moves itself the wait for a lock over all forks.
+            # v1's tasks: a process that moves itself need not wait for the lock over all forks.
             file = "tasks" if os.path.exists(f"{path}/tasks") else "cgroup.procs"
             write(f"{path}/{file}", "0")
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
@@ -76,7 +76,7 @@ def spawn_limited(argv, cgroups, output_fd):
 
 
 def remove(path):
-    """Removes a cgroup; what the program started may take a moment longer to end."""
+    """Removes a cgroup. Retries, since child processes of the program may still be ending."""
     for _ in range(100):
         try:
             return os.rmdir(path)
@@ -92,7 +92,7 @@ def write(path, text):
 
 
 def post(port, path, body):
-    """Posts JSON on the connection to this port, which stays open."""
+    """Posts JSON on the persistent connection to this port."""
     data = body.encode()
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
     request = f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
@@ -115,7 +115,7 @@ def post(port, path, body):
 
 
 def fork():
-    """Forks; the time ends when the child's first statement has run."""
+    """Forks. The time ends when the child's first statement has run."""
     read_fd, write_fd = os.pipe()
     started = time.perf_counter_ns()
     pid = os.fork()
@@ -131,18 +131,19 @@ def fork():
 
 
 def import_guest(folder):
-    """Makes this process what a root zygote is: the guest's modules, all that it imports ahead for
-    its children, its rehearsals and its filled-up pools. Returns what has to stay alive.
+    """Turns this process into a root zygote: imports the guest's modules and the modules that it
+    preloads for its children, runs its warm-up, and fills its pools. Returns objects that must
+    stay alive.
     """
     package = type(sys)("_argyle")
     package.__path__ = [folder]
     sys.modules["_argyle"] = package
-    for name in ("boot", "channel", "zygote", "leaf"):
+    for name in ("boot", "channel", "fork.zygote", "apps.leaf"):
         importlib.import_module(f"_argyle.{name}")
-    zygote = sys.modules["_argyle.zygote"]
+    zygote = sys.modules["_argyle.fork.zygote"]
     for name in zygote.PRELOAD:
         importlib.import_module(name)
-    zygote.rehearse()
+    zygote.warm_up()
     return zygote.fill_pools()
 
 
@@ -153,7 +154,7 @@ def main():
     options = parser.parse_args()
     plugs = import_guest(options.guest) if options.guest else []
     held_mb = int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    # Touched pages, as those of imported modules are: a fork has to copy their page tables.
+    # The pages are touched, as those of imported modules are. A fork copies their page tables.
     ballast = b"\x01" * int(max(options.rss_mb - held_mb, 0) * 2**20)
     gc.collect()
     gc.freeze()

@@ -8,16 +8,16 @@ import { primitiveName } from './primitives';
 import type { BenchPackages } from '../packages';
 import { PILLOW_PINS, Thumbnail } from './thumbnail';
 
-/** A ratio of two rows' medians, beside the one that the paper gives for its own two. */
+/** A ratio of two rows' medians, and the paper's ratio for its own two rows. */
 export interface Claim {
   about: string;
-  /** What the paper says; undefined where it gives no single number. */
+  /** The paper's number; undefined when it gives no single number. */
   paper: number | undefined;
   of: string;
   to: string;
 }
 
-/** One figure of the report: some rows, and what the paper says about them. */
+/** One figure of the report: several rows, and the paper's claims about them. */
 export interface Figure {
   file: string;
   title: string;
@@ -28,7 +28,7 @@ export interface Figure {
 const LIMITS = { procs: 32, mem_mb: 128 };
 const SPARES = 2;
 
-/** A peer of the paper that nobody can start on a single machine without its installation. */
+/** A peer of the paper that cannot run on one machine without its own installation. */
 class Absent implements Subject {
   constructor(
     readonly name: string,
@@ -49,7 +49,7 @@ class Absent implements Subject {
   }
 }
 
-/** All that is measured but the primitives, peers first. */
+/** All subjects except the primitives, peers first. */
 export function makePaperSubjects(root: string, packages: BenchPackages): Subject[] {
   const { real, label, handler, pins, settings } = packages;
   const child = (names: readonly string[]): object => ({ packages: [...names], children: [] });
@@ -81,7 +81,7 @@ export function makePaperSubjects(root: string, packages: BenchPackages): Subjec
 
 const claim = (about: string, paper: number | undefined, of: string, to: string): Claim => ({ about, paper, of, to });
 
-/** The figures over makePaperSubjects(), with the numbers of the SOCK paper (USENIX ATC 2018). */
+/** The figures for makePaperSubjects(), with the numbers of the SOCK paper (USENIX ATC 2018). */
 export function paperFigures(label: string): Figure[] {
   return [
     {
@@ -133,7 +133,7 @@ export function paperFigures(label: string): Figure[] {
   ];
 }
 
-/** What the paper says of primitives: to take a used cgroup is at least twice as fast as to make one. */
+/** The paper's claim about primitives: reusing a cgroup is at least twice as fast as making one. */
 export const PRIMITIVE_CLAIMS: readonly Claim[] = [
   claim('new / reused cgroup', 2, primitiveName('cgroup-new', 1), primitiveName('cgroup-reuse', 1)),
   claim('… 8 at once', 2, primitiveName('cgroup-new', 8), primitiveName('cgroup-reuse', 8)),

@@ -1,4 +1,7 @@
-/** `make paper`: the figures of the SOCK paper on this machine; plots, a report and raw data in out/paper/<date>/. */
+/**
+ * `make paper`: reproduces the figures of the SOCK paper on this machine. Writes plots, a report and raw data to
+ * out/paper/<date>/.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';

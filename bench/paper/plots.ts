@@ -10,7 +10,7 @@ const PAPER = 'the paper';
 const HERE = 'here';
 const COLORS = { domain: [PAPER, HERE], range: ['#bbb', '#236'] };
 
-/** The right half of every figure: the paper's ratio and the one of this run, side by side. */
+/** The right half of every figure: the paper's ratio beside this run's. */
 function claimBars(claims: readonly ClaimResult[], height: number): object {
   const values = claims.flatMap(({ about, paper, here }) => [
     { about, who: PAPER, ratio: paper },
@@ -36,10 +36,10 @@ function claimBars(claims: readonly ClaimResult[], height: number): object {
 }
 
 const beside = (title: string, left: object, right: object): TopLevelSpec =>
-  // The halves are plain data; Vega-Lite checks them when it compiles.
+  // The halves are plain data. Vega-Lite checks them at compile time.
   ({ $schema: SCHEMA, title, hconcat: [left, right], resolve: { scale: { color: 'independent' } } }) as TopLevelSpec;
 
-/** Medians with a line from the fastest to the 99th percentile; rows without figures say why. */
+/** Medians with a line from the minimum to the 99th percentile. Rows without figures show the reason. */
 export function latencyFigure(title: string, rows: readonly Row[], claims: readonly ClaimResult[]): TopLevelSpec {
   const values = rows.flatMap(({ name, summary }) => (summary === undefined ? [] : [{ name, ...summary }]));
   const missing = rows.flatMap(({ name, summary, skipped }) =>
@@ -75,7 +75,7 @@ export function latencyFigure(title: string, rows: readonly Row[], claims: reado
   return beside(title, left, claimBars(claims, height));
 }
 
-/** Operations per second of each primitive, by how many processes do it at once. */
+/** Operations per second of each primitive, by the number of concurrent processes. */
 export function primitivesFigure(title: string, rows: readonly Row[], claims: readonly ClaimResult[]): TopLevelSpec {
   const values = rows.flatMap(({ name, summary }) => {
     const point = primitivePoint(name);

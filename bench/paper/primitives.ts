@@ -8,23 +8,25 @@ import { findProgram } from '../subjects/programs';
 
 const execute = promisify(execFile);
 
-/** As bench/guest/primitives.c names them. */
+/** Names in bench/guest/primitives.c. */
 export const PRIMITIVES = ['fork', 'pid', 'ipc', 'uts', 'mount', 'user', 'net', 'chroot', 'cgroup-new', 'cgroup-reuse'];
 export const CONCURRENCY = [1, 2, 4, 8] as const;
-/** Operations of each process in one measurement: enough to drown the start of the program. */
+/** Operations per process in one measurement: enough that the program's start time does not matter. */
 const OPS = 20;
 const TIMEOUT_MS = 30_000;
 
-/** A name that primitivePoint() takes apart again. */
+/** A row name, which primitivePoint() parses. */
 export const primitiveName = (primitive: string, workers: number): string => `${primitive} ×${workers}`;
 
-/** Which primitive and concurrency a row is about. */
+/** The primitive and the concurrency of a row. */
 export function primitivePoint(name: string): { primitive: string; workers: number } {
   const [primitive = '', workers = ''] = name.split(' ×');
   return { primitive, workers: Number(workers) };
 }
 
-/** Where a directory of our own can be made: the memory controller's hierarchy, else the unified one. */
+/**
+ * A cgroup mount in which this process can create a directory: the memory controller's hierarchy, else the unified one.
+ */
 async function cgroupMount(): Promise<string> {
   const lines = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
   const mountOf = (pattern: RegExp): string | undefined => lines.find((line) => pattern.test(line))?.split(' ')[4];
@@ -33,7 +35,7 @@ async function cgroupMount(): Promise<string> {
   return found;
 }
 
-/** The compiled program and its own cgroup, shared by all primitives; use() counts. */
+/** The compiled program and its cgroup, shared by all primitives. use() counts the users. */
 export class PrimitivesProgram {
   private users = 0;
   private starting: Promise<void> | undefined;
@@ -48,7 +50,7 @@ export class PrimitivesProgram {
     await this.starting;
   }
 
-  /** Removes the cgroup with the last user; one that a refused measurement left below it as well. */
+  /** The last user removes the cgroup, and a child cgroup that a failed measurement left. */
   async leave(): Promise<void> {
     this.users -= 1;
     if (this.users > 0 || this.cgroup === '') return;
@@ -58,7 +60,7 @@ export class PrimitivesProgram {
     await rmdir(this.cgroup);
   }
 
-  /** Mean ms of one operation while `workers` processes do it at the same time. */
+  /** Mean time of one operation while `workers` processes run it at the same time, ms. */
   async time(primitive: string, workers: number): Promise<number> {
     const args = [primitive, String(workers), String(OPS), this.cgroup];
     const { stdout } = await execute(this.binary, args, { timeout: TIMEOUT_MS });

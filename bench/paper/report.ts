@@ -4,11 +4,11 @@ import type { Claim } from './catalog';
 import { CONCURRENCY, PRIMITIVES, primitiveName } from './primitives';
 
 export interface ClaimResult extends Claim {
-  /** Ratio of medians in this run; undefined when one of the rows has no figures. */
+  /** Ratio of medians in this run; undefined when a row has no figures. */
   here: number | undefined;
 }
 
-/** Puts this run's ratios beside the paper's; pure. */
+/** Compares this run's ratios with the paper's. Pure. */
 export function compare(rows: readonly Row[], claims: readonly Claim[]): ClaimResult[] {
   const medians = new Map(rows.map(({ name, summary }) => [name, summary?.medianMs]));
   return claims.map((claim) => {
@@ -25,12 +25,12 @@ export function claimsTable(claims: readonly ClaimResult[]): string {
   return table(['ratio of medians', 'the paper', 'here'], lines);
 }
 
-/** What each row times, as a Markdown list. */
+/** What each row measures, as a Markdown list. */
 export function aboutLines(rows: readonly Row[]): string {
   return rows.map(({ name, about }) => `- ${name}: ${about}`).join('\n');
 }
 
-/** Median µs of one operation: a line for each primitive, a column for each concurrency. */
+/** Median time of one operation, µs: one line per primitive, one column per concurrency. */
 export function primitivesTable(rows: readonly Row[]): string {
   const byName = new Map(rows.map((row) => [row.name, row]));
   const lines = PRIMITIVES.map((primitive) => {

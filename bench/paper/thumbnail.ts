@@ -7,10 +7,10 @@ import type { LiveWorker } from '../subjects/live-worker';
 import type { Way } from '../subjects/tiers';
 import { WayWatch } from '../subjects/watch';
 
-/** The one package that test/lambdas/thumbnail asks for. */
+/** The only package of test/lambdas/thumbnail. */
 export const PILLOW_PINS: readonly string[] = ['pillow==10.4.0'];
 
-/** Draws a photo-like picture of 1280×960 pixels, as JPEG. */
+/** Draws a photo-like JPEG of 1280×960 pixels. */
 const PAINTER = `import base64
 import io
 
@@ -28,12 +28,12 @@ def f(event):
 
 const Answer = z.object({ work_ms: z.number() });
 
-/** Image resizing on a live worker: the ms of a request less those that the function itself worked. */
+/** Image resizing on a live worker: the request's time without the function's own work, ms. */
 export class Thumbnail implements Subject {
   private body = '';
   private readonly watch: WayWatch;
 
-  /** @param way how each call's sandbox has to come into being; @param real whether Pillow can be had here */
+  /** @param way the expected kind of start of each call's sandbox; @param real whether Pillow is available */
   constructor(
     private readonly root: string,
     readonly name: string,

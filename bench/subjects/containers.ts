@@ -8,20 +8,20 @@ import { DockerEngine } from './engine';
 import { findProgram, ProgramSubject, PYTHON_PASS } from './programs';
 
 const execute = promisify(execFile);
-/** First host id of the range that the container's ids are mapped to: any that nobody uses. */
+/** First host id of the container's id range. Any unused range works. */
 const HOST_ID = 165_000;
 const GUEST_ID = 1000;
-/** runc wants root itself mapped as well. */
+/** runc also needs a mapping for root. */
 const ID_COUNT = GUEST_ID + 1;
 
-/** A root directory with nothing but mount points and the links of a merged /usr. */
+/** A root directory with only mount points and the links of a merged /usr. */
 async function makeRoot(path: string): Promise<void> {
   for (const folder of ['usr', 'proc', 'dev', 'tmp', 'sys', 'etc'])
     await mkdir(join(path, folder), { recursive: true });
   for (const name of ['bin', 'lib', 'lib64', 'sbin']) await symlink(`usr/${name}`, join(path, name));
 }
 
-/** The OCI description: the same namespaces, read-only /usr and no capabilities, as a leaf of ours has. */
+/** The OCI configuration: the same namespaces, read-only /usr and no capabilities, as in Argyle's leaves. */
 function ociConfig(): object {
   const mapping = [{ containerID: 0, hostID: HOST_ID, size: ID_COUNT }];
   return {
@@ -60,7 +60,7 @@ export class Runc extends ProgramSubject {
     const program = await findProgram('runc');
     if (process.getuid?.() !== 0) throw new SkipSubject('needs root');
     this.bundle = await mkdtemp(join(tmpdir(), 'argyle-bench-runc-'));
-    // The mapped user has to reach the root directory.
+    // The mapped user must be able to reach the root directory.
     await execute('chmod', ['0711', this.bundle]);
     await makeRoot(join(this.bundle, 'rootfs'));
     await writeFile(join(this.bundle, 'config.json'), JSON.stringify(ociConfig()));
@@ -77,7 +77,7 @@ export class Runc extends ProgramSubject {
 export class Docker extends ProgramSubject {
   readonly name = 'docker run';
   readonly about = 'docker run --rm: an image of mount points, /usr read-only, python3 -c pass';
-  /** The engine goes on for a quarter of a second, as the kernel's count of context switches shows. */
+  /** The engine works for 250 ms after a container's end, as the kernel's count of context switches shows. */
   readonly cleanupMs = 250;
   private readonly image = `argyle-bench:${process.pid}`;
   private readonly engine = new DockerEngine();

@@ -16,12 +16,12 @@ const TRY_MS = 250;
 const STOP_MS = 15_000;
 
 /**
- * Starts $0 in a mount namespace that is its own already: the host sees no mount of it, and nothing is left in /run,
- * where it puts things whatever it is told. It ends with who started it.
+ * Starts $0 in its own mount namespace, so that the host sees none of its mounts. A tmpfs hides /run, since the engine
+ * writes there whatever its settings. $0 ends with its parent.
  */
 const APART = 'mount -t tmpfs -o mode=755 tmpfs /run && exec setpriv --pdeathsig TERM "$0" "$@"';
 
-/** A Docker engine: the one that answers, else one of our own, in a directory of its own, without any network. */
+/** A Docker engine: a running one, else one that the bench starts in its own directory, without any network. */
 export class DockerEngine {
   private readonly cgroup = `argyle-bench-${process.pid}`;
   private docker = '';
@@ -43,12 +43,12 @@ export class DockerEngine {
     await this.startOwn(dockerd);
   }
 
-  /** Arguments in front of a docker command, the program first. */
+  /** The argument vector of a docker command, with the program first. */
   command(...args: string[]): string[] {
     return [this.docker, ...this.host, ...args];
   }
 
-  /** Arguments to `docker run` that keep its cgroups where stop() finds them. */
+  /** Arguments of `docker run` that put its cgroups where stop() finds them. */
   get runFlags(): string[] {
     return ['--cgroup-parent', this.cgroup];
   }
@@ -57,12 +57,12 @@ export class DockerEngine {
     await execute(this.docker, [...this.host, ...args], { timeout: 60_000 });
   }
 
-  /** Where the engine started by startOwn() listens, as DOCKER_HOST names it. */
+  /** Address of the engine from startOwn(), in DOCKER_HOST's format. */
   get endpoint(): string {
     return this.host[1] ?? '';
   }
 
-  /** Makes an image of a directory, without any registry. */
+  /** Makes an image from a directory, without a registry. */
   async importImage(root: string, image: string): Promise<void> {
     const archive = `${root}.tar`;
     await create({ file: archive, cwd: root }, ['.']);
@@ -73,7 +73,7 @@ export class DockerEngine {
     }
   }
 
-  /** Ends an engine of our own and removes all that it made. */
+  /** Stops an engine from startOwn() and removes its files. */
   async stop(): Promise<void> {
     const { daemon, folder } = this;
     if (daemon !== undefined && daemon.exitCode === null) {
@@ -98,8 +98,8 @@ export class DockerEngine {
   }
 
   /**
-   * Starts an engine of our own; it ends with this process at the latest.
-   * @throws SkipSubject when dockerd does not start here
+   * Starts an engine. It ends with this process at the latest.
+   * @throws SkipSubject when dockerd does not start on this machine
    */
   async startOwn(dockerd: string): Promise<void> {
     if (this.docker === '') this.docker = await findProgram('docker');
@@ -127,7 +127,9 @@ export class DockerEngine {
     throw new SkipSubject(`dockerd did not answer within ${(START_TRIES * TRY_MS) / 1000} s`);
   }
 
-  /** The parent cgroup, in every hierarchy; empty by now. runc makes it at the top, or in v1 below our own cgroup. */
+  /**
+   * Removes the empty parent cgroup in every hierarchy. runc makes it at the top, or in v1 below this process's cgroup.
+   */
   private async removeCgroups(): Promise<void> {
     const top = '/sys/fs/cgroup';
     const hierarchies = await readdir(top).catch(() => []);

@@ -5,21 +5,21 @@ import { WayWatch } from './watch';
 
 /** A function to deploy for a measurement. */
 export interface Handler {
-  /** Name of the function; two subjects on one worker may share it. */
+  /** Name of the function. Two subjects on one worker may share it. */
   name: string;
   files: Record<string, string>;
-  /** What its requirements.txt pins; the zygote that it is forked from has imported them. */
+  /** The pins in its requirements.txt. The function's zygote has imported them. */
   pins: readonly string[];
 }
 
 const ECHO = 'def f(event):\n    return event\n';
-/** A fresh sandbox for every call, so that each call is a cold start. */
+/** Every call gets a new sandbox, so each call is a cold start. */
 const FRESH_EACH_CALL = 'reuse-sandbox: false\n';
 
 export const COLD_ECHO: Handler = { name: 'cold-echo', files: { 'f.py': ECHO, 'ol.yaml': FRESH_EACH_CALL }, pins: [] };
 export const WARM_ECHO: Handler = { name: 'warm-echo', files: { 'f.py': ECHO }, pins: [] };
 
-/** Pinned with all that they need, as the worker's requirements.txt has to be. */
+/** Pinned with all dependencies, as the worker's requirements.txt requires. */
 export const PANDAS_PINS: readonly string[] = [
   'numpy==2.1.0',
   'pandas==2.2.3',
@@ -39,7 +39,7 @@ export const COLD_PANDAS: Handler = {
   pins: PANDAS_PINS,
 };
 
-/** Invocations of one function on a live worker, over HTTP, each of them checked to have gone the way it should. */
+/** Invocations of one function on a live worker over HTTP. Each call's kind of start is checked. */
 export class Invocation implements Subject {
   private readonly watch: WayWatch;
 

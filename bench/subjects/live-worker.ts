@@ -14,16 +14,17 @@ import type { Tiers } from './tiers';
 
 const execute = promisify(execFile);
 const COMMAND_MS = 90_000;
-/** Longest wait for a spare before a measurement, and between two looks, ms. */
+/** Time limit of the wait for a spare before a measurement, and poll interval, ms. */
 const SPARE_MS = 1000;
 const SPARE_LOOK_MS = 5;
-/** A worker makes calls to itself for some seconds after its start. */
-const REHEARSAL_MS = 60_000;
-const REHEARSAL_LOOK_MS = 100;
+/** Time limit of the worker's warm-up, ms. After its start, a worker calls itself for several seconds. */
+const WARMUP_MS = 60_000;
+const WARMUP_POLL_MS = 100;
 
 export type Json = Record<string, unknown>;
 
-async function freePort(): Promise<number> {
+/** A free port. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
@@ -31,7 +32,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Settings laid over others, objects key by key. */
+/** Merges settings into others, recursively for objects. */
 export function overlay(below: Json, above: Json): Json {
   const merged = { ...below };
   for (const [key, value] of Object.entries(above)) {
@@ -42,55 +43,70 @@ export function overlay(below: Json, above: Json): Json {
   return merged;
 }
 
-/** A worker of our own for the time of the bench, with its own directory and port. Shared: start() counts. */
+/** A worker for the bench, with its own directory and port. Several subjects may share it: start() counts the users. */
 export class LiveWorker {
   private users = 0;
   private starting: Promise<void> | undefined;
   private folder: string | undefined;
   private client: Client | undefined;
-  /** Calls from a process of its own, so that the bench's runtime is not measured too. */
+  /** Sends calls from a separate process, so that the bench's own runtime is not measured. */
   private timer: Timer | undefined;
   private port = 0;
   private seen: Tiers | undefined;
 
   /**
-   * @param root the project's directory, built
-   * @param settings laid over the config.json that `ol worker init` writes
+   * @param root the built project's directory
+   * @param settings merged into the config.json of `ol worker init`
    */
   constructor(
     private readonly root: string,
     private readonly settings: Json,
   ) {}
 
-  /** @throws SkipSubject when the worker cannot be started here */
+  /** @throws SkipSubject when the worker cannot be started on this machine */
   async start(): Promise<void> {
     this.users += 1;
     this.starting ??= this.startOnce();
     await this.starting;
   }
 
-  /** Stops with the last of its users. */
+  /** URL of the worker. */
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Stops the worker when its last user calls this. */
   async stop(): Promise<void> {
     this.users -= 1;
     if (this.users > 0 || this.folder === undefined) return;
     try {
-      this.timer?.stop();
-      await this.client?.close();
-      if (this.client !== undefined) await this.ol('worker', 'down', '-p', this.home);
+      await this.down();
     } finally {
       await rm(this.folder, { recursive: true, force: true });
     }
   }
 
-  /** Uploads a function to the worker's registry. */
-  async install(name: string, files: Record<string, string>): Promise<void> {
+  /** Stops the worker for all users and keeps its directory, so that its files can be read. */
+  async down(): Promise<void> {
+    this.timer?.stop();
+    const { client } = this;
+    this.client = this.timer = undefined;
+    await client?.close();
+    if (client !== undefined) await this.ol('worker', 'down', '-p', this.home);
+  }
+
+  /**
+   * Uploads a function to the worker's registry.
+   * @param when value of `?install=`; undefined for the worker's default
+   */
+  async install(name: string, files: Record<string, string>, when?: 'wait' | 'lazy'): Promise<void> {
     const folder = await mkdtemp(join(this.folder ?? '', 'function-'));
     for (const [file, text] of Object.entries(files)) await writeFile(join(folder, file), text);
     const archive = join(folder, '..', `${name}.tar.gz`);
     await create({ gzip: true, file: archive, cwd: folder }, Object.keys(files));
     const answer = await this.connected().request({
       method: 'POST',
-      path: `/registry/${name}`,
+      path: `/registry/${name}${when === undefined ? '' : `?install=${when}`}`,
       body: await readFile(archive),
     });
     const text = await answer.body.text();
@@ -98,10 +114,10 @@ export class LiveWorker {
   }
 
   /**
-   * Asks which ways sandboxes have come into being. POLICY: seldom, and no more than needed: the answers cost the
-   * worker more than a cold start does, and what they leave behind (garbage, code to compile) falls on the next one.
+   * Reads the counters of sandbox starts. POLICY: read them seldom and only in part. A reading costs the worker more
+   * than a cold start, and its garbage collection and code compilation delay the next call.
    *
-   * @param withFresh whether to count fresh sandboxes too, from all metrics
+   * @param withFresh whether to count fresh sandboxes, too, from all metrics
    */
   async look(withFresh = false): Promise<Tiers> {
     const { zygotes } = ZygotesAnswer.parse(JSON.parse(await this.get('/zygotes')));
@@ -109,12 +125,12 @@ export class LiveWorker {
     return this.seen;
   }
 
-  /** What the last look() saw, if no call has been made since. */
+  /** The result of the last look(), if there was no call since. */
   get lastLook(): Tiers | undefined {
     return this.seen;
   }
 
-  /** Waits until the zygote with these packages has a spare parked, at most SPARE_MS. */
+  /** Waits until the zygote with these packages has a parked spare, at most SPARE_MS. */
   async awaitSpare(pins: readonly string[]): Promise<void> {
     const endMs = Date.now() + SPARE_MS;
     let tiers = this.seen ?? (await this.look());
@@ -124,7 +140,7 @@ export class LiveWorker {
     }
   }
 
-  /** Invokes a function with a JSON body; elapsedMs ends with the first byte of the answer. */
+  /** Invokes a function with a JSON body. elapsedMs is the time to the first byte of the answer. */
   async call(name: string, body: string): Promise<{ elapsedMs: number; text: string }> {
     if (this.timer === undefined) throw new Error('the worker is not started');
     this.seen = undefined;
@@ -132,8 +148,13 @@ export class LiveWorker {
     return { elapsedMs: ms, text: output };
   }
 
-  /** Its last part names the worker's cgroup, so that no two workers may share it. */
-  private get home(): string {
+  /** The text of GET /metrics. */
+  metrics(): Promise<string> {
+    return this.get('/metrics');
+  }
+
+  /** The worker's directory. Its last path component names the worker's cgroup, so it must be unique. */
+  get home(): string {
     return join(this.folder ?? '', basename(this.folder ?? ''));
   }
 
@@ -154,7 +175,7 @@ export class LiveWorker {
     const out = join(this.root, 'out');
     await mkdir(out, { recursive: true });
     this.folder = await mkdtemp(join(out, 'bench-worker-'));
-    // The sandboxes' own user has to pass through.
+    // The sandboxes' user must be able to traverse this directory.
     await execute('chmod', ['0755', this.folder]);
     const { home } = this;
     const port = await freePort();
@@ -164,20 +185,20 @@ export class LiveWorker {
     const settings = { ...this.settings, worker_port: String(port) };
     await writeFile(configFile, JSON.stringify(overlay(config, settings), null, 2));
     await this.ol('worker', 'up', '-d', '-p', home);
-    await this.rehearsed();
+    await this.warmedUp();
     this.client = new Client(`http://127.0.0.1:${port}`);
     this.port = port;
     this.timer = await Timer.start(this.root);
   }
 
-  /** Waits until the worker has nothing to do by itself any more. @throws SkipSubject after REHEARSAL_MS */
-  private async rehearsed(): Promise<void> {
-    const endMs = Date.now() + REHEARSAL_MS;
+  /** Waits until the worker's warm-up has ended. @throws SkipSubject after WARMUP_MS */
+  private async warmedUp(): Promise<void> {
+    const endMs = Date.now() + WARMUP_MS;
     while (Date.now() < endMs) {
-      if ((await readFile(join(this.home, 'worker.out'), 'utf8')).includes('"msg":"rehearsed"')) return;
-      await sleep(REHEARSAL_LOOK_MS);
+      if ((await readFile(join(this.home, 'worker.out'), 'utf8')).includes('"msg":"warm-up done"')) return;
+      await sleep(WARMUP_POLL_MS);
     }
-    throw new SkipSubject(`the worker still rehearses after ${REHEARSAL_MS / 1000} s`);
+    throw new SkipSubject(`the warm-up still runs after ${WARMUP_MS / 1000} s`);
   }
 
   private async ol(...args: string[]): Promise<void> {

@@ -4,12 +4,12 @@ import { once } from 'node:events';
 import type { Subject } from '../subject';
 import { Timer } from '../timer';
 
-/** Answers a request with its own body, by nothing but Node, and prints its port. */
+/** An echo server that uses only Node. It prints its port. */
 const SERVER = `const server = require('node:http').createServer((request, response) => request.pipe(response));
 server.keepAliveTimeout = 0; // its turns may be far apart
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));`;
 
-/** What a bare HTTP server on the worker's runtime takes: no more than the floor, and its tail, below each invocation. */
+/** A bare HTTP server on the worker's runtime: the lower bound of each invocation's latency, including its tail. */
 export class NodeHttp implements Subject {
   readonly name = 'node http echo';
   readonly about = "HTTP request to the first byte of the answer of Node's own server, which does nothing else";

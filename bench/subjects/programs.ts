@@ -8,10 +8,10 @@ import { Timer } from '../timer';
 
 const execute = promisify(execFile);
 
-/** What every program subject runs: a Python that starts and does nothing. */
+/** The program of all program subjects: a Python that starts and does nothing. */
 export const PYTHON_PASS: readonly string[] = ['/usr/bin/python3', '-c', 'pass'];
 
-/** Finds a program on PATH, or skips the subject with a clear reason. */
+/** Finds a program on PATH. @throws SkipSubject with the reason when it is missing */
 export async function findProgram(name: string): Promise<string> {
   try {
     return (await execute('/bin/sh', ['-c', 'PATH=$PATH:/usr/sbin:/sbin command -v "$0"', name])).stdout.trim();
@@ -24,14 +24,14 @@ export async function findProgram(name: string): Promise<string> {
 export abstract class ProgramSubject implements Subject {
   abstract readonly name: string;
   abstract readonly about: string;
-  /** Cgroups to run it in, with their limits by file. */
+  /** Cgroups of the program, with their limits by file. */
   protected readonly cgroups: Record<string, Record<string, string>> = {};
   private timer: Timer | undefined;
   private argv: string[] = [];
 
   constructor(protected readonly root: string) {}
 
-  /** Makes what the program needs and returns its argument vector; may throw SkipSubject. */
+  /** Prepares the program and returns its argument vector. @throws SkipSubject */
   protected abstract prepare(): Promise<string[]>;
 
   async setup(): Promise<void> {
@@ -72,7 +72,7 @@ export class Bubblewrap extends ProgramSubject {
   }
 }
 
-/** bubblewrap leaves limits to others: here they are set as a sandbox of ours has them, where its controllers are. */
+/** bubblewrap sets no limits. This subject sets the limits of an Argyle sandbox in all available controllers. */
 export class LimitedBubblewrap extends Bubblewrap {
   override readonly name = 'bwrap with limits';
   override readonly about = 'the same in cgroups of its own with limits of memory, processes and CPU';
@@ -98,14 +98,12 @@ export class LimitedBubblewrap extends Bubblewrap {
   }
 }
 
-/** Forks an idle Python that has imported what the guest of a zygote has. */
+/** Forks an idle Python that has imported the same modules as a zygote's guest. */
 export class RawFork implements Subject {
   readonly about: string;
   private timer: Timer | undefined;
 
-  /**
-   * @param rssMb resident size that the forked process is grown to; 0 leaves it at its own
-   */
+  /** @param rssMb resident size of the forked process, MB; 0 leaves it unchanged */
   constructor(
     private readonly root: string,
     readonly name: string,

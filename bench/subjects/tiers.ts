@@ -1,4 +1,4 @@
-/** Which way a worker's sandboxes came into being, read from outside: from what it says of its zygotes. */
+/** Finds out from outside how a worker's sandboxes were started, from the worker's report of its zygotes. */
 import { z } from 'zod';
 
 export type Way = 'fresh' | 'fork' | 'spare' | 'warm';
@@ -16,7 +16,9 @@ export const ZygotesAnswer = z.object({
   ),
 });
 
-/** What a worker says of its zygotes, and how many fresh sandboxes it has made; undefined where that is not asked. */
+/**
+ * The worker's report of its zygotes, and its count of fresh sandboxes; the count is undefined when it was not read.
+ */
 export interface Tiers {
   zygotes: z.infer<typeof ZygotesAnswer>['zygotes'];
   fresh: number | undefined;
@@ -25,12 +27,14 @@ export interface Tiers {
 const nameOf = (pin: string): string => pin.split('==')[0] ?? pin;
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
-/** Fresh sandboxes made so far. @param metrics the text of GET /metrics */
+/** Number of fresh sandboxes so far. @param metrics text of GET /metrics */
 export function readFresh(metrics: string): number {
   return Number(/^argyle_cold_start_seconds_count{kind="fresh"} (\d+)/m.exec(metrics)?.[1] ?? 0);
 }
 
-/** The zygote that has imported a handler's packages, the root where there are none; undefined while it is not ready. */
+/**
+ * The zygote that has imported the handler's packages, or the root without packages; undefined while it is not ready.
+ */
 export function zygoteOf({ zygotes }: Tiers, pins: readonly string[]): Tiers['zygotes'][number] | undefined {
   const last = pins.at(-1);
   return zygotes.find(({ id, packages, state }) => {
@@ -40,8 +44,8 @@ export function zygoteOf({ zygotes }: Tiers, pins: readonly string[]): Tiers['zy
 }
 
 /**
- * What was wrong with one call's way; undefined when nothing was. Pure. The counters have to be of right before the
- * call and right after it.
+ * How one call's start differed from the expected kind; undefined when it did not. Pure. The counters must be read
+ * directly before and after the call.
  */
 export function strayed(way: Way, pins: readonly string[], before: Tiers, after: Tiers): string | undefined {
   const forksOf = ({ zygotes }: Tiers): number => sum(zygotes.map(({ forks }) => forks));

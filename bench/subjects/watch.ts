@@ -3,16 +3,16 @@ import type { LiveWorker } from './live-worker';
 import { strayed } from './tiers';
 import type { Tiers, Way } from './tiers';
 
-/** Zygotes may take this long to be made before calls go the right way, ms. */
+/** Time limit for making zygotes until calls have the expected kind of start, ms. */
 const SETTLE_MS = 60_000;
-/** Calls in a row that have to go the right way before anything is measured. */
+/** Number of consecutive calls with the expected kind of start before the measurement begins. */
 const IN_ROW = 3;
 
-/** Sees to it that a worker's calls go the way that a row is about, and throws away those that do not. */
+/** Ensures that a worker's calls have the kind of start that a row is about, and discards all other calls. */
 export class WayWatch {
   /**
    * @param pins the handler's packages
-   * @param way how the sandbox of each call has to come into being; `warm`: not at all, it is there
+   * @param way expected kind of start of each call's sandbox; `warm`: the sandbox exists already
    */
   constructor(
     private readonly worker: LiveWorker,
@@ -20,7 +20,7 @@ export class WayWatch {
     private readonly way: Way,
   ) {}
 
-  /** Calls until the zygotes are there. @throws SkipSubject when calls go another way again and again */
+  /** Calls until the zygotes are ready. @throws SkipSubject when calls keep having another kind of start */
   async settle(call: () => Promise<unknown>): Promise<void> {
     const endMs = Date.now() + SETTLE_MS;
     for (let inRow = 0; inRow < IN_ROW; inRow += 1) {
@@ -35,13 +35,13 @@ export class WayWatch {
     }
   }
 
-  /** Waits for a spare where one is to be used, and reads the counters ahead of the next call. */
+  /** Waits for a spare if the row needs one, and reads the counters before the next call. */
   async ready(): Promise<void> {
     if (this.way === 'spare') await this.worker.awaitSpare(this.pins);
     await this.before();
   }
 
-  /** @throws Strayed when the call went another way, and whatever `call` throws */
+  /** @throws Strayed when the call had another kind of start, and errors of `call` */
   async checked<T>(call: () => Promise<T>): Promise<T> {
     const before = await this.before();
     const result = await call();
@@ -50,13 +50,13 @@ export class WayWatch {
     return result;
   }
 
-  /** What the last call on this worker left, whoever made it. */
+  /** The counters after the last call on this worker, from any subject. */
   private async before(): Promise<Tiers> {
     const last = this.worker.lastLook;
     return last !== undefined && (this.way !== 'fresh' || last.fresh !== undefined) ? last : this.look();
   }
 
-  /** A fresh sandbox in place of another way takes so long that it needs no counter to be seen. */
+  /** Reads without the count of fresh sandboxes. An unexpected fresh start is visible by its duration alone. */
   private look(): Promise<Tiers> {
     return this.worker.look(this.way === 'fresh');
   }

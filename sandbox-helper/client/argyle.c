@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * libargyle: what the worker cannot do from JavaScript. Unprivileged; every function returns 0 or a
- * descriptor, or -errno, and none of them blocks. */
+ * libargyle: functions that the worker lacks in JavaScript. It has no privileges. Every function returns 0 or a
+ * descriptor, or -errno, and none blocks. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include "argyle.h"
 
 #define EXPORT __attribute__((visibility("default")))
-#define BACKLOG 16
+#define BACKLOG 1024
 
 /* out: worker's control end, helper's control end, worker's events end, helper's events end. */
 EXPORT int argyle_channel(int out[4]) {
@@ -64,37 +64,92 @@ EXPORT int argyle_open_dir(const char *path) {
   return fd < 0 ? -errno : fd;
 }
 
-/* Makes the listening socket `name` in a directory, and a log pipe. out: socket, log write end, log
- * read end (non-blocking). The path goes through /proc, because sun_path holds only 107 characters. */
-EXPORT int argyle_slot_fds(int dir_fd, const char *name, int out[3]) {
+/* Makes the listening socket `name` in a directory, and pipes for the log and for errors. out: socket; write end and
+ * non-blocking read end of the log's pipe; the same of the errors' pipe. The path goes through /proc, because sun_path
+ * holds only 107 characters. */
+EXPORT int argyle_slot_fds(int dir_fd, const char *name, int out[5]) {
   struct sockaddr_un a = {.sun_family = AF_UNIX};
-  int log[2] = {-1, -1}, saved;
+  int pipes[2][2] = {{-1, -1}, {-1, -1}}, saved;
   int n = snprintf(a.sun_path, sizeof a.sun_path, "/proc/self/fd/%d/%s", dir_fd, name);
   if (n < 0 || (size_t)n >= sizeof a.sun_path) return -ENAMETOOLONG;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
-  if (pipe2(log, O_CLOEXEC) < 0 || fcntl(log[0], F_SETFL, O_NONBLOCK) < 0 ||
-      fchmod(fd, 0600) < 0 || /* before bind: the path is born with this mode */
+  if (pipe2(pipes[0], O_CLOEXEC) < 0 || fcntl(pipes[0][0], F_SETFL, O_NONBLOCK) < 0 || pipe2(pipes[1], O_CLOEXEC) < 0 ||
+      fcntl(pipes[1][0], F_SETFL, O_NONBLOCK) < 0 ||
+      fchmod(fd, 0600) < 0 || /* before bind, so that the path has this mode from the start */
       bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, BACKLOG) < 0) {
     saved = errno;
     close(fd);
-    if (log[0] >= 0) close(log[0]);
-    if (log[1] >= 0) close(log[1]);
+    for (int i = 0; i < 4; i++)
+      if (pipes[i / 2][i % 2] >= 0) close(pipes[i / 2][i % 2]);
     return -saved;
   }
   out[0] = fd;
-  out[1] = log[1];
-  out[2] = log[0];
+  out[1] = pipes[0][1];
+  out[2] = pipes[0][0];
+  out[3] = pipes[1][1];
+  out[4] = pipes[1][0];
   return 0;
 }
 
-/* Has this thread, and what it starts from now on, ask the scheduler for turns of `us` microseconds (100 to
- * 100,000). Their share stays the same; who wakes with a shorter turn is let in before who has a longer one.
- * Linux before 6.12 takes no notice. */
-EXPORT int argyle_slice(unsigned us) {
+/* The address of the socket `name` in a directory, through /proc as above. */
+static int address(struct sockaddr_un *a, int dir_fd, const char *name) {
+  *a = (struct sockaddr_un){.sun_family = AF_UNIX};
+  int n = snprintf(a->sun_path, sizeof a->sun_path, "/proc/self/fd/%d/%s", dir_fd, name);
+  return n < 0 || (size_t)n >= sizeof a->sun_path ? -ENAMETOOLONG : 0;
+}
+
+/* Makes the socket `name` in a directory, which takes descriptors from this user's processes (and root's). */
+EXPORT int argyle_inbox(int dir_fd, const char *name) {
+  struct sockaddr_un a;
+  int failed = address(&a, dir_fd, name);
+  if (failed) return failed;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
+  if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0) { /* before bind, as above */
+    int saved = errno;
+    close(fd);
+    return -saved;
+  }
+  return fd;
+}
+
+/* Sends a descriptor to an inbox. */
+EXPORT int argyle_give(int dir_fd, const char *name, int given) {
+  struct sockaddr_un a;
+  int failed = address(&a, dir_fd, name);
+  if (failed) return failed;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
+  failed = connect(fd, (struct sockaddr *)&a, sizeof a) < 0 ? -errno : argyle_submit(fd, "", 1, &given, 1);
+  close(fd);
+  return failed;
+}
+
+/* The descriptor that was sent to an inbox; -EAGAIN when there is none. */
+EXPORT int argyle_take(int inbox) {
+  union {
+    struct cmsghdr head;
+    char room[CMSG_SPACE(sizeof(int))];
+  } ancillary = {0};
+  char byte;
+  int fd;
+  struct iovec part = {&byte, 1};
+  struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &ancillary, .msg_controllen = sizeof ancillary};
+  if (recvmsg(inbox, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0) return -errno;
+  struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+  if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof fd)) return -EBADMSG;
+  memcpy(&fd, CMSG_DATA(c), sizeof fd);
+  return fd;
+}
+
+/* Sets the scheduler slice of this thread, and of the threads and processes that it starts later, to `us` µs (100 to
+ * 100,000). The share of the processor stays the same. A shorter slice preempts a longer one on wake-up. Linux before
+ * 6.12 ignores it. */
+EXPORT int argyle_set_sched_slice(unsigned us) {
   struct sched_attr attr = {0};
   if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) < 0) return -errno;
-  if (attr.sched_policy != SCHED_NORMAL) return -EINVAL; /* somebody chose otherwise */
+  if (attr.sched_policy != SCHED_NORMAL) return -EINVAL; /* another policy is set */
   attr.sched_runtime = us * 1000ULL;
   return syscall(SYS_sched_setattr, 0, &attr, 0) < 0 ? -errno : 0;
 }

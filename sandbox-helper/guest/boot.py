@@ -1,7 +1,7 @@
 """Reads the boot frame: `ARGYLE-BOOT/1 <length>\\n` and then that many bytes of JSON."""
 
 from _argyle import channel, fastjson
-from _argyle.conn import Connection
+from _argyle.http.conn import Connection
 
 MAGIC = b"ARGYLE-BOOT/1 "
 # Longest first line: the magic and a length of at most ten digits.
@@ -16,8 +16,8 @@ class BootError(Exception):
 def receive(role):
     """Accepts until a connection carries a whole boot frame for `role`.
 
-    Returns (connection, document); what came behind the frame stays in the connection's buffer.
-    A connection that ends too early is dropped, since its writer gave up. Raises BootError when
+    Returns (connection, document). Bytes after the frame stay in the connection's buffer. A
+    connection that ends too early is dropped, because its writer gave up. Raises BootError when
     the bytes are no boot frame.
     """
     while True:

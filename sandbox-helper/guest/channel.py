@@ -1,11 +1,11 @@
-"""How a guest is reached: the link to the helper and the listener that it is born with, or a path.
+"""A guest's channels: the link to the helper and the listening socket, or a path to dial.
 
-A guest in a container has neither descriptor. It is told the path of a socket on which the worker
-listens, runs at once, and dials in where another guest would accept.
+A guest in a container has no such descriptors. Its argument is the path of a socket on which the
+worker listens. It runs at once, and connects where another guest accepts.
 
 Mirrors struct ag_link_msg and enum ag_link_op of sandbox-helper/protocol.h. Uses the C modules
-_socket, _struct and posix directly: `socket` alone takes as long to import as Python to start,
-`os` a fifth of that.
+_socket, _struct and posix directly: importing `socket` takes as long as starting Python, and `os` a
+fifth of that.
 """
 
 import posix
@@ -71,11 +71,11 @@ def wait_go():
 def accept():
     """The next connection with the worker, as a blocking _socket.socket.
 
-    Without a worker to dial nobody needs this guest any more: it ends.
+    A guest that cannot dial its worker is no longer needed, and ends.
     """
     if _worker_path is not None:
         return _dial()
-    # Family and type are told, or each object would ask the kernel for them.
+    # With family and type, or each object would ask the kernel for them.
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, LISTEN_FD)
     try:
         fd, _ = listener._accept()

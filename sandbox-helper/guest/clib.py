@@ -1,4 +1,4 @@
-"""Loads /runtime/libguest.so: what Python cannot do by itself, or not as fast."""
+"""Loads /runtime/libguest.so: functions that Python lacks, or has only in a slower form."""
 
 import _frozen_importlib
 import _frozen_importlib_external

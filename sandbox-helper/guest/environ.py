@@ -1,7 +1,7 @@
-"""The environment, without importing `os`, which takes a seventh of a fresh start: 1.6 ms.
+"""The environment, without importing `os`, which takes 1.6 ms: a seventh of a fresh start.
 
-posix.environ is what os.environ, made from it by whoever imports `os`, reads and writes as well.
-Without os.environ's checks and conversions a fork copies some 20 pages less, too.
+os.environ is made from posix.environ when `os` is imported, and sees the same variables. Without
+os.environ's checks and conversions a fork copies some 20 pages less.
 """
 
 import posix

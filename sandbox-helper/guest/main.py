@@ -1,6 +1,6 @@
 """Starts a guest: `python3 -I -S /runtime/main.py ROLE [SOCKET]`, see loader.py and start.py.
 
-Short, because Python compiles it at each start; all else comes out of guest.pack (pack.py).
+Short, because Python compiles it at each start. All else is in guest.pack (pack.py).
 """
 
 import gc
@@ -8,10 +8,10 @@ import marshal
 
 from _frozen_importlib_external import MAGIC_NUMBER
 
-# start.py turns it on again.
+# start.py enables it again.
 gc.disable()
 folder = __file__.rpartition("/")[0] or "."
-# Children of multiprocessing and joblib would run their parent's main file again.
+# With __file__, children of multiprocessing and joblib would run this file again.
 del __file__
 try:
     with open(f"{folder}/guest.pack", "rb", 0) as file:
@@ -21,7 +21,7 @@ except OSError:
 if data.startswith(MAGIC_NUMBER):
     loader, modules = marshal.loads(data[len(MAGIC_NUMBER) :])
 else:
-    # Not packed, or for another Python.
+    # There is no pack, or it is for another Python.
     modules = ()
     with open(f"{folder}/loader.py", "rb") as file:
         loader = file.read()

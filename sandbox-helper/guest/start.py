@@ -2,20 +2,22 @@
 
 Theory of operation. The process finds its link to the helper on descriptor 3 and the slot's
 listening socket on descriptor 4 (docs/guest-protocol.md). It accepts the first connection,
-reads the boot frame, waits for GO and becomes what the frame says. A zygote's children come back
-from `zygote.run` as a leaf, a spare (a leaf that has time) or as another zygote and go round the
-loop again. In a container there are no such descriptors, only the path SOCKET (see channel.py).
+reads the boot frame, waits for GO and takes the frame's role. A zygote's children return from
+`zygote.run` as a leaf, as a spare (a leaf that waits for its function) or as another zygote, and
+go through the loop again. A container has no such descriptors, only the path SOCKET (channel.py).
 """
 
 import gc
 import sys
 
-from _argyle import boot, channel, environ, forkserver, leaf
+from _argyle import boot, channel, environ, flags
+from _argyle.apps import leaf
+from _argyle.fork import forkserver
 
 
 def main(argv):
     """Runs the role named by argv[1] until the process is killed. Returns an exit code."""
-    # One BLAS thread: cpu_percent is about one core, and a zygote with threads could not be forked.
+    # One BLAS thread: cpu_percent is about one core, and a zygote with threads cannot be forked.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         environ.put(name, "1")
     role = argv[1] if len(argv) in (2, 3) else ""
@@ -25,29 +27,31 @@ def main(argv):
     if len(argv) == 3:
         channel.use_path(argv[2])
     sys.stdout.reconfigure(line_buffering=True)
-    # What is there by now stays until the end: the collector need not look at it, now or later.
+    # These objects live until the end, so the collector need not visit them.
     gc.freeze()
     gc.enable()
     channel.protect()
     forkserver.install()
+    if role != "installer":
+        flags.install()
     while True:
-        # Ahead of GO, so that both arrive together: what the worker says and what the helper does.
+        # Before GO, because the boot frame and GO arrive at the same time.
         conn, document = boot.receive(role)
         if not channel.wait_go():
             return 0
         if role == "leaf":
             return leaf.run(conn, document)
         if role == "installer":
-            from _argyle import installer
+            from _argyle.install import installer
 
             return installer.run(conn, document)
-        from _argyle import zygote
+        from _argyle.fork import zygote
 
         role = zygote.run(conn, document)
         if role is None:
             return 0
         if role == "spare":
-            from _argyle import warm
+            from _argyle.fork import warm
 
             warm.run()
             role = "leaf"

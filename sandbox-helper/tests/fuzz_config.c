@@ -2,7 +2,7 @@
  * libFuzzer target: helper.conf's parser. What it accepts must be usable without further checks. */
 #include <assert.h>
 
-#include "helper.h"
+#include "base/base.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,8 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (unsigned i = 0; i < c.nroots; i++) is_path(c.root[i], true);
     is_path(c.guest, true);
     if (c.cgroup_root[0]) is_path(c.cgroup_root, false);
-    assert(c.sandbox_uid != 0 && c.sandbox_uid != (uid_t)-1);
-    assert(c.sandbox_gid != 0 && c.sandbox_gid != (gid_t)-1);
+    assert(c.first_uid != 0 && c.uids >= AG_UIDS && c.first_uid + c.uids > c.first_uid);
     assert(c.caller_gid != (gid_t)-1);
   } else {
     assert(last_fault()->stage == AG_ST_CONFIG && last_fault()->code == AG_E_BADREQ);

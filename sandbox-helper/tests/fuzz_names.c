@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <limits.h>
 
-#include "helper.h"
+#include "base/base.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);

@@ -1,32 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0
  * libFuzzer target: the request parser, the dispatch, the life of slots and a zygote's answers.
  *
- * Real: helper.c, slot.c, zygote_link.c, tree.c, names.c, diag.c, with real sockets, pipes and epoll.
+ * Real: verbs/ without spawn.c, and base/, with real sockets, pipes and epoll.
  * Fake: what touches the machine (cgroups, mounts, BPF, clone, fork). A fake process is an eventfd, so
  * that it can be waited for like a pidfd. The input is a list of records, each led by a byte:
  *   0      a datagram of raw bytes          1      a request of few bytes, most likely well formed
  *   2      a zygote's answer, right or not  3      a process ends       4      a tick       5      a job ends */
-#define main helper_main /* the fuzzer has its own */
-#include "../helper.c"
-#undef main
-
 #include <assert.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/eventfd.h>
+
+#include "verbs/verbs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 long __real_syscall(long number, long a, long b, long c, long d, long e, long f);
 long __wrap_syscall(long number, ...);
 void __wrap_die(unsigned stage, const char *detail) __attribute__((noreturn));
+void __wrap_die_of_fault(void) __attribute__((noreturn));
+pid_t __wrap_fork(void);
+int __wrap_kill(pid_t pid, int signal);
+pid_t __wrap_waitpid(pid_t pid, int *status, int options);
+int __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options);
 
 #define FAKES 8
+#define FAKE_PID 4242
+#define JOBS 17 /* one more than there can be */
+#define NONE (-2)
 static struct session session;
 static jmp_buf ended;
-static int worker, completions, peer[AG_MAX_SLOTS + 1], job_waits;
-static job_end *job_done;
-static uint64_t job_tag, asked, answered;
+static int worker, completions, peer[AG_MAX_SLOTS + 1];
+static unsigned jobs;         /* that were forked and have not ended */
+static int job_status = NONE; /* of the job that ends next; -1: killed */
+static uint64_t asked, answered;
 static const uint8_t *at, *end;
 
 static uint8_t byte(void) { return at < end ? *at++ : 0; }
@@ -50,6 +57,24 @@ void __wrap_die(unsigned stage, const char *detail) {
   longjmp(ended, 1);
 }
 
+void __wrap_die_of_fault(void) { __wrap_die(last_fault()->stage, last_fault()->detail); }
+
+pid_t __wrap_fork(void) { return jobs++, FAKE_PID; }
+int __wrap_kill(pid_t pid, int signal) { return assert(pid == FAKE_PID), (void)signal, 0; }
+pid_t __wrap_waitpid(pid_t pid, int *status, int options) { return (void)status, (void)options, pid; }
+
+int __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options) {
+  (void)id;
+  assert(type == (idtype_t)P_PIDFD && options == (WEXITED | WNOHANG));
+  if (job_status == NONE) return errno = EBADF, -1; /* the guest's status is unknown */
+  info->si_pid = FAKE_PID;
+  info->si_code = job_status < 0 ? CLD_KILLED : CLD_EXITED;
+  info->si_status = job_status;
+  job_status = NONE;
+  jobs--;
+  return 0;
+}
+
 static int maybe(unsigned stage) { return byte() % 8 ? 0 : (errno = EIO, fault_sys(stage, "fake")); }
 const char *const pool_name[] = {NULL, "lambda", "install"};
 int rootfs_unshare(void) { return 0; }
@@ -71,6 +96,11 @@ int rootfs_bind(struct session *s, const char *slot, int area, const char *what,
   if (!name_is_component(what)) return fault(AG_E_BADREQ, AG_ST_SLOT, "name");
   return maybe(AG_ST_SLOT);
 }
+int rootfs_bind_code(struct session *s, const char *slot, const char names[][AG_NAME_MAX], unsigned n) {
+  for (unsigned i = 0; i < n; i++)
+    if (names[i][0] && rootfs_bind(s, slot, 0, names[i], "", false) < 0) return -1;
+  return 0;
+}
 int rootfs_remove(struct session *s, const char *name) { return (void)s, (void)name, 0; }
 int cgroup_start(struct session *s, const char *name) { return (void)s, (void)name, 0; }
 int cgroup_make(struct session *s, struct slot *slot, const uint64_t limits[8]) {
@@ -81,7 +111,7 @@ int cgroup_make(struct session *s, struct slot *slot, const uint64_t limits[8]) 
 int cgroup_limits(struct session *s, struct slot *slot, const uint64_t limits[8]) {
   return cgroup_make(s, slot, limits);
 }
-int cgroup_tasks(struct session *s, struct slot *slot, const char *zygote, int fds[CTL_COUNT]) {
+int cgroup_open_tasks(struct session *s, struct slot *slot, const char *zygote, int fds[CTL_COUNT]) {
   int n = byte() % 4; /* none on a pure v2 host */
   snprintf(slot->v1.zygote, CG_NAME, "%s", zygote);
   if (n == 3) return maybe(AG_ST_CGROUP) < 0 ? -1 : 0;
@@ -89,9 +119,11 @@ int cgroup_tasks(struct session *s, struct slot *slot, const char *zygote, int f
   return n;
 }
 bool cgroup_has_joined(struct session *s, const struct slot *slot) { return (void)s, (void)slot, byte() % 8; }
-int cgroup_open(struct session *s, unsigned pool, const char *name) { return (void)pool, rootfs_open(s, name); }
+int cgroup_open(struct session *s, const struct slot *slot, uid_t cloner) {
+  return (void)cloner, rootfs_open(s, slot->name);
+}
 pid_t cgroup_first_pid(struct session *s, unsigned pool, const char *name) {
-  return (void)s, (void)pool, (void)name, byte() % 8 ? 4242 : 0;
+  return (void)s, (void)pool, (void)name, byte() % 8 ? FAKE_PID : 0;
 }
 int cgroup_freeze(struct session *s, unsigned pool, const char *name, bool frozen) {
   return (void)s, (void)pool, (void)name, (void)frozen, maybe(AG_ST_CGROUP);
@@ -114,11 +146,33 @@ int cgroup_remove(struct session *s, struct slot *slot, bool whole) { return (vo
 int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) {
   return (void)s, (void)slot, (void)value, maybe(AG_ST_CGROUP);
 }
-uint64_t cgroup_oom_kills(struct session *s, const struct slot *slot) { return (void)s, (void)slot, 0; }
-uint64_t cgroup_pids_refused(struct session *s, const struct slot *slot) { return (void)s, (void)slot, 0; }
+void cgroup_final_counts(const struct session *s, const struct slot *slot, uint64_t *oom_kills, uint64_t *refused) {
+  (void)s, (void)slot, *oom_kills = *refused = 0;
+}
 int cgroup_pressure(struct session *s, const struct slot *slot, uint64_t value[8]) {
   (void)s, (void)slot, memset(value, 0, 8 * sizeof *value);
   return maybe(AG_ST_CGROUP);
+}
+int rootfs_chown(int root_fd, uid_t uid) { return (void)root_fd, (void)uid, maybe(AG_ST_SLOT); }
+int ids_start(struct session *s) { return (void)s, 0; }
+int ids_ahead(struct session *s, uint32_t zygote, unsigned most) {
+  assert(most > 0);
+  assert(s->slot[zygote].state != SLOT_FREE);
+  return 0;
+}
+int ids_assign(struct session *s, struct slot *slot) {
+  assert(slot->state == SLOT_READY && (!slot->source || slot->pool == AG_POOL_LAMBDA));
+  ids_release(s, slot);
+  if (maybe(AG_ST_SLOT) < 0) return -1;
+  slot->id.uid = 1;
+  if (slot->source) slot->id.ns_fd = dup(s->null_fd); /* it goes with the FORK order */
+  return 0;
+}
+bool ids_taken(const struct session *s, const struct slot *slot) { return (void)s, (void)slot, byte() % 8; }
+void ids_release(struct session *s, struct slot *slot) {
+  (void)session_zygote(s, slot);
+  close_scoped(&slot->id.ns_fd);
+  slot->id.uid = 0;
 }
 void cgroup_stop(struct session *s) { (void)s; }
 int net_rule(struct session *s, unsigned pool, uint32_t passes, const uint64_t word[4], uint32_t bits) {
@@ -131,16 +185,8 @@ int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t en
   assert(mode >= 1 && mode <= 3 && pool >= 1 && pool <= 2 && n <= 6);
   return maybe(AG_ST_NETWORK);
 }
-int job_fork(struct session *s, const int fds[], int n, uint64_t caps, job_end *done, uint64_t tag) {
-  (void)s, (void)fds, (void)n, (void)caps;
-  if (job_waits) return fault(AG_E_LIMIT, AG_ST_JOB, "fake");
-  job_waits = 1, job_done = done, job_tag = tag;
-  return 0;
-}
-void job_ended(struct session *s, uint32_t job) { (void)s, (void)job; }
-void priv_start(struct session *s) { (void)s; }
-void priv_check_caller(const struct session *s) { (void)s; }
-void priv_drop_helper_caps(void) {}
+int priv_bound(uint64_t mask) { return (void)mask, 0; }
+int priv_keep(uint64_t mask, bool inheritable) { return (void)mask, (void)inheritable, 0; }
 
 int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]) {
   struct slot *slot = &s->slot[r->slot];
@@ -152,12 +198,12 @@ int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]
   slot->link_fd = link[0];
   close_scoped(&peer[r->slot]);
   peer[r->slot] = link[1];
-  if (slot_started(s, r->slot, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), 4242, true) < 0 ||
-      (!(r->flags & AG_F_PARK) && slot_go(s, r->slot, "") < 0)) {
+  if (slot_started(s, r->slot, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), FAKE_PID, true) < 0 ||
+      (!(r->flags & AG_F_PARK) && slot_go(s, r->slot, NULL, 0) < 0)) {
     slot_fail(s, r->slot);
     return -1;
   }
-  value[0] = 4242;
+  value[0] = FAKE_PID;
   return 0;
 }
 
@@ -222,8 +268,8 @@ static void small_request(void) {
   r.role = byte() % 5;
   r.flags = byte();
   for (int i = 0; i < 3; i++) r.arg[i] = byte() % 4;
-  r.arg[AG_LIM_SCRATCH_BYTES] = byte() ? 0 : ~0ull;
-  if (r.verb == AG_RULE) r.arg[AG_LIM_SCRATCH_BYTES] >>= 32, r.arg[6] = byte();
+  r.arg[AG_LIM_SCRATCH] = byte() ? 0 : ~0ull;
+  if (r.verb == AG_RULE) r.arg[AG_LIM_SCRATCH] >>= 32, r.arg[6] = byte();
   uint8_t name = byte();
   for (int i = 0; i < 4; i++) snprintf(r.name[i], AG_NAME_MAX, "%s", names[(name >> i) % 8]);
   send_request(&r, sizeof r, byte() % 6 < 5 ? 2 : 4);
@@ -268,6 +314,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   return 0;
 }
 
+/* Ends the first job that runs. */
+static void end_job(int status) {
+  job_status = status;
+  for (uint32_t job = 0; job < JOBS && job_status != NONE; job++) job_ended(&session, job);
+  assert(job_status == NONE);
+}
+
 static void run(void) {
   while (at < end) {
     uint8_t kind = byte(), length;
@@ -297,7 +350,7 @@ static void run(void) {
         slots_tick(&session);
         break;
       default:
-        if (job_waits) job_waits = 0, job_done(&session, job_tag, byte() % 4 - 1);
+        if (jobs) end_job(byte() % 4 - 1);
     }
     drain();
     unsigned waiting = 0;
@@ -311,11 +364,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (int fd = 5; fd < 100; fd++) before[fd] = fcntl(fd, F_GETFD) >= 0; /* libFuzzer's own */
   memset(&session, 0, sizeof session);
   asked = answered = 0;
-  job_waits = 0;
-  start_session(&session);
+  session_start(&session);
   snprintf(session.config.root[0], AG_NAME_MAX, "/");
   session.config.nroots = 1;
-  session.config.sandbox_uid = session.config.sandbox_gid = 1;
   at = data, end = data + size;
   bool fresh = size && *at % 16 == 15; /* a session before HELLO, else one that is under way */
   session.greeted = !fresh;
@@ -329,7 +380,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (r.slot = 1; session.greeted && r.slot <= FAKES + 1; r.slot++)
       if (session.slot[r.slot].state != SLOT_DESTROYING) send_request(&r, sizeof r, 0);
     for (int i = 0; session.busy && i < 10; i++) slots_tick(&session);
-    if (job_waits) job_done(&session, job_tag, 0);
+    while (jobs) end_job(0);
     drain();
     if (session.busy || asked != answered)
       fprintf(stderr, "busy %u, %llu asked, %llu answered\n", session.busy, (unsigned long long)asked,
@@ -343,7 +394,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   while (read(completions, &(struct ag_completion){0}, sizeof(struct ag_completion)) > 0) continue;
   while (recv(worker, &(char){0}, 1, MSG_DONTWAIT) >= 0 || recv(AG_CONTROL_FD, &(char){0}, 1, MSG_DONTWAIT) > 0)
     continue;
-  /* Nothing is left open but what start_session() opened: epoll, /proc, /dev/null, ourselves, signals. */
+  /* Nothing is left open but what session_start() opened: epoll, /proc, /dev/null, ourselves, signals. */
   int opened = 0;
   for (int fd = 5; fd < 100; fd++)
     if (!before[fd] && fcntl(fd, F_GETFD) >= 0 && close(fd) == 0) opened++;

@@ -1,5 +1,6 @@
-/** Commands, groups of them, their help, and the walk from argv to the one that runs. */
+/** Commands, groups of commands, their help, and the dispatch from argv to a command. */
 import { asArgyleError } from '../errors';
+import { closest } from './closest';
 import { COMPLETION_FLAG, completions, dashed } from './complete';
 import { FlagError, parseFlags, type Flags, type FlagSpec } from './flags';
 import type { Services } from './services';
@@ -19,24 +20,26 @@ export interface CommandContext {
 
 export interface Command {
   name: string;
-  /** Further names, which neither help nor completion shows. */
+  /** Further names. Help and completion do not show them. */
   aliases?: readonly string[];
   usage: string;
-  /** What stands behind the flags in the help, e.g. `DIR`. */
+  /** The arguments after the flags in the help, e.g. `DIR`. */
   argsUsage?: string;
   flags?: readonly FlagSpec[];
-  /** Every argument goes to run(), flags too. */
+  /** Flags may follow arguments. POLICY: only for commands that the original lacks. */
+  interspersed?: boolean;
+  /** Passes all arguments to run(), including flags. */
   passthrough?: boolean;
-  /** Resolves with the exit code; a thrown error is printed and becomes 1. */
+  /** Resolves with the exit code. A thrown error is printed; the exit code is then 1. */
   run?(context: CommandContext): Promise<number>;
-  /** Makes it a group: the next argument names one of these. */
+  /** Subcommands; makes this command a group. */
   commands?: readonly Command[];
 }
 
-/** Exit codes of the contract. `panic` is Go's: the original's benchmarks end so when too many calls fail. */
+/** Exit codes of the contract. `panic` is Go's: the original's benchmarks panic when too many calls fail. */
 export const EXIT = { ok: 0, error: 1, panic: 2, unknown: 3 } as const;
 
-/** A failure that the message tells all about; printed on stderr, exit code 1 unless `exitCode` says otherwise. */
+/** A failure whose message is complete. It is printed on stderr; the exit code is 1 unless `exitCode` is given. */
 export class CliError extends Error {
   readonly exitCode: number;
 
@@ -46,13 +49,13 @@ export class CliError extends Error {
   }
 }
 
-/** The subcommand that a word names. */
+/** The subcommand with this name. */
 function subcommand(command: Command, name: string | undefined): Command | undefined {
   if (name === undefined) return undefined;
   return command.commands?.find((c) => c.name === name || c.aliases?.includes(name) === true);
 }
 
-/** What the caller's process gives to a command. */
+/** The process's context for a command. */
 export type Environment = Omit<CommandContext, 'flags' | 'args'>;
 
 function flagLine(spec: FlagSpec): string {
@@ -62,7 +65,7 @@ function flagLine(spec: FlagSpec): string {
   return `   ${names.map((name) => name + value).join(', ')}  ${spec.usage}${fallback}\n`;
 }
 
-/** The help of a command or group, called as `path` (e.g. `ol worker up`). */
+/** The help of a command or group. `path` is the full command, e.g. `ol worker up`. */
 export function helpText(command: Command, path: string): string {
   const commands = command.commands ?? [];
   const flags = command.flags ?? [];
@@ -84,9 +87,9 @@ function printError(thrown: unknown, environment: Environment): void {
 }
 
 /**
- * Runs the command that `argv` names below `command` and resolves with the exit code: that of the command, 0 for help,
- * 1 for errors (told on stderr), 3 for a command that does not exist. With COMPLETION_FLAG at the end it prints what may
- * follow the other words instead.
+ * Runs the command that `argv` names below `command` and resolves with the exit code. The code is the command's own, 0
+ * for help, 1 for errors (printed on stderr), and 3 for an unknown command. If `argv` ends with COMPLETION_FLAG, prints
+ * the completions of the other words instead.
  */
 export async function dispatch(
   command: Command,
@@ -102,7 +105,11 @@ export async function dispatch(
         return EXIT.ok;
       }
     }
-    const parsed = parseFlags(command.flags ?? [], command.passthrough === true ? ['--', ...argv] : argv);
+    const parsed = parseFlags(
+      command.flags ?? [],
+      command.passthrough === true ? ['--', ...argv] : argv,
+      command.interspersed,
+    );
     const { flags, args, help } = parsed;
     const [name, ...rest] = args;
     const next = subcommand(command, name);
@@ -113,7 +120,9 @@ export async function dispatch(
       return EXIT.ok;
     }
     if (command.run === undefined) {
-      environment.err(`No help topic for '${name ?? ''}'\n\n${helpText(command, path)}`);
+      const meant = closest(name ?? '', command.commands?.map((c) => c.name) ?? []);
+      const hint = meant === undefined ? '' : `Did you mean '${path} ${meant}'?\n`;
+      environment.err(`No help topic for '${name ?? ''}'\n${hint}\n${helpText(command, path)}`);
       return EXIT.unknown;
     }
     return await command.run({ ...environment, flags, args });

@@ -1,18 +1,18 @@
-/** What a shell may complete a command line with: the last argument asks for it, as with the original. Pure. */
+/** Completions of a command line. As in the original, the last argument asks for them. Pure. */
 import type { Command } from './command';
 import type { FlagSpec } from './flags';
 
-/** Put behind the words of an unfinished command line by completion scripts, those of the original among them. */
+/** Completion scripts append this flag to an unfinished command line. The original's scripts do so, too. */
 export const COMPLETION_FLAG = '--generate-bash-completion';
 
 const HELP: FlagSpec = { name: 'help', aliases: ['h'], kind: 'bool', usage: 'show help' };
 
-/** How a flag is written: names of one letter with one dash. */
+/** A flag as the user types it: one dash for names of one letter, otherwise two. */
 export function dashed(name: string): string {
   return name.length > 1 ? `--${name}` : `-${name}`;
 }
 
-/** The flags that may stand where `word` is being typed; one that the line has already is not offered again. */
+/** The flags that complete `word`. Flags that are already on the line are left out. */
 function flagsFor(command: Command, word: string, words: readonly string[]): string[] {
   const typed = word.replace(/^--?/, '');
   const given = new Set(words.filter((other) => other.startsWith('-')).map((other) => other.replace(/^--?/, '')));
@@ -24,9 +24,9 @@ function flagsFor(command: Command, word: string, words: readonly string[]): str
 }
 
 /**
- * One completion a line for `ol …words COMPLETION_FLAG`; undefined when the words lead to a command that takes all its
- * arguments itself, and answers for itself.
- * @param withUsage puts `:usage` behind subcommands, for zsh
+ * Returns one completion per line for `ol …words COMPLETION_FLAG`; undefined for a passthrough command, which completes
+ * its own arguments.
+ * @param withUsage appends `:usage` to subcommands, for zsh
  */
 export function completions(root: Command, words: readonly string[], withUsage = false): string | undefined {
   let command = root;

@@ -1,11 +1,12 @@
-/** Command line flags in Go's manner: `-p x`, `--p=x`, `-d`, `-d=false`, all before the first positional. Pure. */
+/** Parses flags as Go does: `-p x`, `--p=x`, `-d`, `-d=false`, all before the first positional. Pure. */
+import { closest } from './closest';
 
 export interface FlagSpec {
-  /** Without dashes; `-name` and `--name` mean the same. */
+  /** Name without dashes. `-name` and `--name` are equal. */
   name: string;
   aliases?: readonly string[];
   kind: 'string' | 'bool';
-  /** Value of an absent flag; '' when not given, which is false for a bool. */
+  /** Default value; '' when undefined, which means false for a bool. */
   value?: string;
   usage: string;
 }
@@ -14,7 +15,7 @@ export interface FlagSpec {
 export class Flags {
   constructor(private readonly values: ReadonlyMap<string, string | boolean>) {}
 
-  /** The value of a string flag, its default when it was not given. */
+  /** The value of a string flag, or its default. */
   string(name: string): string {
     const value = this.values.get(name);
     return typeof value === 'string' ? value : '';
@@ -27,13 +28,13 @@ export class Flags {
 
 export interface Parsed {
   flags: Flags;
-  /** Everything from the first positional on, flags behind it included. */
+  /** All arguments from the first positional on, including flags after it. */
   args: string[];
-  /** `-h`, `--help`. */
+  /** True for `-h` and `--help`. */
   help: boolean;
 }
 
-/** A malformed command line; the CLI prints it with the command's help and exits with 1. */
+/** A malformed command line. The CLI prints the error with the command's help and exits with 1. */
 export class FlagError extends Error {}
 
 const TRUE = ['1', 't', 'T', 'TRUE', 'true', 'True'];
@@ -45,23 +46,38 @@ function parseBool(name: string, text: string): boolean {
   throw new FlagError(`invalid boolean value ${JSON.stringify(text)} for -${name}: parse error`);
 }
 
+/** A suggestion for a misspelt flag, to append to an error; '' when no name in `specs` is close. */
+function suggestion(name: string, specs: readonly FlagSpec[]): string {
+  const meant = closest(
+    name,
+    specs.flatMap((spec) => [spec.name, ...(spec.aliases ?? [])]),
+  );
+  return meant === undefined ? '' : `; did you mean -${meant}?`;
+}
+
 /**
- * Parses `argv` (without program and command names) against `specs`.
- * Parsing ends at the first argument that is no flag, at a single `-`, or after `--`. The last of several equal flags
- * counts. Throws FlagError for unknown flags, missing values and bad booleans.
+ * Parses `argv` (without program and command names) against `specs`. Parsing ends at the first argument that is not a
+ * flag, at a single `-`, or after `--`. The last of several equal flags wins.
+ * @param interspersed flags may also follow positionals, up to `--`
+ * @throws FlagError for unknown flags, missing values and bad booleans
  */
-export function parseFlags(specs: readonly FlagSpec[], argv: readonly string[]): Parsed {
+export function parseFlags(specs: readonly FlagSpec[], argv: readonly string[], interspersed = false): Parsed {
   const values = new Map<string, string | boolean>();
   for (const spec of specs) values.set(spec.name, spec.kind === 'bool' ? spec.value === 'true' : (spec.value ?? ''));
   let help = false;
   let at = 0;
+  const positionals: string[] = [];
   for (; at < argv.length; at++) {
     const arg = argv[at] ?? '';
     if (arg === '--') {
       at++;
       break;
     }
-    if (!arg.startsWith('-') || arg === '-') break;
+    if (!arg.startsWith('-') || arg === '-') {
+      if (!interspersed) break;
+      positionals.push(arg);
+      continue;
+    }
     const body = arg.startsWith('--') ? arg.slice(2) : arg.slice(1);
     if (body === '' || body.startsWith('-') || body.startsWith('=')) throw new FlagError(`bad flag syntax: ${arg}`);
     const equals = body.indexOf('=');
@@ -69,7 +85,9 @@ export function parseFlags(specs: readonly FlagSpec[], argv: readonly string[]):
     const inline = equals < 0 ? undefined : body.slice(equals + 1);
     const spec = specs.find((s) => s.name === name || (s.aliases ?? []).includes(name));
     if (spec === undefined) {
-      if (name !== 'h' && name !== 'help') throw new FlagError(`flag provided but not defined: -${name}`);
+      if (name !== 'h' && name !== 'help') {
+        throw new FlagError(`flag provided but not defined: -${name}${suggestion(name, specs)}`);
+      }
       help = inline === undefined || parseBool(name, inline);
     } else if (spec.kind === 'bool') {
       values.set(spec.name, inline === undefined || parseBool(name, inline));
@@ -79,5 +97,5 @@ export function parseFlags(specs: readonly FlagSpec[], argv: readonly string[]):
       values.set(spec.name, value);
     }
   }
-  return { flags: new Flags(values), args: argv.slice(at), help };
+  return { flags: new Flags(values), args: [...positionals, ...argv.slice(at)], help };
 }

@@ -1,21 +1,22 @@
-/** Where the parts of an installation are. */
+/** Paths of an installation's parts. */
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ArgyleError } from '../errors';
 
-/** The directory that holds dist/, i.e. the repository or what `make install` made. */
+/** The directory that contains dist/: the repository, or the target of `make install`. */
 export const HOME = join(__dirname, '..', '..');
 
 const SETUID = 0o4000;
 
 const isFile = (path: string) => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 
-/** Root may run any helper; for others one that was only built, and is not setuid, is of no use. */
+/** Root can run any helper. Other users need a setuid helper, so a helper that is only built does not work for them. */
 const isUsable = (path: string) => process.getuid?.() === 0 || (statSync(path).mode & SETUID) !== 0;
 
 /**
- * The sandbox helper: the one that `argyle.helper` names, else the built one, else the one installed beside the
- * worker, else the system's. Throws HELPER_START when there is none.
+ * Finds the sandbox helper: the file in `argyle.helper`, else the built one, else the one installed beside the worker,
+ * else the system's.
+ * @throws HELPER_START when there is none
  */
 export function findHelper(setting: string, home = HOME): string {
   const places = [
@@ -33,12 +34,12 @@ export function findHelper(setting: string, home = HOME): string {
   });
 }
 
-/** The Python files that run inside sandboxes; they stand beside the helper. */
+/** The directory of the Python files that run inside sandboxes. It is beside the helper. */
 export function guestBeside(helper: string): string {
   return join(dirname(helper), 'guest');
 }
 
-/** The unprivileged library that talks to the helper; it stands beside it, too. */
+/** The unprivileged library that connects to the helper. It is beside the helper, too. */
 export function libraryBeside(helper: string): string {
   return join(dirname(helper), 'libargyle.so');
 }

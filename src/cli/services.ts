@@ -1,20 +1,32 @@
-/** What the CLI needs of the layers that it does not import; the composition root supplies it. */
+/** Interfaces of the layers that the CLI does not import. The composition root supplies them. */
 import type { Config } from '../config';
 import type { RootLog } from '../log';
 
-/** A worker that answers requests. */
+/** A worker that accepts requests. */
 export interface RunningWorker {
   /** Port that it listens on. */
   port: number;
-  /** Resolves when the worker can no longer go on by itself, with the reason. */
+  /** Resolves with the reason when the worker cannot continue. */
   failed: Promise<Error>;
-  /** Stops accepting, answers what is queued, destroys every sandbox, writes stats.json. */
+  /** Resolves when another worker has taken over the port. */
+  succeeded: Promise<string>;
+  /** Stops accepting, answers queued requests, destroys all sandboxes, writes stats.json. */
   close(): Promise<void>;
 }
 
+/** A running worker that a new worker takes over from. */
+export interface Predecessor {
+  pid: number;
+  /** Whether it uses the second place of worker_dir (config/places.ts). */
+  second: boolean;
+}
+
 export interface Services {
-  /** Makes and starts a worker; resolves once its port is bound and its unix socket answers. */
-  startWorker(config: Config, log: RootLog): Promise<RunningWorker>;
-  /** Removes what a killed worker left behind outside its directory, e.g. cgroups. */
+  /**
+   * Makes and starts a worker. Resolves when its port is bound and its unix socket answers.
+   * @param old the worker whose port is taken over; `config` is then for the place that `old` does not use
+   */
+  startWorker(config: Config, log: RootLog, old?: Predecessor): Promise<RunningWorker>;
+  /** Removes what a killed worker left outside its directory, e.g. cgroups. */
   cleanupLeftovers(config: Config): Promise<void>;
 }

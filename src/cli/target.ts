@@ -1,10 +1,10 @@
-/** Which server a command talks to. */
+/** Selects the server of a command. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configFromTemplate, findTemplate, isObject, readJson } from '../config';
 import { CliError } from './command';
 import { urlOf } from './url';
-import { lenientConfig } from './worker/stop';
+import { lenientConfig } from './worker/process/stop';
 import { olDirOf } from './worker/flags';
 
 const DEFAULT_PORT = '5000';
@@ -12,11 +12,11 @@ const DEFAULT_PORT = '5000';
 export interface Target {
   /** `http://host:port` */
   url: string;
-  /** Bearer token for all but invocations and probes, '' for none. */
+  /** Bearer token for all requests except invocations and probes; '' for none. */
   token: string;
 }
 
-/** The worker whose directory is `path`; without one, the worker that template.json describes, else the default's. */
+/** The worker in directory `path`. Without a path: the worker of template.json, else the one with default settings. */
 export function workerTarget(cwd: string, path: string, env: NodeJS.ProcessEnv): Target {
   const token = env['ARGYLE_ADMIN_TOKEN'] ?? '';
   if (path === '') {
@@ -31,12 +31,12 @@ export function workerTarget(cwd: string, path: string, env: NodeJS.ProcessEnv):
   return { url: urlOf(config?.worker_url ?? '', port), token: token === '' ? own : token };
 }
 
-/** The header that carries the token; none without one. */
+/** The header with the token; empty without a token. */
 export function authorization({ token }: Target): Record<string, string> {
   return token === '' ? {} : { authorization: `Bearer ${token}` };
 }
 
-/** The boss of the original, whose port boss.json in the working directory tells. */
+/** The original's boss. boss.json in the working directory contains its port. */
 export function bossTarget(cwd: string, env: NodeJS.ProcessEnv): Target {
   const path = join(cwd, 'boss.json');
   const json: unknown = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};

@@ -1,4 +1,4 @@
-/** Steps that undo a start, to be run last first. */
+/** Steps that undo a start. They run in reverse order. */
 export class Closers {
   private readonly steps: (() => Promise<void> | void)[] = [];
 
@@ -6,7 +6,7 @@ export class Closers {
     this.steps.unshift(step);
   }
 
-  /** Runs every step although some may fail, then throws the first failure. */
+  /** Runs every step, even when some fail, then throws the first failure. */
   async run(): Promise<void> {
     const failures: unknown[] = [];
     for (const step of this.steps.splice(0)) {

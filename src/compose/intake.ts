@@ -1,14 +1,15 @@
-/** What examines archives, by the settings. */
+/** Makes the intake, which examines archives, from the settings. */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config';
-import { ARCHIVE_LIMITS } from '../lambda/intake/archive';
-import { Intake } from '../lambda/intake/intake';
-import { limitCaps } from '../lambda/intake/limits';
+import { ARCHIVE_LIMITS } from '../lambda/code/intake/archive';
+import { Intake } from '../lambda/code/intake/intake';
+import { limitCaps } from '../lambda/code/intake/limits';
 
 /**
- * @param memPoolMb the memory that sandboxes share; Infinity where nothing bounds it
- * @param runtimes what `runtime` in ol.yaml may say
+ * Makes the intake.
+ * @param memPoolMb memory that sandboxes share, in MB; Infinity without a bound
+ * @param runtimes accepted values of `runtime` in ol.yaml
  */
 export function makeIntake({ argyle, worker_dir: workerDir }: Config, memPoolMb: number, runtimes: string[]): Intake {
   const caps = limitCaps({ maxLimits: argyle.max_limits, memPoolMb, cpus: availableParallelism() });
@@ -18,6 +19,7 @@ export function makeIntake({ argyle, worker_dir: workerDir }: Config, memPoolMb:
       runtimes,
       archive: { ...ARCHIVE_LIMITS, maxBytes: argyle.max_code_mb * 2 ** 20 },
       caps,
+      maxInstances: argyle.max_instances,
       resolve: argyle.resolve,
     },
     timeoutSec: argyle.unpack_sec,

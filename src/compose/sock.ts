@@ -1,11 +1,11 @@
-/** Puts together what server_mode "sock" has in place of functions. */
+/** Constructs the sandboxes of server_mode "sock", which replace functions. */
 import { join } from 'node:path';
 import type { Config } from '../config';
-import { CodeDirs } from '../lambda/code-dirs';
-import type { Intake } from '../lambda/intake/intake';
-import { SockSandboxes } from '../lambda/sock-sandboxes';
+import { CodeDirs } from '../lambda/code/directories';
+import type { Intake } from '../lambda/code/intake/intake';
+import { SockSandboxes } from '../lambda/sock/sock-sandboxes';
 import type { RootLog } from '../log';
-import { toSandboxLimits, type WorkerSandboxes } from './sandboxes';
+import { toSandboxLimits, type WorkerSandboxes } from './sandboxes/sandboxes';
 
 export function sockSandboxes(config: Config, log: RootLog, sandboxes: WorkerSandboxes, intake: Intake): SockSandboxes {
   return new SockSandboxes({

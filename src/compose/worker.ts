@@ -1,60 +1,51 @@
-/** Puts a whole worker together and takes it apart again in the right order. */
+/** Constructs a whole worker, and ends its parts in the right order. */
 import { writeFileSync } from 'node:fs';
-import type { RequestListener } from 'node:http';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { RunningWorker } from '../cli/services';
+import type { Predecessor, RunningWorker } from '../cli/services';
 import type { Config } from '../config';
 import { ownRuntime, runtimeNames } from '../config/bases';
+import { homeOf } from '../config/places';
 import { Registrations } from '../event/kafka/registrations';
 import { kafkaSettings, KafkaTriggers } from '../event/kafka/triggers';
-import { listenPidSocket, listenTcp, type Listener } from '../event/listeners';
-import type { FunctionRegistry, TriggerHost } from '../event/ports';
+import { logsRoute } from '../event/routes/logs-route';
 import { Readiness } from '../event/readiness';
-import { buildServer, type ServerDeps } from '../event/server';
+import type { ServerDeps } from '../event/server';
 import { buildSockServer } from '../event/sock-mode';
-import { checkCodeStorage } from '../lambda/code-storage';
+import { checkCodeStorage } from '../lambda/code/storage';
 import { DepTraceFile } from '../lambda/dep-trace';
-import { LambdaManager } from '../lambda/manager';
+import { KeptNames } from '../lambda/serve/kept-names';
 import { openStore } from '../lambda/registry/open-store';
 import { Registry } from '../lambda/registry/registry';
 import { BUCKET_STORES } from '../lambda/registry/stores';
-import { lambdaSettings } from '../lambda/settings';
 import type { RootLog } from '../log';
-import { StatsRegistry } from '../metrics';
-import { WorkerMetrics } from '../metrics/prometheus';
-import type { ZygoteReport } from '../zygote/types';
+import type { ZygoteReport } from '../zygote/policy/types';
 import { Closers } from './closers';
-import { IdleCollector } from './idle-collector';
-import { removeContainers, startDockerSandboxes } from './docker';
-import { startRehearsal } from './rehearsal';
-import type { Eagerness } from './runtime';
-import { makeBases } from './bases';
-import { cleanupLeftovers as removeCgroups } from './leftovers';
-import { type Sandboxes, startSandboxes } from './sandboxes';
+import { makeDashboard } from './observe/dashboard';
+import { openFront, type Front } from './front';
+import { makeFunctions, type Functions } from './functions';
+import { IdleGc } from './warmup/idle-gc';
+import { removeContainers, startDockerSandboxes } from './sandboxes/docker';
+import { QuietWatch } from './warmup/quiet-watch';
+import { startWarmUp } from './warmup/warm-up';
+import type { InterruptBudget } from './warmup/v8';
+import { makeBases } from './sandboxes/bases';
+import { cleanupLeftovers as removeCgroups } from './sandboxes/leftovers';
+import { type Sandboxes, startSandboxes } from './sandboxes/sandboxes';
 import { makeIntake } from './intake';
-import { readyChecks } from './readiness';
+import { makeLogs } from './observe/logs';
+import { makeMetrics } from './observe/metrics';
+import { readyChecks } from './observe/readiness';
+import { makeSecrets } from './secrets';
 import { sockSandboxes } from './sock';
+import { servedRegistry } from './served-registry';
+import { makeSockEnvironment } from './warmup/sock-environment';
+import { makeEnvironment } from './warmup/environment';
+import { makeTracer } from './observe/tracer';
 
-/** Running requests have this long to end once the worker is told to stop, in ms. */
-const GRACE_MS = 10_000;
-/** The last answers have this long to reach their clients; connections that are kept alive end as they get idle. */
-const FLUSH_MS = 1000;
-const IDLE_EVERY_MS = 20;
 const MB = 2 ** 20;
 
-/** Refuses new connections; those that are open are cut only after their requests were answered, if with an error. */
-async function closeListener(tcp: Listener, manager?: LambdaManager): Promise<void> {
-  const closed = tcp.close(GRACE_MS + FLUSH_MS);
-  await manager?.close(GRACE_MS);
-  const idle = setInterval(() => {
-    tcp.server.closeIdleConnections();
-  }, IDLE_EVERY_MS);
-  await closed;
-  clearInterval(idle);
-}
-
-/** Who may send requests, and how. */
+/** Settings of access control: tokens, allowed hosts and origins, and rates of request bodies. */
 function accessOf({ argyle, worker_url: url }: Config): Pick<ServerDeps, 'adminToken' | 'access' | 'bodyRate'> {
   return {
     bodyRate: {
@@ -76,19 +67,23 @@ async function assemble(
   config: Config,
   log: RootLog,
   closers: Closers,
-  eagerness: Eagerness,
-): Promise<Pick<RunningWorker, 'port' | 'failed'>> {
-  const stats = new StatsRegistry();
-  const metrics = new WorkerMetrics();
-  const [tracePath, maxTrace] = [join(config.worker_dir, 'dep-trace.json'), config.argyle.dep_trace_max_mb * MB];
+  budget: InterruptBudget,
+  old?: Predecessor,
+): Promise<Front> {
+  const { stats, metrics } = makeMetrics();
+  const [tracePath, maxTrace] = [join(homeOf(config), 'dep-trace.json'), config.argyle.dep_trace_max_mb * MB];
   const depTrace = new DepTraceFile(tracePath, maxTrace, (err) => {
     log.logger.warn({ err }, 'dep-trace.json can no longer be written');
   });
   closers.add(() => depTrace.close());
   closers.add(() => {
-    writeFileSync(join(config.worker_dir, 'stats.json'), stats.text());
+    writeFileSync(join(homeOf(config), 'stats.json'), stats.text());
   });
-  const parts = { stats, depTrace };
+  const logs = makeLogs(config, log, (bytes, why) => {
+    metrics.logDropped(bytes, why);
+  });
+  closers.add(() => logs.functions?.close());
+  const parts = { stats, depTrace, printed: logs.printed, metrics };
   const own = config.sandbox === 'docker' ? undefined : await startSandboxes(config, log, parts);
   const sandboxes = own ?? (await startDockerSandboxes(config, log, parts));
   closers.add(() => sandboxes.close());
@@ -96,13 +91,14 @@ async function assemble(
   closers.add(() => store.close());
   const bases = own === undefined || config.server_mode === 'sock' ? undefined : makeBases(config, log, own, parts);
   if (bases !== undefined) closers.add(() => bases.close());
-  // POLICY: docker and sock mode have one Python; another name is an error there, too.
+  // POLICY: docker and sock mode have one Python. Another name is an error in these modes.
   const runtimes = bases === undefined ? [ownRuntime(config)] : runtimeNames(config);
   const intake = makeIntake(config, sandboxes.pool.totalMb, runtimes);
   closers.add(() => intake.close());
   const plans = bases ?? sandboxes.plans;
   const lambdaLog = log.part('lambda');
-  const installs = { packages: plans, when: config.argyle.install, log: lambdaLog };
+  const secrets = makeSecrets(config);
+  const installs = { packages: plans, secrets, when: config.argyle.install, log: lambdaLog };
   const stored = await Registry.create(
     store,
     intake,
@@ -112,45 +108,68 @@ async function assemble(
   const http = log.part('http');
   const { pool, answers } = sandboxes;
   const readiness = new Readiness(readyChecks({ config, answers, pool, store }), http);
-  const common = { stats, metrics, log: http, readiness, ...accessOf(config) };
-  const memory = () => ({ usedBytes: pool.usedMb * MB, totalBytes: pool.totalMb * MB });
-  if (config.server_mode === 'sock') {
-    const keeper = sockSandboxes(config, log, sandboxes, intake);
-    closers.add(() => keeper.close());
-    metrics.observe({ instances: () => keeper.counts, queued: () => pool.waiting, memory });
-    return listen(config, buildSockServer({ ...common, registry: stored, keeper }), closers, readiness);
-  }
-  const collector = new IdleCollector(() => manager.isBusy);
-  closers.add(() => {
-    collector.stop();
+  const common = { log: http, readiness, ...accessOf(config) };
+  const memory = () => ({
+    usedBytes: pool.usedMb * MB,
+    totalBytes: pool.totalMb * MB,
+    tiers: Object.fromEntries(Object.entries(pool.tierMb).map(([tier, mb]) => [tier, mb * MB])),
   });
-  const manager: LambdaManager = await LambdaManager.create({
+  const warmUp = (makeIt: typeof makeEnvironment, isBusy: () => boolean): void => {
+    if (own === undefined || config.argyle.warmup_calls === 0) return;
+    closers.add(startWarmUp({ config, log, sandboxes: own, intake, makeEnvironment: makeIt, isBusy, budget }));
+  };
+  if (config.server_mode === 'sock') {
+    const table = sockSandboxes(config, log, sandboxes, intake);
+    closers.add(() => table.close());
+    metrics.observe({ instances: () => table.counts, queued: () => pool.waiting, memory });
+    const app = buildSockServer({ ...common, stats, metrics, registry: stored, sandboxes: table });
+    const listening = await openFront(config, app, closers, { readiness, old });
+    warmUp(makeSockEnvironment, () => table.isBusy);
+    return listening;
+  }
+  const idleGc = new IdleGc(() => functions.manager.isBusy);
+  closers.add(() => {
+    idleGc.stop();
+  });
+  const warm = new KeptNames(join(homeOf(config), 'scale.json'), lambdaLog);
+  closers.add(() => warm.settled());
+  const quiet = new QuietWatch(() => functions.manager.isBusy);
+  const functions: Functions = await makeFunctions({
+    config,
     provider: bases ?? sandboxes.provider,
     store,
     intake,
     packages: plans,
-    settings: { ...lambdaSettings(config), memPoolMb: sandboxes.pool.totalMb },
+    secrets,
+    memPoolMb: sandboxes.pool.totalMb,
     stats,
+    metrics,
     depTrace,
     log: lambdaLog,
-    onStarted: (sandbox, ms) => {
-      metrics.sandboxStarted(sandbox.start, ms / 1000);
-    },
-    onEnded: () => {
-      collector.requestEnded();
+    hasRoom: (mb) => pool.hasRoom(mb, true),
+    onKept: (names) => void warm.save(names),
+    onEnded: (name, call) => {
+      quiet.ended();
+      logs.callEnded(name, call);
+      idleGc.requestEnded();
     },
   });
-  closers.add(() => manager.close(GRACE_MS));
+  const { manager } = functions;
+  closers.add(() => manager.close(0));
   const events = log.part('kafka');
-  const kept = new Registrations(join(config.worker_dir, 'kafka.json'));
-  const triggers = new KafkaTriggers({ invoker: manager, settings: kafkaSettings(config.kafka), log: events, kept });
+  const kept = new Registrations(join(homeOf(config), 'kafka.json'));
+  const settings = kafkaSettings(config.kafka);
+  const triggers = new KafkaTriggers({ invoker: manager, settings, stats, log: events, kept });
   closers.add(() => triggers.close());
-  const registry = endingTriggers(stored, triggers);
+  const registry = servedRegistry({ stored, triggers, manager, logs });
   metrics.observe({
     instances: () => manager.counts,
     queued: () => manager.counts.queued,
     memory,
     zygotes: () => sandboxes.zygotes?.groups.live().length ?? 0,
+    counted: (name) => stats.countOf(name),
+    // A Docker engine answers too slowly for each metrics request.
+    ...(own === undefined ? {} : { sandboxes: () => manager.sandboxes() }),
     kafka: () => {
       const running = triggers.status.filter(({ state }) => state === 'running').length;
       return { running, waiting: triggers.status.length - running };
@@ -159,18 +178,23 @@ async function assemble(
   const layer = sandboxes.zygotes;
   const zygotes =
     layer === undefined ? {} : { zygotes: () => withBases(layer.provider.report(), bases?.running() ?? []) };
-  const functionHost = config.argyle.function_host;
   const debug = (): Promise<string[]> => Promise.resolve(triggers.debug());
-  const app = buildServer({ ...common, functionHost, invoker: manager, registry, triggers, debug, ...zygotes });
-  const listening = await listen(config, app, closers, readiness, manager);
+  const tracer = await makeTracer(config, closers);
+  const following = logs.functions && logsRoute({ logs: logs.functions, registry });
+  const dashboard = makeDashboard(config, metrics, { instances: () => manager.counts, memory, ...zygotes }, http);
+  const app = functions.serve({ ...common, tracer, logs: following, dashboard, registry, triggers, debug, ...zygotes });
+  const listening = await openFront(config, app, closers, { readiness, manager, old, warm: own?.warm });
+  closers.add(() => following?.close());
+  closers.add(() => {
+    dashboard.close();
+  });
+  for (const name of warm.load()) void manager.prepare(name);
   void triggers.restore(async (name) => (await stored.config(name)) !== undefined);
-  if (own !== undefined && config.argyle.rehearsal_calls > 0) {
-    closers.add(startRehearsal({ config, log, sandboxes: own, intake, isBusy: () => manager.isBusy, eagerness }));
-  }
+  warmUp(makeEnvironment, () => quiet.isBusy);
   return listening;
 }
 
-/** The report with the zygotes of further bases behind the worker's own, by ids that begin with the base's name. */
+/** Adds the zygotes of further bases to the worker's report. The base's name is the prefix of their ids. */
 function withBases(own: ZygoteReport, bases: readonly (readonly [string, Sandboxes])[]): ZygoteReport {
   let { usedMb } = own.memory;
   const more = bases.flatMap(([name, { zygotes }]) => {
@@ -186,49 +210,21 @@ function withBases(own: ZygoteReport, bases: readonly (readonly [string, Sandbox
   return { ...own, memory: { ...own.memory, usedMb }, zygotes: [...own.zygotes, ...more] };
 }
 
-/** The registry as HTTP sees it: a deleted function's triggers end with it. */
-function endingTriggers(registry: Registry, triggers: TriggerHost): FunctionRegistry {
-  return {
-    list: () => registry.list(),
-    upload: (name, data, when) => registry.upload(name, data, when),
-    installOf: (name) => registry.installOf(name),
-    remove: async (name) => {
-      await registry.remove(name);
-      await triggers.unregister(name);
-    },
-    config: (name) => registry.config(name),
-    checkLength: (bytes) => {
-      registry.checkLength(bytes);
-    },
-  };
-}
-
-async function listen(
+/**
+ * Starts a worker. The worker takes over from `old` if `old` is given. The result resolves once the port is bound. A
+ * failed start leaves nothing behind.
+ */
+export async function startWorker(
   config: Config,
-  app: RequestListener,
-  closers: Closers,
-  readiness: Readiness,
-  manager?: LambdaManager,
-): Promise<Pick<RunningWorker, 'port' | 'failed'>> {
-  const tcp = await listenTcp(app, config.worker_url, Number(config.worker_port));
-  closers.add(() => closeListener(tcp, manager));
-  // Last of all: who gets an answer here may rely on the port.
-  const pid = await listenPidSocket(join(config.worker_dir, 'ol.sock'));
-  closers.add(() => pid.close(0));
-  closers.add(() => {
-    readiness.stop();
-  });
-  const failed = new Promise<Error>((resolve) => tcp.server.once('error', resolve));
-  return { port: tcp.port, failed };
-}
-
-/** Starts a worker; resolves once its port is bound. A failed start leaves nothing behind. */
-export async function startWorker(config: Config, log: RootLog, eagerness: Eagerness): Promise<RunningWorker> {
+  log: RootLog,
+  budget: InterruptBudget,
+  old?: Predecessor,
+): Promise<RunningWorker> {
   const closers = new Closers();
   try {
     checkCodeStorage(config.storage.code, config.worker_dir);
-    const { port, failed } = await assemble(config, log, closers, eagerness);
-    return { port, failed, close: () => closers.run() };
+    const front = await assemble(config, log, closers, budget, old);
+    return { ...front, close: () => closers.run() };
   } catch (error) {
     await closers.run().catch((err: unknown) => {
       log.logger.warn({ err }, 'cleaning up after a failed start failed, too');
@@ -237,7 +233,7 @@ export async function startWorker(config: Config, log: RootLog, eagerness: Eager
   }
 }
 
-/** Removes what a killed worker of this config left outside of its directory: processes, cgroups, containers. */
+/** Removes processes, cgroups and containers that a killed worker of this config left outside of its directory. */
 export function cleanupLeftovers(config: Config, log: RootLog): Promise<void> {
   return config.sandbox === 'docker' ? removeContainers(config) : removeCgroups(config, log);
 }

@@ -1,11 +1,11 @@
-/** What must hold between settings before a worker may start. Pure; the strings are the contract's. */
+/** Checks across settings that must pass before a worker starts. Pure. The strings belong to the contract. */
 import { isAbsolute } from 'node:path';
 import { BASE_NAME } from './bases';
 import { cidrFault, MAX_CIDRS } from './cidr';
 import type { Problem } from './decode';
 import { show, type FileConfig } from './schema';
 
-/** What is wrong with the two lists of prefixes, entry by entry. */
+/** Problems of each entry in the two prefix lists. */
 function cidrProblems({ argyle, sandbox }: FileConfig): Problem[] {
   const problems: Problem[] = [];
   for (const key of ['network_deny', 'network_allow'] as const) {
@@ -27,17 +27,19 @@ function cidrProblems({ argyle, sandbox }: FileConfig): Problem[] {
   return problems;
 }
 
-/** What is wrong with the further Pythons. */
+/** Problems of the further Pythons. */
 function baseProblems({ bases }: FileConfig['argyle']): Problem[] {
   return Object.entries(bases).flatMap(([name, dir]) => {
     const field = `argyle.bases.${name.slice(0, 100)}`;
     const complain = (text: string) => [{ field, value: show(dir), message: `${field} ${text}` }];
     if (!BASE_NAME.test(name)) return complain(`has a name that does not match ${BASE_NAME.source}`);
-    return isAbsolute(dir) ? [] : complain(`must be an absolute path of a directory (current=${show(dir)})`);
+    return isAbsolute(dir)
+      ? []
+      : complain(`must be an absolute path of a directory or a tar file (current=${show(dir)})`);
   });
 }
 
-/** Every rule that the decoded settings break, in the order in which the original would find them. */
+/** All rules that the decoded settings violate, in the original's order. */
 export function checkConfig(config: FileConfig): Problem[] {
   const problems: Problem[] = [];
   const complain = (field: string, value: unknown, message: string) =>
@@ -50,7 +52,7 @@ export function checkConfig(config: FileConfig): Problem[] {
     else if (!isAbsolute(base)) complain('sock_base_path', base, 'sock_base_path cannot be relative');
     const memMb = config.limits.mem_mb;
     const installerMb = config.installer_limits.mem_mb;
-    // One sandbox must still fit while another is being evicted.
+    // A second sandbox must fit while one is being evicted.
     const leastMb = 2 * Math.max(memMb, installerMb);
     if (config.mem_pool_mb < leastMb) {
       const detail = `current=${config.mem_pool_mb}, user_mem_mb=${memMb}, installer_mem_mb=${installerMb}`;

@@ -1,20 +1,20 @@
 /** Network prefixes such as `10.0.0.0/8` and `fd00::/8`. Pure. */
 import { isIPv4, isIPv6 } from 'node:net';
 
-/** Prefixes in one list; the helper's map holds far more. */
+/** Most prefixes in one list. The helper's map holds far more. */
 export const MAX_CIDRS = 256;
 
-/** A prefix of IPv6 addresses; an IPv4 prefix lies below ::ffff:0:0/96. */
+/** A prefix of IPv6 addresses. IPv4 prefixes are mapped to ::ffff:0:0/96. */
 export interface Cidr {
-  /** Four words of 32 bits, most significant first; bits beyond the prefix are 0. */
+  /** Four 32-bit words, most significant first. Bits after the prefix are 0. */
   words: readonly number[];
-  /** Length of the prefix, from 0 to 128. */
+  /** Length of the prefix, 0 to 128 bits. */
   bits: number;
 }
 
 const IPV4_BITS = 96;
 
-/** The eight groups of an address; Node's URL parser writes it in its one canonical form, without dots. */
+/** The eight groups of an address. Node's URL parser converts it to the canonical form without dots. */
 function groupsOf(address: string): number[] {
   const { hostname } = new URL(`http://[${isIPv4(address) ? `::ffff:${address}` : address}]/`);
   const [head = [], tail = []] = hostname
@@ -24,12 +24,12 @@ function groupsOf(address: string): number[] {
   return [...head, ...Array<number>(8 - head.length - tail.length).fill(0), ...tail];
 }
 
-/** The bits of `word` (of 32) that lie beyond the first `kept` ones. */
+/** The bits of a 32-bit `word` after the first `kept` bits. */
 const beyond = (word: number, kept: number): number => (kept >= 32 ? 0 : kept <= 0 ? word : word % 2 ** (32 - kept));
 
 /**
- * Reads `ADDRESS` or `ADDRESS/LENGTH`; an address alone is a prefix of one address.
- * @throws RangeError that says what is wrong, for people
+ * Parses `ADDRESS` or `ADDRESS/LENGTH`. An address alone is a prefix with one address.
+ * @throws RangeError with a message for the user
  */
 export function parseCidr(text: string): Cidr {
   const [, address = '', length] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
@@ -46,7 +46,7 @@ export function parseCidr(text: string): Cidr {
   return { words, bits };
 }
 
-/** Whether every address of `inner` is one of `outer` too. */
+/** Whether `outer` contains every address of `inner`. */
 export function contains(outer: Cidr, inner: Cidr): boolean {
   if (inner.bits < outer.bits) return false;
   return outer.words.every((word, i) => {
@@ -56,10 +56,10 @@ export function contains(outer: Cidr, inner: Cidr): boolean {
   });
 }
 
-/** What is this host's own, whatever addresses it has: no list opens it. */
+/** Ranges of this host's own addresses. No list can open them. */
 const OWN = ['127.0.0.0/8', '0.0.0.0/8', '::1/128', '::/128', '224.0.0.0/3', 'ff00::/8'].map(parseCidr);
 
-/** What is wrong with an entry of `argyle.network_deny` or, if `opens`, of `argyle.network_allow`; '' when it is good. */
+/** The problem of an entry in `argyle.network_deny`, or in `argyle.network_allow` if `opens`; '' for a valid entry. */
 export function cidrFault(text: string, opens: boolean): string {
   try {
     const cidr = parseCidr(text);

@@ -1,12 +1,12 @@
-/** Reads the JSON of config.json the way Go's encoding/json fills a struct. Pure. */
+/** Decodes the JSON of config.json as Go's encoding/json fills a struct. Pure. */
 import { z } from 'zod';
 import { metaOf, schema, show, typeMessage, type FileConfig } from './schema';
 
-/** One thing that is wrong with a setting. */
+/** One problem of a setting. */
 export interface Problem {
   /** Dotted key, e.g. `limits.mem_mb`; '' for the whole file. */
   field: string;
-  /** The value at fault, as JSON. */
+  /** The faulty value, as JSON. */
   value: string;
   message: string;
 }
@@ -15,21 +15,28 @@ export interface Decoded {
   /** Undefined when there are problems. */
   file: FileConfig | undefined;
   problems: Problem[];
-  /** Unknown keys and the like, for the log. */
+  /** Warnings for the log, e.g. about unknown keys. */
   warnings: string[];
 }
 
-/** True for a JSON object. */
+/** Whether the value is a JSON object. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The key of `keys` that `name` means to Go: the exact one, else the one that differs in case only. */
-export function foldKey(keys: readonly string[], name: string): string | undefined {
+/** Former names of keys, in lower case. They remain valid in files and options. */
+const RENAMED: ReadonlyMap<string, string> = new Map([['rehearsal_calls', 'warmup_calls']]);
+
+/**
+ * Finds the key for a given name: the exact key, else the key that differs only in case, as in Go. A former name gives
+ * the current key.
+ */
+export function foldKey(keys: readonly string[], given: string): string | undefined {
+  const name = RENAMED.get(given.toLowerCase()) ?? given;
   return keys.includes(name) ? name : keys.find((key) => key.toLowerCase() === name.toLowerCase());
 }
 
-/** What a key is worth that the file lacks: zero in Go's sense, or our default. */
+/** The value of a missing key: Go's zero value, or the default of a key that only Argyle has. */
 function missing(type: z.ZodType): unknown {
   const meta = metaOf(type);
   if ('ours' in meta) return meta.ours;
@@ -41,7 +48,7 @@ function missing(type: z.ZodType): unknown {
   return '';
 }
 
-/** Gives keys their proper spelling, drops nulls and unknown keys, fills what is missing. */
+/** Normalises the spelling of keys, drops nulls and unknown keys, and adds missing keys. */
 function fill(group: z.ZodObject, json: Record<string, unknown>, path: string, warnings: string[]) {
   const shape: Record<string, z.ZodType> = group.shape;
   const keys = Object.keys(shape);
@@ -52,7 +59,7 @@ function fill(group: z.ZodObject, json: Record<string, unknown>, path: string, w
       warnings.push(`unknown key ${JSON.stringify(path + name)} ignored`);
       continue;
     }
-    // Go leaves a field alone that is null, and fills the same struct again when its key comes twice.
+    // As in Go: null leaves a field unchanged, and a repeated key updates the same struct.
     if (value === null) continue;
     const earlier = found.get(key);
     found.set(key, isObject(earlier) && isObject(value) ? { ...earlier, ...value } : value);
@@ -87,9 +94,9 @@ function problemOf(issue: z.core.$ZodIssue, root: unknown): Problem {
 }
 
 /**
- * Decodes the parsed JSON of a config file.
- * Keys match in any case at every level; unknown ones become warnings; null and missing ones are zero (our own keys:
- * their default); a value of another type is a problem that names field and value, never a conversion.
+ * Decodes the parsed JSON of a config file. Keys match in any case at every level. Unknown keys become warnings. Null
+ * and missing keys get Go's zero value, or the default for Argyle's own keys. A value of another type is never
+ * converted. It is a problem that names field and value.
  */
 export function decode(json: unknown): Decoded {
   const warnings: string[] = [];

@@ -1,19 +1,23 @@
-/** What `ol worker init` writes. Pure. */
+/** The config that `ol worker init` writes. Pure. */
 import { join } from 'node:path';
 import { ArgyleError } from '../errors';
 import { decode, isObject } from './decode';
 import type { FileConfig } from './schema';
 
-/** Memory left to the system, and the smallest pool; both in MB and from the contract. */
+/** Memory reserved for the system, and the smallest pool, both in MB. The values are the contract's. */
 const SYSTEM_MB = 500;
 const SMALLEST_POOL_MB = 500;
 
-/** The memory pool of a machine with `totalMemMb` MB. */
+/** Size of the memory pool on a machine with `totalMemMb` MB, in MB. */
 export function defaultPoolMb(totalMemMb: number): number {
   return Math.max(Math.floor(totalMemMb) - SYSTEM_MB, SMALLEST_POOL_MB);
 }
 
-/** The original's defaults, key by key; our own keys come from the schema. */
+/**
+ * The original's defaults by key. The schema has the defaults of Argyle's own keys. POLICY: only features.import_cache
+ * differs. Zygotes that are chosen by the functions' imports serve far more calls than a fixed tree
+ * (docs/benchmarks.md).
+ */
 function originalDefaults(olDir: string, totalMemMb: number) {
   return {
     worker_dir: join(olDir, 'worker'),
@@ -33,7 +37,7 @@ function originalDefaults(olDir: string, totalMemMb: number) {
     docker: { runtime: '', base_image: 'ol-min' },
     limits: { procs: 10, mem_mb: 50, cpu_percent: 100, swappiness: 0, runtime_sec: 30 },
     installer_limits: { mem_mb: 250, runtime_sec: 300 },
-    features: { reuse_cgroups: false, import_cache: 'tree', downsize_paused_mem: true, enable_seccomp: true },
+    features: { reuse_cgroups: false, import_cache: 'popularity', downsize_paused_mem: true, enable_seccomp: true },
     trace: { cgroups: false, memory: false, evictor: false, package: false, latency: false },
     storage: { root: 'private', scratch: '', code: '' },
     kafka: {
@@ -46,7 +50,7 @@ function originalDefaults(olDir: string, totalMemMb: number) {
   };
 }
 
-/** The settings of a new worker directory `olDir` (absolute) on a machine with `totalMemMb` MB. */
+/** The settings of a new worker directory `olDir` (absolute path) on a machine with `totalMemMb` MB. */
 export function defaultConfig(olDir: string, totalMemMb: number): FileConfig {
   const { file, problems } = decode(originalDefaults(olDir, totalMemMb));
   if (file === undefined) throw new Error(`the defaults are malformed: ${problems[0]?.message ?? ''}`);
@@ -55,7 +59,7 @@ export function defaultConfig(olDir: string, totalMemMb: number): FileConfig {
 
 const isEmpty = (value: unknown) => value === '' || value === 0 || value === null || value === undefined;
 
-/** Limits of a template: absent fields get their default, and so does every field when all are zero. */
+/** The limits of a template. Absent fields get their default. If all fields are 0, all get their default. */
 function patchLimits(given: unknown, filled: FileConfig['limits'], fallback: FileConfig['limits']) {
   const { scratch_mb: scratch, ...zeroable } = filled;
   if (Object.values(zeroable).every((value) => value === 0)) return { ...fallback, scratch_mb: scratch };
@@ -65,9 +69,9 @@ function patchLimits(given: unknown, filled: FileConfig['limits'], fallback: Fil
 }
 
 /**
- * The settings of a new worker directory that start from `template` (the parsed JSON of template.json).
- * What the template leaves empty and no worker can run without is filled with defaults, the rest stays as decoded.
- * Throws CONFIG_INVALID when the template holds a value of a wrong type.
+ * The settings of a new worker directory, based on `template` (the parsed JSON of template.json). Empty settings that
+ * every worker needs get their default. All other settings stay as decoded.
+ * @throws CONFIG_INVALID when the template has a value of a wrong type
  */
 export function configFromTemplate(template: unknown, olDir: string, totalMemMb: number): FileConfig {
   const { file, problems } = decode(template);

@@ -1,4 +1,4 @@
-/** Writes docs/config.md from the schema: `npm run docs:config`. */
+/** Generates docs/config.md from the schema: `npm run docs:config`. */
 import { writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import { defaultConfig } from './defaults';
@@ -10,13 +10,14 @@ const TYPES: Record<string, string> = { number: 'int', boolean: 'bool', enum: 's
 
 const INTRO = `# Settings
 
-\`ol worker init\` writes \`config.json\` with the defaults below; DIR is the worker's directory. Keys match in any case, at
-every level. A key that is missing or null has the value in "when missing": zero for the keys that the original has, the
-default for those that only this worker has. Unknown keys are ignored with a warning. A value of another type is an
-error that names the key. \`ol worker check-config\` lists everything that is wrong with a file.
+\`ol worker init\` writes \`config.json\` with the defaults below. DIR is the worker's directory. \`ol worker check-config\` lists
+all errors of a file. \`ol worker up -o key=value,…\` sets keys for one start; the values may not hold commas, equals signs or
+objects.
 
-What \`installer_limits\` leaves at 0 is taken from \`limits\`. \`ol worker up -o key=value,…\` sets keys for one start; the
-values may not hold commas, equals signs or objects.
+- Keys match in any case, at every level. Unknown keys are ignored with a warning. A value of another type is an error.
+- A key that is missing or null has the value in "When missing": zero for the keys of the original, the default for Argyle's
+  own keys.
+- A key of \`installer_limits\` that is 0 has the value of \`limits\`.
 
 This page is generated from \`src/config/schema.ts\` by \`npm run docs:config\`.
 `;

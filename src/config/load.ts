@@ -1,4 +1,4 @@
-/** Reads config.json and template.json from the disk. */
+/** Reads config.json and template.json. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ArgyleError } from '../errors';
@@ -17,7 +17,7 @@ export interface Report {
 
 const messageOf = (thrown: unknown) => (isObject(thrown) ? String(thrown['message']) : String(thrown));
 
-/** Parses the JSON file at `path`. Throws CONFIG_INVALID that names the path. */
+/** Parses the JSON file at `path`. @throws CONFIG_INVALID with the path */
 export function readJson(path: string): unknown {
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as unknown;
@@ -30,15 +30,15 @@ export function readJson(path: string): unknown {
   }
 }
 
-/** Everything that is wrong with the parsed JSON of a config file, and the settings when nothing is. */
+/** All problems of a config file's parsed JSON, and the settings when there are none. */
 export function examine(json: unknown): Report {
   const { file, problems, warnings } = decode(json);
   if (file === undefined) return { config: undefined, problems, warnings };
-  // The original's sandboxes see the packages of the base whatever Pkgs_dir says, so files without it must work.
+  // The original's sandboxes use the base's packages whatever Pkgs_dir is, so files without Pkgs_dir must work.
   if (file.Pkgs_dir === '' && file.sandbox === 'sock') file.Pkgs_dir = join(file.sock_base_path, 'packages');
   problems.push(...checkConfig(file));
   let tree: ZygoteNode = EMPTY_TREE;
-  // A tree that nobody will use need not be readable: boss-written files name paths of other machines.
+  // An unused tree need not be readable: files from the boss have paths of other machines.
   if (file.features.import_cache !== '') {
     try {
       tree = loadTree(file.import_cache_tree);
@@ -50,7 +50,7 @@ export function examine(json: unknown): Report {
   return { config: problems.length === 0 ? { ...file, import_cache_tree: tree } : undefined, problems, warnings };
 }
 
-/** Loads the settings of a worker. Throws CONFIG_INVALID with field and value of the first problem. */
+/** Loads a worker's settings. @throws CONFIG_INVALID with field and value of the first problem */
 export function loadConfig(path: string): { config: Config; warnings: string[] } {
   const { config, problems, warnings } = examine(readJson(path));
   if (config !== undefined) return { config, warnings };
@@ -58,12 +58,12 @@ export function loadConfig(path: string): { config: Config; warnings: string[] }
   throw new ArgyleError('CONFIG_INVALID', message, { field, value });
 }
 
-/** template.json in `cwd`, else in its parent; undefined when neither has one. */
+/** Path of template.json in `cwd`, else in its parent; undefined when neither has one. */
 export function findTemplate(cwd: string): string | undefined {
   return [cwd, dirname(cwd)].map((dir) => join(dir, 'template.json')).find((path) => existsSync(path));
 }
 
-/** The limits of installers: what installer_limits leaves at 0 comes from limits, as in the original. */
+/** The limits of installers. As in the original, a 0 in installer_limits is replaced by the value in limits. */
 export function installerLimits(config: Pick<Config, 'limits' | 'installer_limits'>): LimitsConfig {
   const { limits, installer_limits: own } = config;
   return {

@@ -1,4 +1,4 @@
-/** `-o key=value,…` on the command line. Pure. */
+/** Applies `-o key=value,…` from the command line. Pure. */
 import { ArgyleError } from '../errors';
 import { z } from 'zod';
 import { foldKey, isObject } from './decode';
@@ -11,7 +11,7 @@ function invalid(message: string, field: string, value: string): ArgyleError {
   return new ArgyleError('CONFIG_INVALID', message, { field, value });
 }
 
-/** Turns the text into the type that the key already has; the same spellings as Go's strconv. */
+/** Converts the text to the key's current type. Accepts the spellings of Go's strconv. */
 function convert(option: string, previous: unknown, text: string): string | number | boolean {
   if (typeof previous === 'string') return text;
   if (typeof previous === 'number') {
@@ -27,7 +27,7 @@ function convert(option: string, previous: unknown, text: string): string | numb
   throw invalid(`option '${option}' holds ${show(previous)} and must be edited in config.json`, option, text);
 }
 
-/** The default of a key of ours that a file written for the original cannot have. */
+/** The default of a key that only Argyle has. Files for the original lack such keys. */
 function ownDefault(keys: readonly string[]): unknown {
   let at: z.ZodType | undefined = schema;
   for (const key of keys) {
@@ -62,9 +62,9 @@ function setOne(root: Record<string, unknown>, option: string, text: string): vo
 }
 
 /**
- * The parsed JSON of config.json with `options` (`a=1,b.c=x`) applied; the argument is not changed.
- * Only keys that the file has can be set, or that are ours alone; a value keeps the type that it has there.
- * Throws CONFIG_INVALID with the contract's strings.
+ * Returns the parsed JSON of config.json with `options` (`a=1,b.c=x`) applied. The argument is not changed. Only keys
+ * in the file and Argyle's own keys can be set. A value keeps its type.
+ * @throws CONFIG_INVALID with the contract's strings
  */
 export function applyOverrides(json: unknown, options: string): unknown {
   const copy: unknown = structuredClone(json);

@@ -1,41 +1,44 @@
 /**
- * The one table of settings: what config.json may hold, what each key means, and what a missing key is worth.
+ * The table of all settings: the allowed values in config.json, the meaning of each key, and the value of a missing
+ * key.
  *
- * The original decodes the file with Go's encoding/json over a zero struct, so a missing key of its own is the zero
- * value of its type. Keys that only this worker has carry their default (`ours`), so that files written for the
- * original run here with sensible values.
+ * The original decodes the file with Go's encoding/json into a zero struct, so a missing key of the original has its
+ * type's zero value. Keys that only Argyle has include their default (`ours`), so that files for the original work
+ * here.
  */
 import { z } from 'zod';
 import type { Config } from './types';
 
-/** What the schema knows about a key besides its type; read by the decoder and by the docs generator. */
+/** What the schema knows about a key besides its type. The decoder and the docs generator read it. */
 export interface SettingMeta {
-  /** One sentence for docs/config.md. */
+  /** One or two sentences for docs/config.md. */
   about: string;
-  /** Present on keys that the original does not have: the value of a missing key. */
+  /** Only for keys that the original lacks: the value of a missing key. */
   ours?: unknown;
+  /** The value gives access to something, so it is never shown. */
+  secret?: boolean;
 }
 
-function setting<T extends z.ZodType>(type: T, about: string, ours?: unknown): T {
-  return type.meta(ours === undefined ? { about } : { about, ours });
+function setting<T extends z.ZodType>(type: T, about: string, ours?: unknown, secret = false): T {
+  return type.meta({ about, ...(ours === undefined ? {} : { ours }), ...(secret ? { secret } : {}) });
 }
 
 const KINDS: Record<string, string> = { number: 'int', int: 'int', boolean: 'bool', record: 'object' };
 
-/** Go's names for the JSON kind of a value, as they stand in the decoder's messages. */
+/** Go's name for the JSON kind of a value, as in the decoder's messages. */
 export function kindOf(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'array';
   return typeof value === 'boolean' ? 'bool' : typeof value;
 }
 
-/** A value as an error message shows it: JSON, cut at 100 characters. */
+/** Formats a value for an error message: JSON, cut after 100 characters. */
 export function show(value: unknown): string {
   const text = value === undefined ? 'undefined' : JSON.stringify(value);
   return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }
 
-/** The decoder's message for a value of the wrong type, in the shape of Go's own. */
+/** The decoder's message for a value of the wrong type, in Go's format. */
 export function typeMessage(field: string, value: unknown, expected: string): string {
   const shown = kindOf(value) === 'number' ? `number ${show(value)}` : kindOf(value);
   return `json: cannot unmarshal ${shown} into field ${field} of type ${KINDS[expected] ?? expected}`;
@@ -45,7 +48,7 @@ const text = (about: string, ours?: string) => setting(z.string(), about, ours);
 const flag = (about: string, ours?: boolean) => setting(z.boolean(), about, ours);
 const count = (about: string, ours?: number) => setting(z.int().min(0), about, ours);
 
-/** An enumeration whose error is the contract's own string; a value of another type gets the decoder's message. */
+/** An enumeration whose error is the contract's string. A value of another type gets the decoder's message. */
 function choice<const T extends readonly [string, ...string[]]>(
   values: T,
   about: string,
@@ -74,7 +77,7 @@ const limits = (whose: string) =>
     procs: count(`Processes and threads in ${whose}; 0 is no limit.`),
     mem_mb: count(`Memory of ${whose}, in MB; 0 is no limit.`),
     cpu_percent: count(`CPU time of ${whose}, in percent of one CPU; 0 is no limit.`),
-    swappiness: count(`Swap of ${whose}, in bytes in spite of the name, as in the original.`),
+    swappiness: count(`Swap of ${whose}, in bytes (not a percentage), as in the original.`),
     runtime_sec: count(`Time for one ${whose === 'an installer' ? 'install' : 'invocation'}, in s; 0 is no limit.`),
     scratch_mb: count(
       `Size of the scratch and /tmp of ${whose} together, in MB.`,
@@ -91,7 +94,7 @@ export const schema = z.object({
     }),
     'TCP port, as a string.',
   ),
-  log_output: flag('Log what a sandbox printed when it is killed.'),
+  log_output: flag('Log the output of sandboxes, line by line, in worker.out and in the log of the function.'),
   sandbox: choice(['sock', 'docker'], 'Kind of sandbox: `sock` or `docker`.', (v) => `Unknown Sandbox type '${v}'`),
   sandbox_config: setting(z.record(z.string(), z.unknown()), 'Accepted and ignored, as by the original.'),
   server_mode: choice(
@@ -108,17 +111,15 @@ export const schema = z.object({
   sock_base_path: text('Root directory that sandboxes see, read-only. Absolute.'),
   docker: z.object({
     runtime: text('Container runtime for docker sandboxes; empty is the default of the engine.'),
-    base_image: text('Image of docker sandboxes; the engine has it already, with `python3` in it.'),
+    base_image: text('Image of docker sandboxes, with `python3`. The engine must have it; it is not pulled.'),
   }),
   limits: limits('a sandbox'),
   installer_limits: limits('an installer'),
   features: z.object({
-    reuse_cgroups: flag(
-      'Accepted; cgroups are always made ahead of time, and v1 ones that were left clean are used again.',
-    ),
+    reuse_cgroups: flag('Accepted, no effect: cgroups are made ahead of time, and clean v1 cgroups are used again.'),
     import_cache: choice(
       ['', 'tree', 'multitree', 'popularity'],
-      'Zygotes: none when empty, or `tree`, `multitree`, `popularity`.',
+      'Zygotes: none when empty, a fixed `tree` or `multitree`, or learnt from cold starts: `popularity`.',
       (v) => `ZygoteProvider '${v}' is not implemented`,
     ),
     downsize_paused_mem: flag('Charge a paused sandbox what it uses, not its limit.'),
@@ -132,9 +133,9 @@ export const schema = z.object({
     latency: flag('Log how long each step takes.'),
   }),
   storage: z.object({
-    root: store('root', 'Accepted: roots of sandboxes are always in memory, in a mount namespace of their own.'),
-    scratch: store('scratch', 'Accepted: scratch directories are always in memory, at most `limits.scratch_mb`.'),
-    code: store('code', '`memory` refuses to start unless `worker_dir` is on a tmpfs; function code lies there.'),
+    root: store('root', 'Accepted, no effect: roots of sandboxes are in memory, in the mount namespace of the helper.'),
+    scratch: store('scratch', 'Accepted, no effect: scratch directories are in memory, at most `limits.scratch_mb`.'),
+    code: store('code', 'Place of function code. With `memory` the worker starts only if `worker_dir` is on a tmpfs.'),
   }),
   kafka: z.object({
     cache_enabled: flag('Keep messages, so that a lambda can seek back without asking the broker again.'),
@@ -147,15 +148,15 @@ export const schema = z.object({
   argyle: z.object({
     network: choice(
       NETWORKS,
-      'What sandboxes reach: `outbound` (no loopback of the host), `none`, or `host` (as in the original).',
+      'What sandboxes reach: `outbound` (nothing of this host), `none`, or `host` (as in the original).',
       oneOf('argyle.network', NETWORKS),
       'outbound',
     ),
     network_deny: list(
-      'Prefixes, such as `10.0.0.0/8` or `fd00::/8`, that `outbound` refuses; of all that fit, the longest counts.',
+      'Prefixes that `outbound` refuses, such as `10.0.0.0/8` or `fd00::/8`. The longest matching prefix counts.',
     ),
     network_allow: list(
-      'Prefixes that `outbound` lets pass, such as `169.254.7.0/24` of what is link-local and so refused.',
+      'Prefixes that `outbound` allows, such as `169.254.7.0/24`. Link-local prefixes are refused without it.',
     ),
     function_host: choice(
       HOSTS,
@@ -165,51 +166,78 @@ export const schema = z.object({
     ),
     bases: setting(
       z.record(z.string(), z.string()),
-      'Root directories of further Pythons, by the names that `runtime` in ol.yaml may say; see `ol worker base`.',
+      'Further Pythons: the name for `runtime` in ol.yaml, and a root directory or a tar file of one; see `ol worker base`.',
       {},
     ),
     helper: text('Path of the sandbox helper; empty finds the built or the installed one.', ''),
     helper_conf: text("Path of helper.conf; empty is the system's, or DIR/helper.conf when started as root.", ''),
-    helper_wait_ms: count('Longest wait of a call for a helper that is being started again, in ms.', 2000),
+    helper_wait_ms: count('Longest wait of a call for the restart of the helper, in ms.', 2000),
     function_queue: count('Requests that may wait for one function.', 1024),
     instance_queue: count('Requests that may wait for the instances of one function.', 1024),
-    max_instances: count('Instances of one function; 0 leaves it to the memory pool.', 0),
+    max_instances: count('Instances of one function; 0 is no limit but the memory pool.', 0),
     pause_after_ms: count('Idle time after which an instance is frozen, in ms.', 20),
-    ready_slots: count('Slots kept made ahead of time.', 8),
+    ready_slots: count('Slots made ahead of time.', 8),
     spares_per_zygote: count('Spare children that a busy zygote keeps parked.', 2),
-    end_thrashing: flag('End sandboxes that, at their memory limit, only read their memory again from the disk.', true),
+    end_thrashing: flag('End sandboxes that are at their memory limit and only read pages from the disk again.', true),
     show_errors: flag('Answers carry the exceptions of functions; false leaves them to the log.', true),
-    rehearsal_calls: count(
-      'Calls that a worker makes to itself after its start, so that its code is compiled; 0 is none.',
-      1000,
+    server_timing: flag('Answers of functions tell where their time went (`Server-Timing`).', true),
+    otlp_endpoint: setting(
+      z.string().refine((url) => url === '' || (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)), {
+        error: (issue) => `argyle.otlp_endpoint must be an http(s) URL (current=${show(issue.input)})`,
+      }),
+      'URL that spans of calls are sent to, as OTLP over HTTP: `http://localhost:4318/v1/traces`; empty is none.',
+      '',
     ),
-    max_code_mb: setting(z.int().min(1), 'Most that the archive of a function may unpack to, in MB.', 1024),
-    unpack_sec: setting(z.int().min(1), 'Longest time for unpacking and checking one archive, in s.', 30),
-    max_limits: z.object({
-      mem_mb: count('Most `limits.mem_mb` of an ol.yaml, in MB; 0 is a quarter of `mem_pool_mb`, but at least 512.', 0),
-      procs: count('Most `limits.procs` of an ol.yaml; 0 is no cap.', 1024),
-      cpu_percent: count('Most `limits.cpu_percent` of an ol.yaml; 0 is all processors of the machine.', 0),
-      runtime_sec: count('Longest `limits.runtime_sec` of an ol.yaml, in s; 0 is no cap.', 900),
-      scratch_mb: count('Most `limits.scratch_mb` of an ol.yaml, in MB; 0 is no cap.', 4096),
-    }),
-    body_window_sec: count(
-      'Time in which a request body must end or bring `argyle.body_window_kb`, in s; 0 is any.',
+    otlp_sample_percent: setting(
+      z.int().min(0).max(100),
+      'Share of calls that are recorded as spans when no `traceparent` of the client decides, in percent.',
+      100,
+    ),
+    drain_sec: setting(
+      z.int().min(0).max(3600),
+      'Time that accepted calls have to end when the worker stops, in s. Later they are cut off.',
       10,
     ),
-    body_window_kb: count('What a request body that is not complete must bring in each window, in KiB.', 32),
+    warmup_calls: count(
+      'Calls of the warm-up: a started worker calls itself, so that its code is compiled; 0 is no warm-up.',
+      1000,
+    ),
+    max_code_mb: setting(z.int().min(1), 'Largest unpacked size of a function archive, in MB.', 1024),
+    unpack_sec: setting(z.int().min(1), 'Longest time for unpacking and checking one archive, in s.', 30),
+    max_limits: z.object({
+      mem_mb: count('Largest `limits.mem_mb` of an ol.yaml, in MB; 0 is a quarter of `mem_pool_mb`, at least 512.', 0),
+      procs: count('Largest `limits.procs` of an ol.yaml; 0 is no cap.', 1024),
+      cpu_percent: count('Largest `limits.cpu_percent` of an ol.yaml; 0 is all processors of the machine.', 0),
+      runtime_sec: count('Longest `limits.runtime_sec` of an ol.yaml, in s; 0 is no cap.', 900),
+      scratch_mb: count('Largest `limits.scratch_mb` of an ol.yaml, in MB; 0 is no cap.', 4096),
+    }),
+    body_window_sec: count(
+      'Time in which a request body must end or bring `argyle.body_window_kb`, in s; 0 is no limit.',
+      10,
+    ),
+    body_window_kb: count('Size that an incomplete request body must bring in each window, in KiB.', 32),
     open_bodies: count(
-      'Request bodies that pause before their first 64 KiB and may hold sandboxes at the same time.',
+      'Simultaneous request bodies that may hold a sandbox although they paused before their first 64 KiB.',
       4,
     ),
-    log_max_mb: count('Size at which worker.out is emptied, in MB; 0 is never.', 64),
-    log_keep: count('Copies of earlier parts of worker.out: worker.out.1 is the newest.', 3),
+    log_max_mb: count('Size at which worker.out is copied and emptied, in MB; 0 is never.', 64),
+    log_keep: count('Copies of earlier parts of worker.out; worker.out.1 is the newest.', 3),
+    function_log_kb: count(
+      'Size of the log of a function (`ol logs NAME`), in KiB. Beyond it the oldest half is deleted; 0 is no logs.',
+      2048,
+    ),
+    function_logs_mb: setting(
+      z.int().min(1),
+      'Size of the logs of all functions together, in MiB. Beyond it the log that was written longest ago is deleted.',
+      256,
+    ),
     dep_trace_max_mb: count(
-      'Size of dep-trace.json and dep-trace.json.1 together, in MB; the oldest half goes. 0 is no limit.',
+      'Size of dep-trace.json and dep-trace.json.1 together, in MB. Beyond it the oldest half is deleted; 0 is no limit.',
       64,
     ),
     max_upload_mb: count('Largest accepted upload to the registry, in MB; 0 is no limit.', 256),
     resolve: flag(
-      'Resolve requirements that are no complete list of pins; false installs each line literally, as the original does.',
+      'Resolve requirements that are not a complete list of pins; false installs each line literally, as the original does.',
       true,
     ),
     install: choice(
@@ -225,32 +253,35 @@ export const schema = z.object({
       'uv',
     ),
     install_share_percent: count(
-      'Share of `mem_pool_mb` that installers may hold together, in percent; one always may run.',
+      'Share of `mem_pool_mb` that installers may hold together, in percent. One installer may always run.',
       50,
     ),
     index_timeout_sec: count('Time without a byte after which a connection to the package index has failed, in s.', 15),
-    package_max_mb: count('Disk that one install may use, in MB; 0 leaves it to what must stay free.', 4096),
+    package_max_mb: count('Disk that one install may use, in MB; 0 is all but the space that must stay free.', 4096),
     packages_max_mb: count('Disk use beyond which the least recently used packages are deleted, in MB; 0 is never.', 0),
-    admin_token: text(
-      'Bearer token that everything but `/run`, `/status`, `/healthz`, `/readyz`, `/metrics` asks for; empty is none.',
+    secrets_dir: text('Directory of the secrets of functions, mode 0700; empty is `secrets` beside `worker_dir`.', ''),
+    admin_token: setting(
+      z.string(),
+      'Bearer token that everything but `/run`, `/status`, `/healthz`, `/readyz`, `/metrics` and the page of `/dashboard` asks for; empty is none.',
       '',
+      true,
     ),
-    metrics_token: flag('`/metrics` asks for `argyle.admin_token`, too.', false),
+    metrics_token: flag('`/metrics` needs `argyle.admin_token`, too.', false),
     allowed_hosts: text(
-      'Names that Host headers may have besides addresses, names without a dot and the own name: `a.b,.c.d`, or `*`.',
+      'Names allowed in Host headers besides addresses, names without a dot and the own name: `a.b,.c.d`, or `*`.',
       '',
     ),
     allowed_origins: text(
-      'Origins whose web pages may send requests, e.g. `https://app.example.com`, separated by commas; `*` is all.',
+      'Origins whose web pages may send requests, separated by commas, such as `https://app.example.com`; `*` is all.',
       '',
     ),
   }),
 });
 
-/** config.json after decoding and before the zygote tree is read. */
+/** config.json after decoding, before the zygote tree is read. */
 export type FileConfig = z.output<typeof schema>;
 
-/** Fails to compile when schema and Config drift apart. */
+/** Does not compile when schema and Config differ. */
 type SameKeys =
   FileConfig extends Omit<Config, 'import_cache_tree'>
     ? Omit<Config, 'import_cache_tree'> extends Omit<FileConfig, 'import_cache_tree'>
@@ -259,9 +290,10 @@ type SameKeys =
     : never;
 export const SCHEMA_MATCHES_CONFIG: SameKeys = true;
 
-/** The metadata of one setting; empty for the groups. */
+/** The metadata of one setting; empty for groups. */
 export function metaOf(type: z.ZodType): SettingMeta {
   const meta = type.meta();
   const about = typeof meta?.['about'] === 'string' ? meta['about'] : '';
-  return meta !== undefined && 'ours' in meta ? { about, ours: meta['ours'] } : { about };
+  const secret = meta?.['secret'] === true ? { secret: true } : {};
+  return { about, ...secret, ...(meta !== undefined && 'ours' in meta ? { ours: meta['ours'] } : {}) };
 }

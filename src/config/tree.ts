@@ -1,10 +1,10 @@
-/** The zygote tree in the forms that `import_cache_tree` allows. */
+/** Parses the zygote tree in all formats of `import_cache_tree`. */
 import { readFileSync } from 'node:fs';
 import { foldKey, isObject } from './decode';
 import { kindOf, show } from './schema';
 import type { ZygoteNode } from './types';
 
-/** Deeper trees are refused: each level is a chain of processes, and recursion must end. */
+/** Deepest accepted tree. Each level is one more process in a chain, and recursion must end. */
 const MAX_DEPTH = 64;
 
 export const EMPTY_TREE: ZygoteNode = { packages: [], children: [] };
@@ -12,7 +12,7 @@ export const EMPTY_TREE: ZygoteNode = { packages: [], children: [] };
 function listAt(node: Record<string, unknown>, key: string, where: string): unknown[] {
   const name = Object.keys(node).find((candidate) => foldKey([key], candidate) !== undefined);
   const value = name === undefined ? null : node[name];
-  // A missing or null list is an empty one in Go.
+  // In Go, a missing or null list is an empty list.
   if (value === null || value === undefined) return [];
   if (!Array.isArray(value)) throw new Error(`${where}.${key} must be a list, found ${kindOf(value)} ${show(value)}`);
   return value;
@@ -32,8 +32,8 @@ function parseNode(json: unknown, where: string, depth: number): ZygoteNode {
 }
 
 /**
- * Checks a tree node by node; keys match in any case, extra keys (the original's split_generation) are dropped.
- * Throws an Error that names the node at fault, also when the root has packages.
+ * Checks a tree node by node. Keys match in any case. Extra keys are dropped, e.g. the original's split_generation.
+ * @throws Error with the faulty node, also when the root has packages
  */
 export function parseTree(json: unknown): ZygoteNode {
   const root = parseNode(json, 'root', 0);
@@ -42,8 +42,9 @@ export function parseTree(json: unknown): ZygoteNode {
 }
 
 /**
- * Reads the tree that `import_cache_tree` gives: an object, JSON in a string, or a path (relative to the working
- * directory). An empty setting is the tree that has only its root. Throws an Error that says what is wrong.
+ * Loads the tree of `import_cache_tree`: an object, JSON in a string, or a path relative to the working directory. An
+ * empty setting gives a tree with only the root.
+ * @throws Error with the problem
  */
 export function loadTree(setting: unknown, read = (path: string) => readFileSync(path, 'utf8')): ZygoteNode {
   if (typeof setting !== 'string') return parseTree(setting);

@@ -1,18 +1,18 @@
-/** The worker's settings, as config.json names them (docs/config.md describes each). */
+/** The worker's settings under their names in config.json. docs/config.md describes each. */
 export interface LimitsConfig {
   procs: number;
   mem_mb: number;
   cpu_percent: number;
-  /** Written to memory.swap.max as bytes, as the original does in spite of the name. */
+  /** Written to memory.swap.max in bytes, as in the original, in spite of its name. */
   swappiness: number;
   runtime_sec: number;
-  /** Ours: size of a sandbox's scratch and /tmp together. */
+  /** Argyle's own: size of a sandbox's scratch and /tmp together, MB. */
   scratch_mb: number;
 }
 
 export type ImportCache = '' | 'tree' | 'multitree' | 'popularity';
 
-/** Before the upload is answered, at once but behind the answer, or at the function's first call. */
+/** Time of the install: before the upload's answer, in the background after it, or at the function's first call. */
 export type InstallWhen = 'wait' | 'background' | 'lazy';
 
 export interface ZygoteNode {
@@ -20,16 +20,18 @@ export interface ZygoteNode {
   children: ZygoteNode[];
 }
 
-/** Where a directory lives: on the disk as it is, private to a sandbox, or in memory. */
+/** Storage of a directory: directly on disk, private to a sandbox, or in memory. */
 export type StoreMode = '' | 'private' | 'memory';
 
 export interface Config {
   worker_dir: string;
+  /** The configured worker_dir; set only when `worker_dir` is the second place in it (places.ts). */
+  home?: string;
   worker_url: string;
   worker_port: string;
   log_output: boolean;
   sandbox: 'sock' | 'docker';
-  /** Kept from the original, which reads it nowhere. */
+  /** A key of the original, which does not read it. */
   sandbox_config: Record<string, unknown>;
   server_mode: 'lambda' | 'sock';
   registry: string;
@@ -57,76 +59,88 @@ export interface Config {
     session_timeout_sec: number;
     heartbeat_interval_sec: number;
     poll_timeout_sec: number;
-    /** Ours: commit a message whose invocation failed, as the original does. Default false. */
+    /** Argyle's own: commit a message whose invocation failed, as the original does. Default false. */
     commit_failed: boolean;
   };
-  /** Ours, all of it: what the original has no key for. */
+  /** Keys that the original lacks. */
   argyle: {
     /** `outbound`, `none` or `host`; see SECURITY.md. */
     network: 'outbound' | 'none' | 'host';
     /** Prefixes that `outbound` refuses, such as `10.0.0.0/8`. */
     network_deny: string[];
-    /** Prefixes that `outbound` lets pass, of those that are refused by default. */
+    /** Prefixes that `outbound` opens although they are refused by default. */
     network_allow: string[];
     /** Host that functions see: the client's, or `root` as in the original. */
     function_host: 'client' | 'root';
-    /** Root directories of further Pythons, by the names that `runtime` in ol.yaml may say. */
+    /** Root directories of further Pythons, by their names for `runtime` in ol.yaml. */
     bases: Record<string, string>;
-    /** Path of the setuid helper; '' finds the built or installed one. */
+    /** Path of the setuid helper; '' for the built or installed one. */
     helper: string;
-    /** Path of helper.conf; '' is /etc/argyle/helper.conf, or the worker's own when started as root. */
+    /** Path of helper.conf; '' for /etc/argyle/helper.conf, or for the worker's own file when root starts it. */
     helper_conf: string;
-    /** Longest wait of a call for a helper that is being started again, ms. */
+    /** Time limit of a call's wait for a restarting helper, ms. */
     helper_wait_ms: number;
     function_queue: number;
     instance_queue: number;
     max_instances: number;
-    /** An instance is frozen after this many idle ms. */
+    /** Idle time until an instance is frozen, ms. */
     pause_after_ms: number;
     ready_slots: number;
     end_thrashing: boolean;
     show_errors: boolean;
-    rehearsal_calls: number;
+    /** Whether answers of functions have a Server-Timing header. */
+    server_timing: boolean;
+    /** URL of the span collector; '' for none. otlp_sample_percent applies to calls without a sampled parent. */
+    otlp_endpoint: string;
+    otlp_sample_percent: number;
+    /** Time that accepted calls have to end when the worker stops, s. */
+    drain_sec: number;
+    warmup_calls: number;
     spares_per_zygote: number;
-    /** Largest accepted upload to the registry, 0 for no limit. */
+    /** Largest accepted upload to the registry, MB; 0 for no limit. */
     max_upload_mb: number;
-    /** worker.out is emptied at this size, and log_keep copies are kept; 0 for no bound. */
+    /** Size limit of worker.out, MB; 0 for no limit. At this size the file is truncated. log_keep copies are kept. */
     log_max_mb: number;
     log_keep: number;
-    /** Of dep-trace.json and dep-trace.json.1 together; 0 for no bound. */
+    /** Size limit of one function's log, KiB. function_logs_mb limits the total of all logs, MB. */
+    function_log_kb: number;
+    function_logs_mb: number;
+    /** Size limit of dep-trace.json and dep-trace.json.1 together, MB; 0 for no limit. */
     dep_trace_max_mb: number;
-    /** A request body that is not complete must bring body_window_kb in each window; 0 s lets it take any time. */
+    /** Window in which an incomplete request body must deliver body_window_kb, s; 0 for no limit. */
     body_window_sec: number;
     body_window_kb: number;
-    /** Incomplete bodies below 64 KiB that may hold sandboxes at the same time. */
+    /** Most incomplete bodies below 64 KiB that may hold a sandbox at the same time. */
     open_bodies: number;
-    /** Most that a function's archive may unpack to. */
+    /** Largest unpacked size of a function's archive, MB. */
     max_code_mb: number;
-    /** Longest time for unpacking and checking one archive. */
+    /** Time limit for unpacking and checking one archive, s. */
     unpack_sec: number;
-    /** What a function's ol.yaml may ask for at most. */
+    /** Largest limits that a function's ol.yaml may set. */
     max_limits: { mem_mb: number; procs: number; cpu_percent: number; runtime_sec: number; scratch_mb: number };
-    /** Bearer token for all but invocations and probes; '' asks for none. */
+    /** Directory of secrets; '' for `secrets` beside worker_dir. */
+    secrets_dir: string;
+    /** Bearer token for all requests except invocations and probes; '' disables the token. */
     admin_token: string;
-    /** /metrics asks for the token, too. */
+    /** Whether /metrics needs the token, too. */
     metrics_token: boolean;
-    /** Further names in Host headers, separated by commas: `name`, `.suffix` or `*`. */
+    /** Further accepted names in Host headers, separated by commas: `name`, `.suffix` or `*`. */
     allowed_hosts: string;
     /** Origins of web pages that may send requests, separated by commas; `*` for all. */
     allowed_origins: string;
-    /** Resolve requirements that are no complete list of pins. */
+    /** Whether to resolve requirements that are not a complete list of pins. */
     resolve: boolean;
     /** When an uploaded function's packages are installed. */
     install: InstallWhen;
-    /** The tool that installs packages is tried first. */
+    /** The first tool to try. */
     installer: 'uv' | 'pip';
-    /** Share of the memory pool that installers may hold together, percent. */
+    /** Largest share of the memory pool that installers may use together, percent. */
     install_share_percent: number;
-    /** Time without a byte after which a connection to the index has failed. */
+    /** Time without a byte after which a connection to the index has failed, s. */
     index_timeout_sec: number;
-    /** Disk that one install may use; 0 for no limit but what must stay free. */
+    /** Disk limit per install, MB; 0 for only the reserve. */
     package_max_mb: number;
-    /** Installed packages are deleted, least recently used first, beyond this disk use; 0 for never. */
+    /** Disk use above which the least recently used packages are deleted, MB; 0 for never. */
     packages_max_mb: number;
   };
 }

@@ -1,6 +1,6 @@
 /**
- * The one table of typed errors. docs/errors.md lists exactly these codes (tested).
- * `status` is the HTTP status that the event layer answers with unless the contract says otherwise.
+ * The table of all typed errors. docs/errors.md lists exactly these codes (tested). `status` is the HTTP status of the
+ * answer, unless the contract defines another.
  */
 export const ERRORS = {
   HELPER_START: { status: 500, retryable: true, about: 'the sandbox helper does not run and could not be started' },
@@ -19,6 +19,7 @@ export const ERRORS = {
   LAMBDA_NOT_FOUND: { status: 500, retryable: false, about: 'the registry has no such function' },
   LAMBDA_CODE: { status: 500, retryable: false, about: 'the function archive cannot be used' },
   LAMBDA_CONFIG: { status: 500, retryable: false, about: "the function's ol.yaml is malformed" },
+  LAMBDA_SECRET: { status: 500, retryable: false, about: 'a secret that ol.yaml asks for is missing or not private' },
   LAMBDA_METHOD: { status: 405, retryable: false, about: 'ol.yaml does not allow this HTTP method' },
   FUNCTION_QUEUE_FULL: { status: 429, retryable: true, about: 'too many requests wait for this function' },
   INSTANCE_QUEUE_FULL: { status: 429, retryable: true, about: 'too many requests wait for an instance' },
@@ -36,23 +37,31 @@ export const ERRORS = {
   REQUEST_INVALID: { status: 400, retryable: false, about: 'the request is malformed' },
   BODY_SLOW: { status: 408, retryable: true, about: 'the request body arrives too slowly' },
   INTERNAL: { status: 500, retryable: false, about: 'a fault of the worker itself' },
+  CUT_OFF: { status: 503, retryable: false, about: 'the call did not end before a stopping worker did' },
   SHUTTING_DOWN: { status: 503, retryable: true, about: 'the worker is stopping' },
 } as const;
 
 export type ErrorCode = keyof typeof ERRORS;
 
-/** Every failure that a caller can see. `field` and `value` name the input at fault where there is one. */
+/** Any failure that a caller can see. `field` and `value` name the faulty input, if there is one. */
 export class ArgyleError extends Error {
   readonly code: ErrorCode;
   readonly field: string | undefined;
   readonly value: string | undefined;
+  /** Time after which a retry is likely to succeed, in whole seconds; undefined when unknown. */
+  readonly retryAfterSec: number | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; field?: string; value?: string } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; field?: string; value?: string; retryAfterSec?: number } = {},
+  ) {
     super(message, { cause: options.cause });
     this.name = 'ArgyleError';
     this.code = code;
     this.field = options.field;
     this.value = options.value;
+    this.retryAfterSec = options.retryAfterSec;
   }
 
   get status(): number {
@@ -64,7 +73,7 @@ export class ArgyleError extends Error {
   }
 }
 
-/** Makes an ArgyleError out of whatever was thrown; one that already is one passes through. */
+/** Converts any thrown value to an ArgyleError. An ArgyleError is returned unchanged. */
 export function asArgyleError(code: ErrorCode, thrown: unknown): ArgyleError {
   if (thrown instanceof ArgyleError) return thrown;
   return new ArgyleError(code, thrown instanceof Error ? thrown.message : String(thrown), { cause: thrown });
@@ -78,13 +87,13 @@ function* chainOf(thrown: unknown): Generator<object> {
   }
 }
 
-/** The first error of a system call in a chain of causes, such as `{ syscall: 'write', code: 'ENOSPC' }`. Pure. */
+/** The first system call error in a chain of causes, such as `{ syscall: 'write', code: 'ENOSPC' }`. Pure. */
 export function errnoOf(thrown: unknown): NodeJS.ErrnoException | undefined {
   for (const error of chainOf(thrown)) if ('syscall' in error && 'code' in error) return error as NodeJS.ErrnoException;
   return undefined;
 }
 
-/** Whether a full disk, or a quota that is used up, is the cause. Pure. */
+/** Whether the cause is a full disk or an exhausted quota. Pure. */
 export function isDiskFull(thrown: unknown): boolean {
   for (const error of chainOf(thrown)) {
     if ('code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')) return true;
@@ -92,7 +101,7 @@ export function isDiskFull(thrown: unknown): boolean {
   return false;
 }
 
-/** A cause for which isDiskFull() holds, where no error of the system is at hand. */
+/** Makes an error for which isDiskFull() is true, without a system error. */
 export function diskFull(message: string, cause?: unknown): Error {
   return Object.assign(new Error(message, { cause }), { code: 'ENOSPC' });
 }

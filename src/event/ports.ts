@@ -1,39 +1,51 @@
-/** What event/ needs of the layers below, as interfaces, so that the server can be built without them. */
+/** The interfaces of the lower layers that event/ needs, so that the server can be built without those layers. */
 import type { Readable } from 'node:stream';
 import type { InstallWhen } from '../config/types';
-import type { Invocation } from '../lambda/invocation';
-import type { KafkaTrigger, LambdaConfig } from '../lambda/lambda-config';
+import type { Invocation } from '../lambda/serve/call/invocation';
+import type { LogQuery } from '../log/functions/store';
+import type { KafkaTrigger, LambdaConfig } from '../lambda/code/lambda-config';
 
-/** Calls functions; LambdaManager is one. */
+/** Calls functions. Implemented by LambdaManager. */
 export interface Invoker {
   /** @throws ArgyleError before the response has begun */
   invoke(name: string, invocation: Invocation): Promise<void>;
-  /** One description an instance. */
+  /** One description per instance. */
   debug(): Promise<string[]>;
 }
 
-/** Stores functions; Registry is one. */
+/** Stores functions. Implemented by Registry. */
 export interface FunctionRegistry {
   list(): string[];
   upload(name: string, data: Readable, when?: InstallWhen): Promise<LambdaConfig>;
-  /** How far the install of an upload is, to be sent as JSON; undefined for a function that was not uploaded here. */
+  /** Makes the next call of the function look for new code. */
+  refresh?(name: string): void;
+  /**
+   * Progress of an upload's install, to be sent as JSON; undefined for a function that was not uploaded to this worker.
+   */
   installOf(name: string): object | undefined;
   remove(name: string): Promise<void>;
   config(name: string): Promise<LambdaConfig | undefined>;
   checkLength(bytes: number): void;
 }
 
-/** Listens for events other than HTTP requests on behalf of functions. */
+/** Handles events other than HTTP requests for functions. */
 export interface TriggerHost {
-  /** Replaces the function's triggers; does not wait for what they listen to. @throws ArgyleError */
+  /** Replaces the function's triggers. Does not wait for the connection to the event source. @throws ArgyleError */
   register(name: string, triggers: readonly KafkaTrigger[]): Promise<void>;
-  /** Adds to the function's triggers, as register(). */
+  /** Adds triggers to the function's; otherwise like register(). */
   add(name: string, triggers: readonly KafkaTrigger[]): Promise<void>;
-  /** Ends the function's triggers; does nothing when it has none. */
+  /** Removes the function's triggers. Has no effect when there are none. */
   unregister(name: string): Promise<void>;
 }
 
-/** What event/ logs; pino's loggers satisfy it. */
+/** Reads the logs of functions. Implemented by FunctionLogs. */
+export interface FunctionLogReader {
+  /** See FunctionLogs.read(). */
+  read(name: string, query: LogQuery, follow?: (line: string) => void): Promise<string[] | undefined>;
+  unfollow(name: string, follow: (line: string) => void): void;
+}
+
+/** The logger that event/ needs. pino's loggers implement it. */
 export interface EventLog {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;

@@ -1,18 +1,18 @@
-/** Whether the worker can do its work, by a list of named checks. What `/readyz` answers, open to everybody. */
+/** Readiness of the worker, from a list of named checks. `/readyz` serves the result without a token. */
 import { ArgyleError, ERRORS, errnoOf } from '../errors';
 import type { EventLog } from './ports';
 
-/** For this long an answer is given again, ms: probes of several load balancers cost one round of checks a second. */
+/** Lifetime of a cached report, ms. Probes of several load balancers cost one round of checks per second. */
 const CACHE_MS = 1000;
-/** A check that takes longer has failed, ms. It is not started again before it ends. */
+/** Time limit of a check, ms. A check that exceeds it fails, and is not started again before it ends. */
 const CHECK_MS = 1000;
 
-/** Why a check failed, in words that may be shown to everybody. */
+/** The reason why a check failed, in words that are safe to publish. */
 export class NotReady extends Error {}
 
 export interface ReadyCheck {
   name: string;
-  /** Throws or rejects when the worker is not ready; NotReady's message is shown as it is. */
+  /** Throws or rejects when the worker is not ready. NotReady's message is published unchanged. */
   check: () => Promise<unknown>;
 }
 
@@ -26,7 +26,7 @@ export interface ReadyReport {
   checks: Record<string, CheckResult>;
 }
 
-/** A failure without paths, addresses and settings of this worker: those stand in the log. Pure. */
+/** Describes a failure without paths, addresses and settings of this worker; the log has those. Pure. */
 export function whyOf(thrown: unknown): string {
   if (thrown instanceof NotReady) return thrown.message;
   const errno = errnoOf(thrown);
@@ -36,29 +36,29 @@ export function whyOf(thrown: unknown): string {
 
 export class Readiness {
   private readonly running = new Map<string, Promise<unknown>>();
-  /** Names of the checks that failed last time. */
+  /** Names of the checks that failed in the last round. */
   private readonly failing = new Set<string>();
   private cached: { report: Promise<ReadyReport>; untilMs: number } | undefined;
   private stopping = false;
 
-  /** @param now milliseconds of a clock that never goes back */
+  /** @param now a monotonic clock, ms */
   constructor(
     private readonly checks: readonly ReadyCheck[],
     private readonly log: Pick<EventLog, 'info' | 'warn'>,
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** From now on the worker is not ready, whatever the checks say. */
+  /** Makes the worker not ready from now on, whatever the checks' results. */
   stop(): void {
     this.stopping = true;
   }
 
-  /** Runs every check, unless that was done within the last second. Never rejects. */
+  /** Runs every check, or returns the report of the last second. Never rejects. */
   async report(): Promise<ReadyReport> {
-    if (this.stopping) return { ready: false, checks: { worker: { ok: false, why: 'the worker is stopping' } } };
+    if (this.stopping) return { ready: false, checks: { worker: { ok: false, why: 'the worker is draining' } } };
     if (this.cached === undefined || this.now() >= this.cached.untilMs) {
       const report = this.runAll();
-      // Callers share a round that is under way, and then its result.
+      // Callers share a running round and its result.
       this.cached = { report, untilMs: Infinity };
       void report.then(() => (this.cached = { report, untilMs: this.now() + CACHE_MS }));
     }
@@ -90,7 +90,7 @@ export class Readiness {
         .then(check.check)
         .finally(() => this.running.delete(check.name));
       this.running.set(check.name, running);
-      // Who waits for it may have given up by then.
+      // The caller may have stopped waiting, so a late rejection must be handled here.
       running.catch(() => undefined);
     }
     let timer: NodeJS.Timeout | undefined;

@@ -1,53 +1,64 @@
-/** Builds the worker's HTTP application in lambda mode. It does not listen: listeners.ts does. */
+/** Builds the worker's HTTP application in lambda mode. listeners.ts opens the ports. */
 import type { RequestListener, ServerResponse } from 'node:http';
 import express from 'express';
 import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
 import { ArgyleError } from '../errors';
 import type { StatsRegistry } from '../metrics';
 import type { WorkerMetrics } from '../metrics/prometheus';
-import { AccessCheck, hasBody, type AccessSettings } from './access';
-import { BodyRate, type BodyRateSettings } from './body-rate';
-import { kafkaInitRoute, kafkaRegisterRoute, kafkaStopRoute } from './kafka-routes';
-import { muxNotFound, muxRedirects } from './mux';
+import { AccessCheck, hasBody, type AccessSettings } from './http/access';
+import type { CallTracer } from './call/spans';
+import { BodyRate, type BodyRateSettings } from './http/body-rate';
+import type { DashboardRoute } from './dashboard/route';
+import { kafkaInitRoute, kafkaRegisterRoute, kafkaStopRoute } from './routes/kafka-routes';
+import type { LogsRoute } from './routes/logs-route';
+import { muxNotFound, muxRedirects } from './http/mux';
 import type { EventLog, FunctionRegistry, Invoker, TriggerHost } from './ports';
-import { Profiler } from './pprof';
+import { Profiler } from './routes/pprof';
 import { Readiness } from './readiness';
-import { registryRoute } from './registry-routes';
-import { sendBinary, sendError, sendJson, sendText, sendThrown } from './replies';
-import { isPlainRun, runRoute, type RunHandler } from './run-route';
+import { registryRoute } from './routes/registry-routes';
+import { sendBinary, sendError, sendJson, sendText, sendThrown } from './http/replies';
+import { isPlainRun, runRoute, type RunHandler } from './routes/run-route';
 
 export interface ServerDeps {
   invoker: Invoker;
   registry: FunctionRegistry;
-  /** Absent: Kafka triggers are refused with a clear error. */
+  /** Absent: Kafka triggers are refused with an error. */
   triggers?: TriggerHost;
   stats: StatsRegistry;
   metrics: WorkerMetrics;
   log: EventLog;
-  /** argyle.admin_token; '' asks for none. */
+  /** argyle.admin_token; '' disables the token. */
   adminToken: string;
-  /** What else decides who may send requests. */
+  /** Further settings of the access check. */
   access?: Omit<AccessSettings, 'adminToken'>;
-  /** How fast bodies must arrive. */
+  /** Minimum speed of request bodies. */
   bodyRate?: BodyRateSettings;
   /** argyle.function_host. */
   functionHost: 'client' | 'root';
-  /** Further descriptions for /debug, of zygotes for example. */
+  /** argyle.server_timing; true when absent. */
+  serverTiming?: boolean;
+  /** See RunDeps. */
+  tracer?: CallTracer | undefined;
+  /** Further descriptions for /debug, e.g. of zygotes. */
   debug?: () => Promise<string[]>;
-  /** What /readyz reports. Absent: nothing is checked. */
+  /** The checks of /readyz. Absent: there are no checks. */
   readiness?: Pick<Readiness, 'report'>;
-  /** What /zygotes answers, to be sent as JSON. Absent: there is no such path. */
+  /** Serves /logs. Absent: the path does not exist. */
+  logs?: LogsRoute | undefined;
+  /** Serves /dashboard. Absent: the path does not exist. */
+  dashboard?: DashboardRoute;
+  /** Returns the JSON value of /zygotes. Absent: the path does not exist. */
   zygotes?: () => unknown;
 }
 
-/** Stands in where no trigger host was given. */
+/** Used without a trigger host. */
 const NO_TRIGGERS: TriggerHost = {
   register: () => Promise.reject(new ArgyleError('TRIGGER', 'this worker has no Kafka consumers')),
   add: () => Promise.reject(new ArgyleError('TRIGGER', 'this worker has no Kafka consumers')),
   unregister: () => Promise.resolve(),
 };
 
-/** Routes that both server modes share: /status, /healthz, /readyz, /stats, /pprof, /registry, /metrics. */
+/** Adds the routes of both server modes: /status, /healthz, /readyz, /stats, /pprof, /registry, /metrics. */
 export function addCommonRoutes(app: Express, deps: Omit<ServerDeps, 'invoker' | 'triggers' | 'functionHost'>): void {
   const { stats, metrics, registry, readiness = new Readiness([], deps.log) } = deps;
   app.all('/status', (_req, res) => {
@@ -82,7 +93,7 @@ export function addCommonRoutes(app: Express, deps: Omit<ServerDeps, 'invoker' |
   app.all(/^\/registry\//, registryRoute(registry, deps.log));
 }
 
-/** `/debug`: every description, each closed by a line of dashes. */
+/** `/debug`: all descriptions, each followed by a line of dashes. */
 function debugRoute(deps: ServerDeps): RequestHandler {
   return async (_req, res) => {
     const texts = await Promise.all([deps.invoker.debug(), deps.debug?.() ?? []]);
@@ -94,7 +105,7 @@ function closed(text: string): string {
   return `${text}${text.endsWith('\n') ? '' : '\n'}--------\n`;
 }
 
-/** An application with Go's ways of treating paths; `addRoutes` puts the routes between its first and last handler. */
+/** An application that treats paths as Go does. `addRoutes` adds routes between the first and the last middleware. */
 export function buildApp(log: EventLog, bodies: BodyRate, addRoutes: (app: Express) => void): Express {
   const app = express();
   app.disable('x-powered-by');
@@ -114,7 +125,7 @@ export function buildApp(log: EventLog, bodies: BodyRate, addRoutes: (app: Expre
   return app;
 }
 
-/** Answers for a route that threw; one that had begun its answer is cut off. */
+/** Answers for a route that threw. If its answer has begun, the connection is cut. */
 function routeFailed(log: EventLog, res: ServerResponse, thrown: unknown): void {
   log.warn({ err: thrown }, 'a route failed');
   if (res.headersSent) res.destroy();
@@ -122,7 +133,7 @@ function routeFailed(log: EventLog, res: ServerResponse, thrown: unknown): void 
   else sendError(res, 500, 'internal error of the worker', 'INTERNAL');
 }
 
-/** Lets only those requests to `listener` that the access check admits. */
+/** Passes only those requests to `listener` that the access check admits. */
 export function guarded(
   { adminToken, access = {} }: Pick<ServerDeps, 'adminToken' | 'access'>,
   listener: RequestListener,
@@ -133,20 +144,22 @@ export function guarded(
   };
 }
 
-/** Watches the bodies of an application; one that is cut off leaves a line in the log. */
+/** Watches the bodies of an application. Each request that is cut off is logged. */
 export function bodyRateOf({ bodyRate, log }: Pick<ServerDeps, 'bodyRate' | 'log'>): BodyRate {
   return new BodyRate(bodyRate, (err, req) => {
     log.info({ url: req.url?.slice(0, 200), code: err.code }, 'a request body arrived too slowly');
   });
 }
 
-/** The routes of lambda mode, without the access check that stands before them. */
+/** The routes of lambda mode, without the access check. */
 export function lambdaApp(deps: ServerDeps, run: RunHandler, bodies: BodyRate): Express {
-  const { registry, triggers = NO_TRIGGERS, log, zygotes } = deps;
+  const { registry, triggers = NO_TRIGGERS, log, zygotes, logs, dashboard } = deps;
   return buildApp(log, bodies, (routes) => {
     routes.all(/^\/run\//, run);
     addCommonRoutes(routes, deps);
     routes.all('/debug', debugRoute(deps));
+    if (logs !== undefined) routes.all(/^\/logs\//, logs.handle);
+    if (dashboard !== undefined) routes.all(/^\/dashboard(?:\/|$)/, dashboard.handle);
     if (zygotes !== undefined) {
       routes.all('/zygotes', (_req, res) => {
         sendJson(res, 200, zygotes());
@@ -161,8 +174,9 @@ export function lambdaApp(deps: ServerDeps, run: RunHandler, bodies: BodyRate): 
 
 /**
  * The application of lambda mode.
- * POLICY: invocations whose path is plain go around Express, which would take 0.15 ms of a cold start of 2 ms to find
- * the same handler (docs/adr/0006).
+ *
+ * POLICY: invocations with a plain path bypass Express. Express would take 0.15 ms of a 2 ms cold start to find the
+ * same handler (docs/adr/0006).
  */
 export function buildServer(deps: ServerDeps): RequestListener {
   const bodies = bodyRateOf(deps);

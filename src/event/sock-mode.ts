@@ -1,15 +1,17 @@
-/** server_mode "sock": a client makes and destroys sandboxes itself. Every path is an operation, every error a 500. */
+/**
+ * server_mode "sock": clients make and destroy sandboxes themselves. Every path is an operation; every error is a 500.
+ */
 import type { RequestListener } from 'node:http';
 import type { Express, Request, RequestHandler } from 'express';
 import { asArgyleError } from '../errors';
-import type { SockRequest } from '../lambda/sock-sandboxes';
-import { decodePath, splitTarget } from './mux';
+import type { SockRequest } from '../lambda/sock/sock-sandboxes';
+import { decodePath, splitTarget } from './http/mux';
 import type { EventLog } from './ports';
-import { logFailure, sendError, sendText } from './replies';
+import { logFailure, sendError, sendText } from './http/replies';
 import { addCommonRoutes, bodyRateOf, buildApp, guarded, type ServerDeps } from './server';
 
-/** Makes and destroys sandboxes; SockSandboxes is one. */
-export interface SandboxKeeper {
+/** Makes and destroys sandboxes. Implemented by SockSandboxes. */
+export interface SandboxTable {
   create(request: SockRequest): Promise<string>;
   destroy(id: string): Promise<void>;
   pause(id: string): Promise<void>;
@@ -18,13 +20,13 @@ export interface SandboxKeeper {
 }
 
 export type SockServerDeps = Omit<ServerDeps, 'invoker' | 'triggers' | 'debug' | 'zygotes' | 'functionHost'> & {
-  keeper: SandboxKeeper;
+  sandboxes: SandboxTable;
 };
 
 /** Most bytes of a request to /create. */
 const MAX_CREATE_BYTES = 1 << 20;
 
-/** Means that the original would have crashed over the request: its connection is closed without an answer. */
+/** A request on which the original would panic. The worker closes the connection without an answer. */
 class Mistyped extends Error {}
 
 function field<T>(args: Record<string, unknown>, name: string, fits: (value: unknown) => value is T, missing?: T): T {
@@ -39,12 +41,13 @@ const isFlag = (value: unknown): value is boolean => typeof value === 'boolean';
 const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText);
 
 /**
- * Reads the body of /create.
- * @throws Mistyped for a missing or mistyped field, Error for what is no JSON or names an unknown runtime
+ * Parses the body of /create.
+ * @throws Mistyped for a missing or mistyped field; Error for invalid JSON or an unknown runtime
  */
 export function parseCreate(body: string): SockRequest {
-  const json: unknown = JSON.parse(body);
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw new Error('the body is no JSON object');
+  // As in Go: an empty body and null both give a map without fields.
+  const json: unknown = body === '' ? {} : (JSON.parse(body) ?? {});
+  if (typeof json !== 'object' || Array.isArray(json)) throw new Error('the body is no JSON object');
   const args = json as Record<string, unknown>;
   const leaf = field(args, 'leaf', isFlag, true);
   const runtime = field(args, 'runtime', isText, 'python');
@@ -68,40 +71,40 @@ async function readBody(req: Request): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-async function carryOut(req: Request, keeper: SandboxKeeper, gone: () => boolean): Promise<string> {
+async function carryOut(req: Request, sandboxes: SandboxTable, gone: () => boolean): Promise<string> {
   if (req.method !== 'POST') throw new Error(`Only POST allowed (found ${req.method})`);
   const [op = '', id = ''] = decodePath(splitTarget(req.url).path).slice(1).split('/');
   switch (op) {
     case 'create': {
-      const made = await keeper.create(parseCreate(await readBody(req)));
-      // Nobody learns the id of a sandbox whose client has left while it waited for memory.
-      if (gone()) await keeper.destroy(made);
+      const made = await sandboxes.create(parseCreate(await readBody(req)));
+      // The client has left during the wait for memory, so nobody knows this sandbox's id.
+      if (gone()) await sandboxes.destroy(made);
       return `${made}\n`;
     }
     case 'destroy':
-      await keeper.destroy(id);
+      await sandboxes.destroy(id);
       return '';
     case 'pause':
-      await keeper.pause(id);
+      await sandboxes.pause(id);
       return '';
     case 'unpause':
-      await keeper.unpause(id);
+      await sandboxes.unpause(id);
       return '';
     case 'debug':
-      return (await keeper.debug()).map((text) => `${text}--------\n`).join('');
+      return (await sandboxes.debug()).map((text) => `${text}--------\n`).join('');
     default:
       throw new Error(`unknown op ${op}`);
   }
 }
 
-function sockRoute(keeper: SandboxKeeper, log: EventLog): RequestHandler {
+function sockRoute(sandboxes: SandboxTable, log: EventLog): RequestHandler {
   return async (req, res) => {
     let gone = false;
     res.on('close', () => {
       gone = !res.writableFinished;
     });
     try {
-      sendText(res, 200, await carryOut(req, keeper, () => gone));
+      sendText(res, 200, await carryOut(req, sandboxes, () => gone));
     } catch (thrown) {
       const error = asArgyleError('INTERNAL', thrown);
       if (isMistyped(thrown)) req.socket.destroy();
@@ -113,15 +116,15 @@ function sockRoute(keeper: SandboxKeeper, log: EventLog): RequestHandler {
   };
 }
 
-/** The routes of sock mode, without the access check that stands before them. */
+/** The routes of sock mode, without the access check. */
 export function sockApp(deps: SockServerDeps): Express {
   return buildApp(deps.log, bodyRateOf(deps), (app) => {
     addCommonRoutes(app, deps);
-    app.use(sockRoute(deps.keeper, deps.log));
+    app.use(sockRoute(deps.sandboxes, deps.log));
   });
 }
 
-/** The application of sock mode. */
+/** The application of sock mode, with the access check. */
 export function buildSockServer(deps: SockServerDeps): RequestListener {
   return guarded(deps, sockApp(deps));
 }

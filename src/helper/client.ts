@@ -1,8 +1,8 @@
 /**
- * The worker's end of the helper: one child process, one control socket, one completion pipe.
+ * The worker's connection to the helper: one child process, one control socket, one completion pipe.
  *
- * Order of events of a request: encode into one reused buffer, one non-blocking FFI call, done; the completion is
- * read from the pipe by Node's event loop and settles the promise. A full control socket (-EAGAIN) queues, in order.
+ * A request is encoded into a reused buffer and sent by one non-blocking FFI call. Node's event loop reads the
+ * completion from the pipe and settles the promise. A full control socket (-EAGAIN) queues requests, in order.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync } from 'node:fs';
@@ -31,11 +31,11 @@ export interface HelperOptions {
   helperPath: string;
   /** Arguments, e.g. `--config PATH` when started as root. */
   args?: readonly string[];
-  /** Fields of AG_HELLO, already relative to the roots; see session.ts. */
+  /** Fields of AG_HELLO, with paths relative to their roots; see session.ts. */
   hello: RequestFields;
-  /** Fields of AG_RULE and AG_NETWORK, one entry for each pool. */
+  /** Fields of AG_RULE and AG_NETWORK, one entry per pool. */
   network: readonly PoolNetwork[];
-  /** Longest wait for the helper's first answers, ms. Default START_TIMEOUT_MS. */
+  /** Time limit of the helper's first answers, ms. Default START_TIMEOUT_MS. */
   startTimeoutMs?: number;
 }
 
@@ -51,17 +51,17 @@ interface Unsent {
   fds: readonly number[];
 }
 
-/** Wait before a request that met a full socket is tried again, ms. The helper drains it within microseconds. */
+/** Delay before a request is retried on a full socket, ms. The helper drains the socket within microseconds. */
 const RETRY_MS = 1;
-/** As Linux numbers them on every architecture that Node runs on. */
+/** Linux's numbers, equal on every architecture that Node supports. */
 const [EAGAIN, EPIPE] = [11, 32];
-/** Longest wait for the helper's first answers, ms. */
+/** Time limit of the helper's first answers, ms. */
 const START_TIMEOUT_MS = 10_000;
-/** Longest wait for the end of a helper whose start failed, ms. */
+/** Time limit for the end of a helper whose start failed, ms. */
 const END_TIMEOUT_MS = 2_000;
-/** Once the helper's pipe has closed, its exit code is waited for this long, and the other way round, ms. */
+/** Time limit between the pipe's end and the exit code, in either order, ms. */
 const EXIT_CODE_MS = 100;
-/** How long close() waits for the helper to clean up before it is killed, ms; thousands of slots take seconds. */
+/** Time limit of the helper's clean-up in close(), ms; then the helper is killed. Thousands of slots need seconds. */
 const CLOSE_TIMEOUT_MS = 30_000;
 
 export class HelperClient {
@@ -102,8 +102,8 @@ export class HelperClient {
         this.ending ??= describeExit(code, signal);
         resolve();
       });
-    }).then(() => Promise.race([drained, sleep(EXIT_CODE_MS)])); // a child of it may hold the pipe's end for longer
-    // The pipe ends a moment before the exit code is known, or after it; both tell that the helper is gone.
+    }).then(() => Promise.race([drained, sleep(EXIT_CODE_MS)])); // a child of the helper may keep the pipe open for longer
+    // The pipe ends shortly before or after the exit code is known. Either event means that the helper has ended.
     events.once('end', () => {
       this.lose();
       setTimeout(() => {
@@ -116,10 +116,10 @@ export class HelperClient {
   }
 
   /**
-   * Starts the helper, agrees on the session and sets the network up.
+   * Starts the helper, negotiates the session and sets up the network.
    *
-   * @throws ArgyleError HELPER_START with the stage at which the helper gave up, HELPER_DENIED for a refused root,
-   *   HELPER_PROTOCOL when the versions differ.
+   * @throws ArgyleError HELPER_START with the stage of the failure; HELPER_DENIED for a refused root; HELPER_PROTOCOL
+   * for different versions
    */
   static async start(options: HelperOptions): Promise<HelperClient> {
     const { argyle } = options;
@@ -151,7 +151,7 @@ export class HelperClient {
         await Promise.all([...rules.map((one) => client.request('RULE', one)), client.request('NETWORK', network)]);
     } catch (thrown) {
       client.closeControl();
-      // A helper that belongs to root may not be killed by this user, and one that hangs does not see its socket close.
+      // Time limit: this user may not kill a root helper, and a hung helper does not notice its closed socket.
       await Promise.race([client.exited, sleep(END_TIMEOUT_MS, undefined, { ref: false })]);
       if (thrown instanceof ArgyleError && thrown.code !== 'HELPER_GONE') throw thrown;
       throw new ArgyleError('HELPER_START', `${options.helperPath}: ${client.ending ?? 'ended'}`, { cause: thrown });
@@ -165,7 +165,7 @@ export class HelperClient {
     return this.child.pid ?? 0;
   }
 
-  /** Set once the helper has ended or is being closed. */
+  /** True when the helper has ended or is being closed. */
   get isGone(): boolean {
     return this.failure !== undefined || !this.controlOpen;
   }
@@ -173,8 +173,8 @@ export class HelperClient {
   /**
    * Sends one request and resolves with its completion.
    *
-   * @param fds at most MAX_FDS descriptors; the caller keeps them open until this settles.
-   * @throws ArgyleError by the completion's code (errors.ts), or HELPER_GONE.
+   * @param fds at most MAX_FDS descriptors; the caller keeps them open until the promise settles
+   * @throws ArgyleError for the completion's code (errors.ts), or HELPER_GONE
    */
   request(verb: VerbName, fields: RequestFields = {}, fds: readonly number[] = []): Promise<Completion> {
     return new Promise((resolve, reject) => {
@@ -195,7 +195,7 @@ export class HelperClient {
     });
   }
 
-  /** Calls `listener` once when the slot's first process ends; with undefined when the helper itself ended. */
+  /** Calls `listener` once when the slot's first process ends. When the helper itself ended, it passes undefined. */
   onExit(slot: number, listener: (completion: Completion | undefined) => void): void {
     this.exits.set(slot, listener);
   }
@@ -210,7 +210,7 @@ export class HelperClient {
     else this.goneListeners.push(listener);
   }
 
-  /** Closes the control socket: the helper kills every sandbox, cleans up and exits. Resolves when it has. */
+  /** Closes the control socket. The helper then kills every sandbox, cleans up and exits. Resolves at its exit. */
   async close(): Promise<void> {
     this.goneListeners.length = 0;
     this.closeControl();
@@ -225,7 +225,7 @@ export class HelperClient {
     closeSync(this.channel.control);
   }
 
-  /** True when the request is off the queue: sent, or failed and settled. */
+  /** Returns true when the request needs no queueing: it was sent, or it failed and was settled. */
   private send(seq: number, bytes: Buffer, fds: readonly number[]): boolean {
     const result = this.argyle.submit(this.channel.control, bytes, fds);
     if (result === -EAGAIN) return false;
@@ -233,7 +233,7 @@ export class HelperClient {
       const waiting = this.waiting.get(seq);
       this.waiting.delete(seq);
       waiting?.reject(new ArgyleError('HELPER_GONE', `cannot reach the helper: errno ${-result}`));
-      if (result === -EPIPE) this.lose(); // the pipe tells of it later; until then callers would try again at once
+      if (result === -EPIPE) this.lose(); // the pipe's end comes later; until then callers would retry in a loop
     }
     return true;
   }
@@ -280,7 +280,7 @@ export class HelperClient {
     else waiting.reject(helperError(waiting.verb, completion));
   }
 
-  /** The helper has ended, though why is not known yet: nothing more is sent, and every sandbox counts as dead. */
+  /** Handles the helper's end before its cause is known: sends nothing more and counts every sandbox as dead. */
   private lose(): void {
     this.closeControl();
     this.unsent.length = 0;

@@ -1,9 +1,9 @@
-/** Turns the helper's completions and exit codes into the worker's typed errors. */
+/** Converts the helper's completions and exit codes to the worker's typed errors. */
 import { getSystemErrorName } from 'node:util';
 import { ArgyleError, type ErrorCode } from '../errors';
 import { Code, Stage, codeName, stageName, type Completion } from './protocol';
 
-/** The error code that a caller sees for each ag_code. */
+/** The caller's error code for each ag_code. */
 const ERROR_OF: Record<number, ErrorCode> = {
   [Code.BADREQ]: 'HELPER_PROTOCOL',
   [Code.VERSION]: 'HELPER_PROTOCOL',
@@ -23,7 +23,7 @@ const errnoName = (errno: number): string => {
   }
 };
 
-/** What failed, in the helper's words: `SLOT: EMFILE mount`. */
+/** The failure in the helper's terms: `SLOT: EMFILE mount`. */
 function where(completion: Completion): string {
   const parts = [stageName(completion.stage)];
   if (completion.errno !== 0) parts.push(errnoName(completion.errno));
@@ -31,7 +31,7 @@ function where(completion: Completion): string {
   return parts.join(' ');
 }
 
-/** A completion that reports a failure; `value` is `stage errno detail`. */
+/** A completion with a failure. `value` is `stage errno detail`. */
 export class HelperError extends ArgyleError {
   /** One of Code in protocol.ts. */
   readonly agCode: number;
@@ -50,7 +50,7 @@ export function helperError(verb: string, completion: Completion): HelperError {
   return new HelperError(code, completion.code, message, { field: verb, value: at });
 }
 
-/** What an exit code of the helper means, for a clear start error. */
+/** Meaning of the helper's exit codes, for the message of a failed start. */
 const EXIT_MEANING: Record<number, string> = {
   [Stage.USAGE]: 'bad command line or missing channel',
   [Stage.PRIV]: 'not setuid root, or this user is not in the group that helper.conf allows',
@@ -63,7 +63,7 @@ const EXIT_MEANING: Record<number, string> = {
   [Stage.EVENTS]: 'the completion pipe broke',
 };
 
-/** How the helper ended, for people. */
+/** Describes how the helper ended. */
 export function describeExit(exitCode: number | null, signal: string | null): string {
   if (signal !== null) return `killed by ${signal}`;
   if (exitCode === null) return 'ended';

@@ -1,6 +1,4 @@
-/**
- * libargyle's functions, typed. None of them blocks, so they are called on the event loop.
- */
+/** Typed functions of libargyle. None of them blocks, so the event loop calls them directly. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ArgyleError } from '../errors';
@@ -11,11 +9,11 @@ import { MAX_FDS, REQUEST_BYTES } from './protocol';
 export interface Channel {
   /** Worker's end of the control socket. */
   control: number;
-  /** Helper's end of it, to be the child's descriptor 3. */
+  /** Helper's end of the control socket; becomes the child's descriptor 3. */
   helperControl: number;
   /** Worker's end of the completion pipe, non-blocking. */
   events: number;
-  /** Helper's end of it, to be the child's descriptor 4. */
+  /** Helper's end of the completion pipe; becomes the child's descriptor 4. */
   helperEvents: number;
 }
 
@@ -24,24 +22,29 @@ export interface SlotFds {
   logWrite: number;
   /** Non-blocking. */
   logRead: number;
+  errWrite: number;
+  /** Non-blocking. */
+  errRead: number;
 }
 
-/** libargyle. Functions that can fail return a negative errno where noted and throw otherwise. */
+/** Functions of libargyle. A function returns a negative errno where noted; otherwise it throws. */
 export interface Argyle {
   channel(): Channel;
-  /** Sends one request with descriptors; 0 or -errno (-EAGAIN when the socket is full). */
+  /** Sends one request with descriptors. Returns 0 or -errno (-EAGAIN when the socket is full). */
   submit(control: number, request: Buffer, fds: readonly number[]): number;
-  /** Makes the listening socket `name` in the directory and a log pipe. */
+  /** Makes the listening socket `name` in the directory, and the pipes for log and errors. */
   slotFds(dirFd: number, name: string): SlotFds;
-  /** Opens a directory with O_PATH, for short socket paths below /proc/self/fd. */
+  /** Opens a directory with O_PATH, for short socket paths under /proc/self/fd. */
   openDir(path: string): number;
-  /** Asks for turns of the processor of so many µs, for this thread and all that it starts; 0 or -errno. */
-  slice(us: number): number;
+  /** Sets the scheduler slice of this thread and its future children, in µs. Returns 0 or -errno. */
+  setSchedSlice(us: number): number;
+  /** Gives free memory of the C heap back to the system: V8's compiler leaves some MB in the heaps of its threads. */
+  trimHeap(): void;
 }
 
 /**
- * Finds a file of the build: `build/NAME` in this module's directory or the nearest one above it.
- * Works from the sources and from dist/ alike.
+ * Finds a file of the build: `build/NAME` in this module's directory or the nearest parent that has it. Works from the
+ * sources and from dist/.
  */
 export function findBuilt(name: string): string | undefined {
   for (let dir = __dirname; ; dir = dirname(dir)) {
@@ -51,10 +54,12 @@ export function findBuilt(name: string): string | undefined {
   }
 }
 
-/** PATH_MAX: longest path with its NUL, bytes. */
+/** Most descriptors that one call returns. */
+const INTS = 5;
+/** PATH_MAX: longest path including its NUL, bytes. */
 const MAX_PATH = 4096;
 
-/** Negative errno to an ArgyleError that names the call. */
+/** Converts a negative errno to an ArgyleError that names the call. */
 function check(call: string, result: number): number {
   if (result < 0) {
     const cause = Object.assign(new Error(call), { errno: result });
@@ -66,16 +71,16 @@ function check(call: string, result: number): number {
 /**
  * Loads libargyle.
  *
- * @param path file to load; undefined looks for the built one.
- * @throws ArgyleError HELPER_START when it is missing or cannot be loaded.
+ * @param path file to load; undefined for the built one
+ * @throws ArgyleError HELPER_START when it is missing or cannot be loaded
  */
 export function loadArgyle(path: string | undefined = findBuilt('libargyle.so')): Argyle {
   if (path === undefined) {
     throw new ArgyleError('HELPER_START', 'libargyle.so is not built: run make -C sandbox-helper');
   }
-  // What the calls read and write, at addresses that never change. One thread uses them, and no call outlasts itself.
-  const memory = { request: Buffer.alloc(REQUEST_BYTES), path: Buffer.alloc(MAX_PATH), ints: Buffer.alloc(16) };
-  const ints = new Int32Array(memory.ints.buffer, memory.ints.byteOffset, 4);
+  // Buffers of the calls, at fixed addresses. Safety: one thread uses them, and each call is finished when it returns.
+  const memory = { request: Buffer.alloc(REQUEST_BYTES), path: Buffer.alloc(MAX_PATH), ints: Buffer.alloc(4 * INTS) };
+  const ints = new Int32Array(memory.ints.buffer, memory.ints.byteOffset, INTS);
   let raw: ReturnType<typeof prepare>;
   try {
     raw = prepare(new PreparedLibrary(path), memory);
@@ -101,14 +106,15 @@ export function loadArgyle(path: string | undefined = findBuilt('libargyle.so'))
     slotFds(dirFd, name) {
       setPath(name);
       check('argyle_slot_fds', raw.slotFds(dirFd));
-      const [listen = -1, logWrite = -1, logRead = -1] = ints;
-      return { listen, logWrite, logRead };
+      const [listen = -1, logWrite = -1, logRead = -1, errWrite = -1, errRead = -1] = ints;
+      return { listen, logWrite, logRead, errWrite, errRead };
     },
     openDir(dir) {
       setPath(dir);
       return check('argyle_open_dir', raw.openDir());
     },
-    slice: (us) => raw.slice(us),
+    setSchedSlice: (us) => raw.setSchedSlice(us),
+    trimHeap: () => void raw.trimHeap(0),
   };
 }
 
@@ -118,6 +124,8 @@ function prepare(library: PreparedLibrary, { request, path, ints }: Record<'requ
     submit: library.prepare('argyle_submit', ['int', request, 'int', ints, 'int']),
     slotFds: library.prepare('argyle_slot_fds', ['int', path, ints]),
     openDir: library.prepare('argyle_open_dir', [path]),
-    slice: library.prepare('argyle_slice', ['int']),
+    setSchedSlice: library.prepare('argyle_set_sched_slice', ['int']),
+    // glibc's, which libargyle is linked with. Its argument is the number of bytes to keep.
+    trimHeap: library.prepare('malloc_trim', ['int']),
   };
 }

@@ -1,12 +1,12 @@
-/** Which prefixes sandboxes with network `outbound` reach, as fields of AG_RULE. Pure. */
+/** Computes which prefixes sandboxes with network `outbound` can reach, as fields of AG_RULE. Pure. */
 import { isIPv6 } from 'node:net';
 import { parseCidr } from '../config/cidr';
 import type { RequestFields } from './protocol';
 
 /**
- * POLICY: refused unless `argyle.network_allow` names them. Link-local, since no service of a function's is there but
- * clouds' credentials are, and the metadata services that have other addresses: EC2 over IPv6, Alibaba Cloud, Azure's
- * wire server, Oracle Cloud's first generation.
+ * POLICY: these prefixes are refused unless `argyle.network_allow` lists them. Link-local addresses have no services
+ * for functions, but clouds serve credentials there. The other entries are metadata services outside the link-local
+ * range: EC2 over IPv6, Alibaba Cloud, Azure's wire server, Oracle Cloud's first generation.
  */
 export const CLOSED: readonly string[] = [
   '169.254.0.0/16',
@@ -17,21 +17,21 @@ export const CLOSED: readonly string[] = [
   '192.0.0.192/32',
 ];
 
-/** IPv4 passes unless a rule of its own says otherwise, so that `::/0` means IPv6 alone. */
+/** IPv4 is open unless another rule matches, so `::/0` in the settings affects only IPv6. */
 const ALL_IPV4 = '0.0.0.0/0';
 
 export interface NetworkRules {
-  /** `argyle.network_deny` and `argyle.network_allow`: prefixes that parseCidr() takes. */
+  /** `argyle.network_deny` and `argyle.network_allow`: prefixes in parseCidr()'s format. */
   deny: readonly string[];
   allow: readonly string[];
-  /** Name servers of the sandboxes' base; those with an IPv6 address pass, all ports of them. */
+  /** Name servers of the sandboxes' base. All ports of those with an IPv6 address are open. */
   nameservers?: readonly string[];
 }
 
 /**
- * The rules of a pool in their order: the longest prefix wins, of two equal ones the later. So an operator's deny is
- * stronger than an allow of the same prefix, and both are stronger than what is closed by default.
- * @throws RangeError for a prefix that is none
+ * The rules of a pool in order. The longest prefix wins; of two equal prefixes, the later one wins. So an operator's
+ * deny beats an allow of the same prefix, and both beat the defaults.
+ * @throws RangeError for an invalid prefix
  */
 export function ruleFields(pool: number, { deny, allow, nameservers = [] }: NetworkRules): RequestFields[] {
   const rule = (text: string, passes: number): RequestFields => {

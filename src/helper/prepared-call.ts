@@ -1,26 +1,26 @@
 /**
- * Calls into a shared library whose arguments are laid out once. ffi-napi's own functions allocate the storage of each
- * argument at each call, which takes 10 to 33 µs; a call prepared here takes 0.4 µs (docs/adr/0002).
+ * Calls a shared library with preallocated arguments. ffi-napi allocates the storage of each argument at each call,
+ * which takes 10 to 33 µs. A prepared call takes 0.4 µs (docs/adr/0002).
  */
 import { endianness } from 'node:os';
 import { CIF, DynamicLibrary } from 'ffi-napi';
 import bindings from 'ffi-napi/lib/bindings';
 import { writePointer } from 'ref-napi';
 
-/** Size of an argument's place: as large as any type that is used here, and aligned for it. */
+/** Bytes per argument: the size and alignment of the largest type in use. */
 const PLACE = 8;
 
-/** An argument: `int` is given with each call, a Buffer's address always is the same. */
+/** An argument. `int` is passed with each call; a Buffer's address is fixed. */
 export type Argument = 'int' | Buffer;
 
-/** The untyped parts of ffi-napi that npm's alias leaves without types. */
+/** The parts of ffi-napi that the npm alias leaves untyped. */
 interface Ffi {
   CIF: (returns: string, args: readonly string[]) => Buffer;
   DynamicLibrary: (path: string) => { get: (symbol: string) => Buffer };
 }
 const ffi = { CIF, DynamicLibrary } as unknown as Ffi;
 
-/** A loaded library. Throws when it cannot be loaded. */
+/** A loaded library. The constructor throws when it cannot be loaded. */
 export class PreparedLibrary {
   private readonly library: ReturnType<Ffi['DynamicLibrary']>;
 
@@ -29,12 +29,11 @@ export class PreparedLibrary {
   }
 
   /**
-   * A function that returns an int.
+   * Prepares a function that returns an int.
    *
-   * @param args in their order; the buffers stay referenced for as long as the function does, so that no address
-   *   outlives its memory.
-   * @returns takes the values of the `int` arguments.
-   * @throws Error when the library has no such symbol.
+   * @param args in their order; the function keeps references to the buffers, so that no address outlives its memory
+   * @returns a function that takes the values of the `int` arguments
+   * @throws Error when the library lacks the symbol
    */
   prepare(symbol: string, args: readonly Argument[]): (...ints: number[]) => number {
     const address = this.library.get(symbol);
@@ -46,7 +45,7 @@ export class PreparedLibrary {
     const list = Buffer.alloc(PLACE * args.length);
     const result = Buffer.alloc(PLACE);
     const ints = new Int32Array(places.buffer, places.byteOffset, 2 * args.length);
-    // libffi widens an int that is returned to its register's size.
+    // libffi widens a returned int to register size.
     const returned = new Int32Array(result.buffer, result.byteOffset + (endianness() === 'LE' ? 0 : 4), 1);
     const intsAt: number[] = [];
     const held = args.map((arg, index) => {

@@ -1,6 +1,6 @@
 /**
- * The worker's mirror of sandbox-helper/protocol.h: numbers and record layouts, and nothing else.
- * test/unit/helper/protocol.test.ts reads the header and checks every number and offset here against it.
+ * The worker's mirror of sandbox-helper/protocol.h: only numbers and record layouts. test/unit/helper/protocol.test.ts
+ * compares every number and offset with the header.
  */
 import { endianness } from 'node:os';
 
@@ -9,7 +9,7 @@ export const VERSION = 1;
 export const NAME_MAX = 256;
 export const NAMES = 4;
 export const MAX_SLOTS = 4096;
-export const MAX_FDS = 2;
+export const MAX_FDS = 3;
 export const REQUEST_BYTES = 1120;
 export const COMPLETION_BYTES = 128;
 
@@ -38,7 +38,7 @@ export const Pool = { LAMBDA: 1, INSTALL: 2 } as const;
 export const Network = { OUTBOUND: 1, NONE: 2, HOST: 3 } as const;
 export const Area = { PACKAGES: 1, CODE: 2 } as const;
 export const Flag = { PARK: 1, HOST_USR: 4, NO_SECCOMP: 8 } as const;
-export const Limit = { MEM_BYTES: 0, PIDS: 1, CPU_PERCENT: 2, SWAP_BYTES: 3, SCRATCH_BYTES: 4 } as const;
+export const Limit = { MEM_BYTES: 0, PIDS: 1, CPU_PERCENT: 2, SWAP_BYTES: 3, SCRATCH: 4, WEIGHT: 5 } as const;
 export const Usage = {
   MEM_BYTES: 0,
   PIDS: 1,
@@ -65,7 +65,7 @@ export const Code = {
 } as const;
 export type CodeName = keyof typeof Code;
 
-/** Where something failed; a helper that cannot go on exits with this number. */
+/** Stage of a failure. A helper that cannot continue exits with this number. */
 export const Stage = {
   NONE: 0,
   USAGE: 10,
@@ -91,7 +91,7 @@ export const Stage = {
   GUEST_CGROUP: 35,
 } as const;
 
-/** Everything of struct ag_request that a caller chooses. */
+/** The fields of struct ag_request that the caller sets. */
 export interface RequestFields {
   slot?: number;
   source?: number;
@@ -111,7 +111,7 @@ export interface Completion {
   code: number;
   errno: number;
   stage: number;
-  /** Eight values; one that does not fit a double, such as ~0, is Infinity. */
+  /** Eight values. A value that does not fit a double, such as ~0, is Infinity. */
   value: readonly number[];
   detail: string;
 }
@@ -121,14 +121,14 @@ const little = endianness() === 'LE';
 const keyOf = (table: Record<string, number>, value: number): string =>
   Object.keys(table).find((key) => table[key] === value) ?? `#${value}`;
 
-/** Names a stage for people, e.g. `CGROUP`, or `#99` for an unknown one. */
+/** The name of a stage for messages, e.g. `CGROUP`; `#99` for an unknown stage. */
 export const stageName = (stage: number): string => keyOf(Stage, stage);
 export const codeName = (code: number): string => keyOf(Code, code);
 
 /**
- * Writes one request into `into`, which must hold REQUEST_BYTES.
+ * Writes one request to `into`, which must have REQUEST_BYTES.
  *
- * @throws RangeError naming the field when a name is too long or holds a NUL, or when there are too many values.
+ * @throws RangeError with the field's name for a name that is too long or contains NUL, and for too many values
  */
 export function encodeRequest(into: Buffer, verb: number, seq: number, fields: RequestFields): void {
   into.fill(0);
@@ -158,7 +158,7 @@ export function encodeRequest(into: Buffer, verb: number, seq: number, fields: R
   });
 }
 
-/** Reads the completion at `offset`; undefined when magic or version are not ours. */
+/** Reads the completion at `offset`; undefined for a wrong magic number or version. */
 export function decodeCompletion(from: Buffer, offset = 0): Completion | undefined {
   const view = new DataView(from.buffer, from.byteOffset + offset, COMPLETION_BYTES);
   if (view.getUint32(0, little) !== MAGIC || view.getUint16(4, little) !== VERSION) return undefined;

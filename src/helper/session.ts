@@ -1,4 +1,4 @@
-/** The settings of one helper session, turned into the fields of AG_HELLO and AG_NETWORK. */
+/** Converts the settings of one helper session to the fields of AG_HELLO and AG_NETWORK. */
 import { isIPv4 } from 'node:net';
 import { ArgyleError } from '../errors';
 import { ruleFields, type NetworkRules } from './network';
@@ -12,22 +12,22 @@ export interface SessionSettings {
   packagesDir: string;
   /** Absolute base directory, normally `DIR/lambda`. */
   baseDir: string;
-  /** Name of the cgroup that holds the pools, e.g. `default-ol-sandboxes`. */
+  /** Name of the cgroup with the pools, e.g. `default-ol-sandboxes`. */
   cgroupName: string;
-  /** The base's /usr is the host's own, read-only. */
+  /** Whether the base's /usr is the host's own, read-only. */
   hostUsr: boolean;
-  /** features.enable_seccomp; false works for root callers only. */
+  /** features.enable_seccomp. False works only when root is the caller. */
   seccomp: boolean;
   network: 'outbound' | 'none' | 'host';
-  /** What `outbound` refuses and lets pass beside its defaults; none of it when left out. */
+  /** Rules of `outbound` on top of the defaults. Undefined: only the defaults. */
   rules?: NetworkRules;
-  /** Endpoints that stay reachable for installers whatever is refused, such as a pip mirror on this host. */
+  /** Endpoints that installers can always reach, e.g. a pip mirror on this host. */
   installerEndpoints: readonly { host: string; port: number }[];
-  /** Endpoints that stay reachable for lambdas too: the DNS servers of their base. */
+  /** Endpoints that lambdas can always reach: the DNS servers of their base. */
   lambdaEndpoints?: readonly { host: string; port: number }[];
 }
 
-/** @throws ArgyleError HELPER_DENIED when a directory lies below no root. */
+/** @throws ArgyleError HELPER_DENIED when no root contains a directory */
 export function helloFields(conf: HelperConf, settings: SessionSettings): RequestFields {
   const worker = rootedPath(conf, 'worker_dir', settings.workerDir);
   const packages = rootedPath(conf, 'Pkgs_dir', settings.packagesDir);
@@ -39,7 +39,7 @@ export function helloFields(conf: HelperConf, settings: SessionSettings): Reques
   };
 }
 
-/** An IPv4 endpoint as `ipv4 << 16 | port`. @throws ArgyleError CONFIG_INVALID for anything else. */
+/** Packs an IPv4 endpoint as `ipv4 << 16 | port`. @throws ArgyleError CONFIG_INVALID for any other endpoint */
 export function packEndpoint(host: string, port: number): number {
   if (!isIPv4(host) || !Number.isInteger(port) || port < 1 || port > 65535) {
     throw new ArgyleError('CONFIG_INVALID', `endpoint "${host}:${port}" is not an IPv4 address and port`, {
@@ -51,7 +51,7 @@ export function packEndpoint(host: string, port: number): number {
   return ipv4 * 65536 + port;
 }
 
-/** What AG_RULE and then AG_NETWORK say of one pool. */
+/** Fields of AG_RULE and AG_NETWORK for one pool. */
 export interface PoolNetwork {
   rules: readonly RequestFields[];
   network: RequestFields;
@@ -59,7 +59,7 @@ export interface PoolNetwork {
 
 type Endpoints = readonly { host: string; port: number }[];
 
-/** The helper takes six endpoints; a resolv.conf has three name servers at most. */
+/** The helper accepts six endpoints. A resolv.conf has at most three name servers. */
 function poolNetwork(pool: number, mode: number, endpoints: Endpoints, rules?: NetworkRules): PoolNetwork {
   const packed = endpoints.slice(0, 6).map(({ host, port }) => packEndpoint(host, port));
   return {
@@ -72,7 +72,7 @@ export function lambdaNetwork(settings: SessionSettings): PoolNetwork {
   return poolNetwork(Pool.LAMBDA, modeOf(settings.network), settings.lambdaEndpoints ?? [], settings.rules);
 }
 
-/** Installers get `outbound` whatever lambdas have, unless the whole host network is allowed. */
+/** Installers always get `outbound`, unless the settings give sandboxes the host's network. */
 export function installNetwork(settings: SessionSettings): PoolNetwork {
   const mode = settings.network === 'host' ? Network.HOST : Network.OUTBOUND;
   return poolNetwork(Pool.INSTALL, mode, settings.installerEndpoints, settings.rules);

@@ -1,43 +1,44 @@
 /**
- * Keeps one helper running. When it ends by itself every sandbox is dead (the helper's death takes them along), the
- * clients have their errors, and a new helper is started at once, and again after each failed start. Callers of get()
- * wait for it, up to a bound.
+ * Keeps one helper running. When the helper ends by itself, all sandboxes die with it and callers get errors. The
+ * supervisor then starts a new helper at once, and retries after failed starts. Callers of get() wait for the new
+ * helper, up to a time limit.
  */
 import { ArgyleError, asArgyleError } from '../errors';
 import type { HelperClient } from './client';
 
 /**
- * Waits before the second and further starts in a row, ms. The last one repeats. It is the longest time between the end
- * of a fault and the start that succeeds, so it must leave most of a second for that start itself.
+ * Back-off before the second and later starts in a row, ms. The last value repeats. After the cause of failure has
+ * gone, up to one last back-off passes before the next start. So the last value must leave most of 1 s for the start
+ * itself.
  */
 const BACKOFF_MS = [50, 100, 200, 400] as const;
 /**
- * A helper that lived this long starts the sequence of waits anew, ms. POLICY: it served calls for some of that time, and
- * a wait before its successor would only add to what its death costs; five starts a second are no load.
+ * A helper that lives this long resets the back-off, ms. POLICY: such a helper has served calls, so a wait would only
+ * add to the cost of its end. Five starts per second are no load.
  */
 const HEALTHY_MS = 200;
-/** Default of SupervisorOptions.waitMs. */
+/** Default of SupervisorOptions.waitMs, ms. */
 const WAIT_MS = 2_000;
 
-/** What the supervisor needs of a helper; HelperClient is one. */
+/** The supervisor's view of a helper. Implemented by HelperClient. */
 export type Supervised = Pick<HelperClient, 'isGone' | 'onGone' | 'close'>;
 
 export interface SupervisorOptions<Client extends Supervised> {
-  /** Makes one attempt. It must settle within a bound of its own. */
+  /** Makes one attempt. It must settle within its own time limit. */
   start: () => Promise<Client>;
-  /** Longest wait of get() for a helper, ms. Default 2,000. */
+  /** Time limit of get()'s wait for a helper, ms. Default 2,000 ms. */
   waitMs?: number;
-  /** Told of every helper that ended by itself, before a new one is started. */
+  /** Called for each helper that ended by itself, before the new one starts. */
   onGone?: (error: ArgyleError) => void;
-  /** Told of every start that failed. */
+  /** Called for each failed start. */
   onFailure?: (error: ArgyleError) => void;
-  /** Told of every helper that is ready. */
+  /** Called for each helper that is ready. */
   onStart?: (client: Client) => void;
 }
 
 export class HelperSupervisor<Client extends Supervised = HelperClient> {
   private client: Client | undefined;
-  /** Set while no helper runs and one is being started, or the wait before that runs. */
+  /** Set while a helper is being started, including the back-off before the start. */
   private starting: Promise<void> | undefined;
   private readonly waiters = new Set<(client: Client | undefined) => void>();
   private failures = 0;
@@ -48,15 +49,15 @@ export class HelperSupervisor<Client extends Supervised = HelperClient> {
 
   constructor(private readonly options: SupervisorOptions<Client>) {}
 
-  /** Whether a helper runs now, as far as is known. */
+  /** Whether a helper is known to be running. */
   get isRunning(): boolean {
     return this.client?.isGone === false;
   }
 
   /**
-   * Makes one attempt to start the first helper, for a worker that starts: what keeps it from starting is not waited out.
+   * Starts the first helper with one attempt and no retries, so that a worker's start fails at once.
    *
-   * @throws ArgyleError HELPER_START and what `options.start` throws; SHUTTING_DOWN after close().
+   * @throws ArgyleError HELPER_START and the errors of `options.start`; SHUTTING_DOWN after close()
    */
   async start(): Promise<Client> {
     if (this.closed) throw shuttingDown();
@@ -66,21 +67,21 @@ export class HelperSupervisor<Client extends Supervised = HelperClient> {
   }
 
   /**
-   * The running helper. Where there is none a start is under way, or begins, and is waited for.
+   * Resolves with the running helper. Without one, starts it if necessary and waits.
    *
-   * @throws ArgyleError HELPER_START when no helper ran within `waitMs`, with the last failure as its cause;
-   *   SHUTTING_DOWN after close().
+   * @throws ArgyleError HELPER_START without a helper within `waitMs`, with the last failure as the cause;
+   * SHUTTING_DOWN after close()
    */
   get(): Promise<Client> {
     if (this.closed) return Promise.reject(shuttingDown());
     const { client } = this;
     if (client !== undefined && !client.isGone) return Promise.resolve(client);
-    // A client that is gone and has not said so yet says so soon, and its end starts the next one.
+    // A client that is gone reports its end soon. That report starts the next helper.
     if (client === undefined) this.launch();
     return this.wait();
   }
 
-  /** Ends the helper for good and with it every sandbox. */
+  /** Ends the helper and all sandboxes for good. */
   async close(): Promise<void> {
     this.closed = true;
     for (const settle of [...this.waiters]) settle(undefined);
@@ -114,7 +115,7 @@ export class HelperSupervisor<Client extends Supervised = HelperClient> {
   private launch(): void {
     this.starting ??= this.untilRunning().finally(() => {
       this.starting = undefined;
-      // The new helper may have ended between the last look at it and here.
+      // The new helper may have ended since the last check.
       if (!this.closed && this.client === undefined) this.launch();
     });
   }
@@ -122,7 +123,7 @@ export class HelperSupervisor<Client extends Supervised = HelperClient> {
   /** Never rejects. */
   private async untilRunning(): Promise<void> {
     while (!this.closed && this.client === undefined) {
-      // POLICY: the first death restarts at once, so that a single accident costs those who call meanwhile a short wait.
+      // POLICY: the first restart has no back-off, so that waiting callers are delayed as little as possible.
       const pauseMs = this.failures === 0 ? 0 : BACKOFF_MS[Math.min(this.failures, BACKOFF_MS.length) - 1];
       if (pauseMs !== undefined && pauseMs > 0) await this.pause(pauseMs);
       if (this.stopped()) return;
@@ -136,7 +137,7 @@ export class HelperSupervisor<Client extends Supervised = HelperClient> {
     }
   }
 
-  /** A method, because the value changes while something is awaited. */
+  /** A method, because TypeScript's narrowing assumes that a field does not change during an await. */
   private stopped(): boolean {
     return this.closed;
   }
@@ -156,7 +157,7 @@ export class HelperSupervisor<Client extends Supervised = HelperClient> {
     this.startedMs = Date.now();
     this.lastError = undefined;
     this.options.onStart?.(client);
-    // Of a client that ended before this, it tells at once.
+    // For a client that has ended already, onGone() calls the listener at once.
     client.onGone((error) => {
       this.ended(error);
     });

@@ -1,22 +1,26 @@
 /**
- * Writes <worker_dir>/dep-trace.json: one JSON object a line, for each package installed, function pulled and
- * invocation. `ol zygote fit` and the original's tools read it. At half of its bound it becomes dep-trace.json.1, in the
- * place of an earlier one, and begins anew with the packages and functions that its next lines may name.
+ * Writes <worker_dir>/dep-trace.json: one JSON object per line for each installed package, pulled function and
+ * invocation. `ol zygote fit` and the original's tools read this file. At half of its bound, the file is renamed to
+ * dep-trace.json.1 and replaces an earlier one. The new file begins with the packages and functions that later lines
+ * may name.
  */
 import { createWriteStream, renameSync, statSync } from 'node:fs';
 import type { WriteStream } from 'node:fs';
 
-/** Events are dropped while this many wait, or as many bytes for the disk: a trace must never hold up requests. */
+/**
+ * An event is dropped when this many events wait, or this many bytes wait for the disk. A trace must not delay
+ * requests.
+ */
 const MAX_PENDING = 10_000;
 const MAX_PENDING_BYTES = 8 << 20;
 
-/** Longest that a line waits, ms. */
+/** Longest wait of a line, in ms. */
 const FLUSH_MS = 20;
 
-/** Most packages and functions that a new file begins with; those that were defined longest ago are left out. */
+/** Most packages and functions at the beginning of a new file. The oldest definitions are left out. */
 const MAX_DEFINITIONS = 10_000;
 
-/** What the layers record. */
+/** The events that the layers record. */
 export interface DepTrace {
   tracePackage(name: string, deps: readonly string[], topLevel: readonly string[]): void;
   /** @param deps pinned specs, in the order of requirements.txt */
@@ -33,8 +37,9 @@ export class DepTraceFile implements DepTrace {
   private failed = false;
 
   /**
-   * @param maxBytes of both files together, without the definitions that the second begins with; 0 for no bound
-   * @param onError told once when the file can't be written; tracing then stops
+   * @param maxBytes bound of both files together, in bytes, without the definitions at the beginning of the second
+   *   file; 0 for no bound
+   * @param onError is called once when the file cannot be written; tracing then stops
    */
   constructor(
     private readonly file: string,
@@ -57,7 +62,7 @@ export class DepTraceFile implements DepTrace {
     this.write({ type: 'invocation', id: codeDir, name });
   }
 
-  /** Resolves once everything is on its way to the disk. */
+  /** Resolves once all lines are written to the file. */
   close(): Promise<void> {
     return new Promise((resolve) => {
       if (this.failed || this.stream.destroyed) resolve();
@@ -92,7 +97,7 @@ export class DepTraceFile implements DepTrace {
   private write(event: object): void {
     if (this.failed || this.pending.length === MAX_PENDING) return;
     if (this.stream.writableLength > MAX_PENDING_BYTES) return;
-    // Written a moment later, together with what comes meanwhile: waking a thread for it costs a request 0.05 ms.
+    // Events are written together after FLUSH_MS: a write per event would wake a thread, which costs a request 0.05 ms.
     if (this.pending.push(event) > 1) return;
     setTimeout(() => {
       this.flush();
@@ -113,7 +118,7 @@ export class DepTraceFile implements DepTrace {
   }
 
   private rotate(): void {
-    // A file that its stream has not opened yet would be opened anew under the old name.
+    // While the stream has not opened its file, a rename would make it create the old name again.
     if (this.stream.pending) return;
     try {
       renameSync(this.file, `${this.file}.1`);
@@ -122,11 +127,11 @@ export class DepTraceFile implements DepTrace {
       this.onError(error as Error);
       return;
     }
-    // What the old stream still has goes to the file that it opened.
+    // The old stream writes its remaining lines to the renamed file, which it has open.
     this.stream.end();
     this.stream = this.open();
     this.append(this.definitions.values());
-    // They do not count, so that a small bound does not have them written again and again.
+    // Definitions do not count. With a small bound, they would otherwise cause the next rotation at once.
     this.bytes = 0;
   }
 }

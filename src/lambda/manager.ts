@@ -1,27 +1,29 @@
-/** All functions of the worker. */
+/** All functions of the worker, by name. */
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { ArgyleError } from '../errors';
+import { ArgyleError, asArgyleError } from '../errors';
 import type { Stats } from '../metrics';
 import type { Sandbox, SandboxProvider } from '../sandbox/types';
-import { CodeDirs } from './code-dirs';
-import { CodePuller } from './code-puller';
+import type { Call } from './serve/call/call';
+import { CodeDirs } from './code/directories';
+import { CodePuller } from './code/puller';
 import type { DepTrace } from './dep-trace';
-import { LambdaFunction } from './function';
-import type { PoolCounts } from './instance-pool';
-import { InstancePool } from './instance-pool';
-import type { Intake } from './intake/intake';
-import type { Invocation } from './invocation';
-import { checkLambdaName } from './name';
+import { LambdaFunction } from './serve/function';
+import type { PoolCounts } from './serve/pool-parts';
+import { InstancePool } from './serve/instance-pool';
+import type { Intake } from './code/intake/intake';
+import type { Invocation } from './serve/call/invocation';
+import { checkLambdaName } from './code/name';
 import type { FunctionPackages, LambdaLog, RegistryStore } from './ports';
+import { NO_SECRETS, type SecretSource } from './code/secrets';
 import type { LambdaSettings } from './settings';
-import { StartGate } from './start-gate';
+import { StartGate } from './serve/start/start-gate';
 
-/** How often dead and surplus instances are looked for. */
+/** Interval between two searches for dead and surplus instances, in ms. */
 const SWEEP_MS = 1000;
-/** Destroying sandboxes must not hold up a stop for longer than this. */
+/** Longest wait for the destruction of sandboxes at a stop, in ms. */
 const DESTROY_MS = 10_000;
-/** Instances that start at once after a death of the helper, for each CPU. */
+/** Simultaneous starts of instances after a death of the helper, per CPU. */
 const STARTS_PER_CPU = 2;
 
 export interface ManagerDeps {
@@ -29,17 +31,23 @@ export interface ManagerDeps {
   store: RegistryStore;
   intake: Intake;
   packages: FunctionPackages;
+  /** Default: NO_SECRETS. */
+  secrets?: SecretSource;
   settings: LambdaSettings;
   stats: Stats;
   depTrace: DepTrace;
   log: LambdaLog;
-  /** Where code is unpacked to, if not to `<worker_dir>/code/<n>-<name>`. */
+  /** Directories for unpacked code. Default: `<worker_dir>/code/<n>-<name>`. */
   dirs?: CodeDirs;
-  /** Told of every sandbox made and what it took, for metrics. */
-  onStarted?: (sandbox: Sandbox, ms: number) => void;
-  /** Told of the end of every request, whoever made it and however it ended. */
-  onEnded?: () => void;
-  /** Milliseconds of a clock that never goes back; performance.now() by default. */
+  /** Called with the names of all functions with kept instances (scale.min), when these names change. */
+  onKept?: (names: readonly string[]) => void;
+  /** See PoolDeps. */
+  hasRoom?: (mb: number) => boolean;
+  /** Called for every sandbox that was made, with the time of the start, for metrics. */
+  onStarted?: (sandbox: Sandbox, ms: number, name: string) => void;
+  /** Called at the end of every request. `call.fault` says why a request failed. */
+  onEnded?: (name: string, call: Call) => void;
+  /** Time of a monotonic clock, in ms. Default: performance.now(). */
   now?: () => number;
 }
 
@@ -50,6 +58,12 @@ export class LambdaManager {
   private readonly now: () => number;
   private readonly gate: StartGate;
   private closing: Promise<void> | undefined;
+  private draining = false;
+  /** Number of accepted calls that have not ended. */
+  private running = 0;
+  private whenQuiet: (() => void) | undefined;
+  /** The names that onKept was called with last, separated by spaces. */
+  private kept = '';
 
   private constructor(private readonly deps: ManagerDeps) {
     this.now = deps.now ?? (() => performance.now());
@@ -61,32 +75,56 @@ export class LambdaManager {
     this.sweeper.unref();
   }
 
-  /** Makes the code directory and a manager; close() must be called. */
+  /** Makes the code directory and a manager. The caller must call close(). */
   static async create(deps: ManagerDeps): Promise<LambdaManager> {
     await mkdir(deps.settings.codeDir, { recursive: true });
     return new LambdaManager(deps);
   }
 
   /**
-   * Has the named function serve a request.
-   * @throws ArgyleError LAMBDA_NAME, SHUTTING_DOWN, or what LambdaFunction.invoke() throws
+   * Lets the named function serve a request.
+   * @throws ArgyleError LAMBDA_NAME, SHUTTING_DOWN, or the errors of LambdaFunction.invoke()
    */
   async invoke(name: string, invocation: Invocation): Promise<void> {
     checkLambdaName(name);
-    if (this.closing !== undefined) throw new ArgyleError('SHUTTING_DOWN', 'the worker is shutting down');
+    if (this.draining || this.closing !== undefined)
+      throw new ArgyleError('SHUTTING_DOWN', 'the worker is shutting down');
     const startMs = this.now();
     const lambda = this.at(name);
+    this.running++;
     try {
       await lambda.invoke(invocation);
+    } catch (thrown) {
+      invocation.call.fault = asArgyleError('INTERNAL', thrown);
+      throw thrown;
     } finally {
       this.deps.stats.record('LambdaFunc.Invoke', this.now() - startMs);
-      // Names that don't exist must not pile up.
+      // Names of functions that do not exist must not use up memory.
       if (lambda.forgettable) this.forget(name, lambda);
-      this.deps.onEnded?.();
+      this.deps.onEnded?.(name, invocation.call);
+      if (--this.running === 0) this.whenQuiet?.();
     }
   }
 
-  /** Whether requests wait or are being served. */
+  /** Makes the next call of the function ask the registry and read the secrets. */
+  refresh(name: string): void {
+    this.functions.get(name)?.refresh();
+  }
+
+  /** Makes the instances of scale.min of a function, without a call. Never rejects: the next call reports an error. */
+  async prepare(name: string): Promise<void> {
+    if (this.closing !== undefined) return;
+    try {
+      checkLambdaName(name);
+      await this.at(name).prepare();
+    } catch (err) {
+      this.deps.log.warn({ lambda: name, err }, 'no instances could be made ahead');
+    }
+    const lambda = this.functions.get(name);
+    if (lambda?.forgettable === true) this.forget(name, lambda);
+  }
+
+  /** Whether any request waits or runs. */
   get isBusy(): boolean {
     const { queued, starting, busy } = this.counts;
     return queued + starting + busy > 0;
@@ -102,6 +140,11 @@ export class LambdaManager {
     return sum;
   }
 
+  /** The sandboxes that serve functions, each with the function's name. */
+  *sandboxes(): Generator<[name: string, sandbox: Sandbox]> {
+    for (const [name, lambda] of this.functions) for (const sandbox of lambda.sandboxes) yield [name, sandbox];
+  }
+
   /** Number of functions that the worker remembers. */
   get size(): number {
     return this.functions.size;
@@ -113,9 +156,22 @@ export class LambdaManager {
     return texts.flat();
   }
 
+  /** Refuses new requests from now on. Resolves once the accepted requests have ended, or after `ms`. */
+  async drain(ms: number): Promise<void> {
+    this.draining = true;
+    if (this.running === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.whenQuiet = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
   /**
-   * Refuses new requests, answers waiting ones with SHUTTING_DOWN, gives running ones `graceMs` to end, then destroys
-   * all instances and removes their code. Idempotent, never rejects.
+   * Refuses new requests, and answers waiting ones with SHUTTING_DOWN. Running requests have `graceMs` to end. All
+   * instances are then destroyed, and their code is removed. Idempotent, never rejects.
    */
   close(graceMs: number): Promise<void> {
     this.closing ??= this.closeAll(graceMs);
@@ -146,11 +202,13 @@ export class LambdaManager {
         store,
         intake,
         packages,
+        secrets = NO_SECRETS,
         settings,
         stats,
         depTrace,
         log,
         onStarted = () => undefined,
+        hasRoom,
       } = this.deps;
       const { registryCacheMs, functionQueue } = settings;
       const { now, dirs, gate } = this;
@@ -158,6 +216,7 @@ export class LambdaManager {
         store,
         intake,
         packages,
+        secrets,
         dirs,
         stats,
         depTrace,
@@ -165,8 +224,8 @@ export class LambdaManager {
         registryCacheMs,
         now,
       });
-      const pool = new InstancePool(name, { provider, settings, stats, log, now, gate, onStarted });
-      lambda = new LambdaFunction({ puller, pool, depTrace, functionQueue });
+      const pool = new InstancePool(name, { provider, settings, stats, log, now, gate, onStarted, hasRoom });
+      lambda = new LambdaFunction({ puller, pool, depTrace, functionQueue, refreshMs: registryCacheMs, now });
       this.functions.set(name, lambda);
     }
     return lambda;
@@ -177,6 +236,16 @@ export class LambdaManager {
       lambda.sweep();
       if (lambda.forgettable) this.forget(name, lambda);
     }
+    this.reportKept();
+  }
+
+  /** Calls onKept when the set of functions with kept instances has changed. */
+  private reportKept(): void {
+    const kept = [...this.functions].filter(([, lambda]) => lambda.keepsWarm).map(([name]) => name);
+    const text = kept.sort().join(' ');
+    if (text === this.kept) return;
+    this.kept = text;
+    this.deps.onKept?.(kept);
   }
 
   private forget(name: string, lambda: LambdaFunction): void {

@@ -1,8 +1,8 @@
-/** The part of config.json that lambda/ goes by. */
+/** The part of config.json that lambda/ uses. */
 import type { Config, LimitsConfig } from '../config/types';
 import type { SandboxLimits } from '../sandbox/types';
 import { ArgyleError } from '../errors';
-import type { LambdaLimits } from './lambda-config';
+import type { LambdaLimits, ScaleConfig } from './code/lambda-config';
 
 export interface LambdaSettings {
   /** Absolute path of the code directories, <worker_dir>/code. */
@@ -12,20 +12,20 @@ export interface LambdaSettings {
   functionQueue: number;
   /** Most requests of one function that wait for an instance. */
   instanceQueue: number;
-  /** Most instances of one function, 0 for no bound but memory. */
+  /** Most instances of one function. 0: only memory bounds them. */
   maxInstances: number;
-  /** An instance is frozen after this many idle ms. */
+  /** Idle time before an instance is frozen, in ms. */
   pauseAfterMs: number;
-  /** Idle instances beyond the first are given up after this many ms. */
+  /** Idle time before an instance beyond the first is destroyed, in ms. */
   surplusIdleMs: number;
   limits: LimitsConfig;
   /** Whether answers carry the exceptions of functions. */
   showErrors: boolean;
-  /** No function may ask for more memory than this, MB. */
+  /** Most memory that a function may ask for, in MB. */
   memPoolMb: number;
 }
 
-/** Surplus instances outlive a pause between bursts, but not an hour's quiet. */
+/** Surplus instances outlive a pause between two bursts, but not an hour without calls. */
 const SURPLUS_IDLE_MS = 10_000;
 
 export function lambdaSettings(config: Config): LambdaSettings {
@@ -44,7 +44,7 @@ export function lambdaSettings(config: Config): LambdaSettings {
 }
 
 /**
- * The limits of a function's sandboxes: ol.yaml's where it names one, config.json's otherwise.
+ * The limits of a function's sandboxes. A limit of ol.yaml replaces the limit of config.json.
  * @throws ArgyleError LAMBDA_CONFIG when a function asks for more memory than the pool has
  */
 export function sandboxLimits(settings: LambdaSettings, own: LambdaLimits): SandboxLimits {
@@ -62,7 +62,14 @@ export function sandboxLimits(settings: LambdaSettings, own: LambdaLimits): Sand
   };
 }
 
-/** Seconds that one request may take, 0 for no limit. */
+/** Longest time of one request, in seconds; 0 for no limit. */
 export function runtimeSec(settings: LambdaSettings, own: LambdaLimits): number {
   return own.runtime_sec ?? settings.limits.runtime_sec;
+}
+
+/** Fewest and most instances of a function; 0 for no bound. argyle.max_instances bounds the value of ol.yaml. */
+export function bounds({ maxInstances }: LambdaSettings, own: ScaleConfig | undefined): { min: number; max: number } {
+  if (own === undefined) return { min: 0, max: maxInstances };
+  const max = maxInstances === 0 || own.max === 0 ? maxInstances + own.max : Math.min(maxInstances, own.max);
+  return { min: max === 0 ? own.min : Math.min(own.min, max), max };
 }

@@ -1,6 +1,7 @@
 /**
- * worker.out, bounded: a file that this process inherited as its stdout is copied beside itself and emptied once it is
- * too large. It is not renamed, since what writes to stdout without this stream would go on in the renamed file.
+ * worker.out with a size limit. The process inherits the file as its stdout. When the file is too large, its contents
+ * are copied to a file beside it and the file is truncated. It is not renamed, since other writers to stdout would go
+ * on writing to the renamed file.
  */
 import {
   appendFileSync,
@@ -16,22 +17,22 @@ import {
 } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 
-/** Between two looks at the size, ms: not all that the file gets comes through here. */
+/** Time between two size checks, ms. Other writers may append to the file, too. */
 const LOOK_EVERY_MS = 10_000;
-/** Share of the bound after which the size is looked at again, whatever the time. */
+/** Share of the size limit; after this many bytes the size is checked again. */
 const LOOK_SHARE = 1 / 16;
 
 export interface LogFileOptions {
-  /** Descriptor that is written to, opened for appending. */
+  /** Descriptor in append mode. */
   fd: number;
   file: string;
-  /** Bound of the file, bytes. 0 for none. */
+  /** Size limit of the file, bytes; 0 for no limit. */
   maxBytes: number;
-  /** Copies of earlier parts that are kept: `<file>.1` is the newest. */
+  /** Number of copies to keep. `<file>.1` is the newest. */
   keep: number;
 }
 
-/** Whether a descriptor writes to this file. */
+/** Whether a descriptor refers to this file. */
 export function isOpenAs(fd: number, file: string): boolean {
   try {
     const [open, named] = [fstatSync(fd), statSync(file)];
@@ -45,7 +46,7 @@ export class LogFile {
   private readonly timer: NodeJS.Timeout;
   private unlooked = 0;
   private lost = 0;
-  /** The file ends in the middle of a line: the disk had room for a part of it. */
+  /** The file ends with a partial line, because the disk was full. */
   private torn = false;
   private rotating: Promise<void> | undefined;
 
@@ -55,7 +56,10 @@ export class LogFile {
     }, LOOK_EVERY_MS).unref();
   }
 
-  /** Writes a line at once. Never throws: a full disk costs lines, whose number is told by the first that fits again. */
+  /**
+   * Writes a line synchronously. Never throws. Lines are lost while the disk is full; the next line that fits reports
+   * their number.
+   */
   write(line: string): void {
     const note = this.lost === 0 ? '' : `${JSON.stringify({ level: 40, msg: `${this.lost} log lines were lost` })}\n`;
     const data = Buffer.from(`${this.torn ? '\n' : ''}${note}${line}`);
@@ -72,7 +76,7 @@ export class LogFile {
     if (this.unlooked > this.options.maxBytes * LOOK_SHARE) this.look();
   }
 
-  /** Resolves once no copy is being made. */
+  /** Resolves when no copy is in progress. */
   async settled(): Promise<void> {
     await this.rotating;
   }
@@ -89,7 +93,7 @@ export class LogFile {
     this.rotating = this.rotate().finally(() => (this.rotating = undefined));
   }
 
-  /** Never rejects. POLICY: when the copy can't be made, its part is lost: the bound matters more. */
+  /** Never rejects. POLICY: if the copy fails, that part of the log is lost, since the size limit is more important. */
   private async rotate(): Promise<void> {
     const { fd, file, keep } = this.options;
     const draft = `${file}.new`;
@@ -106,11 +110,14 @@ export class LogFile {
     try {
       ftruncateSync(fd, 0);
     } catch {
-      // Looked at again after the next lines.
+      // The next lines trigger another attempt.
     }
   }
 
-  /** What was written while the copy was made. Nothing else runs until the file is emptied. */
+  /**
+   * Appends the bytes that were written during the copy. Runs synchronously until the file is truncated, so no line is
+   * lost.
+   */
   private appendRest(draft: string): void {
     const from = openSync(this.options.file, 'r');
     try {

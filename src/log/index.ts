@@ -1,4 +1,4 @@
-/** The worker's log: one JSON object a line on stdout, which `ol worker up -d` sends to worker.out. */
+/** The worker's log: one JSON object per line on stdout. `ol worker up -d` redirects stdout to worker.out. */
 import { fstatSync } from 'node:fs';
 import { destination, pino, stdTimeFunctions, type DestinationStream, type LogFn, type Logger } from 'pino';
 import { LogFile } from './file';
@@ -13,30 +13,30 @@ export type Log = Logger;
 
 export interface RootLog {
   logger: Log;
-  /** A child that names its part of the worker. */
+  /** A child logger with the name of a part of the worker. */
   part(name: string): Log;
-  /** A child whose debug() lines appear only when `trace.<name>` is on. */
+  /** A child logger whose debug() lines appear only with `trace.<name>`. */
   tracer(name: TraceName): Log;
-  /** Writes what is still counted, for a process that is about to end. */
+  /** Writes all pending repeat counts. Call it before the process ends. */
   flush(): void;
 }
 
 export interface LogOptions {
   trace?: Partial<Record<TraceName, boolean>>;
-  /** Default: stdout, written synchronously, so that nothing is lost when the process dies. */
+  /** Default: stdout, written synchronously, so that no line is lost when the process dies. */
   stream?: DestinationStream;
 }
 
-/** stdout. What cannot be written is lost: an error of the log must not end the worker. */
+/** A stream to stdout. Write errors drop lines, since an error of the log must not end the worker. */
 function stdout(): DestinationStream {
-  // Pino's own stream keeps in memory what a full disk refuses, and does not go on when there is room again.
+  // Pino's own stream buffers lines in memory when the disk is full, and does not resume when there is space again.
   if (fstatSync(1).isFile()) return new LogFile({ fd: 1, file: '', maxBytes: 0, keep: 0 });
   const stream = destination({ dest: 1, sync: true });
   stream.on('error', () => undefined);
   return stream;
 }
 
-/** Writes errors that repeat once, and then how often they came again. */
+/** Writes a repeated error once, and later the number of repetitions. */
 function countRepeats(repeats: Repeats) {
   return function (this: Logger, args: Parameters<LogFn>, method: LogFn, level: number): void {
     const [first, second] = args as unknown[];
@@ -54,10 +54,10 @@ function countRepeats(repeats: Repeats) {
   };
 }
 
-/** Makes the root of all loggers. */
+/** Makes the root logger. */
 export function createLog(options: LogOptions = {}): RootLog {
   const repeats = new Repeats();
-  // `pid` and `hostname` of every line are the same: they would only make worker.out harder to read.
+  // `pid` and `hostname` are the same on every line, so they are left out.
   const logger = pino(
     { level: 'info', base: null, timestamp: stdTimeFunctions.isoTime, hooks: { logMethod: countRepeats(repeats) } },
     options.stream ?? stdout(),

@@ -1,20 +1,20 @@
 /**
- * Keeps errors that repeat from filling the log: the first is written as it is, those that follow within 10 s are
- * counted, and one line then says how many there were.
+ * Keeps repeated errors from filling the log. The first error is written in full. Equal errors within 10 s are counted,
+ * and one line then reports their number.
  */
 
-/** For this long after an error was written the same one is only counted, ms. */
+/** Time after an error in which equal errors are only counted, ms. */
 const WINDOW_MS = 10_000;
 /**
- * POLICY: the same error of another function is another error, up to this many in a window. Beyond that functions are
- * not told apart: names come from clients.
+ * POLICY: equal errors of different functions count as different, up to this many per window. Above it, function names
+ * are ignored, since clients choose the names.
  */
 const MOST_APART = 100;
 
 interface Repeat {
   count: number;
-  /** Writes the line that says how often it came again. */
-  tell: (count: number) => void;
+  /** Writes the line with the number of repetitions. */
+  report: (count: number) => void;
   timer: NodeJS.Timeout;
 }
 
@@ -29,12 +29,12 @@ function errorOf(fields: unknown): unknown {
   return 'err' in fields ? fields.err : undefined;
 }
 
-/** The code of an error report: its own field, or that of its `err`. Pure. */
+/** The code of an error report: its own field, or the field of its `err`. Pure. */
 export function codeOf(fields: unknown): string {
   return text(fields, 'code') || text(errorOf(fields), 'code');
 }
 
-/** Whether a line reports an error: a warning or worse, or any with an error in it. Pure. */
+/** Whether a line reports an error: its level is at least `warn`, or it has an error field. Pure. */
 export function isReport(level: number, fields: unknown): boolean {
   return level >= 40 || errorOf(fields) !== undefined || codeOf(fields) !== '';
 }
@@ -43,10 +43,10 @@ export class Repeats {
   private readonly seen = new Map<string, Repeat>();
 
   /**
-   * @param tell called when the window ends, if the error came again meanwhile
-   * @returns whether this one is to be written
+   * @param report is called at the window's end if the error was repeated
+   * @returns whether to write this error
    */
-  admit(fields: unknown, message: string, tell: (count: number) => void): boolean {
+  admit(fields: unknown, message: string, report: (count: number) => void): boolean {
     const error = errorOf(fields);
     const same = `${message}\n${codeOf(fields) || text(error, 'name')}`;
     const own = `${same}\n${text(fields, 'lambda')}`;
@@ -59,11 +59,11 @@ export class Repeats {
     const timer = setTimeout(() => {
       this.end(key);
     }, WINDOW_MS).unref();
-    this.seen.set(key, { count: 0, tell, timer });
+    this.seen.set(key, { count: 0, report, timer });
     return true;
   }
 
-  /** Ends every window now, for a process that is about to end. */
+  /** Ends all windows. Call it before the process ends. */
   flush(): void {
     for (const key of [...this.seen.keys()]) this.end(key);
   }
@@ -73,6 +73,6 @@ export class Repeats {
     if (repeat === undefined) return;
     clearTimeout(repeat.timer);
     this.seen.delete(key);
-    if (repeat.count > 0) repeat.tell(repeat.count);
+    if (repeat.count > 0) repeat.report(repeat.count);
   }
 }

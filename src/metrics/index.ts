@@ -1,36 +1,43 @@
-/**
- * The worker's counters as /stats shows them: `NAME.cnt` and `NAME.ms-avg`, absent until first use.
- */
+/** The worker's counters in the format of /stats: `NAME.cnt` and `NAME.ms-avg`, absent before first use. */
 
-/** What the layers below record into. */
+/** Interface for the layers that record statistics. */
 export interface Stats {
-  /** One measured event: raises the count and takes part in the average. */
+  /** Records one measured event: increments the count and adds to the average. */
   record(name: string, ms: number): void;
-  /** One event without a duration. */
+  /** Records one event without a duration. */
   count(name: string): void;
 }
 
 interface Series {
   count: number;
-  /** Sum of durations in ms; undefined when the name was only counted. */
+  /** Sum of durations in ms; undefined for a name without durations. */
   totalMs: number | undefined;
 }
 
-/** Keeps sums only, so that its size is the number of names. */
+/** Stores only sums, so that its size depends only on the number of names. */
 export class StatsRegistry implements Stats {
   private readonly series = new Map<string, Series>();
+
+  /** @param watched callbacks by name; each gets the durations of its name, ms */
+  constructor(private readonly watched: Readonly<Record<string, (ms: number) => void>> = {}) {}
 
   record(name: string, ms: number): void {
     const series = this.at(name);
     series.count++;
     series.totalMs = (series.totalMs ?? 0) + ms;
+    this.watched[name]?.(ms);
   }
 
   count(name: string): void {
     this.at(name).count++;
   }
 
-  /** Integer values by key, as the contract's /stats has them, in the order of names, as Go writes maps. */
+  /** Number of events with this name. */
+  countOf(name: string): number {
+    return this.series.get(name)?.count ?? 0;
+  }
+
+  /** Integer values by key, as in the contract's /stats. Sorted by name, as Go writes maps. */
   snapshot(): Record<string, number> {
     const out: Record<string, number> = {};
     for (const [name, { count, totalMs }] of [...this.series].sort(([a], [b]) => (a < b ? -1 : 1))) {

@@ -1,28 +1,30 @@
 /**
- * What a function's requirements come to: the pins that are installed for it.
+ * Plans the pins that are installed for a function's requirements.
  *
- * A list that is pinned in the contract's form stays as it is, and gets what its packages need and it lacks. Any other
- * list is resolved once for each version of the function's archive. argyle.resolve off leaves the original's behaviour:
- * each line is installed literally, and nothing else.
+ * A pinned list in the contract's form stays unchanged; missing dependencies are added. Any other list is resolved once
+ * per version of the function's archive. Without argyle.resolve, the worker behaves as the original: it installs each
+ * line literally, and nothing else.
  */
 import { ArgyleError } from '../errors';
 import type { PackageImport } from '../sandbox/types';
-import type { EnsureOptions, PackageInstaller } from './installer';
-import type { LockStore } from './lock-store';
-import { type PackageRequest, REQUIREMENTS_FILE } from './request';
-import { normalizeName, parseSpec } from './requirements';
+import { withGivenHashes } from './requirements/hashes';
+import type { EnsureOptions, PackageInstaller } from './install/installer';
+import type { LockStore } from './requirements/lock-store';
+import { type PackageRequest, REQUIREMENTS_FILE } from './requirements/request';
+import { normalizeName } from '../config/package-names';
+import { parseSpec } from './requirements/requirements';
 import type { Resolver } from './resolver';
-import type { Pin } from './tools';
+import type { Pin } from './install/tools';
 
-/** How often missing packages may need further ones before the list is refused. */
+/** Most rounds in which added packages may need further ones. After that, the list is refused. */
 const MAX_ROUNDS = 3;
 
 export interface Plan {
-  /** In the order of the list; packages that it lacks stand before it, and so come last on sys.path. */
+  /** Pins in the list's order. Added packages come first, so they are last on sys.path. */
   pins: Pin[];
-  /** Whether the pins are known to be all that is needed. */
+  /** Whether the pins are known to be complete. */
   complete: boolean;
-  /** As PackageRequest's. */
+  /** See PackageRequest.base. */
   base?: string;
 }
 
@@ -30,7 +32,7 @@ export interface PlannerOptions {
   installer: Pick<PackageInstaller, 'ensurePins' | 'dependenciesOf'>;
   resolver: Pick<Resolver, 'resolve'>;
   locks: Pick<LockStore, 'load' | 'save'>;
-  /** Told of the packages of each plan that is installed. */
+  /** Called with the packages of each installed plan. */
   onInstalled?: (specs: readonly string[]) => void;
 }
 
@@ -38,36 +40,40 @@ export class PackagePlanner {
   constructor(private readonly options: PlannerOptions) {}
 
   /**
-   * Resolves what a function asks for where it is not pinned.
-   * @param retry tries again what failed a moment ago
-   * @throws ArgyleError INSTALL_FAILED when there is no solution, also while the back-off after that runs
+   * Resolves a request, unless it is pinned.
+   * @param retry ignores the back-off after a failure
+   * @throws ArgyleError INSTALL_FAILED when there is no solution, also during the back-off; REQUIREMENT_INVALID when a
+   * required hash is missing
    */
   async plan(request: PackageRequest, retry = false): Promise<Plan> {
     if (request.kind === 'pins') return { pins: request.pins, complete: request.complete };
     const { input } = request;
     const pins = await this.options.resolver.resolve(input, retry);
-    // Hashes that the function gave are enforced; others would only keep packages from being shared.
-    return { pins: input.hashed ? pins : pins.map(({ spec }) => ({ spec, hashes: [] })), complete: true };
+    // The function's own hashes are enforced. The index's hashes would only keep packages from being shared.
+    const bare = pins.map(({ spec }) => ({ spec, hashes: [] }));
+    return { pins: withGivenHashes(input, bare), complete: true };
   }
 
-  /** plan() for one version of a function's archive: what it was resolved to before is not resolved again. */
+  /**
+   * Like plan(), for one version of a function's archive. The result is remembered, so each version is resolved once.
+   */
   async planVersion(name: string, version: string, request: PackageRequest): Promise<Plan> {
     const isKnown = request.kind === 'pins' && request.complete;
     const known = isKnown ? undefined : await this.options.locks.load(name, version);
     return known === undefined ? this.plan(request) : { pins: known, complete: true };
   }
 
-  /** Remembers the pins of one version of a function's archive; a disk that is full loses them, and no more. */
+  /** Remembers the pins of one version of a function's archive. A full disk only loses the entry. */
   async remember(name: string, version: string, { pins, complete }: Plan): Promise<void> {
     if (!complete || pins.length === 0) return;
     await this.options.locks.save(name, version, pins).catch(() => undefined);
   }
 
   /**
-   * Installs a plan's packages, and those that their metadata ask for and the plan lacks.
-   * @returns the packages and the plan with what it lacked
-   * @throws ArgyleError as PackageInstaller.ensurePins(); REQUIREMENT_INVALID naming packages that are missing and
-   *   cannot be resolved
+   * Installs a plan's packages, and the dependencies that the plan lacks.
+   * @returns the packages, and the plan with the added pins
+   * @throws ArgyleError as PackageInstaller.ensurePins(); REQUIREMENT_INVALID with missing packages that cannot be
+   * resolved
    */
   async install(plan: Plan, options: EnsureOptions = {}): Promise<{ imports: PackageImport[]; plan: Plan }> {
     const { installer } = this.options;
@@ -83,19 +89,19 @@ export class PackagePlanner {
     return { imports, plan: { pins, complete: true } };
   }
 
-  /** Packages that installed ones need and the list lacks, each with the pin that needs it. */
+  /** Dependencies that the list lacks, each with the pin that needs it. */
   private missing(pins: readonly Pin[]): Map<string, string> {
     const listed = new Set(pins.map(({ spec }) => parseSpec(spec, 'pin').name));
     const missing = new Map<string, string>();
-    for (const { spec } of pins) {
-      for (const name of this.options.installer.dependenciesOf(spec) ?? []) {
-        if (!listed.has(normalizeName(name))) missing.set(normalizeName(name), spec);
+    for (const pin of pins) {
+      for (const name of this.options.installer.dependenciesOf(pin) ?? []) {
+        if (!listed.has(normalizeName(name))) missing.set(normalizeName(name), pin.spec);
       }
     }
     return missing;
   }
 
-  /** Pins for what a pinned list lacks. */
+  /** Resolves the missing packages of a pinned list to pins. */
   private async lacking(pins: readonly Pin[], missing: ReadonlyMap<string, string>): Promise<Pin[]> {
     const listed = new Set(pins.map(({ spec }) => parseSpec(spec, 'pin').name));
     const requirements = pins.map(({ spec }) => spec);

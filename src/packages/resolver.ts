@@ -1,22 +1,30 @@
-/** Turns requirements into the complete set of pins for the Python that functions run under, in an installer sandbox. */
+/** Resolves requirements to complete pins for the functions' Python, in an installer sandbox. */
 import { z } from 'zod';
 import { ArgyleError } from '../errors';
 import type { InstallerBoot, InstallResult } from '../sandbox/types';
-import { failure, type InstallSteps } from './install-step';
-import { FailureMemory } from './failures';
-import { lockKey, parsePins } from './lock';
-import type { RequirementsInput } from './requirements-file';
-import { compileArgv, type IndexSource, type Pin, pipEnv, resolvePipArgv, SANDBOX_PYTHON, uvEnv } from './tools';
+import { failure, type InstallSteps } from './install/install-step';
+import { FailureMemory } from './install/failures';
+import { lockKey, parsePins } from './requirements/lock';
+import type { RequirementsInput } from './requirements/requirements-file';
+import {
+  compileArgv,
+  type IndexSource,
+  type Pin,
+  pipEnv,
+  resolvePipArgv,
+  SANDBOX_PYTHON,
+  uvEnv,
+} from './install/tools';
 
 const REQUIREMENTS = '/tmp/requirements.in';
 const CONSTRAINTS = '/tmp/constraints.in';
-/** What errors call the tools' result. */
+/** Name of the tools' result in errors. */
 const RESOLVED = 'the resolved requirements';
 const RESULT = '/tmp/resolved';
-/** The guest's code for a tool that its base has not. */
+/** The guest's exit code for a tool that the base lacks. */
 const NO_TOOL = 127;
 
-/** What pip's --report says: https://pip.pypa.io/en/stable/reference/installation-report/ */
+/** The format of pip's --report: https://pip.pypa.io/en/stable/reference/installation-report/ */
 const reportShape = z.object({
   install: z.array(
     z.object({
@@ -29,7 +37,7 @@ const reportShape = z.object({
   ),
 });
 
-/** What the resolver needs of the installer. */
+/** The parts of the installer that the resolver uses. */
 export interface ResolverHost {
   readonly steps: InstallSteps;
   withStage<T>(use: (stage: string) => Promise<T>): Promise<T>;
@@ -47,10 +55,10 @@ export class Resolver {
   }
 
   /**
-   * Resolves requirements, with uv, or with pip where the base has no uv. Every pin carries the hashes of its archives
-   * where the index tells them.
-   * @throws ArgyleError INSTALL_FAILED with the tool's reason, also while the back-off after it runs;
-   *   REQUIREMENT_INVALID for what it resolved to no pin
+   * Resolves requirements with uv, or with pip if the base has no uv. Every pin gets the hashes of its archives if the
+   * index provides them.
+   * @throws ArgyleError INSTALL_FAILED with the tool's reason, also during the back-off; REQUIREMENT_INVALID for a
+   * requirement that resolves to no pin
    */
   async resolve(input: RequirementsInput, retry = false): Promise<Pin[]> {
     if (input.requirements.length === 0) return [];
@@ -85,7 +93,7 @@ export class Resolver {
   }
 }
 
-/** The pins of an installation report of pip. @throws ArgyleError INSTALL_FAILED for a malformed report */
+/** The pins in pip's installation report. @throws ArgyleError INSTALL_FAILED for a malformed report */
 export function pinsOfReport(text: string): Pin[] {
   let report: z.output<typeof reportShape>;
   try {

@@ -1,13 +1,18 @@
-/** The boot frame, and guests that answer it with one line: zygotes and installers. docs/guest-protocol.md. */
+/**
+ * The boot frame, and the exchange with guests that answer the frame with one line: zygotes and installers. See
+ * docs/guest-protocol.md.
+ */
 import type { Socket } from 'node:net';
 import { ArgyleError } from '../errors';
 import { describeDeath } from './death';
 import type { InstallerBoot, LeafBoot, SandboxExit, ZygoteBoot } from './types';
 
-/** Longest answer that is read unless the caller says otherwise, bytes. Parsed within 5 ms. */
+/** Default limit for the length of an answer, in bytes. Parsing an answer of this length takes at most 5 ms. */
 const ANSWER_BYTES = 512 * 1024;
-/** After a guest's death its socket may still deliver what it wrote; this long is waited for that, ms. */
-export const LAST_WORDS_MS = 50;
+/**
+ * A dead guest's socket may still deliver what the guest wrote before. The worker waits this long for the rest, in ms.
+ */
+export const FINAL_OUTPUT_MS = 50;
 
 export function bootFrame(boot: LeafBoot | ZygoteBoot | InstallerBoot): Buffer {
   const body = Buffer.from(JSON.stringify(boot), 'utf8');
@@ -15,29 +20,29 @@ export function bootFrame(boot: LeafBoot | ZygoteBoot | InstallerBoot): Buffer {
 }
 
 export interface AskOptions {
-  /** 0 waits for ever. */
+  /** Time limit in ms; 0 means no limit. */
   timeoutMs: number;
   signal?: AbortSignal | undefined;
-  /** Longest answer that is read, bytes. */
+  /** Limit for the length of the answer, in bytes. */
   maxBytes?: number;
-  /** What is being asked, for errors. */
+  /** Name of the exchange, used in error messages. */
   what: string;
 }
 
-/** A slot, or whatever else has a guest to be asked. */
+/** The host of a guest: a slot or a container. */
 export interface AskedHost {
   readonly exited: Promise<SandboxExit>;
-  /** Set with `exited`. */
+  /** Set when `exited` resolves. */
   readonly exit: SandboxExit | undefined;
   connect(): Socket;
 }
 
 /**
- * Connects to a guest, writes the boot frame and returns the guest's one-line JSON answer. May be called before the
- * guest runs. The answer's shape is the guest's word, so callers check what they rely on.
+ * Connects to a guest, writes the boot frame and returns the guest's one-line JSON answer. The call is allowed before
+ * the guest runs. The guest controls the shape of the answer, so callers check every field that they use.
  *
- * @throws ArgyleError SANDBOX_DEAD when the guest ended without an answer, TIMEOUT, SANDBOX_CREATE for an answer that
- *   is no JSON or too long.
+ * @throws ArgyleError SANDBOX_DEAD when the guest ends without an answer; TIMEOUT; SANDBOX_CREATE when the answer is
+ *   not JSON or is too long.
  */
 export function askGuest(slot: AskedHost, boot: ZygoteBoot | InstallerBoot, options: AskOptions): Promise<unknown> {
   return new Promise((resolve, reject) => {
@@ -64,8 +69,8 @@ export function askGuest(slot: AskedHost, boot: ZygoteBoot | InstallerBoot, opti
       settle(new ArgyleError('SANDBOX_DEAD', `${options.what} gave no answer: ${why}`));
     };
     socket.on('error', () => undefined);
-    // The socket closes a moment before the helper reports why; waiting for the reason makes the better error.
-    socket.on('close', () => timers.push(setTimeout(died, slot.exit === undefined ? LAST_WORDS_MS : 0)));
+    // Race: the socket closes before the helper reports the cause of death. The delay lets the error name that cause.
+    socket.on('close', () => timers.push(setTimeout(died, slot.exit === undefined ? FINAL_OUTPUT_MS : 0)));
     socket.on('data', (chunk: Buffer) => {
       chunks.push(chunk);
       length += chunk.length;
@@ -75,7 +80,7 @@ export function askGuest(slot: AskedHost, boot: ZygoteBoot | InstallerBoot, opti
       }
       if (chunk.includes(10)) settle(...parse(options.what, Buffer.concat(chunks)));
     });
-    void slot.exited.then(() => timers.push(setTimeout(died, LAST_WORDS_MS)));
+    void slot.exited.then(() => timers.push(setTimeout(died, FINAL_OUTPUT_MS)));
     if (options.timeoutMs > 0) {
       const late = new ArgyleError('TIMEOUT', `${options.what} gave no answer within ${options.timeoutMs} ms`);
       timers.push(

@@ -1,13 +1,13 @@
-/** Why a guest ended, in words that say what to do about it. */
+/** Messages that describe why a guest ended and which setting to change. */
 import { constants } from 'node:os';
 import type { SandboxExit, SandboxLimits } from './types';
 
-/** What a function's limit is called in ol.yaml and config.json, and where it is raised. */
+/** Names a limit as ol.yaml and config.json name it, and says where to raise the limit. */
 function limitOf(name: 'mem_mb' | 'procs', value: number, unit: string): string {
   return `limits.${name} is ${value}${unit}; raise it in the function's ol.yaml, or in config.json for all functions`;
 }
 
-/** That a sandbox was stopped, or killed, because of its memory limit. */
+/** The message for a sandbox that was stopped or killed because of its memory limit. */
 export function memoryAdvice(limits: SandboxLimits): string {
   return limitOf('mem_mb', limits.memMb, ' MB');
 }
@@ -17,7 +17,7 @@ function signalName(signal: number): string {
   return name === undefined ? `signal ${signal}` : `signal ${signal} (${name})`;
 }
 
-/** @param limits those of a function's sandbox; without them none is named, as for zygotes and installers */
+/** @param limits the limits of a function's sandbox; absent for zygotes and installers, whose limits are not named */
 export function describeDeath(exit: SandboxExit, limits?: SandboxLimits): string {
   if (exit.lost === true) return 'the sandbox helper ended, and every sandbox with it';
   if (exit.oomKills > 0) {

@@ -1,25 +1,25 @@
 /**
- * Makes leaves: fresh, forked from a zygote, or out of a parked spare.
+ * Makes leaves: fresh, forked from a zygote, or from a parked spare.
  *
- * The hot path's order of events, with memory free and a slot ready (both then cost a microtask):
- *   1. one FFI call submits AG_SPAWN, AG_FORK or AG_GO; the helper and the zygote work from here on, on other CPUs;
- *   2. meanwhile (for a spare: before) the boot frame is written on the connection that was made with the slot; the
- *      guest reads it while the helper binds the code;
- *   3. the completion arrives; create() resolves and the caller's request goes out on the connection, while the guest
- *      imports the handler.
+ * Order of events on the hot path. With free memory and a ready slot, each of these two waits costs one microtask.
+ * 1. One FFI call submits AG_SPAWN, AG_FORK or AG_GO. The helper and the zygote then work on other CPUs.
+ * 2. In parallel, the worker writes the boot frame on the connection that was made with the slot. For a spare, the
+ *    worker writes the boot frame before step 1. The guest reads the boot frame while the helper binds the code.
+ * 3. The completion arrives and create() resolves. The caller's request goes out on the connection while the guest
+ *    imports the handler.
  */
 import { join } from 'node:path';
 import { Role } from '../helper/protocol';
-import { LeafKeeper, type KeeperOptions, type LeafHooks } from './keeper';
+import { LeafRegistry, type LeafRegistryOptions, type LeafHooks } from './leaf-registry';
 import { LeafSandbox } from './leaf';
-import type { Charge } from './pool';
-import type { Slot } from './slot';
-import type { SlotPool } from './slots';
+import type { Charge } from './memory/memory-pool';
+import type { GuestMounts, Slot } from './slot/slot';
+import type { SlotPool } from './slot/slot-pool';
 import type { LeafSpec, Sandbox, SandboxLimits, StartKind } from './types';
 
-export type { LeafHooks } from './keeper';
+export type { LeafHooks } from './leaf-registry';
 
-export interface FactoryOptions extends KeeperOptions {
+export interface FactoryOptions extends LeafRegistryOptions {
   slots: SlotPool;
   /** `<worker_dir>/code`. */
   codeDir: string;
@@ -27,36 +27,36 @@ export interface FactoryOptions extends KeeperOptions {
 
 interface Start {
   kind: StartKind;
-  /** Takes or hands over the slot. */
+  /** Returns the slot: a new one from the pool, or the slot of the spare. */
   slot: () => Promise<Slot>;
-  /** Submits the order that starts the guest. */
-  submit: (slot: Slot) => Promise<unknown>;
+  /** Submits the order that starts the guest. The guest sees the mounts in `shown`. */
+  submit: (slot: Slot, shown: GuestMounts) => Promise<unknown>;
   parentPid?: number;
 }
 
 export class SandboxFactory {
-  private readonly keeper: LeafKeeper;
+  private readonly leaves: LeafRegistry;
 
   constructor(private readonly options: FactoryOptions) {
-    this.keeper = new LeafKeeper(options);
+    this.leaves = new LeafRegistry(options);
   }
 
   /** Every leaf that is not destroyed, oldest first. */
   list(): readonly Sandbox[] {
-    return this.keeper.list();
+    return this.leaves.list();
   }
 
-  /** A leaf in a fresh process. @throws ArgyleError SANDBOX_CREATE, MEMORY_EXHAUSTED, HELPER_*. */
+  /** Makes a leaf in a fresh process. @throws ArgyleError SANDBOX_CREATE, MEMORY_EXHAUSTED, HELPER_*. */
   fresh(spec: LeafSpec, hooks: LeafHooks = {}): Promise<Sandbox> {
     return this.make(spec, hooks, {
       kind: 'fresh',
       slot: () => this.options.slots.take(spec.limits),
-      submit: (slot) => slot.spawn(Role.LEAF, spec.codeName),
+      submit: (slot, shown) => slot.spawn(Role.LEAF, shown),
     });
   }
 
   /**
-   * A leaf forked from the zygote in `source`.
+   * Forks a leaf from the zygote in `source`.
    *
    * @throws ArgyleError as fresh(), and ZYGOTE_FAILED when the zygote died or refused.
    */
@@ -64,20 +64,20 @@ export class SandboxFactory {
     return this.make(spec, hooks, {
       kind: 'fork',
       slot: () => this.options.slots.take(spec.limits),
-      submit: async (slot) => {
+      submit: async (slot, shown) => {
         const startMs = performance.now();
-        await slot.forkFrom(source, Role.LEAF, spec.codeName);
+        await slot.forkFrom(source, Role.LEAF, shown);
         this.options.stats.record('fork()', performance.now() - startMs);
       },
       parentPid: source.pid,
     });
   }
 
-  /** A parked child of the zygote in `source`, for go(). @throws ArgyleError as fork(). */
+  /** Forks a parked child from the zygote in `source`, for go(). @throws ArgyleError as fork(). */
   async park(source: Slot, limits: SandboxLimits): Promise<Slot> {
     const slot = await this.options.slots.take(limits);
     try {
-      await slot.forkFrom(source, Role.LEAF, '', true);
+      await slot.forkFrom(source, Role.LEAF, {}, true);
       return slot;
     } catch (error) {
       await slot.destroy();
@@ -86,9 +86,10 @@ export class SandboxFactory {
   }
 
   /**
-   * A leaf out of a parked child, which is used up even when this fails.
+   * Turns a parked child into a leaf. The parked child is used up even when this call fails.
    *
-   * @param charge the spare's share of the memory pool; given back once the leaf has its own.
+   * @param charge the spare's share of the memory pool; go() releases this charge as soon as the leaf has a charge of
+   *   its own
    */
   async go(spare: Slot, spec: LeafSpec, parentPid: number, charge: Charge, hooks: LeafHooks = {}): Promise<Sandbox> {
     try {
@@ -99,7 +100,7 @@ export class SandboxFactory {
           spare.orderLimits(spec.limits);
           return Promise.resolve(spare);
         },
-        submit: (slot) => slot.go(spec.codeName),
+        submit: (slot, shown) => slot.go(shown),
         parentPid,
       });
     } catch (error) {
@@ -112,16 +113,17 @@ export class SandboxFactory {
 
   /** Destroys every leaf. */
   close(reason: string): Promise<void> {
-    return this.keeper.close(reason);
+    return this.leaves.close(reason);
   }
 
   private make(spec: LeafSpec, hooks: LeafHooks, start: Start): Promise<Sandbox> {
-    return this.keeper.make(spec, hooks, async (id, undo) => {
+    return this.leaves.make(spec, hooks, async (id, undo) => {
       const slot = await start.slot();
       undo(() => slot.destroy());
+      const view = await this.options.slots.views.of(spec.packages.map(({ spec: name }) => name));
       hooks.ownedBy?.(slot);
-      // Writes the boot frame.
-      const greet = (): LeafSandbox =>
+      // The constructor writes the boot frame.
+      const bootLeaf = (): LeafSandbox =>
         new LeafSandbox({
           id,
           slot,
@@ -132,10 +134,10 @@ export class SandboxFactory {
           onBoot: hooks.onBoot,
           handOver: hooks.ownedBy !== undefined,
         });
-      // A spare is there already, and reads its boot frame while the order is still under way.
-      const early = start.kind === 'spare' ? greet() : undefined;
-      const started = start.submit(slot);
-      const leaf = early ?? greet();
+      // The process of a spare already runs. The spare reads its boot frame while the helper executes the order.
+      const early = start.kind === 'spare' ? bootLeaf() : undefined;
+      const started = start.submit(slot, { code: spec.codeName, view });
+      const leaf = early ?? bootLeaf();
       undo((why) => leaf.destroy(why));
       await started;
       return leaf;

@@ -1,42 +1,50 @@
 /**
- * The sandbox that callers hold: a state machine around the plain one, and its share of the memory pool.
+ * The sandbox that callers hold: a state machine around a plain sandbox, with its share of the memory pool.
  *
- *   running ⇄ paused, and from both to dead, which is final.
+ * running ⇄ paused; both lead to dead, which is final.
  *
- * pause(), resume() and the pool's own pauses run one after the other; destroy() waits for none of them. After death
- * every call fails with SANDBOX_DEAD. A request that meets a paused sandbox thaws it first, so the pool may freeze
- * an idle sandbox at any time without its owner noticing more than a fraction of a millisecond.
+ * pause(), resume() and the pool's own pauses run one after the other. destroy() waits for none of them. After death
+ * every call fails with SANDBOX_DEAD. A request to a paused sandbox resumes the sandbox first. The pool may therefore
+ * pause an idle sandbox at any time; the delay for the owner is a fraction of a millisecond.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import { ArgyleError, asArgyleError } from '../errors';
 import type { Stats } from '../metrics';
+import { onceEnded } from './answer/ended';
 import type { AnswerHandler } from './answer/guard';
-import { LAST_WORDS_MS } from './boot';
-import type { Candidate } from './evictor';
-import type { Charge, Holder, MemoryPool } from './pool';
-import { MEGABYTE } from './slot';
-import type { Pressure } from './thrash';
-import type { Watched } from './thrash-watch';
-import type { Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind } from './types';
+import { FINAL_OUTPUT_MS } from './boot';
+import { failUnsent, isBroken } from './answer/lost-requests';
+import type { Candidate } from './memory/evictor';
+import type { Charge, Holder, MemoryPool } from './memory/memory-pool';
+import type { Paused } from './memory/shares';
+import { MEGABYTE } from './slot/slot';
+import type { Pressure } from './memory/thrash';
+import type { Watched } from './memory/thrash-watch';
+import type { PlainSandbox, Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind, ZygoteTier } from './types';
 
-/** The pool leaves an instance alone that was made or used this recently, ms: its next request is probably here. */
+/**
+ * The pool does not pause an instance that was made or used within this time, in ms: the next request is probably
+ * close.
+ */
 const IDLE_MIN_MS = 5;
 
 export interface GuardOptions {
   pool: MemoryPool;
-  /** Share that is held already; released when the sandbox is destroyed. */
+  /** The share of the pool that the sandbox already holds; released when the sandbox is destroyed. */
   charge: Charge;
   /** MB charged while running. */
   chargeMb: number;
-  /** false: only its owner pauses and destroys it. Default true. */
+  /** false: only the owner pauses and destroys the sandbox. Default true. */
   evictable?: boolean;
-  /** features.downsize_paused_mem: charge a paused sandbox what it uses. */
+  /** features.downsize_paused_mem: a paused sandbox is charged the memory that it uses. */
   downsizePaused: boolean;
   stats: Stats;
-  /** Expected ms that a paused instance saves against a cold start; read when memory is short. */
+  /** As in Sandbox. */
+  tier?: ZygoteTier | undefined;
+  /** Expected saving of a paused instance against a cold start, in ms; read when memory is short. */
   savesMs: () => number;
-  /** Called when it is about to be destroyed for the MB that it holds while idle. */
+  /** Called before an eviction; `mb` is the charge of the idle sandbox. */
   onEvicted?: (mb: number) => void;
   /** Called once when destroy() has freed everything. */
   onDestroyed?: () => void;
@@ -44,21 +52,22 @@ export interface GuardOptions {
 
 export class GuardedSandbox implements Sandbox, Holder, Watched {
   readonly exited: Promise<SandboxExit>;
-  /** For thrash-watch.ts: ms of performance.now() at which the first of the requests that it is busy with came. */
+  /** For thrash-watch.ts: performance.now() at the start of the current busy period, in ms; undefined while idle. */
   busySince: number | undefined;
   private state: 'running' | 'paused' = 'running';
   private deadWhy: string | undefined;
   private destroying: Promise<void> | undefined;
-  /** Tail of the queue of pauses and resumes; `queued` counts its members. */
+  /** Tail of the queue of pauses and resumes. `queued` counts the members of the queue. */
   private queue: Promise<unknown> = Promise.resolve();
   private queued = 0;
   private activeRequests = 0;
   private lastUsedMs = Date.now();
-  /** Settles `exited` before the helper tells. */
+  private keptAs: 'minimum' | undefined;
+  /** Resolves `exited` before the helper reports the end. */
   private endEarly: ((exit: SandboxExit) => void) | undefined;
 
   constructor(
-    private readonly inner: Sandbox,
+    private readonly inner: PlainSandbox,
     private readonly options: GuardOptions,
   ) {
     this.exited = new Promise((resolve) => {
@@ -88,6 +97,14 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
     return this.inner.start;
   }
 
+  get tier(): ZygoteTier | undefined {
+    return this.options.tier;
+  }
+
+  get importMs(): number | undefined {
+    return this.inner.importMs;
+  }
+
   get limits(): SandboxLimits {
     return this.inner.limits;
   }
@@ -97,19 +114,30 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   }
 
   get isPaused(): boolean {
-    return this.state === 'paused';
+    return this.state === 'paused' || this.queued > 0;
   }
 
-  /** Requests that are being served now. */
-  get active(): number {
-    return this.activeRequests;
+  mustYield(): boolean {
+    return this.options.pool.mustYield(this.options.charge);
+  }
+
+  keep(kept: boolean): void {
+    this.keptAs = kept ? 'minimum' : undefined;
+  }
+
+  weigh(weight: number): void {
+    if (this.deadWhy === undefined) this.inner.weigh?.(weight);
+  }
+
+  running(requestId: string): void {
+    this.inner.running?.(requestId);
   }
 
   dispatch(options: Dispatcher.DispatchOptions, handler: AnswerHandler): void {
     if (this.activeRequests++ === 0) this.busySince = performance.now();
     const counted = this.counted(handler);
     if (this.deadWhy !== undefined) {
-      fail(counted, this.death());
+      failUnsent(counted, this.death());
       return;
     }
     if (this.state === 'running' && this.queued === 0) {
@@ -121,11 +149,11 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
         this.inner.dispatch(options, counted);
       })
       .catch((error: unknown) => {
-        fail(counted, asArgyleError('SANDBOX_DEAD', error));
+        failUnsent(counted, asArgyleError('SANDBOX_DEAD', error));
       });
   }
 
-  /** No-op when paused already. @throws ArgyleError SANDBOX_DEAD, or SANDBOX_STATE while a request is served. */
+  /** No-op when paused. @throws ArgyleError SANDBOX_DEAD, or SANDBOX_STATE while a request is served. */
   pause(): Promise<void> {
     return this.enqueue(async () => {
       if (this.state === 'paused') return;
@@ -135,6 +163,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
       const startMs = performance.now();
       await this.inner.pause();
       this.state = 'paused';
+      this.options.charge.move('paused');
       this.options.stats.record('Pause()', performance.now() - startMs);
       if (this.options.downsizePaused) {
         const { memBytes } = await this.inner.usage();
@@ -143,7 +172,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
     });
   }
 
-  /** No-op when running. @throws ArgyleError SANDBOX_DEAD; MEMORY_EXHAUSTED, and then it stays paused. */
+  /** No-op when running. @throws ArgyleError SANDBOX_DEAD; MEMORY_EXHAUSTED, after which the sandbox stays paused. */
   resume(): Promise<void> {
     return this.enqueue(async () => {
       if (this.state === 'running') return;
@@ -151,6 +180,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
       await this.options.charge.resize(this.options.chargeMb);
       await this.inner.resume();
       this.state = 'running';
+      this.options.charge.move('instance');
       this.lastUsedMs = Date.now();
       this.options.stats.record('Unpause()', performance.now() - startMs);
     });
@@ -186,18 +216,27 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   candidate(nowMs: number): Candidate | undefined {
     if (this.destroying !== undefined || this.activeRequests > 0) return undefined;
     const idleMs = nowMs - this.lastUsedMs;
-    const mb = this.options.charge.mb;
-    const base = { id: this.id, savesMs: this.options.savesMs(), idleMs };
-    // While a pause or resume runs, somebody is about to use it, or to give its memory back.
+    const { charge, savesMs } = this.options;
+    const mb = charge.mb;
+    const base = { id: this.id, fn: charge.owner, savesMs: savesMs(), idleMs, keptAs: this.keptAs };
+    // A running pause or resume means that the sandbox is about to be used or to give memory back.
     if (this.queued > 0) return undefined;
-    if (this.state === 'paused' || this.deadWhy !== undefined) return { ...base, action: 'destroy', freesMb: mb };
+    // A dead sandbox belongs to no function, so no function's share protects it.
+    if (this.deadWhy !== undefined) return { ...base, fn: undefined, action: 'destroy', freesMb: mb };
+    if (this.state === 'paused') return { ...base, action: 'destroy', freesMb: mb };
     if (idleMs < IDLE_MIN_MS) return undefined;
     if (!this.options.downsizePaused) return { ...base, action: 'pause', freesMb: 0 };
-    // What it will turn out to use is not known before it is paused; half is a guess that need not be right.
+    // The memory in use is measured only after the pause. Half of the charge is the estimate.
     return { ...base, action: 'pause', freesMb: mb / 2 };
   }
 
-  async relieve(action: Candidate['action']): Promise<void> {
+  paused(nowMs: number): Paused | undefined {
+    if (this.state !== 'paused' || this.deadWhy !== undefined) return undefined;
+    const { charge, chargeMb } = this.options;
+    return { fn: charge.owner, idleMs: nowMs - this.lastUsedMs, thawMb: chargeMb - charge.mb };
+  }
+
+  async reclaim(action: Candidate['action']): Promise<void> {
     if (action === 'pause') {
       await this.pause().catch(() => undefined);
       return;
@@ -224,7 +263,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
       try {
         await step();
       } catch (error) {
-        // Whatever failed while it died failed because it died.
+        // Errors during destruction are reported as SANDBOX_DEAD.
         throw this.dead === undefined ? error : this.death();
       }
     });
@@ -236,45 +275,18 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
     }
   }
 
-  /** Keeps count of requests, and turns a broken connection into SANDBOX_DEAD. */
+  /** Counts the requests, and turns a broken connection into SANDBOX_DEAD. */
   private counted(inner: AnswerHandler): AnswerHandler {
-    let open = true;
-    const done = (): void => {
-      if (!open) return;
-      open = false;
+    const ended = (): void => {
       if (--this.activeRequests === 0) this.busySince = undefined;
       this.lastUsedMs = Date.now();
     };
-    return {
-      onStart: (control) => {
-        inner.onStart(control);
-      },
-      onHead: (head) => {
-        inner.onHead(head);
-      },
-      onData: (chunk) => {
-        inner.onData(chunk);
-      },
-      onEnd: () => {
-        done();
-        inner.onEnd();
-      },
-      onError: (error) => {
-        done();
-        if (!isBroken(error)) {
-          inner.onError(error);
-          return;
-        }
-        void this.broken(error).then((broken) => {
-          inner.onError(broken);
-        });
-      },
-    };
+    return onceEnded(inner, ended, (error) => (isBroken(error) ? this.broken(error) : undefined));
   }
 
-  /** The connection ends a moment before the helper tells why: waits for the reason, which says what to do. */
+  /** Race: the connection ends before the helper reports the cause. The wait lets the error name the cause. */
   private async broken(cause: Error): Promise<ArgyleError> {
-    if (this.deadWhy === undefined) await Promise.race([this.exited, sleep(LAST_WORDS_MS)]);
+    if (this.deadWhy === undefined) await Promise.race([this.exited, sleep(FINAL_OUTPUT_MS)]);
     const why = this.deadWhy ?? cause.message;
     return new ArgyleError('SANDBOX_DEAD', `sandbox ${this.id} broke off: ${why}`, { cause });
   }
@@ -282,17 +294,4 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   private death(): ArgyleError {
     return new ArgyleError('SANDBOX_DEAD', `sandbox ${this.id} is dead: ${this.deadWhy ?? 'unknown'}`);
   }
-}
-
-/** Whether an error of undici's or the socket's means that the guest's end is gone or talks no HTTP. */
-function isBroken(error: Error): boolean {
-  const code = (error as NodeJS.ErrnoException).code ?? '';
-  return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'ECONNREFUSED', 'ENOENT', 'UND_ERR_DESTROYED'].includes(code);
-}
-
-/** Fails a request that never started. */
-function fail(handler: AnswerHandler, error: Error): void {
-  queueMicrotask(() => {
-    handler.onError(error);
-  });
 }

@@ -1,13 +1,13 @@
-/** Runs pip in a sandbox of the install pool: one fresh slot for every run, gone when it returns. */
+/** Runs pip in a sandbox of the install pool. Each run uses a fresh slot, which is destroyed before run() returns. */
 import { z } from 'zod';
 import type { HelperClient } from '../helper/client';
 import { HelperError } from '../helper/errors';
-import { Area, Code, Pool, Role } from '../helper/protocol';
+import { Area, Code, Pool } from '../helper/protocol';
 import { ArgyleError } from '../errors';
 import { names } from './answer/boot-report';
 import { askGuest } from './boot';
-import type { MemoryPool } from './pool';
-import type { SlotPool } from './slots';
+import type { MemoryPool } from './memory/memory-pool';
+import type { SlotPool } from './slot/slot-pool';
 import type { InstallResult, InstallerBoot, InstallerSandbox, SandboxLimits } from './types';
 
 export interface InstallerOptions {
@@ -16,16 +16,19 @@ export interface InstallerOptions {
   helper: () => Promise<HelperClient>;
   /** installer_limits. */
   limits: SandboxLimits;
-  /** installer_limits.runtime_sec in ms; 0 waits for ever. */
+  /** installer_limits.runtime_sec in ms; 0 means no limit. */
   timeoutMs: number;
 }
 
-/** POLICY: far above what an honest package has. */
+/** POLICY: limit for the names in one list of an answer; far more than an honest package has. */
 const MAX_NAMES = 4096;
-/** Characters of pip's output that are kept, of its end. The guest sends 8 KiB. */
+/** Limit for pip's output, in characters; the last part is kept. The guest sends 8 KiB. */
 const MAX_OUTPUT = 16 * 1024;
 
-/** Bytes of an answer. A lock of 1,000 packages with their hashes takes 3 MiB (guest/installer.py). */
+/**
+ * Limit for an answer, in bytes. A lock file of 1,000 packages with their hashes takes 3 MiB
+ * (guest/install/installer.py).
+ */
 export const ANSWER_BYTES = 4 * 1024 * 1024;
 
 const answerShape = z.object({
@@ -37,7 +40,7 @@ const answerShape = z.object({
   text: z.string().optional(),
 });
 
-/** What an installer answered, checked: it is the guest's word. @throws ArgyleError SANDBOX_CREATE */
+/** Validates an installer's answer, which is untrusted. @throws ArgyleError SANDBOX_CREATE */
 export function parseInstallResult(what: string, answer: unknown): InstallResult {
   const parsed = answerShape.safeParse(answer);
   if (parsed.success) return parsed.data;
@@ -49,19 +52,22 @@ export class InstallerRunner implements InstallerSandbox {
 
   async run(boot: InstallerBoot, stagingName: string, options: { signal?: AbortSignal } = {}): Promise<InstallResult> {
     const { slots, pool, limits, timeoutMs } = this.options;
-    const charge = await pool.acquire(limits.memMb);
+    const charge = await pool.acquire(limits.memMb, 'installer');
     try {
       const slot = await slots.make(Pool.INSTALL, limits);
+      const what = `installing ${boot.spec}`;
+      let answered: unknown;
       try {
-        slot.log.source = `pip ${boot.spec}`;
-        const what = `installing ${boot.spec}`;
+        slot.log.origin.source = `pip ${boot.spec}`;
         const answer = askGuest(slot, boot, { timeoutMs, signal: options.signal, what, maxBytes: ANSWER_BYTES });
-        // A failed spawn ends the wait for an answer: destroying the slot closes its socket.
-        const [, result] = await Promise.all([slot.spawn(Role.INSTALLER, '', { stagingName }), answer]);
-        return parseInstallResult(what, result);
+        // A failed spawn also ends the wait for an answer, because destroy() closes the socket.
+        [, answered] = await Promise.all([slot.install(stagingName), answer]);
       } finally {
         await slot.destroy();
       }
+      // Readers of the staging directory require that no process can write to the directory any more.
+      if (!slot.isEmptied) throw new ArgyleError('SANDBOX_CREATE', `${what}: its processes were not seen to end`);
+      return parseInstallResult(what, answered);
     } finally {
       charge.release();
     }

@@ -1,30 +1,38 @@
-/** A plain leaf: a slot or container with a guest in it, and HTTP to it. GuardedSandbox adds what callers need. */
+/**
+ * A plain leaf: a slot or container with a guest, and an HTTP client for that guest. GuardedSandbox adds the states.
+ */
 import type { Dispatcher } from 'undici';
 import { ArgyleError } from '../errors';
 import type { BootInfo } from './answer/boot-report';
 import type { AnswerHandler } from './answer/guard';
-import { LAST_WORDS_MS, bootFrame } from './boot';
+import { FINAL_OUTPUT_MS, bootFrame } from './boot';
 import { describeDeath } from './death';
 import type { GuestHttp } from './guest-http';
-import { MEGABYTE } from './slot';
-import type { Pressure } from './thrash';
-import type { LeafSpec, Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind } from './types';
+import type { LogOrigin } from './log-tap';
+import { MEGABYTE } from './slot/slot';
+import type { Pressure } from './memory/thrash';
+import type { LeafSpec, PlainSandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind } from './types';
 
-/** What a leaf lives in: a slot of the helper, or a container of an engine. */
+/** The host of a leaf: a slot of the helper, or a container of an engine. */
 export interface LeafHost {
-  readonly log: { source: string };
+  readonly log: { origin: Pick<LogOrigin, 'source' | 'lambda' | 'sandbox'>; running(requestId: string): void };
   /** Host pid of the first process; 0 before it is known. */
   readonly pid: number;
   readonly exited: Promise<SandboxExit>;
-  /** HTTP to the guest, whose boot frame is still to be written. May be called before the guest runs, and once. */
-  http(): GuestHttp;
+  /**
+   * Returns the HTTP client of the guest; the boot frame is not written yet. Call this once; the call is allowed before
+   * the guest runs.
+   * @param concurrency number of requests that the guest serves concurrently
+   */
+  http(concurrency: number): GuestHttp;
   pause(): Promise<void>;
   resume(): Promise<void>;
   usage(): Promise<SandboxUsage>;
   pressure?(): Promise<Pressure>;
+  weigh?(weight: number): void;
   /** Idempotent, never rejects. */
   destroy(): Promise<void>;
-  /** What /debug says of it: the first line for a sandbox `id`, and where its root and cgroups are. */
+  /** Texts for /debug: the title line for a sandbox `id`, and the places of the root and the cgroups. */
   describe(id: string): { title: string; root: string; cgroups: string };
 }
 
@@ -34,39 +42,71 @@ export interface LeafParts {
   start: StartKind;
   spec: LeafSpec;
   parentPid: number | undefined;
-  /** Host path of the code directory, for people. */
+  /** Host path of the code directory, for display. */
   codeDir: string;
   onBoot: ((info: BootInfo) => void) | undefined;
-  /** Others than the worker are the clients of its socket. */
+  /** True when processes other than the worker are the clients of the guest's socket. */
   handOver?: boolean;
 }
 
-/** For connections that nobody waits on: an error of each one's own would have its stack written for nothing, 0.1 ms. */
+/** Formats the lines of /debug about one sandbox. @param more further lines */
+export function debugText(
+  { title, root, hostDir, cgroups }: { title: string; root: string; hostDir: string; cgroups: string },
+  usage: SandboxUsage,
+  limits: SandboxLimits,
+  more: readonly string[] = [],
+): string {
+  const limit = limits.memMb === 0 ? 'unlimited' : `${limits.memMb}`;
+  const refused = usage.procsRefused ?? 0;
+  return [
+    title,
+    `ROOT DIR: ${root}`,
+    `HOST DIR: ${hostDir}`,
+    `CGROUP PIDS: ${usage.pids} (first ${usage.pid})`,
+    `CGROUPS: ${cgroups}`,
+    `FREEZE STATE: ${usage.frozen ? 'FROZEN' : 'THAWED'}`,
+    `MEMORY USED: ${Math.round(usage.memBytes / MEGABYTE)} of ${limit} MB`,
+    `OOM KILLS: ${usage.oomKills}`,
+    ...(refused === 0 ? [] : [`PROCESSES REFUSED: ${refused} (limits.procs is ${limits.procs})`]),
+    ...more,
+    '',
+  ].join('\n');
+}
+
+/** Shared error for idle connections. Making an error with a stack for each connection costs 0.1 ms. */
 const UNUSED = new ArgyleError('SANDBOX_DEAD', 'the sandbox is gone');
 
-export class LeafSandbox implements Sandbox {
+export class LeafSandbox implements PlainSandbox {
   readonly id: string;
   readonly start: StartKind;
   readonly parentPid: number | undefined;
   readonly exited: Promise<SandboxExit>;
   readonly limits: SandboxLimits;
+  importMs: number | undefined;
   private readonly http: GuestHttp;
   private why: string | undefined;
 
-  /** Writes the boot frame at once; the caller has the guest started meanwhile. */
+  /** Writes the boot frame at once. The caller starts the guest in parallel. */
   constructor(private readonly parts: LeafParts) {
     const { slot, spec } = parts;
     this.id = parts.id;
     this.start = parts.start;
     this.parentPid = parts.parentPid;
     this.limits = spec.limits;
-    slot.log.source = `${spec.boot.name}#${parts.id}`;
-    this.http = slot.http();
+    const { name } = spec.boot;
+    Object.assign(slot.log.origin, { source: `${name}#${parts.id}`, lambda: name, sandbox: parts.id });
+    const { concurrency = 1 } = spec.boot;
+    this.http = slot.http(concurrency);
     this.exited = new Promise((resolve) => {
       this.http.boot(bootFrame(spec.boot), {
-        onBoot: parts.onBoot,
+        onBoot: (info) => {
+          this.importMs = info.importMs;
+          parts.onBoot?.(info);
+        },
         handOver: parts.handOver ?? false,
-        // POLICY: it is killed at once, since nobody can tell what it would send next; to its owner it ended by itself.
+        concurrency,
+        // POLICY: a guest that breaks the protocol is killed at once, because its further output is unpredictable. The
+        // owner sees a sandbox that ended by itself.
         onFault: (error) => {
           if (this.why !== undefined) return;
           this.why = error.message;
@@ -78,10 +118,10 @@ export class LeafSandbox implements Sandbox {
       void slot.exited.then((exit) => {
         if (this.why !== undefined) return;
         this.why = describeDeath(exit, this.limits);
-        // What the guest still wrote before it ended is in the socket and is delivered first.
+        // The socket may still hold the guest's last output. The delay delivers this output first.
         setTimeout(() => {
           this.http.destroy(this.death());
-        }, LAST_WORDS_MS);
+        }, FINAL_OUTPUT_MS);
         resolve(exit);
       });
     });
@@ -93,6 +133,10 @@ export class LeafSandbox implements Sandbox {
 
   get dead(): string | undefined {
     return this.why;
+  }
+
+  running(requestId: string): void {
+    this.parts.slot.log.running(requestId);
   }
 
   dispatch(options: Dispatcher.DispatchOptions, handler: AnswerHandler): void {
@@ -111,6 +155,10 @@ export class LeafSandbox implements Sandbox {
     return this.parts.slot.usage();
   }
 
+  weigh(weight: number): void {
+    this.parts.slot.weigh?.(weight);
+  }
+
   async pressure(): Promise<Pressure | undefined> {
     return this.parts.slot.pressure?.();
   }
@@ -118,7 +166,7 @@ export class LeafSandbox implements Sandbox {
   async destroy(reason: string): Promise<void> {
     this.why ??= reason;
     if (!this.http.isIdle) this.http.destroy(this.death());
-    // A guest that sees its connection end goes on to accept the next one: an idle one is ended first.
+    // Order: an idle guest whose connection ends accepts the next connection, so the guest is killed first.
     await this.parts.slot.destroy();
     this.http.destroy(this.http.isIdle ? UNUSED : this.death());
   }
@@ -131,23 +179,8 @@ export class LeafSandbox implements Sandbox {
     } catch {
       return `SANDBOX ${this.id} is DEAD: ${this.why ?? 'unknown'}\n`;
     }
-    const { title, root, cgroups } = slot.describe(this.id);
-    const limit = this.limits.memMb === 0 ? 'unlimited' : `${this.limits.memMb}`;
-    return [
-      title,
-      `ROOT DIR: ${root}`,
-      `HOST DIR: ${this.parts.codeDir}`,
-      `CGROUP PIDS: ${usage.pids} (first ${usage.pid})`,
-      `CGROUPS: ${cgroups}`,
-      `FREEZE STATE: ${usage.frozen ? 'FROZEN' : 'THAWED'}`,
-      `MEMORY USED: ${Math.round(usage.memBytes / MEGABYTE)} of ${limit} MB`,
-      `OOM KILLS: ${usage.oomKills}`,
-      ...((usage.procsRefused ?? 0) === 0
-        ? []
-        : [`PROCESSES REFUSED: ${usage.procsRefused ?? 0} (limits.procs is ${this.limits.procs})`]),
-      ...(this.why === undefined ? [] : [`ENDED: ${this.why}`]),
-      '',
-    ].join('\n');
+    const ended = this.why === undefined ? [] : [`ENDED: ${this.why}`];
+    return debugText({ ...slot.describe(this.id), hostDir: this.parts.codeDir }, usage, this.limits, ended);
   }
 
   private death(): ArgyleError {

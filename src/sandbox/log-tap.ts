@@ -1,94 +1,183 @@
 /**
- * Reads a sandbox's log pipe for as long as it lives. A guest must never block on a full pipe, so the tap always
- * reads; what exceeds its rate or line length is dropped, and how much was dropped is said once it can be.
+ * Reads a sandbox's log pipes during the whole life of the sandbox. A guest must never block on a full pipe, so the tap
+ * always reads. The tap drops output above the rate limit, and logs the number of dropped bytes as soon as the rate
+ * allows.
  */
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 
-/** Takes one line, without its newline. */
-export type LogSink = (source: string, line: string) => void;
+/** The origin of a line. */
+export interface LogOrigin {
+  /** For display: `echo#12`, `slot 3`, `pip numpy==2.1.0`. */
+  source: string;
+  /** Function and sandbox; '' when the source serves no function. */
+  lambda: string;
+  sandbox: string;
+  /** Id of the running call; '' between calls. */
+  requestId: string;
+  stream: 'stdout' | 'stderr';
+}
 
-/** Longest line that is kept, bytes; longer ones are cut into pieces of this size. */
+export interface LogSink {
+  /** Takes one line, without its newline. */
+  line(origin: LogOrigin, text: string): void;
+  /** Called with the number of bytes that a sandbox wrote above its rate. */
+  dropped(bytes: number): void;
+}
+
+/** Limit for a line, in bytes; longer lines are cut into pieces of this size. */
 const LINE_BYTES = 4096;
-/** What a line of its own adds to the log, bytes: a flood of empty lines must not become a larger one. */
+/**
+ * Cost added for each line, in bytes: the log adds fields to each line, so a flood of empty lines is charged as well.
+ */
 const LINE_OVERHEAD = 64;
-/** Steers terminals, or ends lines for some readers. A tab stays. */
+/** Characters that control terminals or end lines in some readers. Tabs are kept. */
 const CONTROL = /(?!\t)[\p{Cc}\u2028\u2029]/gu;
-/** Bytes per second that one sandbox may log, and how many seconds' worth it may save up. */
+/** Rate limit of one sandbox in bytes per second, and size of the burst in seconds of that rate. */
 const RATE_BYTES_PER_S = 64 * 1024;
 const BURST_S = 4;
-/** How long a destroyed sandbox's pipe may still deliver what it holds, ms. */
+/**
+ * Output that is read within this time after the end of a call belongs to that call, in ms. The handler's output leaves
+ * before the answer, but output of the same handler may follow the answer.
+ */
+const AFTER_CALL_MS = 5;
+/** Time that a destroyed sandbox's pipe has for delivering its rest, in ms. */
 const LINGER_MS = 200;
 
+/** One of the guest's pipes, with the start of a line whose end has not been read. */
+interface Feed {
+  readonly stream: LogOrigin['stream'];
+  readonly pipe: Readable;
+  readonly decoder: StringDecoder;
+  rest: string;
+}
+
+function opened(from: number | Readable): Readable {
+  return typeof from === 'number' ? new Socket({ fd: from, readable: true, writable: false }).unref() : from;
+}
+
 export class LogTap {
-  /** Shown before every line; the slot's user sets it once it knows the function. */
-  source: string;
-  private readonly pipe: Readable;
-  private rest = '';
+  /** The user of the slot fills in the function. */
+  readonly origin: LogOrigin;
+  /** performance.now() at the end of the last call. */
+  private endedAt = -Infinity;
+  private switching: NodeJS.Immediate | undefined;
+  private readonly feeds: readonly Feed[];
   private tokens = RATE_BYTES_PER_S * BURST_S;
   private filledAt = Date.now();
   private droppedBytes = 0;
 
-  /** Takes over `from`: the non-blocking read end of the pipe, or a stream of what the guest prints. */
+  /**
+   * Takes over `from` and, if present, `errors`: non-blocking read ends of pipes, or streams of the guest's output.
+   * Both share one rate limit.
+   */
   constructor(
     from: number | Readable,
     source: string,
     private readonly sink: LogSink | undefined,
+    errors?: number | Readable,
   ) {
-    this.source = source;
-    this.pipe = typeof from === 'number' ? new Socket({ fd: from, readable: true, writable: false }).unref() : from;
-    this.pipe.setEncoding('utf8');
-    this.pipe.on('data', (chunk: string) => {
-      this.take(chunk);
-    });
-    this.pipe.on('error', () => undefined);
-    this.pipe.on('close', () => {
-      this.flush();
+    this.origin = { source, lambda: '', sandbox: '', requestId: '', stream: 'stdout' };
+    this.feeds = [this.feed('stdout', from), ...(errors === undefined ? [] : [this.feed('stderr', errors)])];
+  }
+
+  /**
+   * Notes that a call begins (its id) or has ended ('').
+   *
+   * Race: output of the previous call was written before its answer, but the event loop may read the answer first. The
+   * change therefore takes effect after the reads of this turn of the event loop. An unfinished line ends at the
+   * change, so that output of the next call is not appended to the line.
+   */
+  running(requestId: string): void {
+    clearImmediate(this.switching);
+    if (requestId !== '' && this.origin.requestId === '') {
+      this.begin(requestId);
+      return;
+    }
+    this.endedAt = Infinity;
+    this.switching = setImmediate(() => {
+      if (requestId !== '') {
+        this.begin(requestId);
+        return;
+      }
+      this.cutLines();
+      this.endedAt = performance.now();
     });
   }
 
-  /** Lets the pipe deliver what it holds, then closes it. Needs no waiting for. */
+  /** Closes the pipes after a delay in which they deliver their rest. Callers need not wait. */
   end(): void {
-    if (this.pipe.destroyed) return;
-    setTimeout(() => this.pipe.destroy(), LINGER_MS).unref();
+    for (const { pipe } of this.feeds) if (!pipe.destroyed) setTimeout(() => pipe.destroy(), LINGER_MS).unref();
   }
 
-  private take(chunk: string): void {
+  private begin(requestId: string): void {
+    this.cutLines();
+    this.origin.requestId = requestId;
+    this.endedAt = Infinity;
+  }
+
+  private cutLines(): void {
+    for (const feed of this.feeds) this.cutLine(feed);
+  }
+
+  /** Passes an unfinished line to the sink as a line of its own. */
+  private cutLine(feed: Feed): void {
+    // The decoder may hold the first bytes of an incomplete character; these bytes belong to the line.
+    const line = feed.rest + feed.decoder.end();
+    feed.rest = '';
+    if (line === '') return;
+    this.tokens -= LINE_OVERHEAD;
+    this.emit(feed, line);
+  }
+
+  private feed(stream: Feed['stream'], from: number | Readable): Feed {
+    const pipe = opened(from);
+    const feed: Feed = { stream, pipe, decoder: new StringDecoder('utf8'), rest: '' };
+    pipe.on('data', (chunk: Buffer) => {
+      this.take(feed, feed.decoder.write(chunk));
+    });
+    pipe.on('error', () => undefined);
+    pipe.on('close', () => {
+      this.cutLine(feed);
+    });
+    return feed;
+  }
+
+  private take(feed: Feed, chunk: string): void {
     const now = Date.now();
     const refill = ((now - this.filledAt) / 1000) * RATE_BYTES_PER_S;
     this.tokens = Math.min(RATE_BYTES_PER_S * BURST_S, this.tokens + refill);
     this.filledAt = now;
     if (this.sink === undefined) return;
+    if (performance.now() - this.endedAt > AFTER_CALL_MS) this.origin.requestId = '';
     const lines = chunk.split('\n');
     const cost = chunk.length + LINE_OVERHEAD * (lines.length - 1);
     if (cost > this.tokens) {
       this.droppedBytes += chunk.length;
+      this.sink.dropped(chunk.length);
       return;
     }
     this.tokens -= cost;
     if (this.droppedBytes > 0) {
-      this.sink(this.source, `[${this.droppedBytes} bytes of log dropped]`);
+      this.emit(feed, `[${this.droppedBytes} bytes of log dropped]`);
       this.droppedBytes = 0;
     }
-    lines[0] = this.rest + (lines[0] ?? '');
-    this.rest = lines.pop() ?? '';
+    lines[0] = feed.rest + (lines[0] ?? '');
+    feed.rest = lines.pop() ?? '';
     lines.forEach((line) => {
-      this.emit(line);
+      this.emit(feed, line);
     });
-    while (this.rest.length >= LINE_BYTES) {
-      this.emit(this.rest.slice(0, LINE_BYTES));
-      this.rest = this.rest.slice(LINE_BYTES);
+    while (feed.rest.length >= LINE_BYTES) {
+      this.emit(feed, feed.rest.slice(0, LINE_BYTES));
+      feed.rest = feed.rest.slice(LINE_BYTES);
     }
   }
 
-  private emit(line: string): void {
+  private emit({ stream }: Feed, line: string): void {
+    this.origin.stream = stream;
     for (let at = 0; at === 0 || at < line.length; at += LINE_BYTES) {
-      this.sink?.(this.source, line.slice(at, at + LINE_BYTES).replace(CONTROL, '\ufffd'));
+      this.sink?.line(this.origin, line.slice(at, at + LINE_BYTES).replace(CONTROL, '\ufffd'));
     }
-  }
-
-  private flush(): void {
-    if (this.rest !== '') this.emit(this.rest);
-    this.rest = '';
   }
 }

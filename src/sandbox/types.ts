@@ -1,34 +1,38 @@
-/** What a sandbox is to the layers above: lambda/ and packages/ know these types and nothing of the helper. */
+/** The interface of a sandbox. lambda/ and packages/ depend on these types and not on the helper. */
 import type { Dispatcher } from 'undici';
 import type { AnswerHandler } from './answer/guard';
-import type { Pressure } from './thrash';
+import type { Pressure } from './memory/thrash';
 
 /** Resource limits of one sandbox; 0 means no limit. */
 export interface SandboxLimits {
   memMb: number;
   procs: number;
   cpuPercent: number;
-  /** Bytes of swap, as the original writes `limits.swappiness` to memory.swap.max. */
+  /** Swap, in bytes. The original also writes `limits.swappiness` to memory.swap.max. */
   swapBytes: number;
-  /** Size of the sandbox's scratch and /tmp together. */
+  /** Size of the sandbox's scratch and /tmp together, in MB. */
   scratchMb: number;
+  /** CPU weight against other sandboxes (cpu.weight); 100 when absent. */
+  cpuWeight?: number | undefined;
 }
 
-/** What a leaf is told when it starts; see docs/guest-protocol.md. */
+/** The boot document of a leaf; see docs/guest-protocol.md. */
 export interface LeafBoot {
   role: 'leaf';
   name: string;
   runtime: 'python' | 'native';
   /** Python file in the code directory, normally `f.py`. */
   entry_file: string;
-  /** Directories inside the sandbox, in the order in which they stand on sys.path. */
+  /** Directories inside the sandbox, in the order of sys.path. */
   sys_path: string[];
   env: Record<string, string>;
-  /** What `f(event, context)` and errors tell of its limits; 0 is no limit. */
+  /** The limits that `context` and error messages report; 0 means no limit. */
   limits?: { mem_mb: number; procs: number; runtime_sec: number };
-  /** Has answers leave out the exceptions of the handler. */
+  /** Answers do not contain the handler's exceptions. */
   hide_errors?: boolean;
-  /** Has it report which submodules the handler used, see BootInfo. */
+  /** Number of requests that an ASGI application serves concurrently; absent means 1. */
+  concurrency?: number;
+  /** The leaf reports the submodules that the handler used, see BootInfo. */
   learn?: boolean;
 }
 
@@ -42,22 +46,24 @@ export interface PackageImport {
 export interface ZygoteBoot {
   role: 'zygote';
   sys_path: string[];
-  /** `submodules`: what is imported besides, and left out when that fails. */
+  /** `submodules`: further modules to import; a failed import of one is ignored. */
   imports: (PackageImport & { submodules?: readonly string[] })[];
 }
 
 export interface InstallerBoot {
   role: 'installer';
   spec: string;
-  /** What `argv` is given to; pip by default. Without uv in the base the answer's code is 127. */
+  /** The tool that runs with `argv`; default pip. The answer's code is 127 when the base lacks uv. */
   tool?: 'pip' | 'uv';
-  /** Arguments to the tool; empty asks only for the metadata of what `target` holds already. */
+  /** Arguments of the tool. An empty list requests only the metadata of the packages in `target`. */
   argv: string[];
   env: Record<string, string>;
   target: string;
-  /** Text files that are written ahead, by path. */
+  /** Text files to write before the tool runs, by path. */
   files?: Record<string, string>;
-  /** File whose text is the result, in place of the metadata of `target`. */
+  /** Text of a netrc file that only the tool can read. */
+  netrc?: string;
+  /** File whose text is the result; replaces the metadata of `target`. */
   result_file?: string;
 }
 
@@ -80,16 +86,16 @@ export interface InstallResult {
   text?: string | undefined;
 }
 
-/** How the package layer has pip run: one fresh sandbox of the install pool per call. */
+/** Runs pip for the package layer: one fresh sandbox of the install pool per call. */
 export interface InstallerSandbox {
   /**
-   * Boots an installer whose /host is the directory `stagingName` below Pkgs_dir (made by the caller, with a
-   * `files` directory that the helper gives to the sandbox) and whose /packages is Pkgs_dir, and returns what it answered.
-   * The sandbox is gone when this returns. A pip that fails is an answer with `ok` false; ArgyleError is thrown
-   * when there was no answer: SANDBOX_CREATE, SANDBOX_DEAD (crash, out of memory), TIMEOUT.
+   * Boots an installer and returns its answer. Its /host is the directory `stagingName` below Pkgs_dir; the caller
+   * makes this directory with a `files` directory, which the helper gives to the sandbox. Its /packages is Pkgs_dir.
+   * The sandbox is destroyed before run() returns. A failure of pip is an answer with `ok` false.
+   * @throws ArgyleError SANDBOX_CREATE, SANDBOX_DEAD (crash, out of memory), TIMEOUT when there is no answer
    */
   run(boot: InstallerBoot, stagingName: string, options?: { signal?: AbortSignal }): Promise<InstallResult>;
-  /** Removes the directory `name` below Pkgs_dir, whoever owns its files. No error when it does not exist. */
+  /** Removes the directory `name` below Pkgs_dir, for any owner of its files. A missing directory is no error. */
   removeTree(name: string): Promise<void>;
 }
 
@@ -97,7 +103,7 @@ export interface SandboxUsage {
   memBytes: number;
   pids: number;
   oomKills: number;
-  /** As SandboxExit's; undefined where nobody counts it. */
+  /** As in SandboxExit; undefined when the host does not count refusals. */
   procsRefused?: number;
   cpuUsec: number;
   frozen: boolean;
@@ -105,62 +111,101 @@ export interface SandboxUsage {
   pid: number;
 }
 
-/** How a leaf came to be; statistics and tests tell the ways apart. */
+/** How a leaf was started; used by statistics and tests. */
 export type StartKind = 'fresh' | 'fork' | 'spare';
 
-/** Why a sandbox ended by itself. */
+/** What a forked leaf's zygote had imported: nothing of its own ('root'), or packages. */
+export type ZygoteTier = 'root' | 'packages';
+
+/** How a sandbox ended without a call of destroy(). */
 export interface SandboxExit {
   oomKills: number;
-  /** How often a process or thread was refused, since limits.procs was reached. */
+  /** Number of processes and threads that limits.procs refused. */
   procsRefused?: number;
-  /** Wait status when the helper saw it, undefined for a forked process. */
+  /** Wait status of the first process; undefined for a forked process, which the helper cannot wait for. */
   status: number | undefined;
-  /** It was idle and had to give up its memory: its code is not at fault. */
+  /** The sandbox was evicted while idle; its code is not the cause. */
   evicted?: boolean;
-  /** It ended with its helper: its code is not at fault. */
+  /** The sandbox ended together with the helper; its code is not the cause. */
   lost?: boolean;
 }
 
-/** A leaf that serves one function. One request at a time is the caller's duty. */
+/** A leaf that serves one function. The caller must not exceed the concurrency that the leaf was booted for. */
 export interface Sandbox {
   readonly id: string;
   /** Host pid of the first process, for /debug and tests. */
   readonly pid: number;
-  /** Host pid of the zygote that it was forked from, undefined for a fresh one. */
+  /** Host pid of the leaf's zygote; undefined for a fresh leaf. */
   readonly parentPid: number | undefined;
   readonly start: StartKind;
+  /** Tier of the leaf's zygote; absent for a fresh leaf. */
+  readonly tier?: ZygoteTier | undefined;
+  /** Import time of the handler as the guest reports it, in ms; undefined before the first answer. */
+  readonly importMs?: number | undefined;
   readonly limits: SandboxLimits;
-  /** Set once the sandbox is gone: why. */
+  /** Reason of the end; undefined while the sandbox lives. */
   readonly dead: string | undefined;
-  /** Sends one HTTP request to the guest; headers as raw pairs, no hop-by-hop ones. */
+  /** Sends one HTTP request to the guest. Headers are raw pairs without hop-by-hop fields. */
   dispatch(options: Dispatcher.DispatchOptions, handler: AnswerHandler): void;
+  /** Attributes the following log output to this call; '' marks the end of the call. */
+  running?(requestId: string): void;
+  /** True while the sandbox is paused or a pause or resume runs. A request then calls resume() first. */
+  readonly isPaused: boolean;
   /** Freezes all processes. Throws ArgyleError when the sandbox is dead. */
   pause(): Promise<void>;
   resume(): Promise<void>;
   usage(): Promise<SandboxUsage>;
-  /** Absent where nobody counts it. */
+  /**
+   * Whether the owner must destroy the sandbox between two requests because other functions lack memory. Absent when
+   * the implementation has no memory pool.
+   */
+  mustYield?(): boolean;
+  /**
+   * Sets whether the evictor takes this sandbox only after all sandboxes that are not kept. Absent when nothing evicts
+   * the sandbox.
+   */
+  keep?(kept: boolean): void;
+  /** Sets SandboxLimits.cpuWeight. Absent when the host has no CPU weights. */
+  weigh?(weight: number): void;
+  /** Absent when the host does not count memory pressure. */
   pressure?(): Promise<Pressure | undefined>;
-  /** Kills and frees everything; idempotent, never rejects. */
+  /** Kills all processes and frees everything. Idempotent, never rejects. */
   destroy(reason: string): Promise<void>;
-  /** Resolves once when the first process ends without destroy() having been called. */
+  /** Resolves once, when the first process ends without a call of destroy(). */
   readonly exited: Promise<SandboxExit>;
-  /** The contract's multi-line description. */
+  /** The multi-line description that the contract requires. */
   debugString(): Promise<string>;
 }
 
-/** Asks for a leaf. */
+/** A sandbox without the paused state; GuardedSandbox holds that state. */
+export type PlainSandbox = Omit<Sandbox, 'isPaused'>;
+
+/** A request for a leaf. */
 export interface LeafSpec {
   boot: LeafBoot;
-  /** Name of the directory below <worker_dir>/code that is bound on /handler. */
+  /** Name of the directory below <worker_dir>/code; the directory is bound on /handler. */
   codeName: string;
   limits: SandboxLimits;
-  /** The base of argyle.bases that it runs in; absent for the worker's own. */
+  /** The base of argyle.bases for the leaf; absent means the worker's own base. */
   base?: string;
-  /** Pinned specs that the function asked for; the provider matches zygotes against them. */
+  /** Pinned specs that the function requires. The provider matches zygotes against these specs. */
   packages: PackageImport[];
 }
 
-/** Makes leaves, by whichever way is cheapest: a spare, a fork, or a fresh process. */
+/** Makes leaves by the cheapest available way: a spare, a fork, or a fresh process. */
 export interface SandboxProvider {
   create(spec: LeafSpec): Promise<Sandbox>;
+  /**
+   * create() with admission control: waits for a turn. Undefined when the start is no longer wanted at that moment.
+   * Absent when starts take no turns.
+   */
+  createWhile?(spec: LeafSpec, wish: StartWish): Promise<Sandbox | undefined>;
+}
+
+/** Callbacks of a start that waits for its turn. */
+export interface StartWish {
+  /** False once no request waits for the sandbox. */
+  isWanted(): boolean;
+  /** Called when the turn has come, before the sandbox is made. */
+  onTurn(): void;
 }

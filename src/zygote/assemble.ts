@@ -1,22 +1,25 @@
-/** Puts the zygote layer's parts together for one of the modes of features.import_cache. */
+/** Assembles the zygote layer for one mode of features.import_cache. */
 import type { ImportCache, ZygoteNode } from '../config/types';
 import type { Stats } from '../metrics';
 import type { SandboxFactory } from '../sandbox/factory';
-import type { MemoryPool } from '../sandbox/pool';
-import type { SlotPool } from '../sandbox/slots';
+import type { MemoryPool } from '../sandbox/memory/memory-pool';
+import type { SlotPool } from '../sandbox/slot/slot-pool';
 import type { SandboxLimits } from '../sandbox/types';
-import { ZygoteMaker } from './birth';
-import { ZygoteGroups } from './groups';
-import { SubmoduleLearner } from './learner';
-import { treeReplicas } from './lookup';
-import { nameOfKey } from './match';
+import { ZygoteMaker } from './fleet/zygote-maker';
+import { ZygoteGroups } from './fleet/groups';
+import { ColdStartRecorder } from './learn/cold-start';
+import { SubmoduleLearner } from './learn/learner';
+import { treeReplicas } from './policy/lookup';
 import { PopularityPlanner } from './plan-popularity';
+import { StaticPlan } from './plan-static';
 import { TreePlanner, type ZygotePackages } from './plan-tree';
 import { ZygoteProvider } from './provider';
-import { ZygoteRenewal } from './renewal';
-import { SubmoduleBook } from './submodules';
-import { PopularityTracker } from './tracker';
-import { flatten } from './tree';
+import { ZygoteRenewal } from './fleet/renewal';
+import { SubmoduleBook } from './policy/submodules';
+import { StartProfiles } from './starts/start-profiles';
+import { startQueue, type StartQueue } from './starts/queue';
+import { PopularityTracker } from './learn/tracker';
+import { flatten } from './policy/tree';
 
 export interface ZygoteLayerOptions {
   /** features.import_cache. */
@@ -35,8 +38,10 @@ export interface ZygoteLayerOptions {
   sparesPerZygote: number;
   /** CPUs that this process may use. */
   cpus: number;
+  /** The queue of starts, when other providers share it; absent means a queue of its own. */
+  starts?: StartQueue | undefined;
   tracker?: PopularityTracker;
-  /** Told of every zygote that could not be made, for the log. */
+  /** Called for every zygote that could not be made, for the log. */
   onFailure?: (id: string, error: unknown) => void;
 }
 
@@ -45,30 +50,31 @@ export interface ZygoteLayer {
   groups: ZygoteGroups;
   tracker: PopularityTracker;
   popularity: PopularityPlanner | undefined;
+  submodules: SubmoduleBook;
 }
 
 /**
- * POLICY: a zygote holds the imports of many functions, so it may grow to four times a leaf's limit, and to what an
- * installer may use if that is more. It runs no handler, and its forks have their own cgroups, so its processes and
- * CPU share are only bounded against runaway imports.
+ * POLICY: a zygote holds the imports of many functions. Its memory limit is therefore four times a leaf's limit, or an
+ * installer's limit if that is larger. A zygote runs no handler, and its forks have their own cgroups. The limits of
+ * its processes only contain runaway imports; its CPU share is not limited.
  */
 export function zygoteLimits(leaf: SandboxLimits, installer: SandboxLimits): SandboxLimits {
   const memMb = leaf.memMb === 0 ? 0 : Math.max(4 * leaf.memMb, installer.memMb);
   return { ...leaf, memMb, procs: leaf.procs === 0 ? 0 : Math.max(leaf.procs, 64), cpuPercent: 0 };
 }
 
-/** The most that `popularity` may hold of mem_pool_mb, and what it may hold even of a small pool. */
+/** Largest share of mem_pool_mb for zygotes under `popularity`, and the share that they may hold in any pool. */
 const MAX_SHARE = 0.9;
 const LEAST_SHARE = 0.4;
-/** Instances for each CPU that find memory to run at once, whatever zygotes hold. */
+/** Number of instances per CPU whose memory zygotes never hold. */
 const RUNNING_PER_CPU = 2;
 
 /**
- * MB that zygotes, replicas and spares may hold under `popularity`. How much of it they do hold is the price's matter
- * (ghosts.ts): memory that instances would make better use of stays with them. Pure.
+ * Computes the budget of zygotes, replicas and spares under `popularity`, in MB. Pure. The price of memory (ghosts.ts)
+ * decides which part of the budget is used: memory that saves more for instances stays with instances.
  *
- * POLICY: a running instance is charged its limit, so the pool must never be so full of zygotes that a few of them
- * have to wait for each other.
+ * POLICY: a running instance is charged its limit. Zygotes must leave enough of the pool that a few running instances
+ * do not wait for each other.
  */
 export function popularityBudgetMb(totalMb: number, leafMb: number, cpus: number): number {
   const besideRunning = totalMb - leafMb * RUNNING_PER_CPU * cpus;
@@ -82,7 +88,7 @@ export function assembleZygotes(options: ZygoteLayerOptions): ZygoteLayer {
   const costOf = tracker.costs.of;
   const limits = options.leafLimits;
   const budgetMb = mode === 'popularity' ? popularityBudgetMb(pool.totalMb, limits.memMb, options.cpus) : 0;
-  const excluded = (key: string): boolean => tracker.excluded.has(key) || tracker.excluded.has(nameOfKey(key));
+  const excluded = (key: string): boolean => tracker.isExcluded(key);
   const isTree = mode === 'tree' || mode === 'multitree';
   const tree = isTree ? new TreePlanner({ nodes: flatten(options.tree), packages, costOf, excluded }) : undefined;
   const submodules = new SubmoduleBook();
@@ -92,6 +98,7 @@ export function assembleZygotes(options: ZygoteLayerOptions): ZygoteLayer {
     pool,
     zygoteLimits: zygoteLimits(options.leafLimits, options.installerLimits),
     costOf,
+    requiresOf: tracker.requiresOf,
     onImported: (key, cost) => {
       tracker.imported(key, cost);
     },
@@ -100,24 +107,30 @@ export function assembleZygotes(options: ZygoteLayerOptions): ZygoteLayer {
       tree?.forget();
     },
   });
+  const starts = options.starts ?? startQueue(options.cpus);
   const groups = new ZygoteGroups(
-    { pool, factory, stats, packages, leafLimits: options.leafLimits, onFailure: options.onFailure },
+    { pool, factory, stats, packages, leafLimits: limits, onFailure: options.onFailure, starts, costOf },
     maker,
   );
   const popularity = mode === 'popularity' ? new PopularityPlanner({ tracker, groups, budgetMb }) : undefined;
+  const replicas = treeReplicas(mode, options.cpus);
+  const plan =
+    tree === undefined
+      ? popularity
+      : new StaticPlan({ groups, stats, tree, replicas, sparesPerZygote: options.sparesPerZygote });
+  const learner = new SubmoduleLearner(submodules, new ZygoteRenewal(groups, submodules));
   const provider = new ZygoteProvider({
     mode,
     factory,
     groups,
     stats,
     packages,
-    tracker,
-    learner: new SubmoduleLearner(submodules, new ZygoteRenewal(groups, submodules)),
-    ...(tree === undefined ? {} : { tree }),
-    ...(popularity === undefined ? {} : { popularity }),
-    replicas: treeReplicas(mode, options.cpus),
-    sparesPerZygote: options.sparesPerZygote,
+    costOf,
+    starts,
+    kinds: new StartProfiles({ groups, tracker, pool, makes: mode === 'popularity' }),
+    recorder: new ColdStartRecorder({ tracker, packages, learner, plan }),
+    plan,
     budgetMb,
   });
-  return { provider, groups, tracker, popularity };
+  return { provider, groups, tracker, popularity, submodules };
 }

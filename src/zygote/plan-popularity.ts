@@ -1,62 +1,88 @@
-/** Lets the popularity policy look at what was asked for every now and then, and carries out what it decides. */
-import type { PackageImport } from '../sandbox/types';
-import type { ZygoteGroups } from './groups';
-import { nameOfKey } from './match';
+/** Evaluates the popularity policy at intervals and executes its decisions. One evaluation is called a look. */
+import type { LeafSpec, PackageImport } from '../sandbox/types';
+import type { ZygoteGroups } from './fleet/groups';
+import { dependenciesFirst } from './policy/import-order';
 import { ROOT, below } from './plan-tree';
-import { finishInSlices } from './steps';
-import type { PopularityTracker } from './tracker';
-import type { PinKey, ZygoteAction } from './types';
+import { finishInSlices } from './policy/steps';
+import type { PopularityTracker } from './learn/tracker';
+import type { PackagePin, PinKey, ZygoteAction } from './policy/types';
+import type { ZygotePlan } from './zygote-plan';
 
-/** Shortest time between two looks, ms. A look computes for some ms, and zygotes take some hundred to make. */
+/** Minimum time between two looks, in ms. A look computes for a few ms; making a zygote takes a few hundred ms. */
 const TICK_MS = 2000;
-/** A look computes on the event loop: the pause after it is at least this many times as long, so 2 % at most. */
+/**
+ * The pause after a look is at least this many times the look's compute time, so looks take at most 2 % of the event
+ * loop.
+ */
 const PAUSE_PER_LOOK = 50;
-/** It computes in slices of about this length, ms, so that no request waits for more of it than that. */
+/** Length of a slice of a look, in ms. A request waits for at most one slice. */
 const SLICE_MS = 1;
-/** First look after something new was asked for, ms: soon, so that the second cold start may find a zygote. */
+/**
+ * Delay of the first look after a new measurement, in ms. The delay is short, so that the second cold start may find a
+ * zygote.
+ */
 const SOON_MS = 200;
-/** Looks without anything having been asked for, so that unused zygotes go, ms. */
+/** Interval of looks without cold starts, in ms. These looks retire unused zygotes. */
 const IDLE_TICK_MS = 30_000;
-/** Packages whose modules are remembered. */
+/** Limit for the packages whose modules are remembered. */
 const CATALOG = 8192;
 
 export interface PopularityPlannerOptions {
   tracker: PopularityTracker;
   groups: ZygoteGroups;
-  /** MB for zygotes, replicas and spares together. */
+  /** Budget of zygotes, replicas and spares together, in MB. */
   budgetMb: number;
 }
 
-export class PopularityPlanner {
+export class PopularityPlanner implements ZygotePlan {
   private readonly catalog = new Map<PinKey, PackageImport>();
-  private readonly requirements = new Map<PinKey, readonly string[]>();
   private timer: NodeJS.Timeout | undefined;
   private lastMs = 0;
   private lookMs = 0;
-  /** -Infinity once stopped. */
+  /** True when the last look started zygotes. A look starts a few zygotes only, so the next look may start more. */
+  private growing = false;
+  /** Time of the next look, in ms of Date.now(); Infinity when no look is due, -Infinity once stopped. */
   private dueMs = Infinity;
   private looking: Promise<void> | undefined;
 
   constructor(private readonly options: PopularityPlannerOptions) {}
 
-  /** Remembers what a package provides, so that a zygote can be made with it. */
+  /** Remembers what a package provides; a zygote with the package needs this. */
   know(key: PinKey, found: PackageImport): void {
-    // A spec without a version may mean another one by now: who asked last knows.
+    // A spec without a version may have changed its version, so the latest request replaces an older entry.
     if (this.catalog.get(key)?.spec === found.spec) return;
     if (this.catalog.size >= CATALOG) this.catalog.clear();
     this.catalog.set(key, found);
   }
 
-  /** Notes the names that a package needs. */
-  requires(key: PinKey, names: readonly string[]): void {
-    this.requirements.set(key, names);
-    this.options.tracker.requires(key, names);
+  asked(leaf: LeafSpec, pins: readonly PackagePin[]): void {
+    const bySpec = new Map(leaf.packages.map((found) => [found.spec, found]));
+    for (const { key, spec } of pins) {
+      const found = bySpec.get(spec);
+      if (found !== undefined) this.know(key, found);
+    }
   }
 
-  /** Something was asked for: looks again soon. */
-  poke(): void {
-    const pauseMs = Math.max(TICK_MS, PAUSE_PER_LOOK * this.lookMs);
-    this.arm(Math.max(SOON_MS, this.lastMs + pauseMs - Date.now()));
+  used(): void {
+    // A look decides on spares.
+  }
+
+  maintain(): void {
+    // The planner has a timer of its own.
+  }
+
+  /** The installed spec of each known package, by key. */
+  get specs(): [PinKey, string][] {
+    return [...this.catalog].map(([key, { spec }]) => [key, spec]);
+  }
+
+  /** Schedules a look soon. */
+  measured(): void {
+    this.arm(Math.max(SOON_MS, this.lastMs + this.pauseMs - Date.now()));
+  }
+
+  private get pauseMs(): number {
+    return Math.max(TICK_MS, PAUSE_PER_LOOK * this.lookMs);
   }
 
   start(): void {
@@ -68,14 +94,14 @@ export class PopularityPlanner {
     this.dueMs = -Infinity;
   }
 
-  /** Looks now, and computes to the end at once. */
+  /** Performs a look synchronously. */
   tick(): void {
     const { tracker, groups, budgetMb } = this.options;
     this.lastMs = Date.now();
     for (const action of tracker.tick(this.lastMs, budgetMb, groups.live()).actions) this.carryOut(action);
   }
 
-  /** Looks now, in slices. One look at a time: a second one has the first one's result. */
+  /** Performs a look in slices. Only one look runs at a time; a second call returns the first call's promise. */
   look(): Promise<void> {
     this.looking ??= this.lookOnce().finally(() => (this.looking = undefined));
     return this.looking;
@@ -90,7 +116,10 @@ export class PopularityPlanner {
       lookMs += ms;
     });
     this.lookMs = lookMs;
-    if (this.dueMs !== -Infinity) for (const action of actions) this.carryOut(action);
+    if (this.dueMs === -Infinity) return;
+    const before = groups.list().length;
+    for (const action of actions) this.carryOut(action);
+    this.growing = groups.list().length > before;
   }
 
   private arm(delayMs: number): void {
@@ -101,7 +130,7 @@ export class PopularityPlanner {
     this.timer = setTimeout(() => {
       this.dueMs = Infinity;
       void this.look().then(() => {
-        this.arm(IDLE_TICK_MS);
+        this.arm(this.growing ? this.pauseMs : IDLE_TICK_MS);
       });
     }, delayMs).unref();
   }
@@ -128,32 +157,19 @@ export class PopularityPlanner {
     }
     const parent = groups.get(parentId)?.spec;
     if (parent === undefined) return;
-    const own = this.ordered(pins.filter((key) => !parent.pins.includes(key)));
+    const { requiresOf } = this.options.tracker;
+    const own = dependenciesFirst(
+      pins.filter((key) => !parent.pins.includes(key)),
+      requiresOf,
+    );
     const imports = new Map<PinKey, PackageImport>();
     for (const key of own) {
       const found = this.catalog.get(key);
-      // A seed may name packages that nobody has asked this worker for yet; their turn comes when somebody does.
+      // A seed may name packages that no function of this worker has required yet. Their zygote is made after the first
+      // such request.
       if (found === undefined) return;
       imports.set(key, found);
     }
     groups.ensure(below(parent, imports), 1);
-  }
-
-  /** Dependencies first, so that each package's measured cost is its own. */
-  private ordered(keys: readonly PinKey[]): PinKey[] {
-    const byName = new Map(keys.map((key) => [nameOfKey(key), key]));
-    const done = new Set<PinKey>();
-    const seen = new Set<PinKey>();
-    const visit = (key: PinKey): void => {
-      if (seen.has(key)) return;
-      seen.add(key);
-      for (const name of this.requirements.get(key) ?? []) {
-        const needed = byName.get(name);
-        if (needed !== undefined) visit(needed);
-      }
-      done.add(key);
-    };
-    keys.forEach(visit);
-    return [...done];
   }
 }

@@ -1,24 +1,29 @@
-/** Turns a static tree and a function's pins into the zygotes that should exist for it. */
+/** Computes the zygotes that a function needs from a static tree and the function's pins. */
 import type { PackageImport } from '../sandbox/types';
-import type { GroupSpec } from './birth';
-import { setId } from './candidates';
-import { lookupTree } from './lookup';
-import { pinFor, pinOf, pinsByName } from './match';
-import type { FlatNode } from './tree';
-import type { CostOf, PackagePin, PinKey } from './types';
+import type { GroupSpec } from './fleet/zygote-maker';
+import { setId } from './policy/candidates';
+import { lookupTree, pinsOfNode } from './policy/lookup';
+import { pinOf, pinsByName } from './policy/match';
+import type { FlatNode } from './policy/tree';
+import type { CostOf, PackagePin, PinKey } from './policy/types';
 
-/** What the zygote layer asks of the package layer; the composition root passes it in. */
+/** The part of the package layer that the zygote layer uses; the composition root passes it in. */
 export interface ZygotePackages {
-  /** The packages that a zygote imports for `specs`, dependencies first and taken from `pins` where those have them. */
+  /**
+   * Returns the packages that a zygote imports for `specs`, dependencies first. Versions come from `pins` where `pins`
+   * contains the package.
+   */
   resolveForZygote(specs: readonly string[], pins: readonly string[]): Promise<PackageImport[]>;
-  /** The version behind a spec that pins none; undefined when it is not installed. */
+  /** Returns the installed version of a spec without a version; undefined when the package is not installed. */
   installedVersion(spec: string): string | undefined;
+  /** Returns the names of the packages that an installed package needs; undefined when unknown. */
+  dependenciesOf(pin: { readonly spec: string; readonly hashes: readonly string[] }): readonly string[] | undefined;
 }
 
-/** The zygote that has imported nothing and serves everybody. */
+/** The root zygote, which has imported no package and serves all functions. */
 export const ROOT: GroupSpec = { id: '', parent: undefined, pins: [], imports: new Map(), path: [] };
 
-/** Plans that are remembered, one for each set of pins. */
+/** Limit for remembered plans, one for each set of pins. */
 const MEMO = 512;
 
 export interface TreePlannerOptions {
@@ -34,12 +39,12 @@ export class TreePlanner {
   constructor(private readonly options: TreePlannerOptions) {}
 
   /**
-   * The groups on the way from the root to the node that serves these pins best, parents first. A node's dependencies
-   * are imported with it as far as the function pins them itself: what it does not ask for must not be in its zygote.
-   * The way ends above a node that holds an excluded package.
+   * Returns the groups on the path from the root to the best node for these pins, parents first. A node's dependencies
+   * are imported only if the function pins them: a zygote must not contain a package that the function does not
+   * require. The path ends above a node with an excluded package.
    */
   plan(pins: readonly PackagePin[]): Promise<GroupSpec[]> {
-    // By spec too: the same key may stand for another directory.
+    // The id includes the spec, because the same key may stand for another directory.
     const id = setId(pins.map(({ key, spec }) => `${key} ${spec}`).sort());
     let plan = this.memo.get(id);
     if (plan === undefined) {
@@ -51,7 +56,7 @@ export class TreePlanner {
     return plan;
   }
 
-  /** Forgets plans, because what they were made from has changed. */
+  /** Discards all plans after a change of their inputs. */
   forget(): void {
     this.memo.clear();
   }
@@ -67,8 +72,8 @@ export class TreePlanner {
     const groups: GroupSpec[] = [ROOT];
     let above: GroupSpec = ROOT;
     for (const node of way) {
-      const own = node.packages.map((spec) => pinFor(spec, byName, installed)).filter((pin) => pin !== undefined);
-      if (own.length < node.packages.length || own.some(({ key }) => excluded(key))) break;
+      const own = pinsOfNode(node, byName, installed);
+      if (own === undefined || own.some(({ key }) => excluded(key))) break;
       const imports = new Map<PinKey, PackageImport>();
       const closure = await packages.resolveForZygote(
         own.map(({ spec }) => spec),
@@ -87,7 +92,7 @@ export class TreePlanner {
   }
 }
 
-/** The group that has imported these packages on top of its parent's. */
+/** Returns the group that imports these packages in addition to its parent's. */
 export function below(parent: GroupSpec, imports: ReadonlyMap<PinKey, PackageImport>): GroupSpec {
   const pins = [...parent.pins, ...imports.keys()].sort();
   const path = [...[...imports.values()].map(({ spec }) => spec), ...parent.path];

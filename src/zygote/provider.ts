@@ -1,72 +1,59 @@
 /**
- * Makes leaves by the cheapest way that is open right now: a parked spare, a fork of the zygote that saves the most
- * import time, or a fresh process. Zygotes that are missing are made in the background; no request waits for one.
+ * Makes leaves by the cheapest way that is available now: a parked spare, a fork of the zygote that saves the most
+ * import time, or a fresh process. Missing zygotes are made in the background. A start waits for such a zygote only
+ * when the zygote is expected before the start's own turn to import (starts/queue.ts).
  *
- * Invariant: a zygote serves a function only if every package that it may have imported stands in the function's own
- * requirements, name and version (match.ts); choose() asks nothing else of it.
+ * Invariant: a zygote serves a function only if the function's own requirements contain every package that the zygote
+ * may have imported, by name and version (match.ts). choose() checks nothing else.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImportCache } from '../config/types';
 import { ArgyleError } from '../errors';
 import type { Stats } from '../metrics';
-import type { LeafHooks, SandboxFactory } from '../sandbox/factory';
 import type { BootInfo } from '../sandbox/answer/boot-report';
-import type { LeafSpec, Sandbox, SandboxProvider, StartKind } from '../sandbox/types';
-import type { Group, ZygoteGroups } from './groups';
-import type { SubmoduleLearner } from './learner';
-import type { ZygoteProcess } from './live';
-import { leastLoaded, lookupPins } from './lookup';
-import { pinOf, pinsByName } from './match';
-import type { PopularityPlanner } from './plan-popularity';
-import { ROOT, type TreePlanner, type ZygotePackages } from './plan-tree';
+import type { SandboxFactory } from '../sandbox/factory';
+import type { LeafSpec, Sandbox, SandboxProvider, StartWish } from '../sandbox/types';
+import type { ColdStart, ColdStartRecorder } from './learn/cold-start';
+import type { Group, ZygoteGroups } from './fleet/groups';
+import type { ZygoteProcess } from './fleet/zygote-process';
+import { leastLoaded, lookupPins } from './policy/lookup';
+import { pinOf, pinsByName } from './policy/match';
+import type { ZygotePackages } from './plan-tree';
 import { describeZygotes } from './report';
-import type { PopularityTracker } from './tracker';
-import type { PackagePin, PinKey, ZygoteReport } from './types';
+import { freshProfile, type StartProfiles } from './starts/start-profiles';
+import { leaveWhenIdle } from './starts/leave-when-idle';
+import type { StartProfile, StartQueue, Turn } from './starts/queue';
+import type { CostOf, PackagePin, PinKey, ZygoteReport } from './policy/types';
+import type { ZygotePlan } from './zygote-plan';
 
 export interface ProviderOptions {
+  /** Shown in the report. */
   mode: ImportCache;
   factory: SandboxFactory;
   groups: ZygoteGroups;
   stats: Stats;
-  packages: ZygotePackages;
-  tracker: PopularityTracker;
-  /** Learns which submodules zygotes should import as well. */
-  learner?: SubmoduleLearner;
-  /** For `tree` and `multitree`. */
-  tree?: TreePlanner;
-  /** For `popularity`. */
-  popularity?: PopularityPlanner;
-  /** Processes per node of a static tree; treeReplicas(). */
-  replicas: number;
-  /** argyle.spares_per_zygote, for static trees; the popularity policy decides for itself. */
-  sparesPerZygote: number;
-  /** MB that `popularity` may hold, for the report; 0 for no limit of its own. */
+  packages: Pick<ZygotePackages, 'installedVersion'>;
+  costOf: CostOf;
+  /** The queue in which starts wait for their turn. */
+  starts: StartQueue;
+  kinds: StartProfiles;
+  recorder: ColdStartRecorder;
+  /** The plan of zygotes; when absent, there are no zygotes and every leaf is a fresh process. */
+  plan?: ZygotePlan | undefined;
+  /** Budget of `popularity` in MB, shown in the report; 0 means no separate limit. */
   budgetMb: number;
 }
 
-/** POLICY: a static tree's zygote keeps spares while it was forked within this time, ms. */
-const HOT_MS = 60_000;
-const COOL_EVERY_MS = 10_000;
-/** What making a sandbox costs besides imports, ms, for the evictor: a fresh Python, a fork. */
-const FRESH_MS = 20;
-const FORK_MS = 2;
-/** POLICY: memory that was there at once took some µs to get, which is no wait and has no price. */
-const WAIT_MIN_MS = 1;
-/**
- * Longest wait for a zygote that died and is made again, ms. A fresh process would import the same meanwhile, beside
- * those of all other calls.
- */
-const REMADE_WAIT_MS = 2000;
-/** Errors that no other way of starting would avoid. */
+/** Interval of maintenance, ms. */
+const MAINTAIN_MS = 10_000;
+/** Errors that a start of any other kind would get as well. */
 const FINAL = new Set(['MEMORY_EXHAUSTED', 'HELPER_GONE', 'HELPER_START', 'SHUTTING_DOWN']);
 
-/** One cold start. */
-interface Cold {
-  fn: string;
-  pins: readonly PackagePin[];
-  /** performance.now() when it was asked for. */
-  startMs: number;
-}
+/** Limit for the functions whose import time is remembered. */
+const MEMO = 4096;
+/** Limit for attempts to fork in one start; after that the start uses a fresh process. */
+const MAX_FORKS = 2;
+/** The wish of a caller that never cancels its start. */
+const WANTED: StartWish = { isWanted: () => true, onTurn: () => undefined };
 
 interface Choice {
   group: Group;
@@ -75,62 +62,89 @@ interface Choice {
 
 export class ZygoteProvider implements SandboxProvider {
   private readonly pinCache = new Map<string, PackagePin>();
-  private cooling: NodeJS.Timeout | undefined;
+  /**
+   * Import time of a function's code, by code directory, in ms. Used for fresh starts, which have no learnt package
+   * costs.
+   */
+  private readonly seenMs = new Map<string, number>();
+  private timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: ProviderOptions) {}
 
-  /** Makes the root zygote ahead, and lets spares of cold zygotes go from now on. */
+  /** Makes the first zygotes and starts maintenance. */
   start(): void {
-    const { mode, groups, replicas, popularity } = this.options;
-    if (mode === '') return;
-    if (mode === 'popularity') popularity?.start();
-    else groups.ensure(ROOT, replicas);
-    this.cooling = setInterval(() => {
-      this.cool();
-    }, COOL_EVERY_MS).unref();
+    const { plan, groups, recorder } = this.options;
+    if (plan === undefined) return;
+    plan.start();
+    this.timer = setInterval(() => {
+      void groups.refresh();
+      recorder.maintain();
+      plan.maintain();
+    }, MAINTAIN_MS).unref();
   }
 
-  /** Ends all zygotes. Leaves must be gone before, or they end with them. */
+  /** Ends all zygotes. A zygote's end kills its leaves, so callers destroy the leaves first. */
   async close(): Promise<void> {
-    clearInterval(this.cooling);
-    this.options.popularity?.stop();
-    await this.options.learner?.stop();
+    clearInterval(this.timer);
+    this.options.plan?.stop();
+    await this.options.recorder.stop();
     await this.options.groups.close();
   }
 
-  /**
-   * Makes a leaf. A zygote that fails to fork is replaced and another way is tried once; any other failure of a fork
-   * leads to a fresh process.
-   *
-   * @throws ArgyleError SANDBOX_CREATE, MEMORY_EXHAUSTED, HELPER_*.
-   */
+  /** createWhile() for a start that is never cancelled. */
   async create(spec: LeafSpec): Promise<Sandbox> {
-    const { mode, factory, stats, groups } = this.options;
-    if (mode === '' || spec.boot.runtime !== 'python') return factory.fresh(spec);
-    const startMs = performance.now();
+    const sandbox = await this.createWhile(spec, WANTED);
+    if (sandbox === undefined) throw new ArgyleError('SANDBOX_CREATE', 'a start that is wanted was given up');
+    return sandbox;
+  }
+
+  /**
+   * Makes a leaf after its turn has come; undefined when the start is no longer wanted then. When a zygote fails to
+   * fork, the zygote is replaced and one more fork is tried. Errors in FINAL are thrown. After any other failure of a
+   * fork, the leaf is a fresh process.
+   *
+   * @throws ArgyleError SANDBOX_CREATE, MEMORY_EXHAUSTED, SHUTTING_DOWN, HELPER_*.
+   */
+  async createWhile(spec: LeafSpec, wish: StartWish): Promise<Sandbox | undefined> {
+    const { plan, starts, kinds, stats, groups, recorder } = this.options;
+    const { name: fn } = spec.boot;
+    if (plan === undefined || spec.boot.runtime !== 'python') {
+      const turn = await starts.enter(fn, freshProfile(spec.packages.length, this.seenMs.get(spec.codeName)), wish);
+      return turn === undefined ? undefined : this.fresh(spec, turn, undefined);
+    }
     const pins = [...pinsByName(spec.packages.map(({ spec: name }) => this.pin(name))).values()];
-    const cold: Cold = { fn: spec.boot.name, pins, startMs };
     const wanted = new Set(pins.map(({ key }) => key));
     setImmediate(() => {
-      this.foresee(spec, pins);
+      recorder.asked(pins);
+      plan.asked(spec, pins);
     });
-    for (let attempt = 0; attempt < 2; attempt++) {
-      const remade = this.remade(wanted);
-      if (remade !== undefined) await remade;
-      const choice = this.choose(wanted);
-      if (choice === undefined) break;
+    let kind: StartProfile = kinds.of(pins, spec.packages, Math.max(0, spec.boot.sys_path.length - pins.length));
+    for (let forks = 0; ; forks++) {
+      // enter() is synchronous when a turn is free, the usual case; this saves a turn of the event loop.
+      const entered = starts.enter(fn, kind, forks === 0 ? wish : WANTED);
+      const turn = entered instanceof Promise ? await entered : entered;
+      if (turn === undefined) return undefined;
+      const cold: ColdStart = { fn, pins, startMs: performance.now() };
+      const choice = forks < MAX_FORKS ? this.choose(wanted) : undefined;
+      if (choice === undefined) {
+        stats.count('ImportCache.miss');
+        return this.fresh(spec, turn, cold);
+      }
       try {
-        return await this.fork(choice, spec, cold);
+        return await this.fork(choice, spec, cold, turn);
       } catch (error) {
+        turn.leave();
         const code = error instanceof ArgyleError ? error.code : undefined;
         if (code !== undefined && FINAL.has(code)) throw error;
         stats.count('ImportCache.fork-failed');
-        if (code !== 'ZYGOTE_FAILED') break;
-        groups.replace(choice.group, choice.zygote);
+        if (code === 'ZYGOTE_FAILED') groups.replace(choice.group, choice.zygote);
+        if (code !== 'ZYGOTE_FAILED' || forks + 1 === MAX_FORKS) {
+          // The next attempt is a fresh process, even if a zygote exists by then.
+          forks = MAX_FORKS;
+          kind = freshProfile(spec.packages.length, this.seenMs.get(spec.codeName));
+        }
       }
     }
-    stats.count('ImportCache.miss');
-    return factory.fresh(spec, this.hooks('fresh', cold, [], undefined));
   }
 
   /** Body of GET /zygotes. */
@@ -138,45 +152,73 @@ export class ZygoteProvider implements SandboxProvider {
     return describeZygotes(this.options.groups, this.options.mode, this.options.budgetMb);
   }
 
-  /** Settles when the zygote that would serve best, and is being made again, is there; undefined when it is not one. */
-  private remade(wanted: ReadonlySet<PinKey>): Promise<unknown> | undefined {
-    const { groups, tracker } = this.options;
-    const lost = [...groups.remaking()];
-    if (lost.length === 0) return undefined;
-    const best = lookupPins([...groups.forkable(), ...lost], wanted, tracker.costs.of)?.zygote;
-    if (best?.creating === undefined || !lost.includes(best)) return undefined;
-    return Promise.race([best.creating.catch(() => undefined), sleep(REMADE_WAIT_MS, undefined, { ref: false })]);
-  }
-
-  /** The process that saves the most; one with a spare before the least loaded one. */
+  /**
+   * Chooses the zygote that saves the most import time: a process with a spare if there is one, else the least loaded
+   * process.
+   */
   private choose(wanted: ReadonlySet<PinKey>): Choice | undefined {
-    const { groups, tracker } = this.options;
-    const group = lookupPins(groups.forkable(), wanted, tracker.costs.of)?.zygote;
+    const { groups, costOf } = this.options;
+    const group = lookupPins(groups.forkable(), wanted, costOf)?.zygote;
     if (group === undefined) return undefined;
     const ready = group.processes.filter(({ isReady }) => isReady);
     const zygote = ready.find(({ spares }) => (spares?.size ?? 0) > 0) ?? leastLoaded(ready);
     return zygote === undefined ? undefined : { group, zygote };
   }
 
-  private async fork({ group, zygote }: Choice, leaf: LeafSpec, cold: Cold): Promise<Sandbox> {
-    const { factory, stats } = this.options;
-    const spec = zygote.pins.length > 0 ? (this.options.learner?.teach(leaf) ?? leaf) : leaf;
-    zygote.used();
-    this.warm(group);
+  /** Starts a fresh process; without `cold` the recorder learns nothing from the start. */
+  private async fresh(spec: LeafSpec, turn: Turn, cold: ColdStart | undefined): Promise<Sandbox> {
+    const ends = { onAnswer: turn.leave, onDestroyed: turn.leave };
+    const onBoot = ({ importMs }: BootInfo): void => {
+      turn.leave();
+      if (this.seenMs.size > MEMO) this.seenMs.clear();
+      this.seenMs.set(spec.codeName, importMs);
+    };
+    const hooks =
+      cold === undefined
+        ? { onBoot, onDestroyed: turn.leave }
+        : this.options.recorder.hooks(cold, { kind: 'fresh', preimported: [], ...ends });
+    try {
+      return this.started(await this.options.factory.fresh(spec, hooks), turn);
+    } catch (error) {
+      turn.leave();
+      throw error;
+    }
+  }
+
+  /**
+   * Ends the turn of a light start, which is complete. A start that still imports keeps its turn until it has answered
+   * or is idle.
+   */
+  private started(sandbox: Sandbox, turn: Turn): Sandbox {
+    if (turn.isLight) turn.leave();
+    else leaveWhenIdle(sandbox, turn, this.options.starts);
+    return sandbox;
+  }
+
+  private async fork({ group, zygote }: Choice, leaf: LeafSpec, cold: ColdStart, turn: Turn): Promise<Sandbox> {
+    const { factory, stats, recorder, plan } = this.options;
+    const spec = zygote.pins.length > 0 ? recorder.toStart(leaf) : leaf;
+    zygote.markUsed();
+    plan?.used(group);
     stats.count(zygote.pins.length > 0 ? 'ImportCache.hit' : 'ImportCache.root-hit');
-    const spare = zygote.spares?.take();
+    const start = { preimported: zygote.pins, leaf: spec, onAnswer: turn.leave };
+    const spare = zygote.spares?.take(spec.limits);
     if (spare !== undefined) {
-      // The zygote's count of this descendant is the spare's until here, and the leaf's from now on.
+      // The zygote's reference for this descendant passes from the spare to the leaf here.
       let counted = true;
       const release = (): void => {
         if (counted) zygote.release();
         counted = false;
       };
+      const onDestroyed = (): void => {
+        turn.leave();
+        release();
+      };
       try {
-        const hooks = this.hooks('spare', cold, zygote.pins, release, spec);
+        const hooks = recorder.hooks(cold, { ...start, kind: 'spare', onDestroyed });
         const sandbox = await factory.go(spare.slot, spec, zygote.slot.pid, spare.charge, hooks);
         zygote.fromSpares++;
-        return sandbox;
+        return this.started(sandbox, turn);
       } catch (error) {
         release();
         if (error instanceof ArgyleError && FINAL.has(error.code)) throw error;
@@ -186,12 +228,13 @@ export class ZygoteProvider implements SandboxProvider {
     }
     zygote.retain();
     zygote.inFlight++;
+    const onDestroyed = (): void => {
+      turn.leave();
+      zygote.release();
+    };
     try {
-      return await factory.fork(
-        zygote.slot,
-        spec,
-        this.hooks('fork', cold, zygote.pins, () => zygote.release(), spec),
-      );
+      const hooks = recorder.hooks(cold, { ...start, kind: 'fork', onDestroyed });
+      return this.started(await factory.fork(zygote.slot, spec, hooks), turn);
     } catch (error) {
       zygote.release();
       throw error;
@@ -200,83 +243,9 @@ export class ZygoteProvider implements SandboxProvider {
     }
   }
 
-  private hooks(
-    start: StartKind,
-    { fn, pins, startMs }: Cold,
-    preimported: readonly PinKey[],
-    onDestroyed: (() => void) | undefined,
-    leaf?: LeafSpec,
-  ): LeafHooks {
-    const { tracker } = this.options;
-    const keys = pins.map(({ key }) => key);
-    const startCostMs = start === 'fresh' ? FRESH_MS : FORK_MS;
-    let importMs: number | undefined;
-    let waitMs = 0;
-    let waitedForMb = 0;
-    let memoryMs = startMs;
-    const onMemory = (ms: number, mb: number): void => {
-      waitMs = ms < WAIT_MIN_MS ? 0 : ms;
-      waitedForMb = mb;
-      memoryMs = performance.now();
-    };
-    const onBoot = (info: BootInfo): void => {
-      importMs = info.importMs;
-      if (leaf?.boot.learn === true) this.options.learner?.told(leaf, pins, info.submodules ?? {});
-      // The first answer also took the handler's own time, which no instance that is kept would save.
-      const coldMs = memoryMs - startMs + startCostMs + importMs;
-      tracker.observe({ atMs: Date.now(), pins: keys, start, preimported, importMs, fn, coldMs, waitMs, waitedForMb });
-      this.options.popularity?.poke();
-    };
-    const savesMs = (): number => startCostMs + (importMs ?? 0);
-    const onEvicted = (mb: number): void => {
-      tracker.evicted(fn, mb, Date.now());
-    };
-    return { onBoot, onMemory, onEvicted, savesMs, ...(onDestroyed === undefined ? {} : { onDestroyed }) };
-  }
-
-  /** Off the request path: has what would have served it better made for the next one. */
-  private foresee(spec: LeafSpec, pins: readonly PackagePin[]): void {
-    const { tree, popularity, groups, replicas } = this.options;
-    if (popularity !== undefined) {
-      const byName = new Map(spec.packages.map((found) => [found.spec, found]));
-      for (const { key, spec: name } of pins) {
-        const found = byName.get(name);
-        if (found !== undefined) popularity.know(key, found);
-      }
-    }
-    tree?.plan(pins).then(
-      (plan) => {
-        plan.forEach((group) => {
-          groups.ensure(group, replicas);
-        });
-      },
-      // A node that names a package that cannot be installed: the plan is made anew at the next cold start.
-      () => {
-        this.options.stats.count('ImportCache.plan-failed');
-      },
-    );
-  }
-
-  private warm(group: Group): void {
-    const { mode, groups, sparesPerZygote } = this.options;
-    if (mode === 'popularity' || group.spares > 0 || sparesPerZygote === 0) return;
-    setImmediate(() => {
-      groups.setSpares(group, sparesPerZygote * group.replicas);
-    });
-  }
-
-  private cool(): void {
-    const { mode, groups } = this.options;
-    void groups.refresh();
-    this.options.learner?.look();
-    if (mode === 'popularity') return;
-    for (const group of groups.list()) {
-      const lastMs = Math.max(0, ...group.processes.map(({ lastUsedMs }) => lastUsedMs));
-      if (group.spares > 0 && Date.now() - lastMs > HOT_MS) groups.setSpares(group, 0);
-    }
-  }
-
-  /** Parsing is cached; a spec that pins no version is looked up anew, since another may be installed by now. */
+  /**
+   * Parses a spec with a cache. A spec without a version is not cached, because another version may be installed later.
+   */
   private pin(spec: string): PackagePin {
     const cached = this.pinCache.get(spec);
     if (cached !== undefined) return cached;

@@ -1,10 +1,10 @@
-/** What `GET /zygotes` says. */
+/** Body of `GET /zygotes`. */
 import type { ImportCache } from '../config/types';
-import type { Group, ZygoteGroups } from './groups';
-import type { ZygoteProcess } from './live';
-import type { ZygoteReport } from './types';
+import type { Group, ZygoteGroups } from './fleet/groups';
+import type { ZygoteProcess } from './fleet/zygote-process';
+import type { ZygoteReport } from './policy/types';
 
-/** @param limitMb what `popularity` may hold; 0 for no limit of its own */
+/** @param limitMb budget of `popularity` in MB; 0 means no separate limit */
 export function describeZygotes(all: ZygoteGroups, mode: ImportCache, limitMb: number): ZygoteReport {
   const groups = all.list();
   const sum = (group: Group, of: (zygote: ZygoteProcess) => number): number =>

@@ -1,6 +1,9 @@
-/** Contract, section 2: `ol bench`, with a worker of its own, as benchmarks go by config.json and not by overrides. */
+/**
+ * Contract, section 2: `ol bench`. It has a worker of its own, because benchmarks read config.json and take no
+ * overrides.
+ */
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
-import { describeContract, localTest } from '../support/live-worker';
+import { describeContract, localTest } from '../support/contract-target';
 import { OlDir } from '../support/ol';
 import { freePort } from '../support/ports';
 
@@ -25,7 +28,7 @@ describeContract('contract: benchmarks', () => {
     const { code, out } = await dir.ol(['bench']);
     expect(code).toBe(0);
     for (const name of ['init', 'play', ...NAMES]) expect(out).toMatch(new RegExp(`^   ${name} `, 'm'));
-    // The former names work and are not shown.
+    // The former names still work, but are not listed.
     expect(out).not.toContain('py1024');
     expect(await dir.ol(['bench', 'py65-seq'])).toMatchObject({ code: 3, out: '' });
   });
@@ -52,7 +55,8 @@ describeContract('contract: benchmarks', () => {
     expect(name).toBe('py64-seq');
     expect(Number(seconds)).toBeGreaterThanOrEqual(1);
     expect(Number(successes)).toBeGreaterThan(0);
-    // Both are rounded to three places, of which the rate's are nothing beside the time's.
+    // Both numbers are rounded to three decimal places. The rounding of the rate is negligible against that of the
+    // time.
     expect(Math.abs(Number(successes) / Number(rate) - Number(seconds))).toBeLessThan(0.00051);
     expect(JSON.parse(lastLine(out))).toMatchObject({ benchmark: 'py64-seq', errors: 0 });
   });
@@ -84,7 +88,7 @@ describeContract('contract: benchmarks', () => {
   localTest.each(['py1k-seq', 'py1024-seq'])(
     '2 a benchmark (%s) of which more than 1%% fails ends as a panic, 2, and prints no result line',
     async (name) => {
-      // Of its 1024 functions only 64 exist.
+      // Only 64 of its 1024 functions exist.
       const { code, out, err } = await dir.ol(['bench', name, '-p', 'w', '-s', '1', '-w=false']);
       expect(code).toBe(2);
       expect(err).toMatch(/^>1% of requests failed \(\d+\/\d+\)/);

@@ -1,34 +1,19 @@
-/** Contract, section 5: a live worker whose registry is a bucket, on a server of this machine that speaks S3's protocol. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import S3rver from 's3rver';
-import { describeContract, liveWorker, localTest, REGISTRY_CACHE_MS } from '../support/live-worker';
+/** Contract, section 5: a live worker whose registry is a bucket, on a local server with S3's protocol. */
+import { describeContract, liveWorker, localTest, REGISTRY_CACHE_MS } from '../support/contract-target';
+import { startS3Server, type S3Server } from '../support/s3-server';
 import { until } from '../support/until';
 
 jest.setTimeout(60_000);
 
 describeContract('contract: a bucket', () => {
-  const saved = { ...process.env };
-  let dir: string;
-  let server: S3rver;
+  let server: S3Server;
 
   beforeAll(async () => {
-    dir = mkdtempSync(join(tmpdir(), 'bucket-'));
-    const options = { address: '127.0.0.1', port: 0, silent: true, directory: dir };
-    server = new S3rver({ ...options, configureBuckets: [{ name: 'functions', configs: [] }] });
-    const { port } = await server.run();
-    process.env['AWS_ENDPOINT_URL_S3'] = `http://127.0.0.1:${port}`;
-    process.env['AWS_ACCESS_KEY_ID'] = 'S3RVER';
-    process.env['AWS_SECRET_ACCESS_KEY'] = 'S3RVER';
+    server = await startS3Server('functions');
   });
-  // Behind the server: it starts in the environment that was just set.
+  // Start this worker after the server: its environment names the server.
   const worker = liveWorker({ config: { registry: 's3://functions?region=us-east-1' } });
-  afterAll(async () => {
-    await server.close();
-    process.env = saved;
-    rmSync(dir, { recursive: true, force: true });
-  });
+  afterAll(() => server.close());
 
   const says = (text: string) => ({ 'f.py': `def f(event):\n    return "${text}"\n` });
 

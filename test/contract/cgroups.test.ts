@@ -1,8 +1,10 @@
-/** Contract, sections 3 and 9: the cgroups of a live worker, below a cgroup that someone else made for it. */
+/**
+ * Contract, sections 3 and 9: the cgroups of a live worker, below a cgroup that another program made for the worker.
+ */
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy } from '../support/deploy';
-import { describeContract, localTest } from '../support/live-worker';
+import { describeContract, localTest } from '../support/contract-target';
 import { ask, OlDir } from '../support/ol';
 import { freePort } from '../support/ports';
 
@@ -13,7 +15,7 @@ const V1 = ['memory', 'pids', 'cpu', 'freezer', 'unified'];
 const MB = 2 ** 20;
 const SWAP_BYTES = 16_384;
 
-/** The roots of this machine's hierarchies: one for cgroup v2, several on a hybrid host. */
+/** The roots of this machine's hierarchies: one with cgroup v2, several on a hybrid host. */
 function hierarchies(): string[] {
   if (existsSync(join(MOUNT, 'cgroup.controllers'))) return [MOUNT];
   return V1.map((name) => join(MOUNT, name)).filter((dir) => existsSync(join(dir, 'cgroup.procs')));

@@ -47,9 +47,9 @@ writeFileSync(
   'docs/contract-coverage.md',
   `# Coverage of the contract
 
-Made by \`node test/contract/coverage.mjs\` from a run of the contract tests. Each is titled by the statement that it
-holds, and talks to a live worker. "Held elsewhere" are statements that another test shows with the real parts; they are
-listed in \`test/contract/elsewhere.json\`, and a test checks that each named test is there.
+Each contract test is titled by the statement that it holds, and talks to a live worker. "Held elsewhere" lists statements that
+another test shows with the real parts (\`test/contract/elsewhere.json\`). \`node test/contract/coverage.mjs\` makes this page
+from a run of the contract tests.
 
 | section | statements tested here | passed | held elsewhere |
 | --- | --- | --- | --- |
@@ -58,27 +58,25 @@ ${rows.join('\n')}
 
 ## Another worker
 
-\`ARGYLE_CONTRACT_URL=http://127.0.0.1:5000 npx jest --runInBand test/contract\` holds a worker that someone else started
-to the same tests. What is skipped then says why in its title:
+\`ARGYLE_CONTRACT_URL=http://127.0.0.1:5000 npx jest --runInBand test/contract\` holds a running worker to the same tests. The
+title of a skipped test gives the reason:
 
-- "needs the worker's own files": the test reads files, processes or settings of the worker, or starts its own. That is
-  all of \`bench\`, \`buckets\`, \`cgroups\`, \`memory\`, \`settings\`, \`sock-mode\` and \`storage\`, and a few others.
-- "the original differs": what \`docs/differences.md\` lists. Whether the worker is Argyle is asked by \`/metrics\`, which the
-  original lacks; an Argyle is held to these, too.
-- Tests of packages need a worker that has installed nothing yet, from the project's index: run
-  \`npm run mirror:serve -- --port 5001\`, set \`pip_mirror\` of that worker to the address that it prints, and
+- "needs the worker's own files": the test reads files, processes or settings of the worker, or starts a worker. This
+  concerns all of \`bench\`, \`buckets\`, \`cgroups\`, \`memory\`, \`settings\`, \`sock-mode\`, \`storage\`, and a few others.
+- "the original differs": \`docs/differences.md\` lists the difference. A worker with \`/metrics\` counts as Argyle and is tested.
+- Tests of packages need a worker without installed packages that uses the project's index: run
+  \`npm run mirror:serve -- --port 5001\`, set the worker's \`pip_mirror\` to the printed address, and set
   \`ARGYLE_CONTRACT_PACKAGES=1\`.
 
-Functions are uploaded under a prefix of the run's own and stay in the registry. \`registry_cache_ms\` of that worker is
-taken to be at most the default. Statements about Kafka need \`kcat\` beside the tests, and a worker that reaches their
-loopback addresses.
+Uploaded functions have a prefix of their own and stay in the registry. The tests assume a \`registry_cache_ms\` of at most
+the default. Tests of Kafka need \`kcat\`, and a worker that reaches the tests' loopback addresses.
 
 ## Not built or not tested
 
-- The original's own boss and scripts run against these workers by hand only (\`make upstream\`, \`OL_BOSS\`); \`make test\`
-  has a stand-in for the boss (\`test/e2e/boss\`).
-- Batches of Kafka messages and error handlers are open wishes of section 9, and not built.
-- A bucket of Google's protocol in CI: the test is optional, as its server comes from PyPI.
+- \`make test\` has a stand-in for the boss (\`test/e2e/boss\`). The original's own boss and scripts run by hand
+  (\`make upstream\`, \`OL_BOSS\`).
+- Batches of Kafka messages and error handlers, open wishes of section 9, are not built.
+- The test of a bucket by Google's protocol is optional, because its server comes from PyPI.
 
 ${lists.join('\n')}`,
 );

@@ -1,15 +1,15 @@
 /**
- * Contract, sections 1 and 4: Kafka triggers of a live worker, registered by /kafka/register and by the boss's
- * /kafka-init, with a server that speaks Kafka's protocol on this machine.
+ * Contract, sections 1 and 4: Kafka triggers of a live worker. /kafka/register and the boss's /kafka-init register the
+ * triggers, and a local server speaks Kafka's protocol.
  */
 import { Kafka, logLevel, type Producer } from 'kafkajs';
 import { startBroker, whyNoBroker, type Broker } from '../support/kafka-broker';
-import { argyleTest, describeContract, liveWorker } from '../support/live-worker';
+import { argyleTest, describeContract, liveWorker } from '../support/contract-target';
 import { sleep, until } from '../support/until';
 
 jest.setTimeout(90_000);
 
-/** Remembers the messages that it was called for, and tells them when it is asked with GET. */
+/** A function that stores the messages of its calls. GET returns these messages. */
 const RECORDER = `import json
 
 SEEN = []
@@ -32,8 +32,33 @@ def wsgi(environ, start_response):
         elif STATE["seek"] is not None:
             headers.append(("X-Kafka-Seek-Offset", STATE["seek"]))
             STATE["seek"] = None
-    start_response(status, headers)
-    return [body.encode()]
+    answer = body.encode()
+    start_response(status, headers + [("Content-Length", str(len(answer)))])
+    return [answer]
+`;
+
+/** A function that records every request, and redirects as a message says. GET / returns the recorded requests. */
+const REDIRECTOR = `import json
+
+SEEN = []
+MOVES = {"see": ("302 Found", "/landed"), "keep": ("307 Temporary Redirect", "/landed"), "loop": ("302 Found", "/again")}
+
+
+def wsgi(environ, start_response):
+    method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
+    if (method, path) == ("GET", "/"):
+        answer = json.dumps(SEEN).encode()
+        start_response("200 OK", [("Content-Length", str(len(answer)))])
+        return [answer]
+    if method == "PUT":
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+    SEEN.append({"body": " ".join([method, path, body]).strip()})
+    status, to = MOVES.get("loop" if path == "/again" else body if path == "/" else "", ("200 OK", ""))
+    headers = [("Location", environ["SCRIPT_NAME"] + to), ("Set-Cookie", "a=b")] if to else []
+    start_response(status, headers + [("Content-Length", "0")])
+    return []
 `;
 
 interface Seen {
@@ -55,7 +80,7 @@ const withBroker =
       };
 
 withBroker('contract: Kafka', () => {
-  // What a function has seen is in one instance only.
+  // One instance only: each instance records its own calls.
   const worker = liveWorker({ config: { argyle: { max_instances: 1 }, kafka: { poll_timeout_sec: 1 } } });
   let broker: Broker;
   let producer: Producer;
@@ -84,10 +109,10 @@ triggers:
       topics: ["${topic}"]
       auto_offset_reset: earliest
 ${more}`;
-  /** Deploys a recorder whose ol.yaml has a trigger for a topic of the function's own name. */
-  async function deployAs(name: string, yaml: string): Promise<string> {
-    const deployed = await worker.deploy(name, { 'f.py': RECORDER, 'ol.yaml': yaml });
-    // An instance to begin with, so that the first message makes no second one.
+  /** Deploys a recorder. Its ol.yaml has a trigger for a topic with the function's own name. */
+  async function deployAs(name: string, yaml: string, source = RECORDER): Promise<string> {
+    const deployed = await worker.deploy(name, { 'f.py': source, 'ol.yaml': yaml });
+    // Makes an instance first, so that the first message does not start a second one.
     await tell(deployed, {});
     return deployed;
   }
@@ -100,8 +125,8 @@ ${more}`;
   const tell = (name: string, state: object) =>
     worker.call(`/run/${name}`, { method: 'PUT', body: JSON.stringify(state) });
   /**
-   * Waits until what the function has seen is as wanted. It is asked only after calls of functions were counted: asking
-   * it while it handles a message would start another instance, which has seen nothing.
+   * Waits until the function has recorded the expected calls. The function is asked only after its calls were counted.
+   * A question during a message would start another instance, which has recorded nothing.
    */
   async function sees(what: string, name: string, wanted: (bodies: string[]) => boolean): Promise<void> {
     let counted = -1;
@@ -112,7 +137,7 @@ ${more}`;
         if (count === counted) return sleep(50).then(() => false);
         await sleep(100);
         const holds = wanted(await bodies(name));
-        // With the question itself; whatever else has come meanwhile makes it be asked again.
+        // The question itself is also counted. If other calls were counted meanwhile, the question is repeated.
         counted = count + 1;
         return holds;
       },
@@ -218,6 +243,41 @@ ${more}`;
     await sleep(1500);
     expect(await bodies(name)).toEqual([]);
     expect(await unregister(name)).toMatchObject({ status: 200 });
+  });
+
+  test('4 redirects of a Kafka call to the function itself are followed', async () => {
+    const name = await deployAs('moved', yamlOf(worker.name('moved')), REDIRECTOR);
+    await send(name, 'see', 'next');
+    await post(`/kafka/register/${name}`);
+    await comes(name, 'POST / see', 'GET /landed', 'POST / next');
+  });
+
+  argyleTest(
+    '4 307 of a Kafka call keeps the message, and a redirect that leads nowhere is a failed call',
+    async () => {
+      const name = await deployAs('circle', yamlOf(worker.name('circle')), REDIRECTOR);
+      await send(name, 'keep', 'loop', 'next');
+      await post(`/kafka/register/${name}`);
+      await sees('it was tried again', name, (found) => found.filter((one) => one === 'POST / loop').length > 1);
+      await unregister(name);
+      const found = await bodies(name);
+      expect(found.slice(0, 3)).toEqual(['POST / keep', 'POST /landed keep', 'POST / loop']);
+      // The first request, and the ten requests of its redirects.
+      expect(found.slice(3, 14)).toEqual([...Array<string>(10).fill('GET /again'), 'POST / loop']);
+      expect(found).not.toContain('POST / next');
+    },
+  );
+
+  test('8 kafka-message-processing counts the messages', async () => {
+    const name = await deploy('counted');
+    const before = (await worker.stats())['kafka-message-processing.cnt'] ?? 0;
+    await send(name, 'a');
+    await post(`/kafka/register/${name}`);
+    await comes(name, 'a');
+    await until(
+      'it is counted',
+      async () => ((await worker.stats())['kafka-message-processing.cnt'] ?? 0) === before + 1,
+    );
   });
 
   argyleTest('9 a failed message is not committed: it comes again, and before later ones', async () => {

@@ -1,8 +1,8 @@
 /**
- * The contract of lambda mode, statement by statement, against one live worker: the project's own, started through the
- * CLI, or any other at ARGYLE_CONTRACT_URL.
+ * The contract of lambda mode, statement by statement, against one live worker. The worker is the project's own,
+ * started by the CLI, or another one at ARGYLE_CONTRACT_URL.
  */
-import { describeContract, liveWorker } from '../support/live-worker';
+import { describeContract, liveWorker } from '../support/contract-target';
 import { faultStatements } from './statements/faults';
 import { headerStatements } from './statements/headers';
 import { packageStatements } from './statements/packages';

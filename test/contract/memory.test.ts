@@ -1,5 +1,5 @@
-/** Contract, its introduction and sections 1, 3, 7 and 8: a small memory pool, a short time limit, no zygotes. */
-import { describeContract, liveWorker, localTest } from '../support/live-worker';
+/** Contract, introduction and sections 1, 3, 7 and 8: a small memory pool, a short time limit, and no zygotes. */
+import { describeContract, liveWorker, localTest } from '../support/contract-target';
 import { pypiReached } from '../support/pypi';
 import { until } from '../support/until';
 
@@ -107,7 +107,7 @@ const PINS = [
   'tzdata==2024.2',
 ];
 
-// Optional: the project's own index has no numpy.
+// These tests are optional: the project's own index has no numpy.
 const withPypi = pypiReached() ? localTest : localTest.skip;
 
 describeContract('contract: numpy and pandas', () => {

@@ -1,8 +1,8 @@
-/** Contract, section 1: sock mode of a live worker, whose client makes sandboxes and talks to them itself. */
+/** Contract, section 1: sock mode of a live worker. The client makes sandboxes and sends requests to them directly. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import * as http from 'node:http';
 import { packLambda } from '../support/deploy';
-import { describeContract, liveWorker, localTest, replyOf } from '../support/live-worker';
+import { describeContract, liveWorker, localTest, replyOf } from '../support/contract-target';
 import { until } from '../support/until';
 
 jest.setTimeout(60_000);
@@ -27,7 +27,7 @@ describeContract('contract: sock mode', () => {
   async function destroy(...ids: string[]): Promise<void> {
     for (const id of ids) expect(await op(`destroy/${id}`)).toMatchObject({ status: 200, body: '' });
   }
-  /** A request to a sandbox, on its own socket. */
+  /** Sends a request to a sandbox's own socket. */
   function talk(id: string, event: unknown) {
     const socketPath = worker.dir.path('w/worker/scratch', id, 'ol.sock');
     const request = http.request({ socketPath, path: '/', method: 'POST', agent: false });
@@ -63,7 +63,7 @@ describeContract('contract: sock mode', () => {
   localTest('1 /pause/<id> and /unpause/<id> are 200 and empty, and freeze and thaw', async () => {
     const id = await make({ code });
     expect(await op(`pause/${id}`)).toMatchObject({ status: 200, body: '' });
-    // The kernel takes its time on a busy machine.
+    // On a busy machine, the kernel needs some time for this.
     const state = async (name: string) => (await op('debug')).body.includes(`FREEZE STATE: ${name}`);
     await until('it is frozen', () => state('FROZEN'));
     expect(await op(`unpause/${id}`)).toMatchObject({ status: 200, body: '' });
@@ -125,7 +125,7 @@ describeContract('contract: sock mode', () => {
     const full = [await make({ code }), await make({ code })];
     let made = false;
     const third = make({ code }).finally(() => (made = true));
-    // Something else is answered meanwhile, several times over.
+    // Meanwhile the worker answers other requests, several times.
     for (let i = 0; i < 5; i++) expect((await op('debug')).status).toBe(200);
     expect(made).toBe(false);
     await destroy(full[0] ?? '');

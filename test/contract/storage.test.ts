@@ -1,8 +1,8 @@
-/** Contract, section 3: the storage settings, each with a worker of its own. */
+/** Contract, section 3: the storage settings, each with a separate worker. */
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy } from '../support/deploy';
-import { describeContract, localTest } from '../support/live-worker';
+import { describeContract, localTest } from '../support/contract-target';
 import { ask, OlDir } from '../support/ol';
 import { freePort } from '../support/ports';
 
@@ -17,7 +17,9 @@ describeContract('contract: storage', () => {
   });
   afterEach(() => dir.dispose());
 
-  /** Makes the worker directory `path`, as this machine's /dev/shm may not be the test's own directory. */
+  /**
+   * Makes the worker directory `path`. A test names the path, because the test's own directory may not be in /dev/shm.
+   */
   async function init(path: string, storage: Record<string, string>): Promise<string> {
     const port = String(await freePort());
     expect(await dir.ol(['worker', 'init', '-p', path])).toMatchObject({ code: 0 });

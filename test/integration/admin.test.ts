@@ -1,4 +1,4 @@
-/** `ol admin` and `ol pprof` against a real worker, in processes of their own. */
+/** `ol admin` and `ol pprof` against a real worker, in separate processes. */
 import { execFile } from 'node:child_process';
 import { mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -47,6 +47,11 @@ describePrivileged('with a worker', () => {
     const more = ['-c', 'o.yaml', '-r', 'r.txt', '-n', 'other'];
     expect(await ol(['admin', 'install', '-p', 'w', ...more, 'hello'])).toMatchObject({ code: 0 });
     expect(JSON.parse((await call('other')).body)).toEqual([1, 'b', { k: 2 }]);
+    writeFileSync(join(dir, 'hello/ol.yaml'), 'environment:\n  A: own\n');
+    expect(await ol(['admin', 'install', '-p', 'w', '-c', 'o.yaml', 'hello'])).toMatchObject({
+      code: 0,
+      err: `warning: ${join(dir, 'o.yaml')} takes the place of the directory's ol.yaml\n`,
+    });
   });
 
   test('a lambda is installed from a git repository, under its name', async () => {
@@ -92,6 +97,10 @@ describePrivileged('with a worker', () => {
       expect(err).toMatch(message);
     }
     expect(await ol(['admin', 'install', '-p', 'w'])).toMatchObject({ code: 1 });
+    const missing = await ol(['admin', 'install', '-p', 'w', '-r', 'nothing.txt', 'linked']);
+    expect([missing.code, missing.err]).toEqual([1, expect.stringContaining('nothing.txt does not exist')]);
+    const both = await ol(['admin', 'install', '-p', 'w', 'boss', 'linked']);
+    expect([both.code, both.err]).toEqual([1, expect.stringContaining("'boss' and -p name different places")]);
     expect(JSON.parse((await get(`http://127.0.0.1:${port}/registry/`)).body)).toEqual([]);
   });
 

@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Rig, whyNoHelper } from '../support/sandbox-rig';
+import { Rig, whyNoHelper } from '../support/real-sandboxes';
 import type { InstallerBoot } from '../../src/sandbox/types';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;

@@ -1,11 +1,11 @@
-/** Kafka triggers against a real protocol server, calling functions of a real invoker's shape. */
+/** Kafka triggers against a server of the real protocol. A fake invoker stands in for functions. */
 import { existsSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { Kafka, logLevel, type Producer } from 'kafkajs';
 import { KafkaTriggers } from '../../src/event/kafka/triggers';
 import type { KafkaSettings } from '../../src/event/kafka/consumer';
-import { startWorker, type TestWorker } from '../support/worker';
+import { startWorker, type TestWorker } from '../support/in-process-worker';
 import { until } from '../support/until';
 import { startBroker, whyNoBroker, type Broker } from '../support/kafka-broker';
 
@@ -32,7 +32,7 @@ real('Kafka triggers', () => {
   let producer: Producer;
   let calls: Call[];
   let triggers: KafkaTriggers;
-  /** What the function answers to a call: status, and the offset that it wants next. */
+  /** The function's answer to a call: the status, and the offset that the function wants next. */
   let answer: (call: Call) => { status?: number; seek?: string };
 
   const host = (settings: Partial<KafkaSettings> = {}): KafkaTriggers =>
@@ -90,6 +90,7 @@ real('Kafka triggers', () => {
     await until('both came', () => calls.length === 2, 20_000);
     expect(values()).toEqual(['{"n":1}', '{"n":2}']);
     expect(calls[1]?.headers).toEqual({
+      'X-Request-Id': expect.stringMatching(/^[0-9a-f-]{36}$/) as string,
       'Content-Type': 'application/json',
       'Content-Length': '7',
       'X-Kafka-Topic': 'plain',
@@ -168,7 +169,7 @@ real('Kafka triggers', () => {
     await late.close();
     await triggers.register('fn', [{ bootstrapServers: [late.address], topics: ['t'], autoOffsetReset: 'earliest' }]);
     await until('it has failed once', () => triggers.status[0]?.error !== undefined, 20_000);
-    // Something that speaks the protocol where nothing was: what comes there goes on to the real broker.
+    // A server of the protocol starts at a free port. It forwards connections to the real broker.
     const [host = '', real] = broker.address.split(':');
     const server = createServer((near) => {
       const far = connect(Number(real), host);

@@ -1,13 +1,13 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PackageInstaller, type PackageInstallerOptions } from '../../src/packages/installer';
-import { parseRequirements } from '../../src/packages/requirements';
+import { PackageInstaller, type PackageInstallerOptions } from '../../src/packages/install/installer';
+import { parseRequirements } from '../../src/packages/requirements/requirements';
 import { InstallerRunner } from '../../src/sandbox/installer';
 import { LAMBDAS_DIR } from '../support/deploy';
 import { startTestMirror, type TestMirror } from '../support/mirror';
 import { failure } from '../support/package-fixture';
 import { pypiReached } from '../support/pypi';
-import { call, Rig, whyNoHelper } from '../support/sandbox-rig';
+import { call, Rig, whyNoHelper } from '../support/real-sandboxes';
 import { until } from '../support/until';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
@@ -22,14 +22,17 @@ real('installs in a real sandbox', () => {
   let pkgsDir: string;
   let idle: Awaited<ReturnType<Rig['counts']>>;
 
-  const installer = (options: Partial<PackageInstallerOptions> = {}): PackageInstaller =>
-    new PackageInstaller({
+  const installer = (options: Partial<PackageInstallerOptions> = {}): PackageInstaller => {
+    const made = new PackageInstaller({
       pkgsDir,
       sandbox: rig.installer,
       pipMirror: mirror.url,
       pipEnv: () => Promise.resolve({}),
       ...options,
     });
+    rig.placeOf = (spec) => made.placeOf(spec);
+    return made;
+  };
 
   beforeAll(async () => {
     mirror = await startTestMirror();
@@ -46,7 +49,7 @@ real('installs in a real sandbox', () => {
     await until('slots are ready', () => rig.slots.ready === 4);
     expect(rig.pool.usedMb).toBe(0);
     expect(await rig.counts()).toEqual(idle);
-    expect(readdirSync(pkgsDir).filter((name) => name.startsWith('.'))).toEqual([]);
+    expect(readdirSync(pkgsDir).filter((name) => name.startsWith('.'))).toEqual(['.store']);
   });
 
   afterAll(async () => {
@@ -68,10 +71,10 @@ real('installs in a real sandbox', () => {
     expect(answer['import_ms']).toBeGreaterThan(90); // 40 + 60 ms of CPU time, which is what they cost
   });
 
-  test('the files belong to the sandboxes, compiled so that no import looks at the source again', async () => {
+  test('the files belong to the worker, compiled so that no import looks at the source again', async () => {
     await installer().ensure([TINY]);
     const files = join(pkgsDir, TINY, 'files');
-    expect(statSync(join(files, 'argyle_sample_tiny/__init__.py')).uid).toBe(64321);
+    expect(statSync(join(files, 'argyle_sample_tiny/__init__.py')).uid).toBe(process.getuid?.());
     expect(statSync(join(pkgsDir, TINY)).uid).toBe(process.getuid?.());
     const [cached = ''] = readdirSync(join(files, 'argyle_sample_tiny/__pycache__'));
     const flags = readFileSync(join(files, 'argyle_sample_tiny/__pycache__', cached)).readUInt32LE(4);
@@ -134,14 +137,19 @@ real('installs in a real sandbox', () => {
   });
 
   test('a directory of the original is adopted', async () => {
-    const { modules } = rig.addPackage('argyle-handmade==1.0', 'X = 1\n');
-    rig.addPackage('argyle-halfmade==1.0', 'X = 1\n');
+    for (const name of ['handmade', 'halfmade']) {
+      const files = join(pkgsDir, `argyle-${name}==1.0/files`);
+      mkdirSync(files, { recursive: true });
+      writeFileSync(join(files, `argyle_${name}.py`), 'X = 1\n');
+    }
+    const modules = ['argyle_handmade'];
     const info = join(pkgsDir, 'argyle-handmade==1.0/files/argyle_handmade-1.0.dist-info');
     mkdirSync(info);
     writeFileSync(join(info, 'METADATA'), 'Metadata-Version: 2.1\nName: argyle-handmade\nVersion: 1.0\n');
     expect(await installer().ensure(['argyle-handmade==1.0'])).toEqual([{ spec: 'argyle-handmade==1.0', modules }]);
     expect(existsSync(join(pkgsDir, 'argyle-handmade==1.0/argyle.json'))).toBe(true);
-    // Without metadata it may be half an install: it goes, and pip is asked, which knows no such package.
+    // Without metadata, the directory may be an incomplete install. It is removed and pip runs, which finds no such
+    // package.
     await failure(installer().ensure(['argyle-halfmade==1.0']));
     expect(existsSync(join(pkgsDir, 'argyle-halfmade==1.0'))).toBe(false);
   });
@@ -161,6 +169,7 @@ real('installs in a real sandbox', () => {
     async (name) => {
       const text = readFileSync(join(LAMBDAS_DIR, name, 'requirements.txt'), 'utf8');
       const shared = new PackageInstaller({ pkgsDir, sandbox: rig.installer });
+      rig.placeOf = (spec) => shared.placeOf(spec);
       const packages = await shared.ensureInstalled(text);
       expect(packages).toHaveLength(parseRequirements(text).length);
       const source = readFileSync(join(LAMBDAS_DIR, name, 'f.py'), 'utf8');

@@ -1,13 +1,13 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { PackageInstaller, type PackageInstallerOptions } from '../../src/packages/installer';
-import { LockStore } from '../../src/packages/lock-store';
+import { PackageInstaller, type PackageInstallerOptions } from '../../src/packages/install/installer';
+import { LockStore } from '../../src/packages/requirements/lock-store';
 import { PackagePlanner } from '../../src/packages/plan';
-import { readRequest } from '../../src/packages/request';
+import { readRequest } from '../../src/packages/requirements/request';
 import { Resolver } from '../../src/packages/resolver';
 import { startTestMirror, type TestMirror } from '../support/mirror';
 import { failure } from '../support/package-fixture';
-import { Rig, whyNoHelper } from '../support/sandbox-rig';
+import { Rig, whyNoHelper } from '../support/real-sandboxes';
 import { until } from '../support/until';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
@@ -89,6 +89,31 @@ real.each(['uv', 'pip'] as const)('requirements resolved and installed in real s
     expect(error.message).toMatch(/hash/i);
     await installer.ensurePins([{ spec, hashes: right?.hashes ?? [] }], { retry: true });
     expect(readdirSync(pkgsDir)).toContain(spec);
+  });
+
+  test('the hashes of a requirements.txt are enforced, not those of the index', async () => {
+    const spec = 'argyle-sample-tiny==1.0.0';
+    const { installer } = planner({});
+    const [right] = await new Resolver(installer).resolve({ requirements: [spec], constraints: [], hashed: false });
+    const hashes = right?.hashes.map((hash) => ` \\\n    --hash=${hash}`).join('') ?? '';
+    expect(hashes).not.toBe('');
+    const wrong = `--hash=sha256:${'0'.repeat(64)}`;
+    const install = async (text: string) => {
+      const { plans, plan: planned } = planner({ 'requirements.txt': text });
+      return plans.install(await planned());
+    };
+    for (const text of [
+      `${spec} ${wrong}\n`,
+      `--require-hashes\n${spec} \\\n  ${wrong}\n`,
+      `${spec} --hash=md5:00\n`,
+    ]) {
+      const error = await failure(install(text));
+      expect(error.message).toContain(spec);
+      expect(error.message).toMatch(/hash/i);
+    }
+    expect((await failure(install(`--require-hashes\n${spec}\n`))).message).toContain(`no hash for ${spec}`);
+    const marked = `${spec} ; python_version >= "3.8"${hashes}\n`;
+    expect((await install(marked)).plan.pins).toEqual([{ spec, hashes: right?.hashes }]);
   });
 
   test('an install from an unknown archive counts as checked once its files are the same', async () => {

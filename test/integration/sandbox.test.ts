@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { LIMITS, Rig, call, whyNoHelper } from '../support/sandbox-rig';
+import { LIMITS, Rig, call, whyNoHelper } from '../support/real-sandboxes';
 import { until } from '../support/until';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
@@ -71,7 +71,7 @@ real('leaves with the real helper', () => {
     await call(sandbox);
     expect(rig.pool.usedMb).toBe(50);
     await sandbox.pause();
-    // The kernel takes its time to stop every task.
+    // The kernel needs some time to stop every task.
     await until('it is frozen', async () => (await sandbox.usage()).frozen);
     expect(rig.pool.usedMb).toBeLessThan(30);
     await sandbox.pause();
@@ -170,13 +170,13 @@ real('a helper that is killed', () => {
   }, 30_000);
 });
 
-real('fresh leaves whose processes were born ahead', () => {
+real('fresh leaves whose processes were spawned ahead', () => {
   jest.setTimeout(30_000);
   let rig: Rig;
   const program = (pid: number): string => readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
 
   beforeAll(async () => {
-    rig = new Rig({ forFresh: true, ready: 2 });
+    rig = new Rig({ prespawn: true, ready: 2 });
     rig.slots.start();
     await until('slots are ready', () => rig.slots.ready === 2);
   });

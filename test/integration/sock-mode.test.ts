@@ -1,21 +1,21 @@
-/** server_mode "sock" over the real helper: what a client of it sees, and what is left when it is done. */
+/** server_mode "sock" over the real helper: the view of its client, and what remains afterwards. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
-import { listenTcp, type Listener } from '../../src/event/listeners';
+import { listenTcp, type Listener } from '../../src/event/http/listeners';
 import { buildSockServer } from '../../src/event/sock-mode';
-import { CodeDirs } from '../../src/lambda/code-dirs';
-import type { Intake } from '../../src/lambda/intake/intake';
+import { CodeDirs } from '../../src/lambda/code/directories';
+import type { Intake } from '../../src/lambda/code/intake/intake';
 import { openStore } from '../../src/lambda/registry/open-store';
 import { Registry } from '../../src/lambda/registry/registry';
-import { SockSandboxes } from '../../src/lambda/sock-sandboxes';
+import { SockSandboxes } from '../../src/lambda/sock/sock-sandboxes';
 import { WorkerMetrics } from '../../src/metrics/prometheus';
-import { ZygoteMaker } from '../../src/zygote/birth';
-import { UNMEASURED } from '../../src/zygote/params';
-import { LIMITS, Rig, whyNoHelper } from '../support/sandbox-rig';
-import { testIntake } from '../support/worker';
+import { ZygoteMaker } from '../../src/zygote/fleet/zygote-maker';
+import { UNMEASURED } from '../../src/zygote/policy/params';
+import { LIMITS, Rig, whyNoHelper } from '../support/real-sandboxes';
+import { testIntake } from '../support/in-process-worker';
 import { until } from '../support/until';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
@@ -33,7 +33,7 @@ int main(int argc, char **argv) {
 real('sock mode', () => {
   jest.setTimeout(60_000);
   let rig: Rig;
-  let keeper: SockSandboxes;
+  let sandboxes: SockSandboxes;
   let listener: Listener;
   let intake: Intake;
   let idle: Awaited<ReturnType<Rig['counts']>>;
@@ -46,7 +46,7 @@ real('sock mode', () => {
     await until('slots are ready', () => rig.slots.ready === 4);
     idle = await rig.counts();
     intake = testIntake(rig.dir);
-    keeper = new SockSandboxes({
+    sandboxes = new SockSandboxes({
       factory: rig.factory,
       maker: new ZygoteMaker({
         slots: rig.slots,
@@ -63,10 +63,11 @@ real('sock mode', () => {
       dirs: new CodeDirs(join(rig.dir, 'worker/code'), LOG, intake.remove),
       scratchDir: join(rig.dir, 'worker/scratch'),
       limits: LIMITS,
+      settledMs: 0,
     });
     const registry = await Registry.create(await openStore(join(rig.dir, 'registry')), intake, 0);
     const metrics = new WorkerMetrics();
-    const app = buildSockServer({ keeper, registry, stats: rig.stats, metrics, log: LOG, adminToken: '' });
+    const app = buildSockServer({ sandboxes, registry, stats: rig.stats, metrics, log: LOG, adminToken: '' });
     listener = await listenTcp(app, '127.0.0.1', 0);
     mkdirSync(join(rig.dir, 'echo/lib'), { recursive: true });
     writeFileSync(join(rig.dir, 'echo/f.py'), ECHO);
@@ -78,17 +79,22 @@ real('sock mode', () => {
     chmodSync(join(rig.dir, 'native/f.bin'), 0o755);
   });
 
+  /** Views of packages stay. */
+  const codes = () => readdirSync(join(rig.dir, 'worker/code')).filter((name) => !name.startsWith('packages-'));
+
   afterEach(async () => {
     await until('slots are ready', () => rig.slots.ready === 4);
     await until('memory is given back', () => rig.pool.usedMb === 0);
-    expect(readdirSync(join(rig.dir, 'worker/code'))).toEqual([]);
+    // One copy of each code, kept for later sandboxes.
+    expect(codes().length).toBeLessThanOrEqual(4);
     expect(readdirSync(join(rig.dir, 'worker/scratch')).filter((name) => !name.endsWith('.sock'))).toEqual([]);
     expect(await rig.counts()).toEqual(idle);
   });
 
   afterAll(async () => {
     await listener.close(0);
-    await keeper.close();
+    await sandboxes.close();
+    expect(codes()).toEqual([]);
     await intake.close();
     await agent.close();
     await rig.close();
@@ -126,16 +132,35 @@ real('sock mode', () => {
     expect(await invoke(id, { x: 1 })).toEqual({ event: { x: 1 }, has: false });
     expect(await invoke(id, { x: 2 })).toEqual({ event: { x: 2 }, has: false });
     expect((await op('debug')).text).toMatch(/^SOCK 1\n[^]*FREEZE STATE: THAWED\n[^]*--------\n$/);
+    // A client of the original finds the socket by this line.
+    expect((await op('debug')).text).toContain(`\nHOST DIR: ${join(rig.dir, 'worker/scratch/1')}\n`);
     expect(await op(`pause/${id}`)).toEqual({ status: 200, text: '' });
-    // The kernel reports it a moment after it was asked for.
+    // The kernel reports the state a moment after the request.
     await until('it is frozen', async () => (await op('debug')).text.includes('FREEZE STATE: FROZEN\n'));
     expect(await op(`unpause/${id}`)).toEqual({ status: 200, text: '' });
     expect(await invoke(id, 3)).toEqual({ event: 3, has: false });
     expect(await op(`destroy/${id}`)).toEqual({ status: 200, text: '' });
-    // As the original: what is gone may be destroyed again, and nothing else.
+    // As in the original, a destroyed sandbox may be destroyed again. Other operations are refused.
     expect(await op(`destroy/${id}`)).toEqual({ status: 200, text: '' });
     expect(await op(`unpause/${id}`)).toEqual({ status: 500, text: `sandbox '${id}' was destroyed\n` });
     expect(await op('debug')).toEqual({ status: 200, text: '' });
+  });
+
+  it('shares the code among sandboxes until it changes; those that run keep what they have', async () => {
+    const code = join(rig.dir, 'changing');
+    mkdirSync(code);
+    writeFileSync(join(code, 'f.py'), 'def f(event):\n    return open("/handler/x").read()\n');
+    writeFileSync(join(code, 'x'), 'old');
+    const first = await made({ code });
+    const copies = readdirSync(join(rig.dir, 'worker/code'));
+    const second = await made({ code });
+    expect(readdirSync(join(rig.dir, 'worker/code'))).toEqual(copies);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    writeFileSync(join(code, 'x'), 'new');
+    const third = await made({ code });
+    expect(await invoke(first, null)).toBe('old');
+    expect(await invoke(third, null)).toBe('new');
+    for (const id of [first, second, third]) await op(`destroy/${id}`);
   });
 
   it('makes leaves from an archive, and from a native program', async () => {
@@ -150,6 +175,8 @@ real('sock mode', () => {
   it('forks leaves from parents, if the leaf asks for all that the parent has imported', async () => {
     const root = await made({ code: '', leaf: false });
     const zygote = await made({ code: '', leaf: false, parent: root, pkgs: ['greeter==1.0'] });
+    const lines = `SOCK ${zygote}\n[^]*CGROUP PIDS: [^]*FREEZE STATE: THAWED\nMEMORY USED: [^]*OOM KILLS: 0\nZYGOTE OF: greeter==1\n`;
+    expect((await op('debug')).text).toMatch(new RegExp(lines));
     const leaf = await made({ code: join(rig.dir, 'echo'), parent: zygote, pkgs: ['greeter==1.0'] });
     expect(await invoke(leaf, 1)).toEqual({ event: 1, has: true });
     expect(await op('create', { code: join(rig.dir, 'echo'), parent: zygote })).toEqual({
@@ -161,7 +188,7 @@ real('sock mode', () => {
     );
     for (const id of [root, zygote]) expect(await op(`destroy/${id}`)).toEqual({ status: 200, text: '' });
     expect((await op('debug')).text).toMatch(new RegExp(`^SOCK ${leaf}\n`));
-    // What was forked from them goes on.
+    // Sandboxes that were forked from them live on.
     expect(await invoke(leaf, 2)).toEqual({ event: 2, has: true });
     await op(`destroy/${leaf}`);
   });

@@ -1,7 +1,7 @@
-/** Zygotes that import what handlers turned out to use of their packages, with the real helper. */
+/** Zygotes that import the submodules that handlers were seen to use, with the real helper. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { Rig, call, whyNoHelper } from '../support/sandbox-rig';
+import { Rig, call, whyNoHelper } from '../support/real-sandboxes';
 import { until } from '../support/until';
 import type { LeafSpec, PackageImport, Sandbox } from '../../src/sandbox/types';
 
@@ -14,11 +14,14 @@ const FILES = {
   'alpha/mode.py': '',
   'alpha/plugin.py': '',
   'alpha/unused.py': '',
-  // Works in a handler, and not by itself.
+  // This module can be imported only in a handler.
   'alpha/needs_handler.py': 'import sys\nif "f" not in sys.modules:\n    raise RuntimeError("no handler")\n',
   'alpha/threads.py': 'import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()\n',
 };
-/** Which modules were there before the handler's first statement, besides what `uses` and `later` make of it. */
+/**
+ * A handler that reports the modules that were imported before its first statement, apart from those of `uses` and
+ * `later`.
+ */
 const handler = (uses: string, later = 'pass'): string =>
   `import sys\nbefore = sorted(sys.modules)\n${uses}\ndef f(event):\n    ${later}\n    return before\n`;
 
@@ -34,7 +37,7 @@ real('submodules', () => {
 
   function addAlpha(): PackageImport {
     for (const [name, text] of Object.entries(FILES)) {
-      const file = join(rig.dir, 'packages', 'alpha==1.1', 'files', name);
+      const file = join(rig.dir, 'packages/.store/alpha==1.1/files', name);
       mkdirSync(dirname(file), { recursive: true });
       writeFileSync(file, text);
     }
@@ -73,7 +76,7 @@ real('submodules', () => {
     expect(readyPids('alpha==1.1')).toContain(next.sandbox.parentPid);
     expect(next.before).toEqual(expect.arrayContaining(['alpha.image', 'alpha.mode', 'alpha.plugin']));
     expect(next.before).not.toContain('alpha.unused');
-    // The old one's last leaf still answers, and takes it along when it ends.
+    // The old zygote's last leaf still answers. The old zygote ends with it.
     expect((await call(sandbox)).status).toBe(200);
     await sandbox.destroy('done');
     await until('the old zygote is gone', () => groupOf('alpha==1.1')?.processes.length === 1);

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Rig, call, whyNoHelper, type RigOptions } from '../support/sandbox-rig';
+import { LIMITS, Rig, call, whyNoHelper, type RigOptions } from '../support/real-sandboxes';
 import { until } from '../support/until';
+import { ArgyleError } from '../../src/errors';
+import type { Slot } from '../../src/sandbox/slot/slot';
 import type { Sandbox } from '../../src/sandbox/types';
 
 const real = whyNoHelper() === undefined || process.env.ARGYLE_MUST_WORK !== undefined ? describe : describe.skip;
@@ -15,7 +17,7 @@ const TREE = {
 };
 const MANY_THREADS = 'import threading, time\nthreading.Thread(target=time.sleep, args=(3600,), daemon=True).start()\n';
 
-/** Processes of the cgroups that a process is in: the v2 one, and those of the controllers that v1 still has. */
+/** Processes in the cgroups of a process: the v2 cgroup, and the cgroups of the remaining v1 controllers. */
 function processesBesides(pid: number): number[][] {
   const lines = readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().split('\n').reverse();
   const hybrid = existsSync('/sys/fs/cgroup/unified');
@@ -35,7 +37,7 @@ function processesBesides(pid: number): number[][] {
   });
 }
 
-/** Bytes that the memory controller, v1 or v2, allows the cgroup of a process. */
+/** The memory limit of a process's cgroup in bytes, by the v1 or v2 controller. */
 function memoryLimit(pid: number): number {
   const text = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
   const v1 = /^\d+:memory:(.*)$/m.exec(text)?.[1];
@@ -87,7 +89,7 @@ real('zygotes with the real helper', () => {
     await start({ mode: 'tree', zygoteMb: 56, poolMb: 10_000, tree: { packages: [], children: [] } });
     const spec = rig.leaf(USES());
     const parents = new Set<number | undefined>();
-    // On hybrid hosts some 0.4 MB of each stays charged to the zygote.
+    // On hybrid hosts some 0.4 MB of each leaf stays charged to the zygote.
     for (let made = 0; made < 160; made++) {
       const sandbox = await rig.zygotes.provider.create(spec);
       parents.add(sandbox.parentPid);
@@ -107,7 +109,7 @@ real('zygotes with the real helper', () => {
     expect([forked.start, spare.start]).toEqual(['fork', 'spare']);
     for (const sandbox of [forked, spare]) {
       await ahead(sandbox);
-      // On hybrid hosts memory, pids and cpu are joined while the guest runs already.
+      // On hybrid hosts the guest joins the cgroups for memory, pids and cpu while it already runs.
       await until('all in one place', () => {
         const [v2, ...limited] = processesBesides(sandbox.pid);
         return v2?.length === 6 && limited.every((pids) => pids.join() === v2.join());
@@ -154,10 +156,28 @@ def f(event):
     const second = await rig.zygotes.provider.create(rig.leaf(USES(), [], { memMb: 60 }));
     expect([second.start, second.parentPid]).toEqual(['spare', rootPid('')]);
     expect((await call(second)).status).toBe(200);
-    // Another limit than the spare was made with is ordered together with GO, and holds.
+    // GO can set another limit than the spare was made with.
     await until('a limit of its own', () => memoryLimit(second.pid) === 60 * 1024 * 1024);
     expect(rig.stats.snapshot()['fork().cnt']).toBe(forks);
     await until('a new spare', () => rig.zygotes.groups.get('')?.processes[0]?.spares?.size === 2);
+  });
+
+  it('give a leaf the scratch that it asks for, whatever was made ahead', async () => {
+    const source =
+      "import os\ndef f(event):\n    s = os.statvfs('/tmp')\n    return s.f_blocks * s.f_frsize // 1024 // 1024\n";
+    await start({ mode: 'tree', spares: 1 });
+    await rig.zygotes.provider.create(rig.leaf(source));
+    await until('a spare', () => rig.zygotes.groups.get('')?.processes[0]?.spares?.size === 1);
+    await until('slots', () => rig.slots.ready === 4);
+    for (const scratchMb of [8, 40]) {
+      const leaf = await rig.zygotes.provider.create(rig.leaf(source, [], { scratchMb }));
+      expect([leaf.start, (await call(leaf)).body]).toEqual(['fork', String(scratchMb)]);
+      const fresh = await rig.factory.fresh(rig.leaf(source, [], { scratchMb }));
+      expect((await call(fresh)).body).toBe(String(scratchMb));
+    }
+    // Slots that were made ahead stay for the sandboxes that fit them.
+    expect(rig.slots.ready).toBe(4);
+    expect((await rig.zygotes.provider.create(rig.leaf(source))).start).toBe('spare');
   });
 
   it('have spares rehearse, so that a first request finds its memory ready and nothing else changed', async () => {
@@ -166,7 +186,7 @@ def f(event):
     await (await rig.zygotes.provider.create(rig.leaf(USES()))).destroy('only to warm its zygote');
     const zygote = rig.zygotes.groups.get('')?.processes[0];
     await until('a spare', () => zygote?.spares?.size === 1);
-    const spare = zygote?.spares?.take();
+    const spare = zygote?.spares?.take(LIMITS);
     if (zygote === undefined || spare === undefined) throw new Error('no spare');
     const { slot, charge } = spare;
     await until('the rehearsal', () => faults(slot.pid) > 400);
@@ -179,7 +199,7 @@ def f(event):
     };
     const leaf = await rig.factory.go(slot, rig.leaf(source), zygote.slot.pid, charge, { onDestroyed });
     const { body } = await call(leaf);
-    // About 20.
+    // About 20 faults are expected.
     expect(faults(slot.pid) - before).toBeLessThan(120);
     expect(JSON.parse(body)).toEqual([expect.not.arrayContaining(['ARGYLE_WARM']), '/handler', []]);
   });
@@ -230,6 +250,34 @@ def f(event):
     expect((await rig.zygotes.provider.create(rig.leaf(USES()))).start).toBe('fork');
   });
 
+  it('serve on when their usage cannot be had', async () => {
+    await start({ mode: 'tree' });
+    const process = rig.zygotes.groups.get('')?.processes[0];
+    if (process === undefined) throw new Error('no zygote');
+    jest.spyOn(process.slot, 'usage').mockRejectedValueOnce(new ArgyleError('HELPER_GONE', 'it ended'));
+    await rig.zygotes.groups.refresh();
+    expect(process.isReady).toBe(true);
+  });
+
+  it('come back after one that failed to fork, though the next one is killed while it is made', async () => {
+    await start({ mode: 'tree' });
+    await rig.zygotes.provider.create(rig.leaf(USES()));
+    await ready('');
+    const { groups } = rig.zygotes;
+    const group = groups.get('');
+    const old = group?.processes[0];
+    if (group === undefined || old === undefined) throw new Error('no zygote');
+    const taken = jest.spyOn(rig.slots, 'take');
+    groups.replace(group, old);
+    await until('its slot', () => taken.mock.results.length > 0);
+    const slot = (await taken.mock.results[0]?.value) as Slot;
+    await until('its process', () => slot.pid > 0);
+    process.kill(slot.pid, 'SIGKILL');
+    await until('its failure', () => group.failures > 0);
+    await ready('');
+    expect(group.failures).toBe(0);
+  });
+
   it('give their memory back when it is needed', async () => {
     await start({ mode: 'tree', spares: 2, poolMb: 120 });
     const first = await rig.zygotes.provider.create(rig.leaf(USES()));
@@ -266,14 +314,14 @@ def f(event):
     const slow = 'import time\ntime.sleep(0.02)\ndef f(event):\n    time.sleep(1)\n    return 1\n';
     const sandbox = await provider.create(rig.leaf(slow));
     await call(sandbox);
-    // The import's 20 ms count, the handler's second doesn't.
+    // The 20 ms of the import count. The handler's second does not count.
     expect(observe).toHaveBeenLastCalledWith(expect.objectContaining({ fn: 'fn', start: 'fork', waitMs: 0 }));
     const coldMs = observe.mock.lastCall?.[0].coldMs ?? 0;
     expect(coldMs).toBeGreaterThan(20);
     expect(coldMs).toBeLessThan(1000);
 
     await sandbox.pause();
-    // All memory that the root zygote leaves: the idle instance must go.
+    // The test takes all memory that the root zygote leaves, so the idle instance must be evicted.
     const charge = await rig.pool.acquire(rig.pool.totalMb - provider.report().memory.usedMb);
     expect(await sandbox.exited).toMatchObject({ evicted: true });
     expect(evicted).toHaveBeenCalledTimes(1);
@@ -290,7 +338,7 @@ def f(event):
     expect(observe.mock.lastCall?.[0]).toMatchObject({ waitedForMb: 50 });
     expect(observe.mock.lastCall?.[0].waitMs).toBeGreaterThan(50);
     await late.destroy('it was seen');
-    // What its owner ends is no eviction.
+    // A sandbox that its owner destroys is not counted as evicted.
     expect(evicted).toHaveBeenCalledTimes(1);
   });
 

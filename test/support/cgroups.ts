@@ -1,9 +1,9 @@
-/** Which cgroups the machine's processes are in. */
+/** Reads the cgroups of this machine's processes. */
 import { readFileSync, readdirSync } from 'node:fs';
 
 type Paths = Record<string, string>;
 
-/** A process's cgroup paths by hierarchy; '' is v2. Throws when it has ended. */
+/** A process's cgroup paths by hierarchy; '' is v2. Throws when the process has ended. */
 function pathsOf(pid: number | 'self'): Paths {
   const paths: Paths = {};
   for (const line of readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().split('\n')) {
@@ -13,7 +13,7 @@ function pathsOf(pid: number | 'self'): Paths {
   return paths;
 }
 
-/** The cgroup paths of each process. Those that end meanwhile are left out. */
+/** The cgroup paths of each process. Processes that end during the scan are left out. */
 export function cgroupsOf(): Map<number, Paths> {
   const found = new Map<number, Paths>();
   for (const pid of readdirSync('/proc').map(Number).filter(Boolean)) {
@@ -26,14 +26,14 @@ export function cgroupsOf(): Map<number, Paths> {
   return found;
 }
 
-/** The v1 hierarchies of the controllers that sandboxes need; on pure v2 hosts none. */
+/** The v1 hierarchies with the controllers that sandboxes need; none on a pure v2 host. */
 export function v1Hierarchies(): string[] {
   return Object.keys(pathsOf('self')).filter((name) =>
     ['memory', 'pids', 'cpu'].some((wanted) => name.split(',').includes(wanted)),
   );
 }
 
-/** Last components of a process's cgroup paths: its v2 cgroup, and its v1 ones if all are of one name. */
+/** Last components of a process's cgroup paths: of its v2 cgroup, and of its v1 cgroups if all have one name. */
 export function slotCgroups(paths: Paths | undefined): Record<'v1' | 'v2', string | undefined> {
   const last = (hierarchy: string): string | undefined => paths?.[hierarchy]?.split('/').pop();
   const v1 = new Set(v1Hierarchies().map(last));

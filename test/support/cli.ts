@@ -1,4 +1,4 @@
-/** Runs CLI commands inside the test process, with everything that they print kept. */
+/** Runs CLI commands in the test process and captures their output. */
 import { dispatch } from '../../src/cli/command';
 import type { Command } from '../../src/cli/command';
 import { olCommand } from '../../src/cli';
@@ -15,7 +15,7 @@ const NO_SERVICES: Services = {
   cleanupLeftovers: () => Promise.resolve(),
 };
 
-/** `ol …argv` in `cwd`; services default to ones that start nothing. */
+/** Runs `ol …argv` in `cwd`. The default services start nothing. */
 export async function runOl(
   argv: string[],
   options: { cwd: string; command?: Command; services?: Partial<Services>; env?: NodeJS.ProcessEnv },

@@ -1,4 +1,4 @@
-/** How many tests passed, failed and were skipped, read from what each kind of runner leaves behind. */
+/** Counts passed, failed and skipped tests from the output of each kind of test runner. */
 import { existsSync, readFileSync } from 'node:fs';
 
 /** @typedef {{ passed: number, failed: number, skipped: number, notes: string[] }} Counts */
@@ -8,14 +8,14 @@ export function noCounts() {
   return { passed: 0, failed: 0, skipped: 0, notes: [] };
 }
 
-/** A step without tests of its own (a lint, a build) counts as one. */
+/** A step without its own tests (a lint, a build) counts as one test. */
 export function fromExit(status) {
   return status === 0 ? { ...noCounts(), passed: 1 } : { ...noCounts(), failed: 1 };
 }
 
 /**
- * Jest's --json report. With `mustWork`, a skipped test is a failure unless its title says `[optional]`: such a test
- * needs something that a machine may rightly lack, for instance a container engine.
+ * Parses Jest's --json report. With `mustWork`, a skipped test is a failure unless its title says `[optional]`. An
+ * optional test needs something that a machine may lack, e.g. a container engine.
  */
 export function fromJest(reportFile, status, mustWork) {
   if (!existsSync(reportFile)) return { ...noCounts(), failed: 1, notes: ['jest left no report'] };
@@ -37,7 +37,7 @@ export function fromJest(reportFile, status, mustWork) {
   return counts;
 }
 
-/** Python's unittest: `Ran 12 tests in …` and `OK (skipped=1)` or `FAILED (failures=1, errors=1)`. */
+/** Parses Python's unittest output: `Ran 12 tests in …` and `OK (skipped=1)` or `FAILED (failures=1, errors=1)`. */
 export function fromUnittest(output, status, mustWork) {
   const number = (pattern) => Number(pattern.exec(output)?.[1] ?? 0);
   const failures = number(/failures=(\d+)/) + number(/errors=(\d+)/) + number(/unexpected successes=(\d+)/);
@@ -46,7 +46,7 @@ export function fromUnittest(output, status, mustWork) {
   return settle({ ...noCounts(), passed: Math.max(passed, 0), failed: failures, skipped }, status, mustWork);
 }
 
-/** TAP, which the C tests print: `ok 1 - name`, `not ok 2 - name`, `ok 3 - name # SKIP why`. */
+/** Parses TAP of the C tests: `ok 1 - name`, `not ok 2 - name`, `ok 3 - name # SKIP why`. */
 export function fromTap(output, status, mustWork) {
   const counts = noCounts();
   for (const line of output.split('\n')) {

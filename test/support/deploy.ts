@@ -1,11 +1,11 @@
-/** Brings functions to a worker as its clients do: an archive POSTed to /registry. */
+/** Uploads functions to a worker as its clients do: POSTs an archive to /registry. */
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { create } from 'tar';
 
-/** The functions of test/lambdas, where `bad/NAME` are those that misbehave. */
+/** The functions of test/lambdas. `bad/NAME` are faulty or malicious. */
 export const LAMBDAS_DIR = resolve(__dirname, '../lambdas');
 
 /** A function's source: a directory, or the text of its files by relative path. */
@@ -17,7 +17,7 @@ export interface Answer {
   body: string;
 }
 
-/** Packs a function as `ol admin install` does: the directory's content at the root of a gzipped tar. */
+/** Packs a function as `ol admin install` does: the directory's contents at the root of a gzipped tar. */
 export async function packLambda(source: LambdaSource): Promise<Buffer> {
   if (typeof source !== 'string') return packFiles(source);
   const names = (await readdir(source)).filter((name) => name !== '__pycache__');
@@ -27,7 +27,7 @@ export async function packLambda(source: LambdaSource): Promise<Buffer> {
 }
 
 /**
- * Uploads a function, under the last part of its directory's name unless told otherwise.
+ * Uploads a function. The default name is the last part of its directory's name.
  * @param worker the worker's URL, e.g. http://127.0.0.1:5000
  * @param source a directory, the name of one below test/lambdas, or files
  * @returns the function's name
@@ -41,7 +41,7 @@ export async function deploy(worker: string, source: LambdaSource, name?: string
   return target;
 }
 
-/** POSTs an archive, or anything in its place, and returns what the worker says. */
+/** POSTs an archive, or any other body, and returns the worker's answer. */
 export async function upload(worker: string, name: string, archive: Buffer | string): Promise<Answer> {
   const body = typeof archive === 'string' ? archive : new Uint8Array(archive);
   return answerOf(await fetch(`${worker}/registry/${encodeURIComponent(name)}`, { method: 'POST', body }));
@@ -49,7 +49,7 @@ export async function upload(worker: string, name: string, archive: Buffer | str
 
 /**
  * Calls a function.
- * @param path the function's name, perhaps with a path and query behind it
+ * @param path the function's name, optionally followed by a path and a query
  * @param event sent as JSON; undefined sends an empty body
  */
 export async function invoke(worker: string, path: string, event?: unknown, init: RequestInit = {}): Promise<Answer> {

@@ -1,26 +1,27 @@
-/** A Docker engine for tests, with an image that holds this machine's Python: nothing is downloaded. */
+/** A Docker engine for tests, with an image that contains this machine's Python. Nothing is downloaded. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { Agent, request } from 'undici';
 import { DockerEngine } from '../../bench/subjects/engine';
 import { findProgram } from '../../bench/subjects/programs';
 
-/** The name that configs give by default. */
+/** The default name in configs. */
 export const IMAGE = 'ol-min';
 const PYTHON = '/usr/bin/python3';
-/** Parts of the standard library that no test imports, and caches of others. */
+/** Parts of the standard library that no test imports, and caches. */
 const LEFT_OUT = /\/(test|idlelib|lib2to3|ensurepip|pydoc_data|config-[^/]*|tkinter|turtledemo)$/;
 
-/** Why there can be no engine here, or undefined. */
+/** Why an engine cannot run on this machine; undefined when it can. */
 export function whyNoEngine(): string | undefined {
   if (process.getuid?.() !== 0) return 'root is needed';
   const missing = ['/usr/sbin/dockerd', PYTHON].find((path) => !existsSync(path));
   return missing === undefined ? undefined : `${missing} is missing`;
 }
 
-/** Starts an engine of the tests' own, whatever else runs here, and gives it the image. */
+/** Starts a separate engine for the tests, even if another one is running, and imports the image. */
 export async function startTestEngine(): Promise<DockerEngine> {
   const engine = new DockerEngine();
   const folder = mkdtempSync(join(tmpdir(), 'argyle-image-'));
@@ -37,7 +38,46 @@ export async function startTestEngine(): Promise<DockerEngine> {
   }
 }
 
-/** A socket in front of an engine's, so that the engine seems to come and go. */
+/** The parts of the API's container description that tests read. */
+interface Inspected {
+  Image: string;
+  Config: { Labels: Record<string, string> };
+  HostConfig: { Memory: number; MemorySwap: number; PidsLimit: number; CpuQuota: number };
+}
+
+/** Accesses an engine directly, without the worker. */
+export class EngineView {
+  private readonly dispatcher: Agent;
+
+  constructor(socketPath: string) {
+    this.dispatcher = new Agent({ connect: { socketPath } });
+  }
+
+  async list(): Promise<{ Id: string; State: string }[]> {
+    return (await this.ask('GET', '/containers/json?all=1')) as { Id: string; State: string }[];
+  }
+
+  async inspect(id: string): Promise<Inspected> {
+    return (await this.ask('GET', `/containers/${id}/json`)) as Inspected;
+  }
+
+  async imageId(name: string): Promise<string> {
+    return ((await this.ask('GET', `/images/${name}/json`)) as { Id: string }).Id;
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.ask('DELETE', `/containers/${id}?force=1`);
+  }
+
+  private async ask(method: 'GET' | 'DELETE', path: string): Promise<unknown> {
+    const { statusCode, body } = await request(`http://docker${path}`, { method, dispatcher: this.dispatcher });
+    const text = await body.text();
+    if (statusCode >= 400) throw new Error(`${method} ${path}: ${statusCode} ${text}`);
+    return text === '' ? undefined : JSON.parse(text);
+  }
+}
+
+/** A socket proxy in front of an engine. It can make the engine seem to stop and start. */
 export class SocketProxy {
   private readonly folder = mkdtempSync(join(tmpdir(), 'argyle-proxy-'));
   private readonly path = join(this.folder, 'docker.sock');
@@ -46,7 +86,7 @@ export class SocketProxy {
 
   constructor(private readonly target: string) {}
 
-  /** As DOCKER_HOST names it. */
+  /** Address in DOCKER_HOST's format. */
   get endpoint(): string {
     return `unix://${this.path}`;
   }
@@ -70,7 +110,7 @@ export class SocketProxy {
     await new Promise<void>((resolve) => server.listen(this.path, resolve));
   }
 
-  /** Cuts every connection; nothing is left. */
+  /** Closes the socket and all connections. */
   async close(): Promise<void> {
     const { server } = this;
     this.server = undefined;
@@ -80,7 +120,7 @@ export class SocketProxy {
   }
 }
 
-/** A root directory with python3, pip, and the libraries that they load. */
+/** A root directory with python3, pip and their shared libraries. */
 function makePythonRoot(root: string): void {
   for (const name of ['usr/bin', 'usr/lib', 'usr/lib64', 'etc', 'host', 'tmp'])
     mkdirSync(join(root, name), { recursive: true });
@@ -109,7 +149,7 @@ function makePythonRoot(root: string): void {
   }
 }
 
-/** What the dynamic linker would load for these files. */
+/** The libraries that the dynamic linker would load for these files. */
 function sharedLibraries(files: readonly string[]): Set<string> {
   const shown = execFileSync('ldd', files, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   const found = [...shown.matchAll(/(?:=> |^\s+)(\/\S+) \(0x/gm)].map((match) => match[1] ?? '');

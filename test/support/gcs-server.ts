@@ -1,12 +1,12 @@
 /**
- * Test support: a server that speaks Google Cloud Storage's protocol. Neither npm nor Debian has one, so the tests that
- * need it run where PyPI's `gcp-storage-emulator` is installed and are skipped elsewhere.
+ * Test support: a server with Google Cloud Storage's protocol. Neither npm nor Debian has one. The tests use PyPI's
+ * `gcp-storage-emulator` if it is installed; otherwise they are skipped.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { freePort } from './ports';
 
-/** ARGYLE_GCS_EMULATOR names the program when it is not on the PATH. */
+/** ARGYLE_GCS_EMULATOR is the program's path when it is not on PATH. */
 const PROGRAM = process.env['ARGYLE_GCS_EMULATOR'] ?? 'gcp-storage-emulator';
 
 export interface GcsServer {
@@ -14,12 +14,12 @@ export interface GcsServer {
   close(): Promise<void>;
 }
 
-/** Why there can be no server here, or undefined. */
+/** Why a server cannot run on this machine; undefined when it can. */
 export function whyNoGcs(): string | undefined {
   return spawnSync(PROGRAM, ['--help']).status === 0 ? undefined : 'gcp-storage-emulator is not installed';
 }
 
-/** @param bucket made at once @throws Error when it does not answer within 15 s */
+/** @param bucket is created at once @throws Error when the server does not answer within 15 s */
 export async function startGcs(bucket: string): Promise<GcsServer> {
   const port = await freePort();
   const args = ['start', '--host=127.0.0.1', `--port=${port}`, '--in-memory', `--default-bucket=${bucket}`];

@@ -1,6 +1,6 @@
 /**
- * Test support: a broker that speaks Kafka's protocol: librdkafka's own mock cluster, which Debian's kcat can host in
- * its process. It forgets everything when it ends, and makes topics as they are asked for.
+ * Test support: a broker with Kafka's protocol. It is librdkafka's mock cluster in a process of Debian's kcat. It
+ * stores nothing on disk and creates topics on demand.
  */
 import { spawn, spawnSync } from 'node:child_process';
 
@@ -9,12 +9,12 @@ export interface Broker {
   close(): Promise<void>;
 }
 
-/** Why there can be no broker here, or undefined. */
+/** Why a broker cannot run on this machine; undefined when it can. */
 export function whyNoBroker(): string | undefined {
   return spawnSync('kcat', ['-V']).status === 0 ? undefined : 'kcat is not installed';
 }
 
-/** @throws Error when no address was announced within 10 s */
+/** @throws Error without an address within 10 s */
 export async function startBroker(): Promise<Broker> {
   const args = ['-P', '-b', 'replaced', '-t', 'argyle-boot', '-X', 'test.mock.num.brokers=1'];
   const kcat = spawn('kcat', args, { stdio: ['pipe', 'ignore', 'pipe'] });

@@ -1,6 +1,6 @@
-/** Test support: functions that answer, hang and die in every way a response can. */
+/** Test support: functions that answer, hang and die at every stage of a response. */
 
-/** Answers with what it was sent: request line, headers as a list of pairs, body. */
+/** Echoes its request: request line, headers as a list of pairs, body. */
 export const MIRROR = `
 import json
 def raw(h):
@@ -8,7 +8,7 @@ def raw(h):
     h.reply(200, "application/json", json.dumps([h.command, h.path, list(h.headers.items()), body.decode()]).encode())
 `;
 
-/** The last segment of the path says how to answer. */
+/** The last segment of the path selects the kind of answer. */
 export const PROXY = `
 import gzip, os, time
 def raw(h):
@@ -81,7 +81,7 @@ def raw(h):
         h.reply(200, "text/plain", b"ok")
 `;
 
-/** Answers with size and SHA-256 of what it was sent. */
+/** Answers with the size and SHA-256 of its request's body. */
 export const HASH = `
 import hashlib
 def raw(h):

@@ -1,14 +1,14 @@
 /**
- * Lints snippets as if they stood in the tree, with the project's own configuration, and prints the restricted-path
- * messages. Reads `[{"file": "src/…", "code": "…"}]` from argv. A process of its own because jest cannot load an ESM
- * configuration.
+ * Lints snippets as if they were files of the tree, with the project's configuration, and prints the restricted-path
+ * messages. Reads `[{"file": "src/…", "code": "…"}]` from argv. This is a separate process, since jest cannot load an
+ * ESM configuration.
  */
 import { ESLint } from 'eslint';
 
 const RULE = 'import-x/no-restricted-paths';
 const eslint = new ESLint({
   ruleFilter: ({ ruleId }) => ruleId === RULE,
-  // The snippets belong to no TypeScript project, and this rule needs no types.
+  // The snippets are in no TypeScript project, and this rule needs no types.
   overrideConfig: [
     {
       files: ['**/*.ts'],

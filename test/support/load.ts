@@ -1,24 +1,24 @@
-/** An open loop of calls: each leaves at its time, whatever became of those before it. */
+/** An open loop of calls. Each call starts at its scheduled time, whatever the state of earlier calls. */
 import { Agent, request } from 'undici';
 
 export interface Outcome {
-  /** 0 when the connection broke. */
+  /** 0 when the connection failed. */
   status: number;
   body: string;
   ms: number;
-  /** Which call it was. */
+  /** Number of the call. */
   n: number;
 }
 
 export interface LoadOptions {
   perSecond: number;
-  /** The nth call. */
+  /** Returns the nth call. */
   call: (n: number) => { url: string; body: string };
-  /** A call that takes longer hangs, ms. Default 20,000. */
+  /** Time after which a call counts as hung, ms. Default 20,000 ms. */
   hangMs?: number;
 }
 
-/** Calls from start() to stop(). */
+/** Sends calls from start() to stop(). */
 export class Load {
   readonly outcomes: Outcome[] = [];
   private readonly agent = new Agent({ connections: 64, pipelining: 1 });
@@ -37,7 +37,7 @@ export class Load {
     return this;
   }
 
-  /** Resolves with every outcome. */
+  /** Stops the load. Resolves with all outcomes. */
   async stop(): Promise<Outcome[]> {
     clearInterval(this.timer);
     await Promise.all(this.running);
@@ -68,7 +68,7 @@ export class Load {
   }
 }
 
-/** The value below which this share of the values lies; NaN of none. */
+/** A quantile of the values; NaN without values. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;

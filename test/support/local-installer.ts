@@ -1,15 +1,15 @@
-/** Runs real pip in the worker's own name: what the installer sandbox does, without a sandbox. For unit tests only. */
+/** Runs real pip as the worker's user: the installer sandbox's work without a sandbox. For unit tests only. */
 import { spawn } from 'node:child_process';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { InstallerBoot, InstallerSandbox, InstallResult } from '../../src/sandbox/types';
 
 export class LocalInstaller implements InstallerSandbox {
-  /** What it was asked to do so far. */
+  /** All boot documents so far. */
   readonly boots: InstallerBoot[] = [];
   readonly removed: string[] = [];
-  /** Most calls of run() that were under way at once. */
+  /** Most concurrent calls of run(). */
   mostAtOnce = 0;
   private running = 0;
 
@@ -32,7 +32,8 @@ export class LocalInstaller implements InstallerSandbox {
 
   private async python(boot: InstallerBoot, stagingName: string): Promise<InstallResult> {
     const here = (path: string): string =>
-      path.replace(/^\/host/, join(this.pkgsDir, stagingName)).replace(/^\/packages/, this.pkgsDir);
+      path.replace(/^\/(host|tmp)/, join(this.pkgsDir, stagingName)).replace(/^\/packages/, this.pkgsDir);
+    for (const [path, content] of Object.entries(boot.files ?? {})) await writeFile(here(path), content);
     const child = spawn('/usr/bin/python3', [join(__dirname, 'local_installer.py')], {
       env: { ...boot.env, PATH: '/usr/bin:/bin', TMPDIR: here(boot.env['TMPDIR'] ?? '/tmp') },
       stdio: ['pipe', 'pipe', 'inherit'],

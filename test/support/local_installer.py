@@ -1,4 +1,4 @@
-"""Does an installer's work without a sandbox, for unit tests: one JSON document in, one out.
+"""Does an installer's work without a sandbox, for unit tests. Reads and writes one JSON document.
 
 stdin: {"spec", "argv", "target"}; stdout: the installer's answer (docs/guest-protocol.md).
 """
@@ -13,7 +13,7 @@ from pip._vendor.packaging.requirements import Requirement
 
 
 def main():
-    """Runs pip when there are arguments for it, then reads the metadata in the target."""
+    """Runs pip if it has arguments, then reads the metadata in the target."""
     boot = json.load(sys.stdin)
     code, output = 0, ""
     if boot["argv"]:

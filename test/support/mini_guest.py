@@ -1,8 +1,8 @@
-"""Test support, not product code: serves one function over a unix socket, with its raw connection.
+"""Test support, not product code: serves one function over a unix socket, without a sandbox.
 
-usage: mini_guest.py SOCKET CODE_DIR ENTRY_FILE; the environment is the function's. The entry file
-defines `f(event)`, or `raw(handler)`, which gets the BaseHTTPRequestHandler and writes the response
-itself.
+Usage: mini_guest.py SOCKET CODE_DIR ENTRY_FILE. The function gets this process's environment. The
+entry file defines `f(event)`, or `raw(handler)`. `raw` gets the BaseHTTPRequestHandler and writes
+the response itself.
 """
 
 import importlib.util

@@ -3,13 +3,15 @@ import { buildPackages } from '../../packages-mirror/builder';
 import { type Mirror, startMirror } from '../../packages-mirror/server';
 
 export interface TestMirror extends Mirror {
-  /** Paths asked for so far, in order. */
+  /** Requested paths so far, in order. */
   readonly requests: string[];
-  /** Directory of the files that it serves. */
+  /** Directory of the served files. */
   readonly dir: string;
 }
 
-/** Builds the sample packages if their sources have changed (one build at a time on this machine) and serves them. */
+/**
+ * Builds the sample packages if their sources have changed, and serves them. One build runs at a time on this machine.
+ */
 export async function startTestMirror(): Promise<TestMirror> {
   const requests: string[] = [];
   const dir = await buildPackages();

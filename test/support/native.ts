@@ -1,7 +1,9 @@
-/** Native functions (`f.bin`) for tests: small C programs, linked statically, so that any root will do. */
+/**
+ * Native functions (`f.bin`) for tests: small C programs, linked statically, so that they run in any root directory.
+ */
 import { execFileSync } from 'node:child_process';
 
-/** Answers `{"native":EVENT}` with what it is given on standard input. */
+/** Answers `{"native":EVENT}` with its standard input. */
 export const NATIVE_ECHO = `
 #include <stdio.h>
 int main(void) {
@@ -11,7 +13,7 @@ int main(void) {
 }
 `;
 
-/** Does what its event says, a JSON string: tells of itself, writes a result file, fails, and so on. */
+/** Acts on its event, a JSON string: reports about itself, writes a result file, fails, and so on. */
 export const NATIVE_MANY = `
 #include <errno.h>
 #include <stdio.h>

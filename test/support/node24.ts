@@ -1,4 +1,4 @@
-/** Node 24 beside the Node that runs the tests: fetched once with npm, and kept below .state/. */
+/** Node 24, in addition to the Node that runs the tests. npm fetches it once; it stays below .state/. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,13 +8,13 @@ const DIR = join(ROOT, '.state/cache/node24');
 const PROGRAM = join(DIR, 'node_modules/node/bin/node');
 const FETCH_MS = 120_000;
 
-/** Whether it runs here; the registry's platform package may be missing. */
+/** Whether Node 24 runs on this machine. The registry may lack a package for the platform. */
 function runs(): boolean {
   const { status, stdout } = spawnSync(PROGRAM, ['--version'], { encoding: 'utf8' });
   return status === 0 && stdout.startsWith('v24.');
 }
 
-/** Path of a Node 24, or why there is none. */
+/** Path of a Node 24, or the reason why there is none. */
 export function findNode24(): { node: string } | { why: string } {
   if (existsSync(PROGRAM) && runs()) return { node: PROGRAM };
   mkdirSync(DIR, { recursive: true });

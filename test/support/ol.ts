@@ -1,6 +1,4 @@
-/**
- * The built `ol` in processes of its own, with a temporary directory for each test.
- */
+/** Runs the built `ol` in separate processes, with a temporary directory per test. */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -16,7 +14,7 @@ export interface Result {
   err: string;
 }
 
-/** One HTTP request on a connection of its own. */
+/** Sends one HTTP request on a new connection. */
 export function ask(
   url: string,
   options: { method?: string; body?: string } = {},
@@ -35,10 +33,10 @@ export function ask(
   });
 }
 
-/** Settings of a worker that does nothing but what it is asked. */
-export const NO_REHEARSAL = { rehearsal_calls: 0 };
+/** Settings of a worker that makes no calls of its own. */
+export const NO_WARMUP = { warmup_calls: 0 };
 
-/** A directory in which `ol` runs; its worker, if any, is in `w`. */
+/** A directory in which `ol` runs. Its worker, if any, is in `w`. */
 export class OlDir {
   readonly dir = mkdtempSync(join(tmpdir(), 'cli-'));
 
@@ -63,7 +61,7 @@ export class OlDir {
     writeFileSync(this.path('w/config.json'), JSON.stringify({ ...this.json('w/config.json'), ...changes }));
   }
 
-  /** Runs `ol …args` here. */
+  /** Runs `ol …args` in this directory. */
   ol(args: string[], options: { cwd?: string; bin?: string; env?: NodeJS.ProcessEnv } = {}): Promise<Result> {
     return new Promise((done) => {
       const { cwd = this.dir, bin = PROGRAM, env = {} } = options;
@@ -74,10 +72,10 @@ export class OlDir {
     });
   }
 
-  /** Makes w and starts its worker on `port`. */
+  /** Initialises w and starts its worker on `port`. */
   async start(port: string): Promise<void> {
     await this.ol(['worker', 'init', '-p', 'w']);
-    const argyle = { ...(this.json('w/config.json')['argyle'] as object), ...NO_REHEARSAL };
+    const argyle = { ...(this.json('w/config.json')['argyle'] as object), ...NO_WARMUP };
     this.configure({ worker_port: port, argyle });
     const { code, err } = await this.ol(['worker', 'up', '-p', 'w', '-d']);
     if (code !== 0) throw new Error(`the worker did not start: ${err}\n${this.read('w/worker.out')}`);

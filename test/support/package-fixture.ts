@@ -1,9 +1,10 @@
-/** What the installer's tests share: a mirror, an empty Pkgs_dir for each test, and real pip without a sandbox. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+/** Shared fixture of the installer's tests: a mirror, an empty Pkgs_dir per test, and real pip without a sandbox. */
+import { lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ArgyleError } from '../../src/errors';
-import { PackageInstaller, type PackageInstallerOptions, type Pull } from '../../src/packages/installer';
+import { PackageInstaller, type PackageInstallerOptions, type Pull } from '../../src/packages/install/installer';
+import { openPackagesDir, storeOf } from '../../src/packages/store/packages-dir';
 import type { InstallerBoot, InstallerSandbox, InstallResult } from '../../src/sandbox/types';
 import { LocalInstaller } from './local-installer';
 import { startTestMirror, type TestMirror } from './mirror';
@@ -12,10 +13,10 @@ export class PackageFixture {
   mirror!: TestMirror;
   pkgsDir = '';
   sandbox!: LocalInstaller;
-  /** What installers made here have reported. */
+  /** Reported pulls of all installers of this fixture. */
   pulls: Pull[] = [];
 
-  /** To be called once, outside of any test: registers what runs before and after them. */
+  /** Registers beforeAll and afterAll hooks. Call it once, outside of any test. */
   constructor() {
     beforeAll(async () => {
       this.mirror = await startTestMirror();
@@ -23,6 +24,7 @@ export class PackageFixture {
     afterAll(() => this.mirror.close());
     beforeEach(() => {
       this.pkgsDir = mkdtempSync(join(tmpdir(), 'argyle-packages-'));
+      openPackagesDir(this.pkgsDir);
       this.sandbox = new LocalInstaller(this.pkgsDir);
       this.pulls = [];
     });
@@ -31,7 +33,7 @@ export class PackageFixture {
     });
   }
 
-  /** A new installer, as a worker that has just started has one. */
+  /** A new installer, in the state after a worker's start. */
   installer(options: Partial<PackageInstallerOptions> = {}): PackageInstaller {
     return new PackageInstaller({
       pkgsDir: this.pkgsDir,
@@ -44,18 +46,27 @@ export class PackageFixture {
     });
   }
 
-  /** Everything in Pkgs_dir; staging directories would show up here. */
+  /**
+   * All entries of Pkgs_dir except the store, which has one place per package. Left-over staging directories appear
+   * here.
+   */
   onDisk(): string[] {
-    return readdirSync(this.pkgsDir).sort();
+    const names = readdirSync(this.pkgsDir).filter((name) => name !== '.store');
+    expect(readdirSync(storeOf(this.pkgsDir))).toHaveLength(names.filter((name) => this.isLink(name)).length);
+    return names.sort();
   }
 
-  /** A sandbox whose run() is replaced; `change` may call the real one first. */
+  private isLink(name: string): boolean {
+    return lstatSync(join(this.pkgsDir, name)).isSymbolicLink();
+  }
+
+  /** A sandbox with a replaced run(). `change` may call the real one first. */
   altered(change: (boot: InstallerBoot, stage: string) => Promise<InstallResult>): InstallerSandbox {
     return { run: change, removeTree: (name) => this.sandbox.removeTree(name) };
   }
 }
 
-/** The ArgyleError with which a promise rejects; fails the test when it does not. */
+/** The ArgyleError of a rejected promise. Fails the test when the promise resolves. */
 export async function failure(promise: Promise<unknown>): Promise<ArgyleError> {
   const error = await promise.then(
     () => undefined,

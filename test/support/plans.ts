@@ -1,4 +1,4 @@
-/** Functions' packages over a fake that installs specs: nothing is resolved. */
+/** A planner over a fake installer, for functions' packages. Nothing is resolved. */
 import type { FunctionPackages, PackageService } from '../../src/lambda/ports';
 
 export function plansOver(packages: PackageService): FunctionPackages {

@@ -1,4 +1,4 @@
-/** Guards of tests that need root or a tool: a laptop may skip them, ARGYLE_MUST_WORK=1 may not. */
+/** Guards of tests that need root or a tool. They may be skipped, but not with ARGYLE_MUST_WORK=1. */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
@@ -13,7 +13,7 @@ function has(tool: string): boolean {
   }
 }
 
-/** Why privileged tests cannot run here, or undefined. */
+/** Why privileged tests cannot run on this machine; undefined when they can. */
 export function whyNotPrivileged(tools: readonly string[] = []): string | undefined {
   if (process.getuid?.() !== 0) return 'root is needed';
   if (!existsSync('/sys/fs/cgroup')) return 'no cgroups';
@@ -22,8 +22,8 @@ export function whyNotPrivileged(tools: readonly string[] = []): string | undefi
 }
 
 /**
- * `describe` for tests of the real helper. They are skipped without root or one of `tools`; with ARGYLE_MUST_WORK=1
- * they run and fail then, because a skipped test shows nothing.
+ * `describe` for tests of the real helper. Without root or one of `tools`, they are skipped. With ARGYLE_MUST_WORK=1
+ * they run and fail instead, since a skipped test proves nothing.
  */
 export function describePrivileged(name: string, body: () => void, tools: readonly string[] = []): void {
   const why = whyNotPrivileged(tools);

@@ -1,16 +1,16 @@
-/** Whether real packages can be had here: suites that need them skip where they cannot. */
+/** Whether PyPI is reachable. Suites that need real packages are skipped without it. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A few kilobytes, no dependencies: what is asked for to see whether the index answers. */
+/** A small package without dependencies, to test whether the index answers. */
 const PROBE = 'idna==3.10';
 const TIMEOUT_SEC = 20;
 
 let reached: boolean | undefined;
 
-/** Asks once per process, with the host's pip configuration, whether its package index serves a small wheel. */
+/** Checks once per process whether the package index serves a small wheel, with the host's pip configuration. */
 export function pypiReached(): boolean {
   if (reached !== undefined) return reached;
   const dir = mkdtempSync(join(tmpdir(), 'argyle-pypi-'));

@@ -1,16 +1,18 @@
 /**
- * What Python code expects of a machine: one small function each, and what it answers in a sandbox. docs/python.md has a
- * line for each of them, by its name.
+ * Expectations of Python code about a machine: one small function each, and its answer in a sandbox. docs/python.md has
+ * a line for each case, by name.
  */
 export interface PythonCase {
   name: string;
   source: string;
-  /** The answer, or what its text must match when the status is not 200. */
+  /** The answer, or a pattern for its text when the status is not 200. */
   gives: unknown;
   status?: number;
-  /** Lines of ol.yaml beside the limits. */
+  /** Lines of ol.yaml in addition to the limits. */
   yaml?: string;
   requirements?: string;
+  /** Lines that the function's log must have afterwards. */
+  logs?: string[];
 }
 
 const POOL = (how: string) => `import multiprocessing as mp
@@ -23,7 +25,7 @@ def f(event):
         return pool.map(square, [1, 2, 3])
 `;
 
-/** A function of these statements; the last one returns. */
+/** A function with these statements. The last one returns. */
 const f = (...lines: string[]) => `import os, sys, subprocess\n\ndef f(event):\n    ${lines.join('\n    ')}\n`;
 
 export const PYTHON_CASES: PythonCase[] = [
@@ -97,6 +99,18 @@ def f(event):
     requirements: 'argyle-sample-tiny==1.0.0',
   },
   {
+    name: 'subprocess: Python with the options of its parent',
+    source: f(
+      'options = subprocess._args_from_interpreter_flags()',
+      'command = [sys.executable, *options, "-c", "import argyle_sample_tiny, helper; print(helper.X)"]',
+      'run = subprocess.run(command, capture_output=True, text=True, cwd="/tmp")',
+      'given = [sys.flags.isolated, sys.flags.optimize, isinstance(sys.flags, tuple)]',
+      'return [run.returncode, run.stdout, run.stderr, options, given]',
+    ),
+    gives: [0, '5\n', '', ['-S'], [0, 0, true]],
+    requirements: 'argyle-sample-tiny==1.0.0',
+  },
+  {
     name: 'subprocess: programs of the base',
     source: f('return subprocess.run("echo $((1 + 1)) | tr 2 3", shell=True, capture_output=True, text=True).stdout'),
     gives: '3\n',
@@ -158,6 +172,21 @@ async def f(event):
     gives: ['/tmp/h', 'en_US.UTF-8', '/host', '/usr/bin', '4'],
     yaml: 'environment: {HOME: /tmp/h, LANG: en_US.UTF-8, TMPDIR: /host, PATH: /usr/bin, OMP_NUM_THREADS: "4"}',
   },
+  {
+    name: '/dev/stdout and /dev/stderr',
+    source: `import logging, subprocess
+logging.basicConfig(handlers=[logging.FileHandler("/dev/stdout")])
+
+def f(event):
+    logging.warning("by logging")
+    with open("/dev/stderr", "w") as file:
+        print("by print", file=file)
+    return subprocess.run("echo by a shell >> /dev/stdout", shell=True).returncode
+`,
+    gives: 0,
+    logs: ['WARNING:root:by logging', 'by print', 'by a shell'],
+  },
+  { name: '/dev/fd', source: f('return os.path.exists("/dev/fd")'), gives: false },
   { name: '/proc', source: f('return os.listdir("/proc")'), gives: /FileNotFoundError/, status: 500 },
   {
     name: 'files: /tmp, /dev/shm and /host',

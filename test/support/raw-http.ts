@@ -1,6 +1,6 @@
 import { createConnection } from 'node:net';
 
-/** Writes these bytes and resolves with all that comes back until the connection ends, as latin1. */
+/** Sends these bytes and resolves with everything until the connection ends, as latin1. */
 export function exchange(host: string, port: number, bytes: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(port, host, () => socket.write(bytes));

@@ -1,20 +1,22 @@
-/** A small file system that really fills up: a tmpfs in a mount namespace of its own, which ends with its holder. */
+/**
+ * A small file system that can be filled up: a tmpfs in a separate mount namespace, which ends with its holder process.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface SmallDisk {
-  /** Absolute, and reachable by every process of the same user that does not change its root. */
+  /** Absolute path. Every process of the same user can reach it, unless the process changes its root. */
   dir: string;
-  /** Takes all that is free. */
+  /** Uses up all free space. */
   fill(): void;
-  /** Gives it back. */
+  /** Releases the space of fill(). */
   free(): void;
   close(): Promise<void>;
 }
 
-/** Needs root. @param mb its size */
+/** Needs root. @param mb size, MB */
 export async function smallDisk(mb: number): Promise<SmallDisk> {
   const script = `mount -t tmpfs -o size=${mb}m,mode=755 small /mnt && echo ready && exec sleep 600`;
   const holder = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script], {
@@ -22,7 +24,7 @@ export async function smallDisk(mb: number): Promise<SmallDisk> {
   });
   const first = await Promise.race([once(holder.stdout, 'data'), once(holder, 'exit').then(() => ['ended'])]);
   if (!String(first[0]).startsWith('ready')) throw new Error('a tmpfs could not be mounted');
-  // unshare and sh become the holder by exec, so the number is that of a process in the namespace.
+  // unshare and sh become the holder by exec, so its pid is that of a process in the namespace.
   const dir = `/proc/${String(holder.pid)}/root/mnt`;
   const filler = join(dir, 'filler');
   return {

@@ -1,8 +1,8 @@
-/** Runs one step of the test driver: a command with a time limit, its output kept in a file. */
+/** Runs one step of the test driver: a command with a time limit. Its output goes to a file. */
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 
-/** Time that a step's processes get to end by themselves once they are told to. */
+/** Time that a step's processes have to end by themselves after the signal, ms. */
 const GRACE_MS = 5_000;
 
 /**
@@ -13,7 +13,7 @@ export async function runStep({ command, timeoutSec, env = {}, cwd, logFile }) {
   const [program, ...args] = command;
   const log = createWriteStream(logFile);
   const chunks = [];
-  // A process group of its own, so that a time-out ends what the step started and nothing else.
+  // A separate process group, so that a time-out ends only the step's own processes.
   const child = spawn(program, args, {
     cwd,
     env: { ...process.env, ...env },
@@ -31,7 +31,7 @@ export async function runStep({ command, timeoutSec, env = {}, cwd, logFile }) {
     try {
       process.kill(-child.pid, signal);
     } catch {
-      // The group is gone already.
+      // The process group has ended already.
     }
   };
   let killer;
@@ -52,7 +52,7 @@ export async function runStep({ command, timeoutSec, env = {}, cwd, logFile }) {
   clearTimeout(timer);
   clearTimeout(killer);
   process.removeListener('exit', stop);
-  // A stray grandchild may hold the pipe open; what it says later is not waited for.
+  // A stray grandchild may keep the pipe open. Its later output is ignored.
   await new Promise((resolve) => setTimeout(resolve, 50));
   child.stdout?.destroy();
   child.stderr?.destroy();

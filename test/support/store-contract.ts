@@ -1,10 +1,10 @@
-/** What every bucket store does, whatever its protocol. */
+/** Contract tests of every bucket store, whatever its protocol. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import type { RegistryStore } from '../../src/lambda/ports';
 
-/** Declares the tests, inside a describe. @param url what the store was opened with */
+/** Declares the tests, inside a describe. @param url the URL that opened the store */
 export function storeContract(url: string, store: () => RegistryStore): void {
   let dir: string;
   beforeAll(async () => {

@@ -1,5 +1,5 @@
-// Preloaded with `node -r` by tests: at SIGUSR2, the method that the file ARGYLE_TEST_THROW names throws from then on,
-// wherever it is called; the one before is put back. The name is MODULE:CLASS:METHOD, the module below dist/.
+// Tests preload this file with `node -r`. At SIGUSR2, it makes the method named in the file ARGYLE_TEST_THROW throw,
+// and restores the previous one. The name is MODULE:CLASS:METHOD; MODULE is below dist/.
 'use strict';
 const fs = require('node:fs');
 const path = require('node:path');

@@ -1,12 +1,12 @@
-/** A root directory of Debian trixie, whose Python is 3.13: made once by debootstrap, and kept below .state/. */
+/** A root directory of Debian trixie with Python 3.13. debootstrap makes it once; it stays below .state/. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { debootstrap } from '../../src/cli/worker/debootstrap';
+import { debootstrap } from '../../src/cli/worker/bases/debootstrap';
 import { ROOT } from './ol';
 
 const DIR = join(ROOT, '.state/cache/trixie');
-/** What no function needs, so that tests copy less. */
+/** Parts that no function needs. Without them, tests copy less. */
 const UNUSED = [
   'usr/share/doc',
   'usr/share/man',
@@ -15,7 +15,7 @@ const UNUSED = [
   'usr/lib/x86_64-linux-gnu/perl-base',
 ];
 
-/** Why there can be none here; undefined when it is there or can be made. */
+/** Why trixie is not available; undefined when the root exists or can be made. */
 export function whyNoTrixie(): string | undefined {
   if (existsSync(DIR)) return undefined;
   if (process.getuid?.() !== 0) return 'debootstrap needs root';
@@ -25,7 +25,7 @@ export function whyNoTrixie(): string | undefined {
   return spawnSync('sh', ['-c', script]).status === 0 ? undefined : 'no mirror of Debian is reachable';
 }
 
-/** The root, made when it is not there yet. */
+/** Path of the root. Makes it first if necessary. */
 export async function trixie(): Promise<string> {
   if (existsSync(DIR)) return DIR;
   const draft = `${DIR}.new`;

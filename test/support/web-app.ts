@@ -1,27 +1,27 @@
 /**
- * What a web application must do behind a worker, whatever it is made with: each application of test/support/web answers
- * to the same paths. A client without redirects and cookies of its own asks, as curl is one.
+ * Requirements of a web application behind a worker, whatever its framework. Every application of test/support/web
+ * answers the same paths. The test client follows no redirects and keeps no cookies, as curl.
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
-import type { LiveWorker, Reply } from './live-worker';
+import type { LiveWorker, Reply } from './contract-target';
 
 export type WebApp = 'wsgi' | 'asgi' | 'flask' | 'django' | 'fastapi';
 
 export const WEB_DIR = join(__dirname, 'web');
 
 export interface WebAppTraits {
-  /** The redirect for a missing slash keeps method and body. */
+  /** Whether the redirect for a missing slash keeps method and body. */
   slashKeepsMethod: boolean;
-  /** Each page that answers GET answers HEAD. */
+  /** Whether each page with GET also answers HEAD. */
   heads: boolean;
-  /** Reads uploads without a declared length. */
+  /** Whether uploads without a declared length work. */
   chunkedUploads: boolean;
 }
 
-/** What each framework does, whatever server it runs behind. */
+/** Behaviour of each framework, whatever server it runs behind. */
 export const TRAITS: Readonly<Record<WebApp, WebAppTraits>> = {
   wsgi: { slashKeepsMethod: true, heads: true, chunkedUploads: true },
   asgi: { slashKeepsMethod: true, heads: true, chunkedUploads: true },
@@ -30,7 +30,7 @@ export const TRAITS: Readonly<Record<WebApp, WebAppTraits>> = {
   fastapi: { slashKeepsMethod: true, heads: false, chunkedUploads: true },
 };
 
-/** The tests of one application. @param at tells worker and function once they are there */
+/** The tests of one application. @param at returns worker and function when they are ready */
 export function webAppTests(kind: WebApp, at: () => { worker: LiveWorker; name: string }): void {
   const { slashKeepsMethod, heads, chunkedUploads } = TRAITS[kind];
   const call = (path: string, options: Parameters<LiveWorker['call']>[1] = {}): Promise<Reply> =>

@@ -8,8 +8,7 @@ import os
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOOD = (
-    b"root /srv/argyle\nsandbox_uid 990\nsandbox_gid 990\n"
-    b"caller_gid 991\nguest /usr/lib/guest\n"
+    b"root /srv/argyle\nsandbox_uids 2000000000 1048576\n" b"caller_gid 991\nguest /usr/lib/guest\n"
 )
 CONFIG = {
     "good": GOOD,
@@ -20,10 +19,10 @@ CONFIG = {
     "relative": GOOD + b"root a\n",
     "roots": GOOD + b"root /a\n" * 17,
     "long": GOOD + b"root /" + b"a" * 300,
-    "huge-id": GOOD + b"sandbox_uid 18446744073709551616\n",
-    "signs": GOOD + b"sandbox_uid -1\nsandbox_gid +1\n",
+    "huge-id": GOOD + b"sandbox_uids 18446744073709551616 8192\n",
+    "signs": GOOD + b"sandbox_uids -1 +8192\n",
     "zero": GOOD + b"caller_gid 0\n",
-    "key-only": b"root\nsandbox_uid\n",
+    "key-only": b"root\nsandbox_uids\n",
     "slashes": GOOD + b"root ////\n",
 }
 NAMES = {

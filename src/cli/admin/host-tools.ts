@@ -1,14 +1,15 @@
-/** uv, pip and poetry of this machine, for resolving a folder's requirements before it is uploaded. */
+/** Finds and runs uv, pip and poetry of this machine, to resolve a folder's requirements before the upload. */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { pythonIn } from '../../config/bases';
-import { readPipEnv } from '../../packages/pip-config';
-import { parsePins } from '../../packages/lock';
+import { withGivenHashes } from '../../packages/requirements/hashes';
+import { readPipEnv } from '../../packages/install/pip-config';
+import { parsePins } from '../../packages/requirements/lock';
 import { pinsOfReport } from '../../packages/resolver';
-import type { RequirementsInput } from '../../packages/requirements-file';
+import type { RequirementsInput } from '../../packages/requirements/requirements-file';
 import {
   compileArgv,
   INDEX_TIMEOUT_SEC,
@@ -17,18 +18,18 @@ import {
   pipEnv,
   resolvePipArgv,
   uvEnv,
-} from '../../packages/tools';
+} from '../../packages/install/tools';
 import { CliError } from '../command';
 import { guestBeside, HOME } from '../paths';
 
 const run = promisify(execFile);
 
-/** A resolution may have to read the metadata of many packages, ms. */
+/** Time limit of a resolution, ms. A resolution may read the metadata of many packages. */
 const RESOLVE_MS = 300_000;
 const MAX_OUTPUT = 64 << 20;
 const HOST_PYTHON = '/usr/bin/python3';
 
-/** The Python that functions run under. */
+/** The Python that runs the functions. */
 export interface TargetPython {
   /** `3.11` */
   version: string;
@@ -38,16 +39,18 @@ export interface HostTools {
   python: TargetPython;
   source: IndexSource;
   env: NodeJS.ProcessEnv;
+  /** Called with each warning of uv, e.g. about a yanked version. */
+  warn?: (text: string) => void;
 }
 
-/** The version in the name of the interpreter below a root directory; undefined when it has none. */
+/** The Python version below a root directory, from the interpreter's name; undefined without an interpreter. */
 export function pythonBelow(root: string): TargetPython | undefined {
   const version = pythonIn(root);
   return version === undefined ? undefined : { version };
 }
 
 /**
- * The tools, for functions whose base directory is `base` ('' for the host's own files).
+ * Finds the tools for functions whose base directory is `base`; '' stands for the host's own files.
  * @throws CliError when there is no Python 3
  */
 export async function hostTools(base: string, mirror: string, env: NodeJS.ProcessEnv): Promise<HostTools> {
@@ -64,7 +67,7 @@ async function hostPython(env: NodeJS.ProcessEnv): Promise<TargetPython> {
   return { version: answer.stdout.trim() };
 }
 
-/** Argyle's own uv, or the one on PATH; undefined without any. */
+/** Argyle's own uv, else the uv on PATH, else undefined. */
 export async function findUv(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const own = [join(HOME, 'build/guest/uv'), join(guestBeside(join(HOME, 'sandbox-helper')), 'uv')].find(existsSync);
   if (own !== undefined) return own;
@@ -73,8 +76,8 @@ export async function findUv(env: NodeJS.ProcessEnv): Promise<string | undefined
 }
 
 /**
- * Resolves requirements on this machine for the target's Python.
- * @throws CliError with the tool's own words
+ * Resolves requirements on this machine for the target's Python. Hashes in the requirements replace those of the index.
+ * @throws CliError with the tool's error text; ArgyleError REQUIREMENT_INVALID for a missing hash
  */
 export async function resolveHere(input: RequirementsInput, tools: HostTools): Promise<Pin[]> {
   return inFolder(async (folder) => {
@@ -82,11 +85,11 @@ export async function resolveHere(input: RequirementsInput, tools: HostTools): P
     const constraints = join(folder, 'constraints.in');
     writeFileSync(requirements, input.requirements.map((line) => `${line}\n`).join(''));
     writeFileSync(constraints, input.constraints.map((line) => `${line}\n`).join(''));
-    return resolveFiles(requirements, constraints, tools, folder);
+    return withGivenHashes(input, await resolveFiles(requirements, constraints, tools, folder));
   });
 }
 
-/** Resolves a file that uv takes as it is, such as pyproject.toml. @throws CliError */
+/** Resolves a file that uv reads directly, such as pyproject.toml. @throws CliError */
 export async function resolveFile(file: string, tools: HostTools): Promise<Pin[]> {
   const uv = await findUv(tools.env);
   if (uv === undefined)
@@ -94,7 +97,7 @@ export async function resolveFile(file: string, tools: HostTools): Promise<Pin[]
   return inFolder((folder) => byUv(uv, [file], [], tools, folder));
 }
 
-/** Runs a project tool that prints requirements. @throws CliError naming what is missing */
+/** Runs a project tool that prints requirements. @throws CliError that names the missing tool */
 export async function exported(program: string, args: string[], dir: string, tools: HostTools): Promise<string> {
   const answer = await run(program, args, {
     cwd: dir,
@@ -122,17 +125,25 @@ async function resolveFiles(file: string, constraints: string, tools: HostTools,
 async function byUv(uv: string, files: string[], constraints: string[], tools: HostTools, folder: string) {
   const result = join(folder, 'resolved.txt');
   const version = ['--python-version', tools.python.version];
-  const argv = [...compileArgv(files, constraints, HOST_PYTHON), ...version, '--output-file', result];
-  await call(uv, argv, { ...tools.env, ...uvEnv(tools.source) });
+  const compile = compileArgv(files, constraints, HOST_PYTHON).filter((flag) => flag !== '--quiet');
+  const argv = [...compile, ...version, '--output-file', result];
+  const said = await call(uv, argv, { ...tools.env, ...uvEnv(tools.source) });
+  const warnings = [...said.matchAll(/^warning: (.*)$/gm)].map(([, text = '']) => text);
+  // Drops warnings about the temporary files that this module made itself, e.g. one without constraints.
+  warnings.filter((text) => !text.includes(folder)).forEach((text) => tools.warn?.(text));
   return parsePins(readFileSync(result, 'utf8'), 'the resolved requirements');
 }
 
-async function call(program: string, argv: string[], env: NodeJS.ProcessEnv): Promise<void> {
-  await run(program, argv, { env, timeout: RESOLVE_MS, maxBuffer: MAX_OUTPUT }).catch((thrown: unknown) => {
-    const { stderr, message } = thrown as { stderr?: string; message: string };
-    const why = (stderr?.trim() || message).replace(/\/\/[^\s/@]*@/g, '//****@');
-    throw new CliError(`the requirements cannot be resolved: ${why}`, { cause: thrown });
-  });
+/** Returns the program's standard error. @throws CliError with this text when the program fails */
+async function call(program: string, argv: string[], env: NodeJS.ProcessEnv): Promise<string> {
+  const done = await run(program, argv, { env, timeout: RESOLVE_MS, maxBuffer: MAX_OUTPUT }).catch(
+    (thrown: unknown) => {
+      const { stderr, message } = thrown as { stderr?: string; message: string };
+      const why = (stderr?.trim() || message).replace(/\/\/[^\s/@]*@/g, '//****@');
+      throw new CliError(`the requirements cannot be resolved: ${why}`, { cause: thrown });
+    },
+  );
+  return done.stderr;
 }
 
 async function inFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {

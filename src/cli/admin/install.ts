@@ -1,19 +1,17 @@
 /** `ol admin install`: uploads a lambda to a worker or to the boss. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { request } from 'undici';
-import { checkLambdaName } from '../../lambda/name';
+import { checkLambdaName } from '../../lambda/code/name';
+import { TARGET_FLAG } from '../ask';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
 import { bossTarget, workerTarget, type Target } from '../target';
-import { packLambda } from './archive';
+import { installFolder } from './install-folder';
 import { lockCommand } from './lock';
-import { lockFolder } from './locking';
 import { openSource } from './source';
 import { toolsFor } from './tools-for';
-import { upload } from './upload';
 
-async function checkRunning({ url }: Target): Promise<void> {
+export async function checkRunning({ url }: Target): Promise<void> {
   const answer = await request(`${url}/status`).catch((cause: unknown) => {
     throw new CliError(`no answer from ${url}/status: is the worker running?`, { cause });
   });
@@ -27,10 +25,11 @@ async function run({ flags, args, cwd, env, out, err }: CommandContext): Promise
   if (where === undefined || extra.length > 0) {
     throw new CliError(`exactly one directory or git URL must be given, found ${args.length}: ${args.join(' ')}`);
   }
+  if (toBoss && flags.string('path') !== '')
+    throw new CliError("'boss' and -p name different places: give one of them");
   const target = toBoss ? bossTarget(cwd, env) : workerTarget(cwd, flags.string('path'), env);
   const file = (flag: string) => (flags.string(flag) === '' ? '' : resolve(cwd, flags.string(flag)));
   const source = await openSource(where, cwd);
-  const staging = mkdtempSync(join(tmpdir(), 'ol-install-'));
   try {
     const name = flags.string('name') === '' ? source.name : flags.string('name');
     checkLambdaName(name);
@@ -40,16 +39,20 @@ async function run({ flags, args, cwd, env, out, err }: CommandContext): Promise
     const tools = resolving
       ? await toolsFor(cwd, flags.string('path'), env, olYaml === '' ? join(source.dir, 'ol.yaml') : olYaml)
       : undefined;
-    const lock = (dir: string) => (tools === undefined ? Promise.resolve(undefined) : lockFolder(dir, tools));
     const requirements = file('requirements');
-    const { file: archive, locked } = await packLambda({ dir: source.dir, olYaml, requirements, lock, staging });
-    if (locked?.warning !== undefined) err(`warning: ${locked.warning}\n`);
-    if (locked?.requirements !== undefined) err(`${locked.pins.length} packages from ${locked.from}\n`);
-    await upload(target, name, archive, err);
+    for (const [path, replaced] of [
+      [olYaml, 'ol.yaml'],
+      [requirements, 'requirements.txt'],
+    ] as const) {
+      if (path === '') continue;
+      if (!existsSync(path)) throw new CliError(`${path} does not exist`);
+      if (existsSync(join(source.dir, replaced)))
+        err(`warning: ${path} takes the place of the directory's ${replaced}\n`);
+    }
+    await installFolder(target, name, { dir: source.dir, olYaml, requirements, tools }, err);
     out(`Successfully installed lambda function: ${name}\n`);
     return EXIT.ok;
   } finally {
-    rmSync(staging, { recursive: true, force: true });
     source.dispose();
   }
 }
@@ -59,12 +62,7 @@ export const installCommand: Command = {
   usage: 'upload a lambda from a directory or a git repository',
   argsUsage: '[boss] DIR | https://….git | git@….git',
   flags: [
-    {
-      name: 'path',
-      aliases: ['p'],
-      kind: 'string',
-      usage: 'directory of the worker; by default the one of template.json',
-    },
+    TARGET_FLAG,
     { name: 'config', aliases: ['c'], kind: 'string', usage: 'file that becomes ol.yaml' },
     { name: 'requirements', aliases: ['r'], kind: 'string', usage: 'file that becomes requirements.txt' },
     { name: 'no-resolve', kind: 'bool', usage: 'upload requirements.txt as it is' },

@@ -1,7 +1,7 @@
-/** `ol admin lock`: writes the complete set of pins of a folder into its requirements.lock. */
+/** `ol admin lock`: writes all pins of a folder to its requirements.lock. */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { formatLock, LOCK_FILE } from '../../packages/lock';
+import { formatLock, LOCK_FILE } from '../../packages/requirements/lock';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
 import { lockFolder } from './locking';
 import { openSource } from './source';
@@ -14,7 +14,10 @@ async function run({ flags, args, cwd, env, out, err }: CommandContext): Promise
   }
   const { dir } = await openSource(resolve(cwd, where), cwd);
   const tools = await toolsFor(cwd, flags.string('path'), env, join(dir, 'ol.yaml'));
-  const locked = await lockFolder(dir, tools, true);
+  const warn = (text: string) => {
+    err(`warning: ${text}\n`);
+  };
+  const locked = await lockFolder(dir, { ...tools, warn }, true);
   if (locked === undefined) {
     throw new CliError(
       `${where} names no packages: it has no requirements.txt, pyproject.toml, uv.lock or poetry.lock`,

@@ -1,31 +1,31 @@
 /**
- * From a folder's requirements, in whichever form a project keeps them, to the pins that go into its archive.
+ * Converts a folder's requirements, in any supported format, to the pins of its archive.
  *
- * POLICY: requirements.txt comes first, since it is the contract's; then uv.lock, poetry.lock, and the dependencies of
- * pyproject.toml. A list that is pinned already keeps its bytes, with what it lacks behind them.
+ * POLICY: requirements.txt comes first, since it belongs to the contract. Then come uv.lock, poetry.lock, and the
+ * dependencies in pyproject.toml. A list that is pinned already keeps its bytes; missing pins are appended.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatLock, type Lock, LOCK_FILE, lockKey, parseLock, pinLines } from '../../packages/lock';
-import { parseSpec, pinnedList } from '../../packages/requirements';
-import { type ReadFile, readRequirements, type RequirementsInput } from '../../packages/requirements-file';
-import type { Pin } from '../../packages/tools';
+import { formatLock, type Lock, LOCK_FILE, lockKey, parseLock, pinLines } from '../../packages/requirements/lock';
+import { parseSpec, pinnedList } from '../../packages/requirements/requirements';
+import { type ReadFile, readRequirements, type RequirementsInput } from '../../packages/requirements/requirements-file';
+import type { Pin } from '../../packages/install/tools';
 import { exported, findUv, type HostTools, resolveFile, resolveHere } from './host-tools';
 
 const REQUIREMENTS = 'requirements.txt';
 
-/** What goes into the archive; undefined where the folder's own file stays. */
+/** Files for the archive. An undefined field keeps the folder's own file. */
 export interface Locked {
   /** Text of requirements.txt. */
   requirements?: string;
   /** Text of requirements.lock. */
   lock?: string;
   pins: readonly Pin[];
-  /** What the pins were made from, for people: a file's name. */
+  /** Name of the file that the pins come from, for messages. */
   from: string;
-  /** lockKey() of the inputs, for requirements.lock beside the source. */
+  /** lockKey() of the inputs, stored in the requirements.lock in the source folder. */
   key: string;
-  /** A warning for people. */
+  /** A warning for the user. */
   warning?: string;
 }
 
@@ -36,8 +36,8 @@ interface Inputs {
 }
 
 /**
- * Resolves the requirements of a folder. An up-to-date requirements.lock in it is used as it is.
- * @returns undefined when the folder names no packages in any way
+ * Resolves the requirements of a folder. An up-to-date requirements.lock in the folder is used unchanged.
+ * @returns undefined when the folder has no requirements
  * @throws CliError, ArgyleError REQUIREMENT_INVALID
  */
 export async function lockFolder(dir: string, tools: HostTools, fresh = false): Promise<Locked | undefined> {
@@ -56,7 +56,7 @@ export async function lockFolder(dir: string, tools: HostTools, fresh = false): 
   return { requirements, lock: formatLock(own), pins, from: inputs.from, key: inputs.key };
 }
 
-/** Files of a folder by their names within it. */
+/** Returns a reader for the files of a folder. */
 export function readIn(dir: string): ReadFile {
   return (name) => {
     const path = join(dir, name);
@@ -64,7 +64,7 @@ export function readIn(dir: string): ReadFile {
   };
 }
 
-/** A pinned list with what it lacks. One that cannot be checked stays as it is, with a warning. */
+/** Appends the missing pins to a pinned list. If the list cannot be checked, it stays unchanged and gets a warning. */
 async function completed(text: string, pins: readonly Pin[], tools: HostTools): Promise<Locked> {
   const result = { pins, from: REQUIREMENTS, key: lockKey(text) };
   if (pins.length === 0) return result;
@@ -72,11 +72,12 @@ async function completed(text: string, pins: readonly Pin[], tools: HostTools): 
   const input: RequirementsInput = { requirements: pins.map(({ spec }) => spec), constraints: [], hashed: false };
   try {
     const all = await resolveHere(input, tools);
+    const hashed = pins.map((pin) => all.find(({ spec }) => spec === pin.spec) ?? pin);
     const lacking = all.filter(({ spec }) => !listed.has(parseSpec(spec, REQUIREMENTS).name));
-    if (lacking.length === 0) return result;
+    if (lacking.length === 0) return { ...result, pins: hashed };
     const gap = text.endsWith('\n') ? '' : '\n';
     const requirements = `${text}${gap}# needed by the packages above\n${pinLines(lacking)}`;
-    return { ...result, requirements, pins: [...pins, ...lacking] };
+    return { ...result, requirements, pins: [...hashed, ...lacking] };
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : String(thrown);
     return { ...result, warning: `requirements.txt is uploaded as it is: ${why}` };
@@ -89,7 +90,7 @@ async function listInputs(read: ReadFile, tools: HostTools): Promise<Inputs> {
   return { from: REQUIREMENTS, key, resolve: () => resolveHere(input, tools) };
 }
 
-/** What a project's own files name, without a requirements.txt. */
+/** The requirements in a project's own files, for a folder without requirements.txt. */
 async function projectInputs(dir: string, read: ReadFile, tools: HostTools): Promise<Inputs | undefined> {
   const project = await read('pyproject.toml');
   const lockOf = async (from: string, text: string, program: string, args: string[]): Promise<Inputs> => {

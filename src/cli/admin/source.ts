@@ -1,4 +1,4 @@
-/** What `ol admin install` is given: a directory, or a git repository that is cloned into one. */
+/** The source of `ol admin install`: a directory, or a git repository that is cloned to a temporary directory. */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,18 +8,18 @@ import { CliError } from '../command';
 
 const run = promisify(execFile);
 
-/** Longest clone, in ms. */
+/** Time limit of a clone, ms. */
 const CLONE_MS = 300_000;
 
 export interface Source {
   dir: string;
-  /** Name of the lambda unless -n gives one. */
+  /** Name of the lambda, unless -n is given. */
   name: string;
   /** Deletes the clone. */
   dispose(): void;
 }
 
-/** True for `https://….git`, `git@….git` and the like; pure. */
+/** Whether the target is a git URL, such as `https://….git` or `git@….git`. Pure. */
 export function isGitUrl(target: string): boolean {
   return /^((https?|ssh|file):\/\/|git@)\S+\.git$/.test(target);
 }
@@ -42,7 +42,7 @@ async function clone(url: string): Promise<Source> {
   return { dir, name, dispose };
 }
 
-/** Throws CliError when there is no such directory or the repository can't be cloned. */
+/** Opens the source. @throws CliError when the directory does not exist or the clone fails */
 export async function openSource(target: string, cwd: string): Promise<Source> {
   if (isGitUrl(target)) return clone(target);
   const dir = resolve(cwd, target);

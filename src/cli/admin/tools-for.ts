@@ -1,15 +1,16 @@
 /** The tools that resolve requirements for the functions of one worker. */
 import { existsSync, readFileSync } from 'node:fs';
 import { baseConfig, runtimeNames } from '../../config/bases';
-import { parseOlYaml } from '../../lambda/intake/ol-yaml';
+import { parseOlYaml } from '../../lambda/code/intake/ol-yaml';
 import { CliError } from '../command';
 import { olDirOf } from '../worker/flags';
-import { lenientConfig } from '../worker/stop';
+import { lenientConfig } from '../worker/process/stop';
 import { hostTools, type HostTools } from './host-tools';
 
 /**
- * The tools for a function of the worker whose directory is `path`; '' for the host's Python and pip configuration.
- * @param olYaml the function's ol.yaml, whose `runtime` picks the Python; it need not exist
+ * Finds the tools for a function of the worker in directory `path`. '' stands for the host's Python and pip
+ * configuration.
+ * @param olYaml path of the function's ol.yaml, whose `runtime` selects the Python; the file may be missing
  * @throws CliError when the worker has no such Python; ArgyleError LAMBDA_CONFIG for a malformed file
  */
 export async function toolsFor(cwd: string, path: string, env: NodeJS.ProcessEnv, olYaml: string): Promise<HostTools> {

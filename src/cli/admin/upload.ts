@@ -1,4 +1,4 @@
-/** Sends an archive to a worker or the boss, and tells how its packages get installed meanwhile. */
+/** Sends an archive to a worker or the boss, and reports the progress of its package install. */
 import { createReadStream, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
@@ -6,27 +6,43 @@ import { z } from 'zod';
 import { CliError } from '../command';
 import { authorization, type Target } from '../target';
 
-/** How often the worker is asked how far the install is, ms. */
+/** Time between two polls of the install's progress, ms. */
 const POLL_MS = 150;
-/** Installs may take as long as installer_limits.runtime_sec allows each package, ms. */
+/** Time limit of an upload, ms. The worker limits each package's install to installer_limits.runtime_sec. */
 const UPLOAD_MS = 3_600_000;
 
 const stateShape = z.object({
   packages: z.array(z.object({ spec: z.string(), ms: z.number(), bytes: z.number() })),
+  warnings: z.array(z.string()).optional(),
 });
 
+export interface UploadOptions {
+  /** True: the next call runs the new code. False: the worker may run the old code for up to `registry_cache_ms`. */
+  fresh?: boolean;
+  signal?: AbortSignal;
+  /** Called with the number of installed packages. */
+  onPackages?: (count: number) => void;
+}
+
 /**
- * Uploads a function and returns once the server has it, and its packages, installed.
- * @param tell called with a line for each package that got ready meanwhile
- * @throws CliError with the server's status and words
+ * Uploads a function. Returns when the server has stored it and installed its packages.
+ * @param report is called with a line for each installed package
+ * @throws CliError with the server's status and message
  */
-export async function upload(target: Target, name: string, file: string, tell: (line: string) => void): Promise<void> {
+export async function upload(
+  target: Target,
+  name: string,
+  file: string,
+  report: (line: string) => void,
+  { fresh = false, signal, onPackages }: UploadOptions = {},
+): Promise<void> {
   const done = new AbortController();
-  const progress = follow(target, name, tell, done.signal);
+  const progress = follow(target, name, { report, onPackages }, done.signal);
   try {
-    const answer = await request(`${target.url}/registry/${name}?install=wait`, {
+    const answer = await request(`${target.url}/registry/${name}?install=wait${fresh ? '&fresh=1' : ''}`, {
       method: 'POST',
       body: createReadStream(file),
+      ...(signal === undefined ? {} : { signal }),
       headersTimeout: UPLOAD_MS,
       headers: {
         'content-type': 'application/octet-stream',
@@ -44,18 +60,28 @@ export async function upload(target: Target, name: string, file: string, tell: (
   }
 }
 
-/** Tells each package once, until `signal`. A server that knows no progress, as the original, is asked once. */
-async function follow(target: Target, name: string, tell: (line: string) => void, signal: AbortSignal): Promise<void> {
-  let told = 0;
+/**
+ * Reports each package once, until `signal` aborts. A server without progress reports, such as the original, is polled
+ * once.
+ */
+async function follow(
+  target: Target,
+  name: string,
+  { report, onPackages }: { report: (line: string) => void; onPackages: UploadOptions['onPackages'] },
+  signal: AbortSignal,
+): Promise<void> {
+  let reported = 0;
   for (let last = false; !last;) {
     await sleep(POLL_MS, undefined, { signal }).catch(() => undefined);
     last = signal.aborted;
     const state = await installState(target, name).catch(() => undefined);
     if (state === undefined) return;
-    for (const { spec, ms, bytes } of state.packages.slice(told)) {
-      tell(`  ${spec}  ${(bytes / 1e6).toFixed(1)} MB  ${(ms / 1000).toFixed(2)} s\n`);
+    if (last) for (const warning of state.warnings ?? []) report(`warning: ${warning}\n`);
+    for (const { spec, ms, bytes } of state.packages.slice(reported)) {
+      report(`  ${spec}  ${(bytes / 1e6).toFixed(1)} MB  ${(ms / 1000).toFixed(2)} s\n`);
     }
-    told = Math.max(told, state.packages.length);
+    onPackages?.(state.packages.length);
+    reported = Math.max(reported, state.packages.length);
   }
 }
 

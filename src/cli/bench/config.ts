@@ -1,4 +1,4 @@
-/** The settings that benchmarks go by: config.json's, without overrides. */
+/** The settings of the benchmarks: those of config.json, without overrides. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig, type Config } from '../../config';
@@ -18,29 +18,29 @@ export const SECONDS_FLAG: FlagSpec = {
   usage: 'time to measure, after the warmup; 0 means 60',
 };
 
-/** @param usual number of requests at a time that 0, the default, stands for */
+/** @param usual concurrency that the default value 0 stands for */
 export function tasksFlag(usual: number): FlagSpec {
   return { name: 'tasks', aliases: ['t'], kind: 'string', value: '0', usage: `requests at a time; 0 means ${usual}` };
 }
 
-/** Seconds to measure. Throws CliError for what is no number. */
+/** Measuring time, s. @throws CliError when it is not a number */
 export function secondsOf(flags: Flags): number {
   return numberOf(flags, 'seconds', 0, MAX_SECONDS) || DEFAULT_SECONDS;
 }
 
-/** Requests at a time. Throws CliError for what is no whole number. */
+/** Number of concurrent requests. @throws CliError when it is not an integer */
 export function tasksOf(flags: Flags, usual: number): number {
   return countOf(flags, 'tasks', 0, MAX_TASKS) || usual;
 }
 
-/** Throws CliError when the directory is no worker's, CONFIG_INVALID when its config.json is wrong. */
+/** Reads a worker's config. @throws CliError for a directory without a worker; CONFIG_INVALID for a bad config.json */
 export function benchConfig(olDir: string): Config {
   const path = join(olDir, 'config.json');
   if (!existsSync(path)) throw new CliError(`${olDir} is no worker directory: run ol worker init first`);
   return loadConfig(path).config;
 }
 
-/** A flag that counts something; throws CliError naming flag and value when it is no whole number in the range. */
+/** The value of an integer flag. @throws CliError with flag and value when it is not an integer in the range */
 export function countOf(flags: Flags, name: string, min: number, max: number): number {
   const count = numberOf(flags, name, min, max);
   if (!Number.isInteger(count)) throw new CliError(`--${name} must be a whole number, not ${count}`);

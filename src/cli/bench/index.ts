@@ -1,4 +1,4 @@
-/** `ol bench`: the original's benchmarks under their names, with their result line. */
+/** `ol bench`: the original's benchmarks, with the same names and the same result line. */
 import type { Command } from '../command';
 import { initCommand } from './init';
 import { playCommand } from './play';

@@ -1,4 +1,4 @@
-/** `ol bench init`: puts the functions that the benchmarks call into a worker's registry, without the worker. */
+/** `ol bench init`: stores the benchmarks' functions in a worker's registry. The worker need not run. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,14 +7,15 @@ import { openStore } from '../../lambda/registry/open-store';
 import { BUCKET_STORES } from '../../lambda/registry/stores';
 import type { RegistryStore } from '../../lambda/ports';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
+import { withProgress } from '../progress';
 import { PATH_FLAG, olDirOf } from '../worker/flags';
 import { benchConfig, countOf } from './config';
 import { functionName, KINDS, SOURCES, type Kind } from './table';
 
-/** As many as all benchmarks but the largest call. */
+/** Enough functions for all benchmarks except the largest. */
 const DEFAULT_FUNCTIONS = 1024;
 const MAX_FUNCTIONS = 64 * 1024;
-/** Objects that are written at the same time; writing waits for the disk or the network. */
+/** Concurrent writes. A write waits for the disk or the network. */
 const WRITES_AT_ONCE = 32;
 
 async function pack(kind: Kind, staging: string): Promise<string> {
@@ -26,10 +27,17 @@ async function pack(kind: Kind, staging: string): Promise<string> {
   return archive;
 }
 
-async function putAll(store: RegistryStore, kind: Kind, count: number, archive: string): Promise<void> {
+async function putAll(
+  store: RegistryStore,
+  kind: Kind,
+  { count, archive, onPut }: { count: number; archive: string; onPut: (index: number) => void },
+): Promise<void> {
   let index = 0;
   const writer = async (): Promise<void> => {
-    while (index < count) await store.put(functionName(kind, index++), archive);
+    while (index < count) {
+      await store.put(functionName(kind, index++), archive);
+      onPut(index);
+    }
   };
   await Promise.all(Array.from({ length: WRITES_AT_ONCE }, writer));
 }
@@ -42,7 +50,17 @@ async function run({ flags, args, cwd, out }: CommandContext): Promise<number> {
   const staging = mkdtempSync(join(tmpdir(), 'ol-bench-'));
   try {
     for (const kind of KINDS) {
-      await putAll(store, kind, count, await pack(kind, staging));
+      const archive = await pack(kind, staging);
+      await withProgress((progress) => {
+        progress.step(`writing ${kind} functions`, count);
+        return putAll(store, kind, {
+          count,
+          archive,
+          onPut: (index) => {
+            progress.at(index);
+          },
+        });
+      });
       out(`created ${count} functions: ${functionName(kind, 0)} to ${functionName(kind, count - 1)}\n`);
     }
   } finally {

@@ -1,21 +1,21 @@
-/** Puts load on a worker: a number of tasks, each sending its next request when the last one was answered. */
+/** Puts load on a worker with several concurrent tasks. Each task sends its next request after the last response. */
 import { Pool } from 'undici';
 import type { Tally } from './table';
 
 export interface LoadOptions {
   /** `http://host:port` */
   url: string;
-  /** Requests at the same time. */
+  /** Number of concurrent requests. */
   tasks: number;
-  /** The function to call next; undefined ends the load. */
+  /** Returns the next function to call; undefined ends the load. */
   next: () => string | undefined;
-  /** Hears why a request failed. */
+  /** Called with the reason of each failed request. */
   onError: (message: string) => void;
-  /** Hears of each answered request. */
+  /** Called after each response. */
   onDone?: () => void;
 }
 
-/** What the original sends: JSON's null. */
+/** The event that the original sends: JSON's null. */
 const EVENT = 'null';
 const HEADERS = { 'content-type': 'text/json' };
 
@@ -30,10 +30,10 @@ async function call(pool: Pool, name: string): Promise<void> {
   if (statusCode !== 200) throw new Error(`${name} answered ${statusCode}: ${text.trim()}`);
 }
 
-/** Resolves with the count of requests once `next` has ended the load and all were answered. Never rejects. */
+/** Resolves with the request counts, after `next` has ended the load and all responses have arrived. Never rejects. */
 export async function putLoad({ url, tasks, next, onError, onDone }: LoadOptions): Promise<Tally> {
   const tally = { successes: 0, errors: 0 };
-  // A sandbox may take as long as its own limits allow: the worker's timeouts count, not the client's.
+  // The worker's timeouts apply, so the client has none.
   const pool = new Pool(url, { connections: tasks, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 });
   const task = async (): Promise<void> => {
     for (let name = next(); name !== undefined; name = next()) {

@@ -1,4 +1,4 @@
-/** `ol bench play`: calls the functions that a text file names, one a line, in its order and over again. */
+/** `ol bench play`: calls the functions in a trace file, one name per line, in order and repeatedly. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
@@ -7,7 +7,7 @@ import { secondsOf, SECONDS_FLAG, tasksFlag, tasksOf } from './config';
 import { measured, readyWorker } from './run';
 import { traceCalls } from './table';
 
-/** A trace with more failed requests than this, in percent, measures nothing. */
+/** Largest share of failed requests in a valid run of a trace, in percent. */
 const MAX_ERRORS_PERCENT = 5;
 const USUAL_TASKS = 1;
 

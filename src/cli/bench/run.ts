@@ -1,7 +1,11 @@
-/** `ol bench py64-seq` and the others: calls functions of a running worker for a time and prints how many it served. */
+/**
+ * `ol bench py64-seq` and the other benchmarks: calls functions of a running worker for a fixed time and prints the
+ * throughput.
+ */
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
+import { Progress, withProgress } from '../progress';
 import { urlOf } from '../url';
 import { olDirOf, PATH_FLAG } from '../worker/flags';
 import { describeStatus } from '../worker/status';
@@ -10,20 +14,26 @@ import { putLoad } from './load';
 import { functionName, resultLine, tooManyErrors, type Benchmark, type Tally } from './table';
 
 const PROGRESS_MS = 1000;
-/** A benchmark with more failed requests than this, in percent, measures nothing. */
+/** Largest share of failed requests in a valid benchmark run, in percent. */
 const MAX_ERRORS_PERCENT = 1;
 
-/** Calls each function once, so that code is pulled and packages are installed before anything is timed. */
+/** Calls each function once, so that the measurement contains no code pulls and no package installs. */
 async function warmUp(benchmark: Benchmark, tasks: number, url: string, out: (text: string) => void): Promise<void> {
   const { kind, functions } = benchmark;
   out(`warming up: calling each of ${functions} functions once\n`);
   let index = 0;
   let failure: string | undefined;
-  await putLoad({
-    url,
-    tasks,
-    next: () => (index < functions && failure === undefined ? functionName(kind, index++) : undefined),
-    onError: (message) => (failure ??= message),
+  await withProgress((progress) => {
+    progress.step('warming up', functions);
+    return putLoad({
+      url,
+      tasks,
+      onDone: () => {
+        progress.at(index);
+      },
+      next: () => (index < functions && failure === undefined ? functionName(kind, index++) : undefined),
+      onError: (message) => (failure ??= message),
+    });
   });
   if (failure !== undefined) throw new CliError(`warming up failed: ${failure} (was ol bench init run?)`);
 }
@@ -33,12 +43,12 @@ export interface MeasureOptions {
   url: string;
   tasks: number;
   seconds: number;
-  /** The function to call next. */
+  /** Returns the function to call next. */
   choose: () => string;
   out: (text: string) => void;
 }
 
-/** Puts load on a worker for a time, and tells the throughput once a second. */
+/** Puts load on a worker for a fixed time and prints the throughput once per second. */
 async function measure({
   url,
   tasks,
@@ -51,8 +61,12 @@ async function measure({
   let done = 0;
   let shown = 0;
   let failure: string | undefined;
+  const line = new Progress();
+  line.step('measuring', seconds);
+  const print = line.around(out);
   const progress = setInterval(() => {
-    out(`throughput: ${(done - shown).toFixed(1)}/second\n`);
+    line.at(Math.floor(elapsed()));
+    print(`throughput: ${(done - shown).toFixed(1)}/second\n`);
     shown = done;
   }, PROGRESS_MS);
   const tally = await putLoad({
@@ -63,12 +77,13 @@ async function measure({
     onDone: () => done++,
   });
   clearInterval(progress);
+  line.end();
   return { ...tally, seconds: elapsed(), failure };
 }
 
 /**
  * Measures and returns the result line.
- * @param maxErrorsPercent above it the benchmark fails as a panic of Go's would
+ * @param maxErrorsPercent above this share of errors, the benchmark exits as after a panic in Go
  * @throws CliError when too many requests failed
  */
 export async function measured(name: string, maxErrorsPercent: number, options: MeasureOptions): Promise<string> {
@@ -83,7 +98,7 @@ export async function measured(name: string, maxErrorsPercent: number, options: 
   return resultLine(name, result.seconds, result);
 }
 
-/** The URL of the worker whose directory -p names. Throws CliError when it is not ready. */
+/** The URL of the worker in the directory of -p. @throws CliError when the worker is not ready */
 export async function readyWorker({ flags, cwd }: CommandContext): Promise<string> {
   const config = benchConfig(olDirOf(cwd, flags.string('path')));
   const url = urlOf(config.worker_url, config.worker_port);

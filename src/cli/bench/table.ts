@@ -1,26 +1,26 @@
-/** The benchmarks of `ol bench`, and the functions that they call. Pure. */
+/** The benchmarks of `ol bench` and their functions. Pure. */
 
 export type Kind = 'py' | 'pd';
 
 export interface Benchmark {
   name: string;
-  /** Former name, which still works. */
+  /** Former name, which remains valid. */
   alias?: string;
   kind: Kind;
-  /** Different functions that are called. */
+  /** Number of distinct functions that are called. */
   functions: number;
-  /** Requests at the same time. */
+  /** Number of concurrent requests. */
   tasks: number;
 }
 
-/** Sizes of the original: one that fits into memory, one that needs evictions, one that always misses. */
+/** Sizes of the original: the first fits into memory, the second needs evictions, the third always misses. */
 const SIZES = [64, 1024, 64 * 1024];
-/** Requests at the same time in a `-par` benchmark, unless -t says otherwise; the original's number. */
+/** Concurrent requests of a `-par` benchmark, unless -t is given. The original's number. */
 export const PARALLEL_TASKS = 32;
 
 export const KINDS: readonly Kind[] = ['py', 'pd'];
 
-/** 64, `1k`, `64k`: sizes as the original writes them. */
+/** Formats a size as the original does: 64, `1k`, `64k`. */
 function sizeName(functions: number): string {
   return functions >= 1024 ? `${functions / 1024}k` : String(functions);
 }
@@ -39,12 +39,12 @@ export const BENCHMARKS: readonly Benchmark[] = KINDS.flatMap((kind) =>
   ]),
 );
 
-/** The name under which the function with this number is stored. */
+/** The name of the function with this number. */
 export function functionName(kind: Kind, index: number): string {
   return `bench-${kind}-${index}`;
 }
 
-/** `py` costs next to nothing; `pd` imports pandas, so that what is measured is how a worker copes with packages. */
+/** `py` costs next to nothing. `pd` imports pandas, so it measures how a worker handles packages. */
 export const SOURCES: Readonly<Record<Kind, Readonly<Record<string, string>>>> = {
   py: { 'f.py': 'def f(event):\n    return "hello"\n' },
   pd: {
@@ -58,7 +58,7 @@ def f(event):
 `,
     'requirements.txt':
       'numpy==2.1.0\npandas==2.2.3\npython-dateutil==2.9.0.post0\npytz==2024.2\nsix==1.16.0\ntzdata==2024.2\n',
-    // numpy's threads do not fit into the default ten processes.
+    // numpy's threads exceed the default limit of 10 processes.
     'ol.yaml': 'limits:\n  procs: 32\n  mem_mb: 128\n',
   },
 };
@@ -68,17 +68,19 @@ export interface Tally {
   errors: number;
 }
 
-/** Calls named by a trace: one function's name a line, empty lines passed over. */
+/** Parses a trace: one function name per line. Empty lines are skipped. */
 export function traceCalls(text: string): string[] {
   return text.split('\n').filter((line) => line !== '');
 }
 
-/** More failed calls than this part of all, in whole percents and rounded down as the original does, end a benchmark. */
+/**
+ * Whether the share of failed calls exceeds `percent`. The share is rounded down to whole percents, as in the original.
+ */
 export function tooManyErrors({ successes, errors }: Tally, percent: number): boolean {
   return errors > Math.floor((percent * (successes + errors)) / 100);
 }
 
-/** The line that ends a benchmark, in the original's shape: JSON with its spaces. */
+/** The result line in the original's format: JSON with the same spaces. */
 export function resultLine(benchmark: string, seconds: number, { successes, errors }: Tally): string {
   const rate = seconds > 0 ? successes / seconds : 0;
   return (

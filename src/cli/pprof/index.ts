@@ -3,19 +3,12 @@ import { createWriteStream } from 'node:fs';
 import { resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { request } from 'undici';
+import { TARGET_FLAG, targetOf } from '../ask';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
-import type { FlagSpec } from '../flags';
-import { authorization, workerTarget } from '../target';
+import { authorization } from '../target';
 
-const PATH: FlagSpec = {
-  name: 'path',
-  aliases: ['p'],
-  kind: 'string',
-  usage: 'directory of the worker; by default the one of template.json',
-};
-
-async function ask({ flags, cwd, env }: CommandContext, endpoint: string) {
-  const target = workerTarget(cwd, flags.string('path'), env);
+async function ask(context: CommandContext, endpoint: string) {
+  const target = targetOf(context);
   const { url } = target;
   const answer = await request(`${url}/pprof/${endpoint}`, { headers: authorization(target) }).catch(
     (cause: unknown) => {
@@ -27,12 +20,12 @@ async function ask({ flags, cwd, env }: CommandContext, endpoint: string) {
   throw new CliError(`${url}/pprof/${endpoint} answered ${answer.statusCode}${said === '' ? '' : `: ${said}`}`);
 }
 
-/** A command that saves what the endpoint answers. */
+/** A command that saves the endpoint's response to a file. */
 function saving(name: string, usage: string, file: string): Command {
   return {
     name,
     usage,
-    flags: [PATH, { name: 'out', aliases: ['o'], kind: 'string', value: file, usage: 'file to write' }],
+    flags: [TARGET_FLAG, { name: 'out', aliases: ['o'], kind: 'string', value: file, usage: 'file to write' }],
     run: async (context) => {
       const path = resolve(context.cwd, context.flags.string('out'));
       await pipeline(await ask(context, name), createWriteStream(path));
@@ -50,7 +43,7 @@ export const pprofCommand: Command = {
     {
       name: 'cpu-start',
       usage: 'start taking a CPU profile',
-      flags: [PATH],
+      flags: [TARGET_FLAG],
       run: async (context) => {
         await (await ask(context, 'cpu-start')).dump();
         return EXIT.ok;

@@ -6,8 +6,8 @@ import type { FlagSpec } from '../flags';
 export const DEFAULT_IMAGE = 'ol-wasm';
 
 /**
- * The images that the original builds for itself and that its boss names; nobody publishes them. They hold a Python and
- * little else, so here they mean: use the host's own /usr.
+ * The images that the original builds locally and that its boss names. No registry has these images. They contain
+ * little more than a Python, so here they select the host's own /usr.
  */
 export const STOCK_IMAGES: readonly string[] = ['', DEFAULT_IMAGE, 'ol-min'];
 
@@ -28,8 +28,8 @@ export const IMAGE_FLAG: FlagSpec = {
 };
 
 /**
- * The absolute path of a worker's directory. Links in it are resolved, as the helper follows none; what does not
- * exist yet is taken as it stands.
+ * The absolute path of a worker's directory. Links are resolved, since the helper does not follow any. Parts that do
+ * not exist yet stay unchanged.
  */
 export function olDirOf(cwd: string, path: string): string {
   const absolute = resolve(cwd, path);

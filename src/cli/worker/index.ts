@@ -1,6 +1,6 @@
 import type { Command } from '../command';
-import { baseCommand } from './bases';
-import { checkConfigCommand } from './checkConfig';
+import { baseCommand } from './bases/bases';
+import { checkConfigCommand } from './check-config';
 import { initCommand } from './init';
 import { downCommand, forceCleanupCommand, statusCommand } from './status';
 import { upCommand } from './up';

@@ -4,14 +4,15 @@ import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { configFromTemplate, defaultConfig, findTemplate, readJson } from '../../config';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
+import { type Progress, withProgress } from '../progress';
 import { findHelper, guestBeside, HOME } from '../paths';
 import type { Services } from '../services';
 import { IMAGE_FLAG, olDirOf, PATH_FLAG } from './flags';
-import { writeHelperConf } from './helperConf';
-import { makeBase } from './image';
+import { writeHelperConf } from './helper-conf';
+import { makeBase } from './bases/image';
 import { releaseMounts } from './mounts';
-import { workerState } from './pidfile';
-import { bringToStoppedClean, lenientConfig } from './stop';
+import { workerState } from './process/pidfile';
+import { bringToStoppedClean, lenientConfig } from './process/stop';
 
 const BASE = 'lambda';
 const TREE = 'default-zygotes-40.json';
@@ -19,15 +20,16 @@ const TREE = 'default-zygotes-40.json';
 export interface InitOptions {
   olDir: string;
   image: string;
-  /** Make the base again although it exists; installed packages in it are lost. */
+  /** Makes the base again even if it exists. Its installed packages are lost. */
   newBase: boolean;
   cwd: string;
   env: NodeJS.ProcessEnv;
   services: Services;
   out: (text: string) => void;
+  progress?: Progress;
 }
 
-/** Memory that this machine or container has, in MB. */
+/** Memory of this machine or container, in MB. */
 function totalMemMb(): number {
   const constrained = process.constrainedMemory();
   const bytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
@@ -45,8 +47,8 @@ async function stopAndEmpty(olDir: string, services: Services): Promise<void> {
 }
 
 /**
- * Makes or makes anew the worker directory. Everything in an existing one is deleted but for the base.
- * Throws CliError for a directory that is no worker's, or when the image can't be had.
+ * Makes the worker directory. Deletes everything in an existing one except the base.
+ * @throws CliError for a directory without a worker, or when the image is not available
  */
 export async function initWorker(options: InitOptions): Promise<void> {
   const { olDir, cwd, out } = options;
@@ -54,10 +56,11 @@ export async function initWorker(options: InitOptions): Promise<void> {
     if (!existsSync(join(olDir, 'ol.init'))) {
       throw new CliError(`${olDir} exists and is no worker directory (it has no ol.init): choose another or remove it`);
     }
+    options.progress?.step('stopping the worker that is there');
     await stopAndEmpty(olDir, options.services);
   }
   mkdirSync(olDir, { recursive: true, mode: 0o755 });
-  // First of all, so that a directory left behind by a failed init can be initialised again.
+  // This file comes first, so that a directory of a failed init can be initialised again.
   writeFileSync(join(olDir, 'ol.init'), '');
 
   const template = findTemplate(cwd);
@@ -70,7 +73,10 @@ export async function initWorker(options: InitOptions): Promise<void> {
   const base = join(olDir, BASE);
   if (options.newBase) rmSync(base, { recursive: true, force: true });
   if (existsSync(base)) out(`Keeping the base in ${base}; -b makes it anew\n`);
-  else await makeBase(base, options.image, cwd, options.env);
+  else {
+    options.progress?.step(`making the base of sandboxes in ${base}`);
+    await makeBase(base, options.image, cwd, options.env);
+  }
 
   copyFileSync(join(HOME, 'configs', TREE), join(olDir, TREE));
   for (const dir of [join(olDir, 'registry'), config.Pkgs_dir, config.worker_dir]) mkdirSync(dir, { recursive: true });
@@ -79,7 +85,9 @@ export async function initWorker(options: InitOptions): Promise<void> {
   out(`Initialized worker directory ${olDir}\n`);
 }
 
-/** A directory may be initialised before the helper is built; it will be where `make build` puts it. */
+/**
+ * A directory may be initialised before the helper is built. The result is then the path that `make build` will create.
+ */
 function helperOrBuilt(setting: string): string {
   try {
     return findHelper(setting);
@@ -90,7 +98,10 @@ function helperOrBuilt(setting: string): string {
 
 async function run({ flags, cwd, env, services, out }: CommandContext): Promise<number> {
   const olDir = olDirOf(cwd, flags.string('path'));
-  await initWorker({ olDir, image: flags.string('image'), newBase: flags.bool('newbase'), cwd, env, services, out });
+  const [image, newBase] = [flags.string('image'), flags.bool('newbase')];
+  await withProgress((progress) =>
+    initWorker({ olDir, image, newBase, cwd, env, services, out: progress.around(out), progress }),
+  );
   return EXIT.ok;
 }
 

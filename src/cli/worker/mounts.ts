@@ -1,4 +1,7 @@
-/** Mounts below a directory: this worker makes none on the host, but the original, whose directories it takes over, does. */
+/**
+ * Unmounts mounts below a directory. This worker makes none on the host. The original does, and Argyle takes over its
+ * directories.
+ */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
@@ -6,7 +9,7 @@ import { CliError } from '../command';
 
 const run = promisify(execFile);
 
-/** Mount points at or below `dir` in the text of /proc/self/mountinfo, deepest and latest first. Pure. */
+/** Mount points at or below `dir` in the text of /proc/self/mountinfo, deepest and newest first. Pure. */
 export function mountsBelow(mountinfo: string, dir: string): string[] {
   return mountinfo
     .split('\n')
@@ -16,11 +19,11 @@ export function mountsBelow(mountinfo: string, dir: string): string[] {
     .reverse();
 }
 
-/** Unmounts everything below `dir`, so that deleting it can't reach into other trees. Throws CliError when it can't. */
+/** Unmounts everything below `dir`, so that deleting `dir` cannot reach other trees. @throws CliError on failure */
 export async function releaseMounts(dir: string): Promise<void> {
   const mounts = () => mountsBelow(readFileSync('/proc/self/mountinfo', 'utf8'), dir);
   for (const path of mounts()) {
-    // Lazily: the original's mounts are stacked and a busy one must not block the others.
+    // Lazy unmount: the original's mounts are stacked, and a busy mount must not block the others.
     await run('umount', ['-l', '--', path]).catch(() => undefined);
   }
   const [left] = mounts();

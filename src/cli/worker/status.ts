@@ -3,9 +3,9 @@ import { existsSync } from 'node:fs';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
 import { urlOf } from '../url';
 import { olDirOf, PATH_FLAG } from './flags';
-import { bringToStoppedClean, lenientConfig } from './stop';
+import { bringToStoppedClean, lenientConfig } from './process/stop';
 
-/** Longest wait for an answer, in ms. */
+/** Time limit of the response, ms. */
 const STATUS_MS = 10_000;
 
 async function down({ flags, cwd, services, out }: CommandContext): Promise<number> {
@@ -15,7 +15,7 @@ async function down({ flags, cwd, services, out }: CommandContext): Promise<numb
   return EXIT.ok;
 }
 
-/** Asks a server at `url`; resolves with what the original's status command prints about the answer. */
+/** Asks the server at `url`. Resolves with the line that the original's status command prints. */
 export async function describeStatus(url: string): Promise<{ ok: boolean; line: string }> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(STATUS_MS) });

@@ -3,15 +3,18 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { applyOverrides, loadConfig, readJson } from '../../config';
 import { CliError, type Command, type CommandContext } from '../command';
-import { startDetached } from './detach';
+import { startDetached } from './process/detach';
 import { IMAGE_FLAG, olDirOf, PATH_FLAG } from './flags';
-import { runForeground } from './foreground';
-import { withOwnHelperConf } from './helperConf';
+import { runForeground } from './process/foreground';
+import { withOwnHelperConf } from './helper-conf';
 import { initWorker } from './init';
-import { bringToStoppedClean, lenientConfig } from './stop';
-import { workerState } from './pidfile';
+import { bringToStoppedClean, lenientConfig } from './process/stop';
+import { workerState } from './process/pidfile';
+import type { Predecessor } from '../services';
+import { drainMs, endDraining, offered } from './process/takeover';
+import { unpackBases } from './bases/tar-bases';
 
-/** Writes config.json.overrides where options are given; returns the path of the file to load. */
+/** Writes config.json.overrides if there are options. Returns the path of the file to load. */
 function effectiveConfig(olDir: string, options: string): string {
   const path = join(olDir, 'config.json');
   if (options === '') return path;
@@ -30,17 +33,23 @@ async function run(context: CommandContext): Promise<number> {
     throw new CliError(`${olDir} has no config.json: run ol worker init -p ${flags.string('path')} first`);
   }
   const { workerDir } = lenientConfig(olDir);
-  const { kind } = await workerState(workerDir);
-  if (kind === 'Running' || kind === 'StoppedDirty') await bringToStoppedClean(olDir, services);
-
   const options = flags.string('options');
   const { config: loaded, warnings } = loadConfig(effectiveConfig(olDir, options));
   const config = withOwnHelperConf(olDir, loaded);
-  if (flags.bool('detach')) {
+  const detach = flags.bool('detach');
+  const { kind } = await workerState(workerDir);
+  // POLICY: the serving process makes the takeover itself. The process that only starts it asks whether a takeover is
+  // possible.
+  let old: Predecessor | undefined;
+  if (kind === 'Running' && workerDir === config.worker_dir) old = await offered(config, detach ? 0 : process.pid);
+  if (old !== undefined && !detach) await endDraining(workerDir, drainMs(config));
+  if (old === undefined && (kind === 'Running' || kind === 'StoppedDirty')) await bringToStoppedClean(olDir, services);
+  await unpackBases(config, context);
+  if (detach) {
     for (const warning of warnings) err(`warning: ${warning}\n`);
-    return startDetached({ ...context, olDir, config, options });
+    return startDetached({ ...context, olDir, config, options, old: old?.pid });
   }
-  return runForeground({ olDir, config, warnings, services, out });
+  return runForeground({ olDir, config, warnings, services, out, old });
 }
 
 export const upCommand: Command = {

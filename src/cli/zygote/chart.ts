@@ -1,4 +1,4 @@
-/** Draws SVGs with vega, which is optional and loaded only when something is to be drawn. */
+/** Draws SVGs with vega. vega is optional and loaded on first use. */
 import type { Spec } from 'vega';
 import type { TopLevelSpec } from 'vega-lite';
 import { CliError } from '../command';
@@ -6,20 +6,20 @@ import { CliError } from '../command';
 async function load<T>(what: string, importIt: () => Promise<T | { default: T }>): Promise<T> {
   try {
     const loaded = await importIt();
-    // A CommonJS module that node imports as one stands under `default`.
+    // Node puts a CommonJS module under `default` when it is imported.
     return typeof loaded === 'object' && loaded !== null && 'default' in loaded ? loaded.default : loaded;
   } catch (cause) {
     throw new CliError(`drawing needs the optional package ${what}: npm install ${what}`, { cause });
   }
 }
 
-/** Renders a vega specification to SVG text. Throws CliError when vega is not installed. */
+/** Renders a vega specification to SVG text. @throws CliError when vega is not installed */
 export async function drawVega(spec: Spec): Promise<string> {
   const vega = await load('vega', () => import('vega'));
   return new vega.View(vega.parse(spec), { renderer: 'none' }).toSVG();
 }
 
-/** Renders a vega-lite specification to SVG text. Throws CliError when vega or vega-lite is not installed. */
+/** Renders a vega-lite specification to SVG text. @throws CliError when vega or vega-lite is not installed */
 export async function drawVegaLite(spec: TopLevelSpec): Promise<string> {
   const vegaLite = await load('vega-lite', () => import('vega-lite'));
   return drawVega(vegaLite.compile(spec).spec);
@@ -31,13 +31,13 @@ export interface TreeDatum {
   readonly label: string;
   /** Second line under the label. */
   readonly detail: string;
-  /** Area of the node. */
+  /** Memory in MB; sets the node's area. */
   readonly mb: number;
-  /** Colour of the node. */
+  /** Saved time; sets the node's colour. */
   readonly saved: number;
 }
 
-/** A tree, root at the left: nodes sized by MB and coloured by what they save. */
+/** A tree with the root at the left. A node's area shows its MB, its colour shows what it saves. */
 export function treeSpec(nodes: readonly TreeDatum[], savedTitle: string): Spec {
   const known = new Set(nodes.map(({ id }) => id));
   const values = nodes.map((node) => ({
@@ -106,7 +106,7 @@ export function treeSpec(nodes: readonly TreeDatum[], savedTitle: string): Spec 
           },
         },
       },
-      // A white rim first, or the links would run through the words.
+      // A white outline comes first, so that links do not cross the text.
       ...['white', undefined].flatMap((rim) => [
         textMark('label', -3, 'bold', rim),
         textMark('detail', 9, 'normal', rim),

@@ -1,4 +1,4 @@
-/** `ol zygote`: look at zygotes, fit trees for them, compare policies. */
+/** `ol zygote`: shows zygotes, fits trees, compares policies. */
 import type { Command } from '../command';
 import { fitCommand } from './fit';
 import { showCommand } from './show';

@@ -1,4 +1,4 @@
-/** What the zygote commands share: numbers out of flags, tables and labels. Pure. */
+/** Shared by the zygote commands: number flags, tables and labels. Pure. */
 import { CliError } from '../command';
 import type { Flags, FlagSpec } from '../flags';
 
@@ -6,12 +6,12 @@ export function text(name: string, value: string, usage: string): FlagSpec {
   return { name, kind: 'string', value, usage };
 }
 
-/** A number flag; throws CliError naming flag and value when it is none or out of range. */
+/** The value of a number flag. @throws CliError with flag and value when it is not a number in the range */
 export function numberOf(flags: Flags, name: string, min: number, max = Number.MAX_SAFE_INTEGER): number {
   return parseNumber(name, flags.string(name), min, max);
 }
 
-/** A flag with numbers separated by commas. */
+/** The value of a flag with comma-separated numbers. */
 export function numbersOf(flags: Flags, name: string, min: number): number[] {
   return flags
     .string(name)
@@ -27,7 +27,7 @@ function parseNumber(name: string, value: string, min: number, max: number): num
   return number;
 }
 
-/** Lays out rows in columns, the first left and the others right justified. */
+/** Lays out rows in columns. The first column is left-aligned, the others right-aligned. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [header, ...rows];
   const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
@@ -36,7 +36,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
   return all.map((row) => `${row.map(pad).join('  ').trimEnd()}\n`).join('');
 }
 
-/** Names a node by its packages, shortened: `pandas==2.1.0 numpy==1.26.0 +3`. */
+/** Labels a node by its packages, shortened: `pandas==2.1.0 numpy==1.26.0 +3`. */
 export function packagesLabel(packages: readonly string[], most = 4): string {
   if (packages.length === 0) return '(root)';
   const shown = packages.slice(0, most).join(' ');

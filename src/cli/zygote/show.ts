@@ -3,8 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { request } from 'undici';
 import { z } from 'zod';
-import { drawTree } from '../../zygote/tree';
-import type { ZygoteInfo, ZygoteReport } from '../../zygote/types';
+import { drawTree } from '../../zygote/policy/tree';
+import type { ZygoteInfo, ZygoteReport } from '../../zygote/policy/types';
+import { TARGET_FLAG } from '../ask';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
 import { authorization, workerTarget, type Target } from '../target';
 import { drawVega, treeSpec } from './chart';
@@ -52,7 +53,7 @@ function detailOf({ forks, fromSpares, savedMs, mb, spares, replicas, state }: Z
   return parts.join(', ');
 }
 
-/** The report as text: one line per zygote, then what all of them hold. */
+/** Formats the report: one line per zygote, then the totals. */
 export function describeReport(report: ZygoteReport): string {
   if (report.mode === '') return 'features.import_cache is off: there are no zygotes\n';
   const { usedMb, limitMb } = report.memory;
@@ -82,14 +83,6 @@ async function run({ flags, cwd, env, out }: CommandContext): Promise<number> {
 export const showCommand: Command = {
   name: 'show',
   usage: 'show the zygotes of a running worker',
-  flags: [
-    {
-      name: 'path',
-      aliases: ['p'],
-      kind: 'string',
-      usage: 'directory of the worker; by default the one of template.json',
-    },
-    text('svg', '', 'file for a drawing'),
-  ],
+  flags: [TARGET_FLAG, text('svg', '', 'file for a drawing')],
   run,
 };

@@ -1,4 +1,4 @@
-/** `ol zygote simulate`: which policy saves what, on long traces made from ReqBench's facts. */
+/** `ol zygote simulate`: compares the savings of policies on long traces built from ReqBench data. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { TopLevelSpec } from 'vega-lite';
@@ -36,7 +36,7 @@ function row(result: SimResult): string[] {
   ];
 }
 
-/** The comparison as a drawing: totals, tails and savings over memory. */
+/** A chart of the comparison: totals, tail latencies and savings by memory. */
 export function comparisonSpec(results: readonly SimResult[], title: string): TopLevelSpec {
   const panel = (field: keyof SimResult, name: string, type: 'log' | 'linear') => ({
     width: 300,

@@ -1,6 +1,6 @@
-/** The messages of one partition that were consumed last, so that a lambda can go back without asking the broker. */
+/** Caches the last consumed messages of one partition, so that a lambda can seek back without asking the broker. */
 
-/** What the cache goes by; offsets are decimal text, as Kafka's clients hand them out. */
+/** The part of a message that the cache needs. Offsets are decimal text, as Kafka clients provide them. */
 export interface Cached {
   readonly offset: string;
 }
@@ -8,10 +8,10 @@ export interface Cached {
 export class MessageCache<T extends Cached> {
   private messages: T[] = [];
 
-  /** @param size messages kept; 0 keeps none */
+  /** @param size messages kept; 0 disables the cache */
   constructor(private readonly size: number) {}
 
-  /** Adds the next consumed message. What a seek made come again replaces what was there from that offset on. */
+  /** Adds the next consumed message. After a seek, a message replaces all cached messages from its offset on. */
   put(message: T): void {
     const offset = BigInt(message.offset);
     while (this.messages.length > 0 && BigInt(this.messages.at(-1)?.offset ?? 0) >= offset) this.messages.pop();
@@ -19,13 +19,13 @@ export class MessageCache<T extends Cached> {
     if (this.messages.length > this.size) this.messages.shift();
   }
 
-  /** All messages from `offset` on, in order; undefined when the first of them is not here. */
+  /** All messages from `offset` on, in order; undefined when the message at `offset` is not cached. */
   from(offset: string): T[] | undefined {
     const at = this.messages.findIndex((message) => message.offset === offset);
     return at < 0 ? undefined : this.messages.slice(at);
   }
 
-  /** To be called when others may have consumed the partition meanwhile. */
+  /** Call this when another consumer may have consumed the partition in the meantime. */
   clear(): void {
     this.messages = [];
   }

@@ -1,13 +1,14 @@
-/** A Kafka consumer on behalf of one function, on one set of brokers. The client library is loaded with the first one. */
+/** A Kafka consumer for one function and one set of brokers. The first consumer loads the client library. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Consumer, EachBatchPayload, Kafka as KafkaClient, logLevel } from 'kafkajs';
+import type { Stats } from '../../metrics';
 import type { EventLog, Invoker } from '../ports';
 import { MessageCache } from './cache';
-import { deliver, type Message } from './delivery';
+import { deliver, type Delivered, type Message } from './delivery';
 import { handleMessage } from './partition';
 
 export interface KafkaSettings {
-  /** Messages kept for each partition; 0 keeps none. */
+  /** Messages cached per partition; 0 disables the cache. */
   cacheSize: number;
   sessionTimeoutMs: number;
   heartbeatIntervalMs: number;
@@ -18,30 +19,31 @@ export interface KafkaSettings {
 export interface ConsumerOptions {
   lambda: string;
   brokers: string[];
-  /** `true`: from the earliest message where the group has committed nothing. */
+  /** Topics to consume. `true`: starts at the earliest message where the group has committed no offset. */
   topics: ReadonlyMap<string, boolean>;
   settings: KafkaSettings;
   invoker: Invoker;
   log: EventLog;
+  stats?: Stats;
 }
 
-/** Partitions of one function that are worked on at the same time. */
+/** Partitions of one function that are handled at the same time. */
 const PARTITIONS_AT_ONCE = 8;
 const CONNECT_MS = 3000;
-/** A refused or lost connection is tried again this often before a new consumer is made. */
+/** Retries of a refused or lost connection before a new consumer is made. */
 const CONNECT_RETRIES = 3;
 const BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 30_000;
-/** Attempts that the client library has made already when the first wait between consumers begins. */
+/** Attempt number of the first wait between two consumers. The client library has made the earlier attempts. */
 const FIRST_WAIT = CONNECT_RETRIES;
 
 export interface ConsumerStatus {
   lambda: string;
   brokers: string[];
   topics: string[];
-  /** `waiting` for brokers that do not answer, or for the group. */
+  /** `waiting`: the brokers do not answer, or the consumer has not joined the group. */
   state: 'waiting' | 'running';
-  /** Why it waits, when it has failed before. */
+  /** The last error, while the consumer is waiting. */
   error?: string;
 }
 
@@ -58,14 +60,14 @@ export class TopicConsumer {
     this.group = `lambda-${options.lambda}`;
   }
 
-  /** What it does now, and the last error that kept it from consuming. */
+  /** The consumer's state, and the last error that kept it from consuming. */
   get status(): ConsumerStatus {
     const { lambda, brokers, topics } = this.options;
     const error = this.lastError === undefined ? {} : { error: this.lastError };
     return { lambda, brokers, topics: [...topics.keys()], state: this.state, ...error };
   }
 
-  /** Whether it consumes these topics of these brokers. */
+  /** Whether the consumer runs for exactly these topics. */
   isRunningFor(topics: ReadonlyMap<string, boolean>): boolean {
     const own = this.options.topics;
     const same = own.size === topics.size && [...topics].every(([topic, earliest]) => own.get(topic) === earliest);
@@ -73,8 +75,8 @@ export class TopicConsumer {
   }
 
   /**
-   * Joins the group as soon as the brokers answer, and tries for ever; messages are handled from then on. Returns at
-   * once, as the original does.
+   * Joins the group as soon as the brokers answer, with unlimited retries, and then handles messages. Returns at once,
+   * as the original does.
    */
   start(): void {
     this.loop ??= this.keepJoining();
@@ -118,7 +120,7 @@ export class TopicConsumer {
     });
     this.consumer = consumer;
     consumer.on(consumer.events.GROUP_JOIN, () => {
-      // After a rebalance another member may have consumed what is missing here.
+      // During a rebalance another member may have consumed messages that the cache lacks.
       this.caches.clear();
       this.state = 'running';
       this.lastError = undefined;
@@ -136,12 +138,12 @@ export class TopicConsumer {
     });
   }
 
-  /** Cancels what is being handled, without committing it, and leaves the group. Never rejects. */
+  /** Cancels the messages in progress without committing them, and leaves the group. Never rejects. */
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.leave();
     await this.loop;
-    // It may have joined meanwhile.
+    // The consumer may have joined the group during the wait.
     await this.leave();
   }
 
@@ -184,8 +186,7 @@ export class TopicConsumer {
           {
             cache: this.cacheOf(topic, partition),
             commitFailed: settings.commitFailed,
-            deliver: (next) =>
-              deliver(this.options.invoker, this.options.lambda, this.group, next, this.stopping.signal),
+            deliver: (next) => this.deliver(next),
             commit: (offset) => consumer.commitOffsets([{ topic, partition, offset }]),
             seek: (offset) => {
               consumer.seek({ topic, partition, offset });
@@ -203,6 +204,14 @@ export class TopicConsumer {
     } finally {
       clearInterval(beat);
     }
+  }
+
+  private async deliver(message: Message): Promise<Delivered> {
+    const { invoker, lambda, stats } = this.options;
+    const startMs = performance.now();
+    const outcome = await deliver(invoker, lambda, this.group, message, this.stopping.signal);
+    stats?.record('kafka-message-processing', performance.now() - startMs);
+    return outcome;
   }
 
   private cacheOf(topic: string, partition: number): MessageCache<Message> | undefined {

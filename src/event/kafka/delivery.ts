@@ -1,5 +1,7 @@
-/** One Kafka message as a call of a function: POST /run/<name>/ with the message as its body, by the worker's own way. */
-import { InvocationBody, type ResponseSink } from '../../lambda/invocation';
+/** Delivers one Kafka message as an invocation: POST /run/<name>/ with the message as the body. */
+import { randomUUID } from 'node:crypto';
+import { Call } from '../../lambda/serve/call/call';
+import { InvocationBody, type ResponseSink } from '../../lambda/serve/call/invocation';
 import { asArgyleError } from '../../errors';
 import type { AnswerHead } from '../../sandbox/answer/head';
 import type { Invoker } from '../ports';
@@ -11,7 +13,7 @@ export interface Message {
   readonly value: Buffer | null;
 }
 
-/** `failure` is set when the message must count as not handled; `seek` is the offset that the function asked for. */
+/** `failure` is set when the message counts as not handled. `seek` is the offset that the function asked for. */
 export interface Delivered {
   failure?: string;
   seek?: string;
@@ -19,7 +21,7 @@ export interface Delivered {
 
 const SEEK_HEADER = 'x-kafka-seek-offset';
 
-/** Keeps status and headers of a response; its body is of no use to anybody. */
+/** Keeps the status and headers of a response and drops its body. */
 class HeadSink implements ResponseSink {
   status = 0;
   seek: string | undefined;
@@ -41,17 +43,17 @@ class HeadSink implements ResponseSink {
   }
 
   end(): void {
-    // The head has said it all.
+    // Nothing to do: the status and headers are complete.
   }
 
   fail(text: string): void {
-    this.broken = text;
+    this.broken ??= text;
   }
 }
 
 /**
- * Calls the function. Never rejects: a status of 400 or above, a broken response and an error of the worker's, the
- * method's restriction among them, all are failures.
+ * Calls the function. Never rejects. A failure is a status of 400 or above, a broken response, or an error of the
+ * worker, such as a method that the function does not allow.
  */
 export async function deliver(
   invoker: Invoker,
@@ -62,7 +64,10 @@ export async function deliver(
 ): Promise<Delivered> {
   const sink = new HeadSink();
   const body = message.value ?? Buffer.alloc(0);
+  const call = new Call(randomUUID(), 'kafka');
   const headers = [
+    'X-Request-Id',
+    call.id,
     'Content-Type',
     'application/json',
     'Content-Length',
@@ -77,8 +82,9 @@ export async function deliver(
     group,
   ];
   const uri = `/run/${encodeURIComponent(lambda)}/`;
+  const request = { method: 'POST', uri, headers, body: InvocationBody.of(body), sink, signal } as const;
   try {
-    await invoker.invoke(lambda, { method: 'POST', uri, headers, body: InvocationBody.of(body), sink, signal });
+    await invoker.invoke(lambda, { call, ...request, unattended: true });
   } catch (thrown) {
     return { failure: asArgyleError('INTERNAL', thrown).message };
   }

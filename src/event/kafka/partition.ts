@@ -1,4 +1,4 @@
-/** Works through one partition's messages in order: deliver, retry, go back, commit. Knows nothing of a Kafka client. */
+/** Handles the messages of one partition in order: deliver, retry, seek, commit. Independent of the Kafka client. */
 import type { MessageCache } from './cache';
 import type { Delivered, Message } from './delivery';
 
@@ -7,13 +7,13 @@ export interface PartitionDeps {
   /** kafka.commit_failed. */
   commitFailed: boolean;
   deliver(message: Message): Promise<Delivered>;
-  /** Notes that everything before `offset` is done. */
+  /** Commits all messages before `offset`. */
   commit(offset: string): Promise<void>;
-  /** Has the broker send from `offset` on; the rest of what it sent is then void. */
+  /** Makes the broker send from `offset` on. The rest of the current batch is then stale. */
   seek(offset: string): void;
-  /** Waits before a message is tried again; resolves early when it is time to stop. */
+  /** Waits before a retry. Resolves early when the consumer stops. */
   backoff(attempt: number): Promise<void>;
-  /** True when the partition is no longer ours, or the worker stops. */
+  /** True when the partition is no longer assigned to this consumer, or the worker stops. */
   stopped(): boolean;
   onFailure(message: Message, why: string, attempt: number): void;
 }
@@ -21,11 +21,11 @@ export interface PartitionDeps {
 const after = (offset: string): string => String(BigInt(offset) + 1n);
 
 /**
- * Handles a message that the broker sent, and whatever the function makes come again.
+ * Handles a message from the broker, and all messages that the function seeks back to.
  *
- * POLICY: a message that fails is tried again until it succeeds, since committing a later one would commit it too;
- * kafka.commit_failed goes on to the next instead.
- * @returns false when the messages behind this one must not be handled: the partition was lost or another is next
+ * POLICY: a failed message is retried until it succeeds, since committing a later message would commit this one, too.
+ * With kafka.commit_failed, the partition goes on to the next message instead.
+ * @returns false when the next messages of the batch must not be handled: the partition was lost, or a seek was made
  */
 export async function handleMessage(message: Message, deps: PartitionDeps): Promise<boolean> {
   deps.cache?.put(message);
@@ -39,7 +39,7 @@ export async function handleMessage(message: Message, deps: PartitionDeps): Prom
     if (wanted === following) continue;
     const cached = deps.cache?.from(wanted);
     if (cached === undefined) {
-      // Just behind what the broker sent: nothing has to be sought.
+      // The wanted message is the next one of the batch, so no seek is needed.
       if (wanted === after(message.offset)) return true;
       deps.seek(wanted);
       return false;

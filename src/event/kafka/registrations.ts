@@ -1,7 +1,7 @@
-/** The triggers that were registered, in a file of the worker's directory, so that they outlive the worker. */
+/** Stores the registered triggers in a file of the worker's directory, so that they survive a restart. */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
-import type { KafkaTrigger } from '../../lambda/lambda-config';
+import type { KafkaTrigger } from '../../lambda/code/lambda-config';
 
 const FILE = z.record(
   z.string(),
@@ -13,10 +13,10 @@ const FILE = z.record(
 export class Registrations {
   private writing: Promise<void> = Promise.resolve();
 
-  /** @param path the file, beside which a temporary one is made */
+  /** @param path the file; the temporary file is made beside it */
   constructor(private readonly path: string) {}
 
-  /** What was saved last; nothing when there is no file. @throws Error for a file that cannot be read or is malformed */
+  /** Returns the saved triggers; empty when there is no file. @throws Error for an unreadable or malformed file */
   async load(): Promise<Map<string, KafkaTrigger[]>> {
     let text: string;
     try {
@@ -28,7 +28,7 @@ export class Registrations {
     return new Map(Object.entries(FILE.parse(JSON.parse(text))));
   }
 
-  /** Replaces the file, after those saves that came before. @throws Error when it cannot be written */
+  /** Replaces the file after all earlier saves. @throws Error when the file cannot be written */
   save(triggers: ReadonlyMap<string, readonly KafkaTrigger[]>): Promise<void> {
     const text = `${JSON.stringify(Object.fromEntries(triggers), null, 2)}\n`;
     const write = this.writing.then(async () => {

@@ -1,12 +1,13 @@
 /** The Kafka triggers of all functions, by the function's exact name. */
 import type { Config } from '../../config/types';
 import { ArgyleError } from '../../errors';
-import type { KafkaTrigger } from '../../lambda/lambda-config';
+import type { KafkaTrigger } from '../../lambda/code/lambda-config';
+import type { Stats } from '../../metrics';
 import type { EventLog, Invoker, TriggerHost } from '../ports';
 import { TopicConsumer, type ConsumerStatus, type KafkaSettings } from './consumer';
 import type { Registrations } from './registrations';
 
-/** Go's zero values stand for "not set" in config.json; these are the contract's defaults, s. */
+/** The contract's defaults, s. config.json uses Go's zero values for "not set". */
 const DEFAULTS = { session: 10, heartbeat: 3, poll: 1 };
 
 export function kafkaSettings(kafka: Config['kafka']): KafkaSettings {
@@ -21,8 +22,9 @@ export function kafkaSettings(kafka: Config['kafka']): KafkaSettings {
 }
 
 /**
- * Triggers on the same brokers share one consumer: members of one group must not subscribe to different topics.
- * @returns for each set of brokers its topics, and whether each is read from its beginning
+ * Groups triggers by brokers. Triggers on the same brokers share one consumer, since members of one group must not
+ * subscribe to different topics.
+ * @returns for each set of brokers, its topics, and whether each topic is read from its beginning
  * @throws ArgyleError TRIGGER for a trigger without brokers or topics
  */
 export function byBrokers(triggers: readonly KafkaTrigger[]): Map<string, Map<string, boolean>> {
@@ -43,7 +45,7 @@ function missing(field: string): ArgyleError {
   return new ArgyleError('TRIGGER', `${field} is empty`, { field });
 }
 
-/** Joins new triggers to those that are there; one for a topic of the same brokers replaces the old. Pure. */
+/** Merges new triggers into the old ones. A new trigger replaces the old one for the same topic and brokers. Pure. */
 export function joined(old: readonly KafkaTrigger[], added: readonly KafkaTrigger[]): KafkaTrigger[] {
   const brokersOf = ({ bootstrapServers }: KafkaTrigger): string => [...new Set(bootstrapServers)].sort().join(',');
   const replaced = (trigger: KafkaTrigger): boolean =>
@@ -58,14 +60,15 @@ export interface TriggersDeps {
   invoker: Invoker;
   settings: KafkaSettings;
   log: EventLog;
-  /** Keeps registrations beyond the worker's life. */
+  stats?: Stats;
+  /** Persists registrations across restarts. */
   kept?: Pick<Registrations, 'load' | 'save'>;
 }
 
 export class KafkaTriggers implements TriggerHost {
   private readonly consumers = new Map<string, Map<string, TopicConsumer>>();
   private readonly registered = new Map<string, readonly KafkaTrigger[]>();
-  /** Tail of each function's queue of changes: they must not overtake each other. */
+  /** Last pending change of each function. Changes of one function run in order. */
   private readonly changes = new Map<string, Promise<unknown>>();
   private closed = false;
 
@@ -88,12 +91,12 @@ export class KafkaTriggers implements TriggerHost {
     });
   }
 
-  /** Registers what an earlier worker had registered, for functions that are still there. Never rejects. */
+  /** Restores the triggers of functions that still exist. Never rejects. */
   async restore(exists: (name: string) => Promise<boolean>): Promise<void> {
     const { kept, log } = this.deps;
     try {
       for (const [name, triggers] of (await kept?.load()) ?? []) {
-        // Whoever has registered it meanwhile knows better.
+        // A registration made in the meantime takes precedence.
         if (this.registered.has(name) || this.closed || !(await exists(name))) continue;
         await this.register(name, triggers);
       }
@@ -102,12 +105,12 @@ export class KafkaTriggers implements TriggerHost {
     }
   }
 
-  /** What each consumer does. */
+  /** The state of each consumer. */
   get status(): ConsumerStatus[] {
     return [...this.consumers.values()].flatMap((own) => [...own.values()].map(({ status }) => status));
   }
 
-  /** One description a consumer, for /debug. */
+  /** One description per consumer, for /debug. */
   debug(): string[] {
     return this.status.map(({ lambda, brokers, topics, state, error }) => {
       const lines = [`KAFKA ${lambda}`, `BROKERS: ${brokers.join(',')}`, `TOPICS: ${topics.join(',')}`];
@@ -115,7 +118,7 @@ export class KafkaTriggers implements TriggerHost {
     });
   }
 
-  /** Ends all consumers and refuses new ones; what is registered stays so for the next worker. */
+  /** Stops all consumers and refuses new ones. The stored registrations stay for the next worker. */
   async close(): Promise<void> {
     this.closed = true;
     await Promise.all(this.changes.values());
@@ -143,7 +146,7 @@ export class KafkaTriggers implements TriggerHost {
     await this.save();
   }
 
-  /** POLICY: a registration that could not be kept holds for this worker's life, and the log tells. */
+  /** POLICY: when a save fails, the registration is valid until the worker ends, and the log has a warning. */
   private async save(): Promise<void> {
     await this.deps.kept?.save(this.registered).catch((err: unknown) => {
       this.deps.log.warn({ err }, 'Kafka registrations could not be kept: after a restart they are gone');

@@ -1,4 +1,7 @@
-/** Registry in a directory: `<name>.tar.gz` at its root, each written beside and renamed, with a `.attrs` sidecar. */
+/**
+ * Registry in a directory: `<name>.tar.gz` at its root, with a `.attrs` sidecar. A file is written beside its place and
+ * renamed.
+ */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
@@ -9,10 +12,10 @@ import { ArgyleError, asArgyleError } from '../../errors';
 import type { OpenObject, RegistryStore, StoredObject } from '../ports';
 
 const SUFFIX = '.tar.gz';
-/** A block, since an empty file can still be made on a full disk. */
+/** One disk block. An empty file can be made even on a full disk. */
 const PROBE = Buffer.alloc(4096);
 
-/** Blob attributes as Go CDK's fileblob writes them, so that the original can read a registry we wrote. */
+/** Blob attributes as Go CDK's fileblob writes them. The original can therefore read a registry that Argyle wrote. */
 const ATTRIBUTES = {
   'user.cache_control': '',
   'user.content_disposition': '',
@@ -27,7 +30,7 @@ function isMissing(thrown: unknown): boolean {
   return (thrown as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
 }
 
-/** What changes when a file is replaced or touched. */
+/** A text that changes when a file is replaced or touched. */
 function versionOf(stat: BigIntStats): string {
   return `${stat.mtimeNs}-${stat.size}-${stat.ino}`;
 }
@@ -40,7 +43,7 @@ export class FileStore implements RegistryStore {
     this.bucket = `file://${dir}`;
   }
 
-  /** Makes the directory where it is missing. @throws ArgyleError REGISTRY */
+  /** Opens the registry. Makes the directory if it is missing. @throws ArgyleError REGISTRY */
   static async create(dir: string): Promise<FileStore> {
     try {
       await fs.mkdir(dir, { recursive: true });
@@ -74,7 +77,7 @@ export class FileStore implements RegistryStore {
     let handle: fs.FileHandle | undefined;
     try {
       handle = await fs.open(this.file(name), constants.O_RDONLY);
-      // Stat what was opened: the name may belong to a newer file by now.
+      // Stat the open file: the name may already belong to a newer file.
       const stat = await handle.stat({ bigint: true });
       if (!stat.isFile()) throw new ArgyleError('REGISTRY', `${name}${SUFFIX} is not a regular file`);
       return { version: versionOf(stat), data: handle.createReadStream() };

@@ -1,6 +1,6 @@
 /**
- * Function archives in a Google Cloud Storage bucket: `gs://bucket`. Credentials come by the client's own standard ways;
- * STORAGE_EMULATOR_HOST names another server.
+ * Function archives in a Google Cloud Storage bucket: `gs://bucket`. The client finds credentials in its own standard
+ * ways. STORAGE_EMULATOR_HOST names another server.
  */
 import { ApiError, Storage, type Bucket } from '@google-cloud/storage';
 import { ArgyleError, asArgyleError } from '../../errors';
@@ -18,7 +18,7 @@ export class GsStore implements RegistryStore {
 
   async list(): Promise<string[]> {
     try {
-      // Only the root: what lies below a prefix of its own is no function.
+      // Only the root is listed. An object below a prefix is no function.
       const [files] = await this.objects.getFiles({ delimiter: '/' });
       return files.filter(({ name }) => name.endsWith(SUFFIX)).map(({ name }) => name.slice(0, -SUFFIX.length));
     } catch (thrown) {
@@ -39,7 +39,7 @@ export class GsStore implements RegistryStore {
   async open(name: string): Promise<OpenObject | undefined> {
     const found = await this.stat(name);
     if (found === undefined) return undefined;
-    // The archive's bytes as they are stored: decompression is for whoever unpacks it.
+    // The archive is read without decompression. The intake decompresses it.
     return { ...found, data: this.objects.file(`${name}${SUFFIX}`).createReadStream({ decompress: false }) };
   }
 
@@ -65,7 +65,7 @@ export class GsStore implements RegistryStore {
     }
   }
 
-  /** Asks for an object that need not be there. */
+  /** Asks for an object that may be missing. */
   async check(): Promise<void> {
     await this.stat('readyz');
   }

@@ -1,16 +1,16 @@
-/** Chooses the store for the `registry` setting. */
+/** Selects the store for the `registry` setting. */
 import * as path from 'node:path';
 import { ArgyleError } from '../../errors';
 import type { RegistryStore } from '../ports';
 import { FileStore } from './file-store';
 
-/** Opens stores of one URL scheme, e.g. `s3`; loaded only when the setting asks for it. */
+/** Opens stores of one URL scheme, such as `s3`. Its module is loaded only for a setting with this scheme. */
 export type StoreOpener = (url: URL) => Promise<RegistryStore>;
 
 /**
- * Opens the store that `registry` in config.json names: `file:///abs/dir`, a bare absolute path, or a URL whose scheme
- * is in `openers`.
- * @throws ArgyleError CONFIG_INVALID for relative paths and unknown schemes, REGISTRY when the store can't be used
+ * Opens the store of `registry` in config.json: `file:///abs/dir`, an absolute path, or a URL whose scheme is in
+ * `openers`.
+ * @throws ArgyleError CONFIG_INVALID for relative paths and unknown schemes, REGISTRY when the store cannot be used
  */
 export async function openStore(
   registry: string,
@@ -19,7 +19,7 @@ export async function openStore(
   if (path.isAbsolute(registry)) return FileStore.create(path.normalize(registry));
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(registry)?.[1]?.toLowerCase();
   if (scheme === 'file') {
-    // Only the scheme is cut: the rest is a path as it stands, where `%` and `?` are ordinary characters.
+    // Only the scheme is removed. The rest is an unencoded path, in which `%` and `?` are ordinary characters.
     const dir = registry.slice('file://'.length);
     if (!path.isAbsolute(dir)) throw invalid(registry, 'the path must be absolute');
     return FileStore.create(path.normalize(dir));

@@ -1,20 +1,22 @@
-/** The functions that the worker offers: what /registry shows and changes. */
+/** The functions that the worker offers. The routes of /registry show and change this list. */
 import type { Readable } from 'node:stream';
 import type { InstallWhen } from '../../config/types';
 import { ArgyleError, asArgyleError } from '../../errors';
-import type { Intake } from '../intake/intake';
-import { receive } from '../intake/receive';
-import type { LambdaConfig } from '../lambda-config';
-import { checkLambdaName } from '../name';
+import type { Intake } from '../code/intake/intake';
+import { receive } from '../code/intake/receive';
+import type { LambdaConfig } from '../code/lambda-config';
+import { checkLambdaName } from '../code/name';
+import type { SecretSource } from '../code/secrets';
 import type { Plan } from '../../packages/plan';
-import { failed, InstallBoard, type InstalledPackage, type InstallState } from '../installs';
+import { failed, InstallStates, type InstalledPackage, type InstallState } from './installs';
 import type { FunctionPackages, LambdaLog, RegistryStore } from '../ports';
 
-/** How packages of uploads are installed. */
+/** The checks and installs of an upload beyond its archive: packages and secrets. */
 export interface UploadInstalls {
   packages: FunctionPackages;
-  /** config.argyle.install: for uploads that do not say. */
+  /** config.argyle.install: the default for uploads. */
   when: InstallWhen;
+  secrets: SecretSource;
   log: LambdaLog;
 }
 
@@ -27,11 +29,11 @@ export class Registry {
     private readonly installs: UploadInstalls | undefined,
   ) {}
 
-  private readonly board = new InstallBoard();
+  private readonly board = new InstallStates();
 
   /**
    * @param maxUploadBytes 0 for no limit
-   * @param installs absent: an upload installs nothing
+   * @param installs absent: an upload installs no packages
    * @throws ArgyleError REGISTRY
    */
   static async create(
@@ -43,16 +45,17 @@ export class Registry {
     return new Registry(store, new Set(await store.list()), intake, maxUploadBytes, installs);
   }
 
-  /** Functions that were there at the start or were uploaded here since, without the deleted ones. */
+  /** Functions that were in the store at the start or were uploaded since, without the deleted ones. */
   list(): string[] {
     return [...this.names];
   }
 
   /**
-   * Stores an archive, once it is whole and everything in it was checked. A refused upload changes nothing: what was
-   * stored under the name before stays in service.
+   * Stores an archive once it is complete and every check has passed. A refused upload changes nothing: the function
+   * that was stored before stays in service.
    *
-   * Packages are resolved before the archive is stored, unless `when` is lazy. With `wait` they are installed before, too.
+   * Unless `when` is lazy, packages are resolved before the archive is stored. With `wait`, they are installed before,
+   * too.
    * @param when argyle.install by default
    * @throws ArgyleError LAMBDA_NAME, UPLOAD_TOO_LARGE, LAMBDA_CODE, LAMBDA_CONFIG, REQUIREMENT_INVALID, INSTALL_FAILED,
    *   REGISTRY, CLIENT_GONE
@@ -63,7 +66,8 @@ export class Registry {
       await this.receive(data, file);
       const state = this.board.begin(name);
       try {
-        const { config, packages } = await this.intake.check(file);
+        const { config, packages, warnings } = await this.intake.check(file);
+        await this.warn(name, config, warnings, state);
         const plan = when === 'lazy' ? undefined : await this.installs?.packages.plan(packages, true);
         const done = plan !== undefined && when === 'wait' ? await this.install(plan, state) : plan;
         await this.store.put(name, file);
@@ -79,10 +83,20 @@ export class Registry {
     });
   }
 
-  /** How far the install of the function's last upload is; undefined when it was not uploaded here. */
+  /** Progress of the install of the function's last upload; undefined when the function was not uploaded here. */
   installOf(name: string): InstallState | undefined {
     checkLambdaName(name);
     return this.board.of(name);
+  }
+
+  /**
+   * Collects warnings. POLICY: a missing secret is no error. It may be set later, or on another worker of the same
+   * registry.
+   */
+  private async warn(name: string, { secrets }: LambdaConfig, found: string[], state: InstallState): Promise<void> {
+    const warnings = [...found, ...((await this.installs?.secrets.problems(secrets)) ?? [])];
+    if (warnings.length > 0) state.warnings = warnings;
+    for (const warning of warnings) this.installs?.log.warn({ lambda: name }, warning);
   }
 
   private async install(plan: Plan, state: InstallState): Promise<Plan> {
@@ -95,7 +109,9 @@ export class Registry {
     return done?.plan ?? plan;
   }
 
-  /** Installs after the upload was answered: a failure is logged, and told to callers of the function. */
+  /**
+   * Installs packages after the upload was answered. A failure is logged, and callers of the function get the error.
+   */
   private installBehind(name: string, plan: Plan, state: InstallState): void {
     this.install(plan, state)
       .then((done) => this.remember(name, done))
@@ -121,7 +137,7 @@ export class Registry {
   }
 
   /**
-   * The parsed ol.yaml of a stored function, also one that came into the store by another way.
+   * The parsed ol.yaml of a stored function, even if the function was stored without this worker.
    * @returns undefined when the store has no such function
    * @throws ArgyleError LAMBDA_NAME, LAMBDA_CODE, LAMBDA_CONFIG, REGISTRY
    */
@@ -145,7 +161,7 @@ export class Registry {
     }
   }
 
-  /** @throws ArgyleError UPLOAD_TOO_LARGE for a declared length above the limit, before anything is read */
+  /** Checks a declared length before any byte is read. @throws ArgyleError UPLOAD_TOO_LARGE above the limit */
   checkLength(bytes: number): void {
     if (this.maxUploadBytes > 0 && bytes > this.maxUploadBytes) throw tooLarge(this.maxUploadBytes);
   }

@@ -1,6 +1,6 @@
 /**
- * Function archives in an S3 bucket: `s3://bucket?region=…`. Credentials, endpoint (AWS_ENDPOINT_URL_S3) and all else
- * come by the client's own standard ways.
+ * Function archives in an S3 bucket: `s3://bucket?region=…`. The client finds credentials, endpoint
+ * (AWS_ENDPOINT_URL_S3) and other settings in its own standard ways.
  */
 import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
@@ -36,7 +36,7 @@ export class S3Store implements RegistryStore {
   async list(): Promise<string[]> {
     const names: string[] = [];
     try {
-      // Only the root: what lies below a prefix of its own is no function.
+      // Only the root is listed. An object below a prefix is no function.
       const pages = paginateListObjectsV2({ client: this.client }, { Bucket: this.name, Delimiter: '/' });
       for await (const { Contents = [] } of pages) {
         for (const { Key = '' } of Contents) if (Key.endsWith(SUFFIX)) names.push(Key.slice(0, -SUFFIX.length));
@@ -69,7 +69,7 @@ export class S3Store implements RegistryStore {
 
   async put(name: string, path: string): Promise<void> {
     try {
-      // A body in memory can be sent again when the connection fails; its size is bounded by argyle.max_upload_mb.
+      // A body in memory can be sent again when the connection fails. argyle.max_upload_mb bounds its size.
       const Body = await readFile(path);
       await this.client.send(new PutObjectCommand({ ...this.at(name), Body, ContentType: 'application/gzip' }));
     } catch (thrown) {
@@ -78,7 +78,7 @@ export class S3Store implements RegistryStore {
   }
 
   async remove(name: string): Promise<boolean> {
-    // S3 reports success for what was never there.
+    // S3 also reports success for an object that never existed.
     if ((await this.stat(name)) === undefined) return false;
     try {
       await this.client.send(new DeleteObjectCommand(this.at(name)));
@@ -88,7 +88,7 @@ export class S3Store implements RegistryStore {
     }
   }
 
-  /** Asks for an object that need not be there. */
+  /** Asks for an object that may be missing. */
   async check(): Promise<void> {
     await this.stat('readyz');
   }
@@ -109,7 +109,7 @@ export function openS3(url: URL): RegistryStore {
     throw new ArgyleError('CONFIG_INVALID', `invalid registry "${url.href}": no bucket`, { field: 'registry' });
   }
   const region = url.searchParams.get('region');
-  // A server of one's own has no host name for each bucket.
+  // A self-hosted server has no host name for each bucket.
   const forcePathStyle = (process.env['AWS_ENDPOINT_URL_S3'] ?? process.env['AWS_ENDPOINT_URL']) !== undefined;
   const client = new S3Client({ forcePathStyle, ...(region === null ? {} : { region }) });
   return new S3Store(url.href, client, url.host);

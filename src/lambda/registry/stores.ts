@@ -1,4 +1,4 @@
-/** The stores that come with a client of their own. Those are large: each is loaded when a setting names its scheme. */
+/** The stores with a client library. Each library is large, so it is loaded only for a setting with its scheme. */
 import type { StoreOpener } from './open-store';
 
 export const BUCKET_STORES: Readonly<Record<string, StoreOpener>> = {

@@ -1,28 +1,36 @@
-/** What a leaf reports with its first answer, in a field of its own that no client sees. */
+/**
+ * The boot report of a leaf: a header field of the first answer, which the worker removes before a client sees the
+ * answer.
+ */
 
-/** Between the worker and its guest only (docs/guest-protocol.md). */
+/** Used between the worker and its guest only (docs/guest-protocol.md). */
 export const BOOT_HEADER = 'x-argyle-boot';
 
-/** POLICY: an honest leaf names the packages that it imported, and at most 64 submodules of each (guest/entry.py). */
+/**
+ * POLICY: limits for an untrusted report. An honest leaf reports the packages that it imported and at most 64
+ * submodules of each package (guest/apps/entry.py).
+ */
 const MAX_MODULES = 1024;
 const MAX_SPECS = 256;
 const MAX_SUBMODULES = 64;
-/** Characters of one name; specs are no longer than a line of requirements.txt. */
+/** Limit for a name, in characters; a spec is no longer than a line of requirements.txt. */
 const MAX_NAME = 256;
 
-/** A day; longer imports are cut to that, so that sums stay numbers. */
+/** Limit for the import time: 24 hours in ms. Larger values are cut, so that sums stay finite. */
 const MAX_IMPORT_MS = 24 * 3600 * 1000;
 
 export interface BootInfo {
-  /** Time that the handler's import took, ms. */
+  /** Import time of the handler, in ms. */
   importMs: number;
   /** Top-level modules of installed packages that the handler has loaded. */
   modules: string[];
-  /** Submodules that it loaded, of packages which its zygote had imported, by spec; only when it was told to learn. */
+  /**
+   * Submodules that the handler loaded from packages that its zygote had imported, by spec; only with LeafBoot.learn.
+   */
   submodules?: Record<string, string[]>;
 }
 
-/** The report is the guest's word: anything malformed counts as none, and what exceeds a bound is left out. */
+/** Parses a report, which is untrusted. A malformed report yields undefined; items above a limit are dropped. */
 export function parseBootReport(text: string): BootInfo | undefined {
   try {
     const report = JSON.parse(text) as { import_ms?: unknown; modules?: unknown; submodules?: unknown };
@@ -40,7 +48,7 @@ export function parseBootReport(text: string): BootInfo | undefined {
   }
 }
 
-/** The strings of a list that a guest sent, at most so many, without those that are too long for a name. */
+/** Filters a guest's list: keeps strings that are not longer than MAX_NAME, at most `most` of them. */
 export function names(value: unknown, most: number): string[] {
   if (!Array.isArray(value)) return [];
   return value.filter((item): item is string => typeof item === 'string' && item.length <= MAX_NAME).slice(0, most);

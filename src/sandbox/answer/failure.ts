@@ -1,17 +1,20 @@
 /**
- * A guest's word on why it has no answer (guest/failure.py): a handler that cannot be loaded, or that ended its process.
- * It comes as an answer with a field of its own, and is handed on as an error.
+ * Failure reports of a guest (guest/apps/failure.py): the handler cannot be loaded, or the handler ended its process. A
+ * failure report is an answer with its own header field. The worker turns the report into an error.
  */
 import { ArgyleError } from '../../errors';
 
-/** Between the worker and its guest only (docs/guest-protocol.md). */
+/** Used between the worker and its guest only (docs/guest-protocol.md). */
 export const FAILURE_HEADER = 'x-argyle-failure';
 
-/** POLICY: an honest guest sends a sentence of some 600 characters, and a traceback of 32 KiB at most. */
+/**
+ * POLICY: limits for an untrusted report, in characters and bytes. An honest guest sends a sentence of about 600
+ * characters and a traceback of at most 32 KiB.
+ */
 const MAX_SENTENCE = 1000;
 const MAX_TRACE_BYTES = 32 * 1024;
 
-/** `trace` is the traceback, '' when there is none to show. */
+/** The error of a failure report. `trace` is the traceback, '' when there is none. */
 export class GuestFailure extends ArgyleError {
   constructor(
     message: string,
@@ -21,7 +24,7 @@ export class GuestFailure extends ArgyleError {
   }
 }
 
-/** Collects the body of such an answer. What exceeds its bound is left out. */
+/** Collects the body of a failure report and drops the part above the limit. */
 export class FailureReader {
   private readonly chunks: Buffer[] = [];
   private bytes = 0;
@@ -40,7 +43,7 @@ export class FailureReader {
   }
 }
 
-/** The sentence on one line; whatever is no JSON string is told of in our words. */
+/** Returns the sentence on one line; a default sentence when the field is not a JSON string. */
 function sentence(field: string): string {
   let said: unknown;
   try {
@@ -48,7 +51,7 @@ function sentence(field: string): string {
   } catch {
     said = undefined;
   }
-  // Control characters: the sentence stands in a line of an answer, and of a log.
+  // Control characters are replaced, because the sentence becomes part of an answer's line and of a log line.
   const text = typeof said === 'string' ? said.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim() : '';
   return text === '' ? 'the function failed without a reason' : text.slice(0, MAX_SENTENCE);
 }

@@ -1,9 +1,10 @@
 /**
- * The one place in which bytes of a guest become an answer.
+ * The only place where bytes of a guest become an answer.
  *
- * Undici parses them; this judges what it found (head.ts), counts what leads nowhere (meter.ts) and hands on only what a
- * client may get. What it refuses becomes one GUEST_PROTOCOL error, and the connection ends. Nothing that handlers above
- * throw comes out of here: the request fails with INTERNAL instead. docs/hostile-input.md has the rules in one table.
+ * Undici parses the bytes. AnswerGuard checks the head (head.ts), limits bytes without effect (meter.ts) and passes on
+ * only what a client may receive. A refused answer becomes one GUEST_PROTOCOL error, and the connection ends. An
+ * exception of a handler above does not leave this class; the request fails with INTERNAL instead.
+ * docs/hostile-input.md lists the rules.
  */
 import type { Dispatcher } from 'undici';
 import { ArgyleError } from '../../errors';
@@ -12,18 +13,18 @@ import { asFault, fault } from './fault';
 import { rawStrings, readHead, type AnswerHead } from './head';
 import type { AnswerMeter } from './meter';
 
-/** Go's client, which the original calls its lambdas with, accepts as many interim answers before the final one. */
+/** Limit for interim answers before the final answer; Go's client, which the original uses, has the same limit. */
 const MAX_INTERIM = 5;
 
-/** Flow control over one answer. */
+/** Flow control of one answer. */
 export interface AnswerControl {
-  /** Ends the connection; onError() follows with the reason, unless the answer has ended. */
+  /** Ends the connection. onError() follows with `reason`, unless the answer has already ended. */
   abort(reason: Error): void;
   pause(): void;
   resume(): void;
 }
 
-/** Gets one answer. After onStart(), either onEnd() or onError() comes last, and once. */
+/** Receives one answer. After onStart(), the last call is either onEnd() or onError(), once. */
 export interface AnswerHandler {
   /** The request is about to be sent. */
   onStart(control: AnswerControl): void;
@@ -35,9 +36,9 @@ export interface AnswerHandler {
 
 export interface AnswerHooks {
   readonly meter: AnswerMeter;
-  /** Told the boot report of an answer that has one. */
+  /** Called with the boot report of an answer. */
   onBoot(report: string): void;
-  /** Told, after the handler, that the guest broke the protocol. */
+  /** Called after the handler when the guest broke the protocol. */
   onFault(error: ArgyleError): void;
 }
 
@@ -87,7 +88,7 @@ export class AnswerGuard implements Dispatcher.DispatchHandler, AnswerControl {
   ): void {
     if (this.over) return;
     if (status >= 100 && status < 200) {
-      // Interim answers are between the worker and the guest. 101 would change the protocol, which nobody asked for.
+      // Interim answers are not passed to the client. 101 would switch the protocol, which the worker never requests.
       if (status === 101) this.refuse('status 101');
       else if (++this.interim > MAX_INTERIM) this.refuse(`more than ${MAX_INTERIM} interim answers`);
       return;
@@ -101,6 +102,8 @@ export class AnswerGuard implements Dispatcher.DispatchHandler, AnswerControl {
       if (found.boot !== undefined) this.hooks.onBoot(found.boot);
       if (found.failure !== undefined) this.failure = new FailureReader(found.failure);
       else this.inner.onHead(found.head);
+      // A 204 or 304 may declare a body that never comes. Undici would fail this complete answer, so it ends here.
+      if (found.complete) this.onResponseEnd();
     } catch (thrown) {
       this.thrown(thrown);
     }
@@ -120,7 +123,7 @@ export class AnswerGuard implements Dispatcher.DispatchHandler, AnswerControl {
     }
   }
 
-  /** Trailers end here: the client was not told of any. */
+  /** Ends the answer. Trailers are dropped, because the head announced none to the client. */
   onResponseEnd(): void {
     if (this.over) return;
     this.over = true;
@@ -157,7 +160,7 @@ export class AnswerGuard implements Dispatcher.DispatchHandler, AnswerControl {
     try {
       this.inner.onError(error);
     } catch (thrown) {
-      // Nobody above can be told any more. The warning stands in the worker's output.
+      // No handler is left to receive the error, so the worker prints a warning.
       process.emitWarning(internal(thrown));
     }
   }

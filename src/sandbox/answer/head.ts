@@ -1,18 +1,22 @@
 /**
- * The rules for the head of a guest's answer, pure. Every byte of it is hostile: what a client would not accept, and what
- * Node's HTTP server would refuse to write, is a fault of the guest. docs/hostile-input.md is the list of the rules.
+ * The rules for the head of a guest's answer. Pure. Every byte of the head is untrusted. A head is a fault of the guest
+ * when a client would reject the head or Node's HTTP server would refuse to write it. docs/hostile-input.md lists the
+ * rules.
  */
 import { BOOT_HEADER } from './boot-report';
 import { FAILURE_HEADER } from './failure';
 
-/** Longest head (names and values of its fields), bytes; four times what Node's own client accepts. */
+/** Limit for the names and values of a head, in bytes: four times the limit of Node's own client. */
 export const MAX_HEAD_BYTES = 64 * 1024;
-/** POLICY: far above what an honest application sends, and few enough to be handled within a millisecond. */
+/** POLICY: limit for header fields. An honest application sends far fewer; this many take less than 1 ms. */
 export const MAX_FIELDS = 1000;
-/** A longer reason phrase is replaced. The longest registered one has 31 characters. */
+/**
+ * Limit for the reason phrase, in characters; a longer phrase is replaced. The longest registered phrase has 31
+ * characters.
+ */
 const MAX_REASON = 128;
 
-/** RFC 9110 §7.6.1 and the older ones that Go's ReverseProxy drops too: they belong to one connection only. */
+/** Fields that belong to one connection: RFC 9110 §7.6.1, and the older ones that Go's ReverseProxy drops. */
 export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
   'proxy-connection',
@@ -25,16 +29,19 @@ export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
-/** RFC 9110 §5.6.2. */
+/** The worker sets this field, which names the call in the log; a guest cannot set it. */
+const REQUEST_ID = 'x-request-id';
+
+/** RFC 9110 §5.6.2, token. */
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** RFC 9110 §5.5: visible characters, blanks, and bytes above 127 (`obs-text`), here as latin1. */
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const VISIBLE = /^[\x20-\x7e]*$/;
 const LENGTH = /^\d{1,15}$/;
 
-/** A head that may be written to a client as it is. */
+/** A checked head that can be written to a client unchanged. */
 export interface AnswerHead {
-  /** 200 to 999. */
+  /** Status code, 200 to 999. */
   status: number;
   /** Printable ASCII; '' for the status's standard phrase. */
   reason: string;
@@ -42,19 +49,21 @@ export interface AnswerHead {
   headers: string[];
   /** Declared length of the body, bytes. */
   length: number | undefined;
-  /** No body follows: an answer to HEAD, 204 or 304. */
+  /** True when no body follows: an answer to HEAD, a 204 or a 304. */
   bodiless: boolean;
 }
 
 export interface ReadHead {
   head: AnswerHead;
-  /** Value of the boot report's field, which is not in `head`. */
+  /** Value of the boot report's field, which `head` does not contain. */
   boot: string | undefined;
-  /** Value of the field that makes the answer the reason why there is none; not in `head`. */
+  /** Value of FAILURE_HEADER, which `head` does not contain; the answer is then a failure report. */
   failure: string | undefined;
+  /** True for a 204 or 304: the answer ends with its head, whatever its fields declare. */
+  complete: boolean;
 }
 
-/** Names that Connection fields list, in lower case. */
+/** Returns the names that Connection fields list, in lower case. */
 export function connectionNamed(raw: readonly string[]): Set<string> | undefined {
   let named: Set<string> | undefined;
   for (let i = 0; i + 1 < raw.length; i += 2) {
@@ -64,18 +73,18 @@ export function connectionNamed(raw: readonly string[]): Set<string> | undefined
   return named;
 }
 
-/** Undici's raw headers, buffers or strings, as strings; bytes above 127 stay what they are (latin1). */
+/** Converts undici's raw headers to strings. Bytes above 127 are kept (latin1). */
 export function rawStrings(raw: unknown): string[] {
   if (!Array.isArray(raw)) return [];
   return raw.map((part: unknown) => (Buffer.isBuffer(part) ? part.toString('latin1') : String(part)));
 }
 
 /**
- * Judges the head of a final answer.
- * @param method of the request
- * @param reason as undici decoded it
+ * Checks the head of a final answer.
+ * @param method method of the request
+ * @param reason reason phrase as undici decoded it
  * @param raw list `[name, value, …]`, latin1
- * @returns the head, or what is wrong with it
+ * @returns the head, or a description of the fault
  */
 export function readHead(method: string, status: number, reason: string, raw: readonly string[]): ReadHead | string {
   if (!Number.isInteger(status) || status < 200 || status > 999) return `status ${status}`;
@@ -101,8 +110,8 @@ export function readHead(method: string, status: number, reason: string, raw: re
       continue;
     }
     if (lower === 'transfer-encoding' && value.toLowerCase() !== 'chunked') return `transfer encoding ${quoted(value)}`;
-    if (HOP_BY_HOP.has(lower) || named?.has(lower) === true) continue;
-    // As Go's server: a client must not wait for a body, nor take what follows for one.
+    if (lower === REQUEST_ID || HOP_BY_HOP.has(lower) || named?.has(lower) === true) continue;
+    // As in Go's server: the client must neither wait for a body nor read the next answer as one.
     if (empty && (lower === 'content-length' || (status === 304 && lower === 'content-type'))) continue;
     if (lower === 'content-length') {
       if (!LENGTH.test(value) || length !== undefined) return `content length ${quoted(value)}`;
@@ -112,10 +121,10 @@ export function readHead(method: string, status: number, reason: string, raw: re
   }
   const plain = reason.length <= MAX_REASON && VISIBLE.test(reason);
   const head = { status, reason: plain ? reason : '', headers, length, bodiless: empty || method === 'HEAD' };
-  return { head, boot, failure };
+  return { head, boot, failure, complete: empty };
 }
 
-/** As JSON, cut: what a guest says must not fill an error. */
+/** Quotes guest text as JSON and cuts it, so that it cannot fill an error message. */
 function quoted(text: string): string {
   return JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}…` : text);
 }

@@ -1,21 +1,21 @@
 /**
- * Weighs what a guest sends against what comes of it. A parser passes over chunk extensions, empty lines, interim answers
- * and endless status lines without keeping them, so no bound on memory would ever end them.
+ * Limits the bytes that a guest sends without adding to its answer. A parser discards chunk extensions, empty lines,
+ * interim answers and endless status lines, so no memory limit would stop them.
  */
 import type { Socket } from 'node:net';
 import { fault } from './fault';
 import { MAX_HEAD_BYTES } from './head';
 
-/** Bytes that one answer may take beside its body: its head, its trailers, and what the socket had read ahead. */
+/** Allowance of one answer besides its body, in bytes: head, trailers, and bytes that the socket has read ahead. */
 const SLACK_BYTES = 4 * MAX_HEAD_BYTES;
-/** A chunk of one byte takes six. */
+/** Allowance for each byte of a body, in bytes. A chunk of one byte takes six bytes. */
 const BYTES_PER_BODY_BYTE = 16;
 
 export class AnswerMeter {
   private received = 0;
   private allowed = SLACK_BYTES;
 
-  /** Has this connection's bytes counted. A connection that sends too much for nothing ends with GUEST_PROTOCOL. */
+  /** Counts the bytes of a connection. A connection above its allowance ends with GUEST_PROTOCOL. */
   watch(socket: Socket): void {
     const read = socket.read.bind(socket);
     const unshift = socket.unshift.bind(socket);
@@ -27,20 +27,20 @@ export class AnswerMeter {
       socket.destroy(fault('it sends bytes that add nothing to its answer'));
       return null;
     };
-    // The parser gives back what it read while it is paused, and reads it again.
+    // A paused parser pushes the bytes that it has read back to the socket, and reads these bytes again later.
     socket.unshift = (chunk: Buffer): void => {
       this.received -= chunk.length;
       unshift(chunk);
     };
   }
 
-  /** A request begins. */
+  /** Resets the counters at the start of a request. */
   reset(): void {
     this.received = 0;
     this.allowed = SLACK_BYTES;
   }
 
-  /** So many bytes of a body have come. */
+  /** Raises the allowance for `bytes` of a body. */
   progress(bytes: number): void {
     this.allowed += BYTES_PER_BODY_BYTE * bytes;
   }

@@ -1,49 +1,54 @@
-/** Makes leaves in containers. There is nothing to fork them from: each is a fresh one. */
+/** Makes leaves in containers. Containers cannot be forked, so every leaf is fresh. */
 import { join } from 'node:path';
 import { ArgyleError } from '../../errors';
-import { LeafKeeper, type KeeperOptions, type LeafHooks } from '../keeper';
+import { LeafRegistry, type LeafRegistryOptions, type LeafHooks } from '../leaf-registry';
 import { LeafSandbox } from '../leaf';
 import type { LeafSpec, Sandbox, SandboxProvider } from '../types';
-import { Cell, type CellParts } from './cell';
+import type { PackageViews } from '../slot/views';
+import { Container, type ContainerParts } from './container';
 
-/** User and group of guests: nobody's, by the number that all systems give to nobody. */
+/** User and group of guests: the user `nobody`, with the id that all systems use. */
 export const NOBODY = { uid: 65534, gid: 65534 };
 
-export interface DockerFactoryOptions extends KeeperOptions {
-  cells: CellParts;
+export interface DockerFactoryOptions extends LeafRegistryOptions {
+  containerParts: ContainerParts;
   /** `<worker_dir>/code`. */
   codeDir: string;
+  /** The views that sandboxes see on /packages. */
+  views: PackageViews;
   /** The engine's name of a network mode. */
   network: string;
 }
 
 export class DockerFactory implements SandboxProvider {
-  private readonly keeper: LeafKeeper;
+  private readonly leaves: LeafRegistry;
 
   constructor(private readonly options: DockerFactoryOptions) {
-    this.keeper = new LeafKeeper(options);
+    this.leaves = new LeafRegistry(options);
   }
 
-  /** As fresh(), for functions. */
+  /** Same as fresh(); part of SandboxProvider. */
   create(spec: LeafSpec): Promise<Sandbox> {
     return this.fresh(spec);
   }
 
-  /** A leaf in a container of its own. @throws ArgyleError DOCKER_ENGINE, SANDBOX_CREATE, MEMORY_EXHAUSTED. */
+  /** Makes a leaf in a new container. @throws ArgyleError DOCKER_ENGINE, SANDBOX_CREATE, MEMORY_EXHAUSTED. */
   fresh(spec: LeafSpec, hooks: LeafHooks = {}): Promise<Sandbox> {
-    const { cells, codeDir, network } = this.options;
-    return this.keeper.make(spec, hooks, async (id, undo) => {
-      const cell = await Cell.make(cells);
-      undo(() => cell.destroy());
+    const { containerParts, codeDir, network, views } = this.options;
+    return this.leaves.make(spec, hooks, async (id, undo) => {
+      const container = await Container.make(containerParts);
+      undo(() => container.destroy());
       const handOver = hooks.ownedBy !== undefined;
       const dir = join(codeDir, spec.codeName);
-      const parts = { id, slot: cell, start: 'fresh' as const, spec, parentPid: undefined, codeDir: dir };
-      // Before clients are let in: the boot frame goes to the guest's first connection.
+      const view = await views.of(spec.packages.map(({ spec: name }) => name));
+      const parts = { id, slot: container, start: 'fresh' as const, spec, parentPid: undefined, codeDir: dir };
+      const shown = { codeDir: dir, ...(view === '' ? {} : { viewDir: join(codeDir, view) }) };
+      // Order: the leaf is made before serve(), because the guest's first connection must carry the boot frame.
       const leaf = new LeafSandbox({ ...parts, onBoot: hooks.onBoot, handOver });
       undo((why) => leaf.destroy(why));
-      if (handOver) await cell.serve();
-      hooks.ownedBy?.(cell);
-      await cell.start({ role: 'leaf', limits: spec.limits, network, user: NOBODY, codeDir: dir });
+      if (handOver) await container.serve();
+      hooks.ownedBy?.(container);
+      await container.start({ role: 'leaf', limits: spec.limits, network, user: NOBODY, ...shown });
       return leaf;
     });
   }
@@ -55,11 +60,11 @@ export class DockerFactory implements SandboxProvider {
 
   /** Every leaf that is not destroyed, oldest first. */
   list(): readonly Sandbox[] {
-    return this.keeper.list();
+    return this.leaves.list();
   }
 
   /** Destroys every leaf. */
   close(reason: string): Promise<void> {
-    return this.keeper.close(reason);
+    return this.leaves.close(reason);
   }
 }

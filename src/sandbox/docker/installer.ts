@@ -1,4 +1,4 @@
-/** Runs pip in a container of its own, gone when it returns. */
+/** Runs pip in a new container, which is removed before run() returns. */
 import { chown, rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -6,17 +6,17 @@ import { ArgyleError } from '../../errors';
 import { askGuest } from '../boot';
 import { describeDeath } from '../death';
 import { ANSWER_BYTES, parseInstallResult } from '../installer';
-import type { MemoryPool } from '../pool';
+import type { MemoryPool } from '../memory/memory-pool';
 import type { InstallResult, InstallerBoot, InstallerSandbox, SandboxLimits } from '../types';
-import { Cell, type CellParts } from './cell';
+import { Container, type ContainerParts } from './container';
 import { NOBODY } from './factory';
 
 export interface DockerInstallerOptions {
-  cells: CellParts;
+  containerParts: ContainerParts;
   pool: MemoryPool;
   /** installer_limits. */
   limits: SandboxLimits;
-  /** installer_limits.runtime_sec in ms; 0 waits for ever. */
+  /** installer_limits.runtime_sec in ms; 0 means no limit. */
   timeoutMs: number;
   /** config.Pkgs_dir. */
   packagesDir: string;
@@ -32,31 +32,32 @@ export class DockerInstaller implements InstallerSandbox {
     stagingName: string,
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<InstallResult> {
-    const { pool, limits, cells, packagesDir, network, timeoutMs } = this.options;
-    const charge = await pool.acquire(limits.memMb);
+    const { pool, limits, containerParts, packagesDir, network, timeoutMs } = this.options;
+    const charge = await pool.acquire(limits.memMb, 'installer');
     try {
-      const cell = await Cell.make(cells);
+      const container = await Container.make(containerParts);
+      const what = `installing ${boot.spec}`;
+      let answered: unknown;
       try {
-        cell.log.source = `pip ${boot.spec}`;
+        container.log.origin.source = `pip ${boot.spec}`;
         const hostDir = join(packagesDir, stagingName);
         const user = await userFor(join(hostDir, 'files'));
-        await cell.start({ role: 'installer', limits, network, user, hostDir });
-        const what = `installing ${boot.spec}`;
-        const socket = await firstConnection(cell, what, timeoutMs);
+        await container.start({ role: 'installer', limits, network, user, hostDir });
+        const socket = await firstConnection(container, what, timeoutMs);
         const host = {
-          exited: cell.exited,
+          exited: container.exited,
           get exit() {
-            return cell.exit;
+            return container.exit;
           },
           connect: () => socket,
         };
-        return parseInstallResult(
-          what,
-          await askGuest(host, boot, { timeoutMs, signal, what, maxBytes: ANSWER_BYTES }),
-        );
+        answered = await askGuest(host, boot, { timeoutMs, signal, what, maxBytes: ANSWER_BYTES });
       } finally {
-        await cell.destroy();
+        await container.destroy();
       }
+      // Readers of the staging directory require that no process can write to the directory any more.
+      if (!container.isEmptied) throw new ArgyleError('SANDBOX_CREATE', `${what}: its container was not seen to end`);
+      return parseInstallResult(what, answered);
     } finally {
       charge.release();
     }
@@ -68,9 +69,9 @@ export class DockerInstaller implements InstallerSandbox {
 }
 
 /**
- * Whose process may write to a directory of ours.
- * POLICY: a worker that isn't root can give files to nobody and couldn't remove nobody's, so pip runs under its own id;
- * of the host it sees the directory alone.
+ * Returns the user that may write to a directory of the worker.
+ * POLICY: a worker that is not root cannot give files to nobody and could not remove nobody's files. pip then runs
+ * under the worker's id; this directory is the only writable part of the host that pip sees.
  */
 async function userFor(dir: string): Promise<{ uid: number; gid: number }> {
   const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
@@ -79,15 +80,15 @@ async function userFor(dir: string): Promise<{ uid: number; gid: number }> {
   return NOBODY;
 }
 
-async function firstConnection(cell: Cell, what: string, timeoutMs: number): Promise<Socket> {
-  const timer = timeoutMs > 0 ? setTimeout(() => void cell.destroy(), timeoutMs) : undefined;
+async function firstConnection(container: Container, what: string, timeoutMs: number): Promise<Socket> {
+  const timer = timeoutMs > 0 ? setTimeout(() => void container.destroy(), timeoutMs) : undefined;
   try {
-    return await cell.connect();
+    return await container.connect();
   } catch (cause) {
-    if (cell.exit === undefined) {
+    if (container.exit === undefined) {
       throw new ArgyleError('TIMEOUT', `${what} did not start within ${timeoutMs} ms`, { cause });
     }
-    throw new ArgyleError('SANDBOX_DEAD', `${what} gave no answer: ${describeDeath(cell.exit)}`, { cause });
+    throw new ArgyleError('SANDBOX_DEAD', `${what} gave no answer: ${describeDeath(container.exit)}`, { cause });
   } finally {
     clearTimeout(timer);
   }

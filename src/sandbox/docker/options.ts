@@ -1,21 +1,22 @@
-/** What the engine is told of a container. Pure. */
-import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerode';
-import { MEGABYTE } from '../slot';
+/** Builds the options of a container. Pure. */
+import { MEGABYTE } from '../slot/slot';
 import type { SandboxLimits } from '../types';
+import { STORE } from '../slot/views';
+import type { ContainerOptions, LimitOptions, MountOptions } from './api';
 import { WORKER_LABEL } from './engine';
 
-/** What all containers of a worker have in common. */
+/** Settings common to all containers of a worker. */
 export interface ContainerSettings {
   /** docker.base_image. */
   image: string;
   /** docker.runtime; '' for the engine's default. */
   runtime: string;
-  /** config.worker_dir, which labels them. */
+  /** config.worker_dir: the value of the containers' label. */
   workerDir: string;
-  /** The guest's files, for /runtime. */
+  /** Host directory of the guest's files, for /runtime. */
   guestDir: string;
-  /** config.Pkgs_dir, for /packages. */
-  packagesDir: string;
+  /** Host directory of the package store, for /runtime/store. */
+  storeDir: string;
 }
 
 export interface ContainerRequest {
@@ -28,7 +29,9 @@ export interface ContainerRequest {
   user: { uid: number; gid: number };
   /** Host directory for /handler, read-only. */
   codeDir?: string;
-  /** Host directory for /host, writable; without it /host is memory. */
+  /** Host directory for /packages, read-only. */
+  viewDir?: string;
+  /** Host directory for /host, writable; when absent, /host is a tmpfs. */
   hostDir?: string;
 }
 
@@ -36,12 +39,12 @@ const SOCKET = '/run/argyle.sock';
 /** Length of a CPU quota's period, µs; the kernel's default. */
 const CPU_PERIOD_US = 100_000;
 const US_PER_PERCENT = CPU_PERIOD_US / 100;
-/** The engine's word for no limit. */
+/** The engine's value for no limit. */
 const UNLIMITED = -1;
-/** As a slot's guest has it; the image's own variables stay beside these. */
+/** The environment of a slot's guest; the image's own variables are kept in addition. */
 const ENVIRONMENT = ['PATH=/usr/local/bin:/usr/bin:/bin', 'HOME=/tmp', 'TMPDIR=/tmp', 'LANG=C.UTF-8'];
 
-function limitSettings(limits: SandboxLimits): HostConfig {
+function limitSettings(limits: SandboxLimits): LimitOptions {
   const memory = Math.round(limits.memMb * MEGABYTE);
   return {
     // The engine counts memory and swap together.
@@ -53,7 +56,7 @@ function limitSettings(limits: SandboxLimits): HostConfig {
   };
 }
 
-const bind = (source: string, target: string, readOnly = true): MountSettings => ({
+const bind = (source: string, target: string, readOnly = true): MountOptions => ({
   Type: 'bind',
   Source: source,
   Target: target,
@@ -61,19 +64,22 @@ const bind = (source: string, target: string, readOnly = true): MountSettings =>
 });
 
 /**
- * A container in which the guest runtime starts at once and dials the worker. Nothing of the host is writable from it,
- * but an installer's staging directory; nor has it a capability, and no program in it can gain any.
+ * Builds a container in which the guest runtime starts at once and connects to the worker. The container can write to
+ * nothing of the host except an installer's staging directory. The container has no capability, and no program in the
+ * container can gain one.
  */
-export function containerOptions(settings: ContainerSettings, request: ContainerRequest): ContainerCreateOptions {
+export function containerOptions(settings: ContainerSettings, request: ContainerRequest): ContainerOptions {
   const { role, limits, user } = request;
-  // Owned by the guest, since runc gives a mount the mode that the image's directory has, if it has one.
+  // The guest owns the tmpfs, because runc gives a mount the mode of the image's directory, if the image
+  // has that directory.
   const owner = `uid=${user.uid},gid=${user.gid},mode=1777`;
   const memory = `rw,exec,nosuid,nodev,${owner},size=${Math.max(limits.scratchMb, 1)}m`;
   const mounts = [
     bind(settings.guestDir, '/runtime'),
-    bind(settings.packagesDir, '/packages'),
+    bind(settings.storeDir, STORE),
     bind(request.socketPath, SOCKET),
     ...(request.codeDir === undefined ? [] : [bind(request.codeDir, '/handler')]),
+    ...(request.viewDir === undefined ? [] : [bind(request.viewDir, '/packages')]),
     ...(request.hostDir === undefined ? [] : [bind(request.hostDir, '/host', false)]),
   ];
   return {
@@ -94,7 +100,7 @@ export function containerOptions(settings: ContainerSettings, request: Container
       ReadonlyRootfs: true,
       CapDrop: ['ALL'],
       SecurityOpt: ['no-new-privileges'],
-      // The worker reads what is printed as it comes; the engine need not keep it.
+      // The worker reads the output as a stream, so the engine need not keep it.
       LogConfig: { Type: 'none', Config: {} },
       RestartPolicy: { Name: 'no' },
     },

@@ -1,4 +1,4 @@
-/** Runs all policies over one trace at several memory sizes. */
+/** Simulates all policies on one trace at several memory sizes. */
 import { simulate, type SimPolicy, type SimResult } from './engine';
 import { costModel } from './model';
 import { lru, none, popularity, rootOnly, staticTree } from './policies';
@@ -6,12 +6,12 @@ import type { PackageData } from './reqbench';
 import type { Trace } from './trace';
 
 /**
- * Shares of the memory that the static tree and LRU are tried with. They cannot find their share by themselves, so
- * each is given the best of these with hindsight.
+ * Memory shares for zygotes that the static tree and LRU are simulated with. Both cannot find a good share by
+ * themselves, so each uses the best of these shares in hindsight.
  */
 export const SHARES = [0.5, 0.7, 0.85] as const;
 
-/** One result per policy and memory size, in a fixed order; `static` and `lru` at the share that served them best. */
+/** Returns one result per policy and memory size, in a fixed order; `static` and `lru` with their best share. */
 export function compare(
   trace: Trace,
   data: PackageData,

@@ -1,25 +1,25 @@
-/** Runs a trace against a simulated worker under one policy and counts what the cold starts cost. Deterministic. */
+/** Runs a trace on a simulated worker with one policy and sums the costs of the cold starts. Deterministic. */
 import type { StartKind } from '../../sandbox/types';
-import type { PinKey } from '../types';
+import type { PinKey } from '../policy/types';
 import type { CostModel } from './model';
 import type { PackageData } from './reqbench';
 import type { Trace } from './trace';
 import { World, type SimZygote } from './world';
 
-/** One cold start, as a policy is told of it. */
+/** One cold start, as reported to a policy. */
 export interface ColdStart {
   readonly atMs: number;
   readonly fn: number;
   readonly pins: readonly PinKey[];
   readonly start: StartKind;
   readonly zygote: SimZygote | undefined;
-  /** What the handler spent on imports. */
+  /** Import time of the handler, in ms. */
   readonly importMs: number;
-  /** Time from request to running handler. */
+  /** Time from request to running handler, in ms. */
   readonly coldMs: number;
-  /** Part of it that was spent waiting for memory. */
+  /** Part of coldMs spent on waiting for memory, in ms. */
   readonly waitMs: number;
-  /** MB of the new instance. */
+  /** Memory of the new instance, in MB. */
   readonly mb: number;
 }
 
@@ -28,9 +28,9 @@ export interface SimPolicy {
   /** Called before the first invocation. */
   start?(world: World): void;
   coldStart?(world: World, cold: ColdStart): void;
-  /** Called for every invocation, warm ones too. */
+  /** Called for every invocation, warm or cold. */
   invoked?(fn: number, pins: readonly PinKey[]): void;
-  /** Called every tickMs of simulated time. */
+  /** Called at every tickMs of simulated time. */
   tick?(world: World, nowMs: number): void;
   /** Called once, when the warm-up is over. */
   warmedUp?(world: World, nowMs: number): void;
@@ -41,18 +41,18 @@ export interface SimResult {
   readonly memoryMb: number;
   readonly invocations: number;
   readonly coldStarts: number;
-  /** Sum over all cold starts of the time from request to running handler. */
+  /** Sum of coldMs over all cold starts, in ms. */
   readonly totalColdMs: number;
   readonly medianColdMs: number;
   readonly p99ColdMs: number;
-  /** Share of cold starts that found at least one of their packages imported. */
+  /** Share of cold starts whose zygote had imported at least one of their packages. */
   readonly hitRate: number;
-  /** Share of all import ms that zygotes spared. */
+  /** Share of the total import time that zygotes saved. */
   readonly savedShare: number;
   readonly peakMb: number;
-  /** Part of the total that was spent waiting for memory. */
+  /** Part of totalColdMs spent on waiting for memory, in ms. */
   readonly waitMs: number;
-  /** MB of zygotes and spares, mean over ticks. */
+  /** Mean memory of zygotes and spares over all ticks, in MB. */
   readonly zygoteMb: number;
   readonly zygotesBuilt: number;
   readonly buildMs: number;
@@ -60,16 +60,16 @@ export interface SimResult {
 
 export interface EngineOptions {
   readonly tickMs?: number;
-  /** Share of the trace at the start that is not counted. */
+  /** Share of the trace that is not counted, at the start. */
   readonly warmup?: number;
 }
 
-/** The value below which that share of the sorted values lies; 0 of nothing. */
+/** Returns the quantile of sorted values; 0 when there are none. */
 export function quantile(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
 }
 
-/** Simulates one policy. Results leave out the warm-up, which every policy gets alike. */
+/** Simulates one policy. Results exclude the warm-up, which is the same for every policy. */
 export function simulate(
   trace: Trace,
   data: PackageData,
@@ -165,7 +165,9 @@ function sumCosts(pins: readonly PinKey[], data: PackageData): { ms: number; mb:
   return { ms, mb };
 }
 
-/** Time until the handler's imports begin: a spare if one is parked, else a fork by the copy that is free first. */
+/**
+ * Returns the time until the handler's imports begin: of a ready spare, else of a fork by the copy that is free first.
+ */
 function startCost(zygote: SimZygote | undefined, nowMs: number, model: CostModel): { kind: StartKind; ms: number } {
   if (zygote === undefined) return { kind: 'fresh', ms: model.freshMs };
   const forkMs = model.forkMs + model.forkMsPerMb * zygote.contentMb;

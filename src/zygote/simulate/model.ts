@@ -1,15 +1,15 @@
-/** What things cost in the simulated worker. Pure data. */
-import { DEFAULT_PARAMS } from '../params';
+/** The cost model of the simulated worker. Pure data. */
+import { DEFAULT_PARAMS } from '../policy/params';
 
 export interface CostModel {
-  /** Memory for everything: instances, zygotes, spares. */
+  /** Memory for instances, zygotes and spares together, in MB. */
   readonly memoryMb: number;
-  /** Which idle instance goes first: the least recently used one, or the evictor's choice by ms saved per MB. */
+  /** Order of eviction of idle instances: least recently used first, or by the evictor's ms saved per MB. */
   readonly eviction: 'lru' | 'value';
-  /** Fresh process: ms until the handler's own imports begin, and MB without them. */
+  /** Fresh process: time until the handler's own imports in ms, and memory without them in MB. */
   readonly freshMs: number;
   readonly freshMb: number;
-  /** Forked leaf: MB that it does not share with its zygote. */
+  /** Forked leaf: memory that it does not share with its zygote, in MB. */
   readonly leafMb: number;
   readonly forkMs: number;
   readonly forkMsPerMb: number;
@@ -17,13 +17,13 @@ export interface CostModel {
   readonly refillMs: number;
   readonly rootMb: number;
   readonly nodeMb: number;
-  /** Zygotes that are made at the same time, in the background. */
+  /** Number of zygotes that are made concurrently in the background. */
   readonly builders: number;
-  /** How much slower background imports are than a handler's. */
+  /** Slowdown factor of background imports against a handler's imports. */
   readonly buildSlowdown: number;
 }
 
-/** As measured for the design (see params.ts); memory as asked for. */
+/** Makes the cost model from the design's measurements (params.ts). */
 export function costModel(memoryMb: number, eviction: CostModel['eviction'] = 'lru'): CostModel {
   const { freshMs, forkMs, forkMsPerMb, spareMs, refillMs, rootMb, nodeMb, spareMb } = DEFAULT_PARAMS;
   return {

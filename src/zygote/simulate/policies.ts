@@ -1,19 +1,19 @@
-/** The policies that the simulator compares. Each gets the same worker; only which zygotes it holds differs. */
-import { setId } from '../candidates';
-import { DEFAULT_PARAMS, type PolicyParams } from '../params';
-import { desiredTree } from '../popularity';
-import { PopularityTracker, type TrackerOptions } from '../tracker';
-import type { DesiredTree, LiveZygote, PinKey, ZygoteAction } from '../types';
+/** The policies that the simulator compares. The worker is the same for all; only the zygotes differ. */
+import { setId } from '../policy/candidates';
+import { DEFAULT_PARAMS, type PolicyParams } from '../policy/params';
+import { desiredTree } from '../policy/popularity';
+import { PopularityTracker, type TrackerOptions } from '../learn/tracker';
+import type { DesiredTree, LiveZygote, PinKey, ZygoteAction } from '../policy/types';
 import type { SimPolicy } from './engine';
 import type { PackageData } from './reqbench';
 import type { SimZygote, World } from './world';
 
-/** Share of the memory that zygotes and spares may hold; instances always have the rest. */
+/** Largest share of memory for zygotes and spares; instances always have the rest. */
 export const ZYGOTE_SHARE = 0.5;
 
-/** The most that the popularity policy may give to zygotes; it finds the share by itself. */
+/** Largest share of memory that the popularity policy may use for zygotes; the policy finds the share by itself. */
 export const MAX_SHARE = 0.9;
-/** MB that always stay with instances: two large ones that no zygote fits. */
+/** Memory that always stays with instances, in MB: two large instances that no zygote fits. */
 const RESERVE_MB = 20;
 
 /** Every cold start is a fresh process that imports everything. */
@@ -21,14 +21,14 @@ export function none(): SimPolicy {
   return { name: 'none' };
 }
 
-/** One zygote that has imported nothing. */
+/** One zygote without imports. */
 export function rootOnly(): SimPolicy {
   return { name: 'root', start: (world) => void world.create('', [], undefined, 0) };
 }
 
 /**
- * A tree fitted to the invocations of the warm-up, by the popularity policy's own algorithm and with the true costs of
- * all packages, and never changed again.
+ * A static tree, fitted to the invocations of the warm-up by the popularity policy's algorithm with the true costs of
+ * all packages. The tree never changes afterwards.
  */
 export function staticTree(data: PackageData, share = ZYGOTE_SHARE, params: PolicyParams = DEFAULT_PARAMS): SimPolicy {
   const seen = new Map<string, { pins: readonly PinKey[]; count: number }>();
@@ -54,14 +54,17 @@ export function staticTree(data: PackageData, share = ZYGOTE_SHARE, params: Poli
       });
       hold(world, fitted, nowMs);
     },
-    // What had to go under pressure comes back.
+    // Zygotes that were evicted are made again.
     tick: (world, nowMs) => {
       if (fitted !== undefined) hold(world, fitted, nowMs);
     },
   };
 }
 
-/** A zygote for every set that misses, forked from the best one there is; the least recently used one goes. */
+/**
+ * Makes a zygote for every set that misses, forked from the best existing zygote; evicts the least recently used
+ * zygote.
+ */
 export function lru(share = ZYGOTE_SHARE): SimPolicy {
   const makeRoom = (world: World, mb: number): boolean => {
     while (world.zygoteMb + mb > world.model.memoryMb * share) {
@@ -84,7 +87,7 @@ export function lru(share = ZYGOTE_SHARE): SimPolicy {
       const id = setId(pins);
       if (pins.length === 0 || world.zygotes.has(id) || zygote?.state !== 'ready') return;
       const mb = pins.reduce((sum, key) => sum + world.data.costOf(key).mb, world.model.nodeMb) - zygote.contentMb;
-      // The room may have been made by ending the very zygote that was to be the parent.
+      // makeRoom() may have ended the zygote that was to be the parent.
       if (makeRoom(world, mb) && world.zygotes.get(zygote.id) === zygote) world.create(id, pins, zygote, atMs);
     },
   };
@@ -94,7 +97,7 @@ export interface PopularityOptions extends TrackerOptions {
   readonly share?: number;
 }
 
-/** The popularity policy as the worker runs it: it starts knowing nothing and learns costs from what it sees. */
+/** The popularity policy as the worker runs it. It starts without knowledge and learns costs from cold starts. */
 export function popularity(data: PackageData, options: PopularityOptions = {}): SimPolicy {
   const tracker = new PopularityTracker(options);
   const known = new Set<string>();

@@ -7,16 +7,16 @@ export interface Random {
   next(): number;
   /** Uniform integer in [0, below). */
   int(below: number): number;
-  /** Exponential with that mean. */
+  /** Exponential with the given mean. */
   exponential(mean: number): number;
-  /** Log-normal with that median; sigma 0 always gives the median. */
+  /** Log-normal with the given median; sigma 0 always gives the median. */
   logNormal(median: number, sigma: number): number;
 }
 
-/** The same seed gives the same draws, on every machine. */
+/** Makes a generator. The same seed gives the same draws on every machine. */
 export function random(seed: number): Random {
   const generator = xoroshiro128plus(seed);
-  // Neighbouring seeds start out alike.
+  // Neighbouring seeds give similar first draws, so these draws are skipped.
   for (let skip = 0; skip < 64; skip++) uniformFloat64(generator);
   const next = (): number => Math.min(uniformFloat64(generator), 1 - Number.EPSILON);
   const exponential = (mean: number): number => -mean * Math.log(1 - next());
@@ -29,7 +29,7 @@ export function random(seed: number): Random {
   };
 }
 
-/** Makes a sampler of indexes with those weights. */
+/** Makes a sampler of indexes with the given weights. */
 export function weighted(weights: readonly number[], source: Random): () => number {
   const sums: number[] = [];
   let total = 0;
@@ -47,7 +47,7 @@ export function weighted(weights: readonly number[], source: Random): () => numb
   };
 }
 
-/** Zipf's weights of ranks 1 to n: rank to the power of minus s. */
+/** Returns Zipf's weights of ranks 1 to n: rank^-s. */
 export function zipfWeights(n: number, s: number): number[] {
   return Array.from({ length: n }, (_, index) => Math.pow(index + 1, -s));
 }

@@ -1,16 +1,24 @@
-/** Reads ReqBench's measured facts about Python packages: what is asked for together and what importing it costs. */
+/** Reads ReqBench's measurements of Python packages: sets that are required together, and import costs. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ArgyleError } from '../../errors';
-import { UNMEASURED } from '../params';
-import { normalizeName } from '../../packages/requirements';
-import type { ImportCost, PinKey, RequiresOf } from '../types';
+import { UNMEASURED } from '../policy/params';
+import { normalizeName } from '../../config/package-names';
+import type { ImportCost, PinKey, RequiresOf } from '../policy/types';
 
-/** What the simulator knows about packages. */
+/** A closed set of pins, with the number of requirement files that contain it. */
+export interface CountedSet {
+  /** The package that the set was counted for. */
+  readonly of: PinKey;
+  readonly pins: readonly PinKey[];
+  readonly count: number;
+}
+
+/** The package data of the simulator. */
 export interface PackageData {
-  /** Closed sets of pins, each with how many requirement files had it. Pins sorted. */
-  readonly sets: readonly { readonly pins: readonly PinKey[]; readonly count: number }[];
+  /** Sets with sorted pins. */
+  readonly sets: readonly Omit<CountedSet, 'of'>[];
   readonly costOf: (key: PinKey) => ImportCost;
   readonly requiresOf: RequiresOf;
 }
@@ -58,19 +66,22 @@ export async function loadCosts(dir: string): Promise<Map<PinKey, ImportCost>> {
 }
 
 /**
+ * Reads the closed sets of each package and their counts.
+ * @throws ArgyleError CONFIG_INVALID when the file is missing or malformed
+ */
+export async function loadCounts(dir: string): Promise<CountedSet[]> {
+  const counted = Object.entries(await load(dir, 'top_500_pkgs.json', Files.sets));
+  return counted.flatMap(([of, sets]) =>
+    Object.entries(sets).map(([set, count]) => ({ of, pins: set.split(',').sort(), count })),
+  );
+}
+
+/**
  * Reads a ReqBench directory. Packages without a measured cost get UNMEASURED.
  * @throws ArgyleError CONFIG_INVALID naming the file that is missing or malformed
  */
 export async function loadReqbench(dir: string): Promise<PackageData> {
-  const [bySet, costs, deps] = await Promise.all([
-    load(dir, 'top_500_pkgs.json', Files.sets),
-    loadCosts(dir),
-    load(dir, 'deps.json', Files.deps),
-  ]);
-  const sets: { pins: PinKey[]; count: number }[] = [];
-  for (const resolved of Object.values(bySet)) {
-    for (const [set, count] of Object.entries(resolved)) sets.push({ pins: set.split(',').sort(), count });
-  }
+  const [sets, costs, deps] = await Promise.all([loadCounts(dir), loadCosts(dir), load(dir, 'deps.json', Files.deps)]);
   const requires = new Map<PinKey, string[]>();
   for (const [name, versions] of Object.entries(deps)) {
     for (const [version, closures] of Object.entries(versions)) {

@@ -1,20 +1,23 @@
-/** Long invocation traces: functions with real requirement sets, called as Zipf has it, drifting over time. Pure. */
-import { nameOfKey } from '../match';
-import type { PinKey } from '../types';
+/**
+ * Generates long invocation traces: functions with real requirement sets, popularity after Zipf with drift over time.
+ * Pure.
+ */
+import { nameOfKey } from '../policy/match';
+import type { PinKey } from '../policy/types';
 import { random, weighted, zipfWeights, type Random } from './random';
 import type { PackageData } from './reqbench';
 
 export interface TraceOptions {
   readonly functions: number;
   readonly invocations: number;
-  /** Exponent of the functions' popularity; 0 calls all alike. */
+  /** Zipf exponent of the functions' popularity; 0 means equal popularity. */
   readonly zipf: number;
   readonly seed: number;
   /** Mean invocations per second over all functions. */
   readonly ratePerSec: number;
-  /** Share of the functions that change places in popularity, spread over the whole trace; 0 is stationary. */
+  /** Share of the functions that swap ranks of popularity, spread over the whole trace; 0 means stationary. */
   readonly drift: number;
-  /** Mean number of top-level packages that a function asks for. */
+  /** Mean number of top-level packages per function. */
   readonly packagesPerFunction: number;
 }
 
@@ -32,7 +35,7 @@ export interface TracedFunction {
   readonly name: string;
   /** Sorted keys. */
   readonly pins: readonly PinKey[];
-  /** Median ms that the handler itself takes. */
+  /** Median duration of the handler, in ms. */
   readonly execMs: number;
 }
 
@@ -48,7 +51,7 @@ export interface Trace {
   readonly invocations: readonly Invocation[];
 }
 
-/** Makes a trace. The same options and data give the same trace. */
+/** Makes a trace. Equal options and data give equal traces. */
 export function makeTrace(data: PackageData, options: TraceOptions): Trace {
   const source = random(options.seed);
   const functions = drawFunctions(data, options, source);
@@ -68,7 +71,7 @@ export function makeTrace(data: PackageData, options: TraceOptions): Trace {
   return { functions, invocations };
 }
 
-/** A popular function (drawn by popularity) loses its place to a random one. */
+/** Swaps the rank of a popular function (drawn by popularity) with that of a random function. */
 function swapPlaces(ranks: number[], rank: number, source: Random): void {
   const other = source.int(ranks.length);
   const [a = 0, b = 0] = [ranks[rank], ranks[other]];
@@ -76,7 +79,9 @@ function swapPlaces(ranks: number[], rank: number, source: Random): void {
   ranks[other] = a;
 }
 
-/** Unites closed sets drawn by their real counts; a set that wants another version of a package taken is left out. */
+/**
+ * Unites closed sets drawn by their real counts. A set with another version of an already included package is skipped.
+ */
 function drawFunctions(data: PackageData, options: TraceOptions, source: Random): TracedFunction[] {
   const drawSet = weighted(
     data.sets.map((set) => set.count),

@@ -1,11 +1,11 @@
 /**
- * The simulated worker's memory: paused instances, zygotes and spares under one budget. Idle instances go least
- * recently used first, whatever the policy. A zygote's end is its descendants' end, as in the real worker.
+ * The memory of the simulated worker: paused instances, zygotes and spares under one budget. CostModel.eviction sets
+ * the order of eviction for every policy. A zygote's end is its descendants' end, as in the real worker.
  */
 import { Heap } from 'heap-js';
-import { worth } from '../../sandbox/evictor';
-import { servesKeys } from '../match';
-import type { PinKey } from '../types';
+import { worth } from '../../sandbox/memory/evictor';
+import { servesKeys } from '../policy/match';
+import type { PinKey } from '../policy/types';
 import type { CostModel } from './model';
 import type { PackageData } from './reqbench';
 import type { TracedFunction } from './trace';
@@ -16,15 +16,15 @@ export interface SimZygote {
   readonly parent: SimZygote | undefined;
   readonly children: Set<SimZygote>;
   readonly leaves: Set<SimInstance>;
-  /** Import ms and MB of all pins. */
+  /** Import time in ms and memory in MB of all pins. */
   readonly ms: number;
   readonly contentMb: number;
-  /** MB charged for one copy. */
+  /** Charge of one copy, in MB. */
   readonly mb: number;
   state: 'creating' | 'ready' | 'draining' | 'gone';
-  /** When each copy can fork next. */
+  /** Time at which each copy can fork next, in ms. */
   copies: number[];
-  /** When each parked spare is ready. */
+  /** Time at which each parked spare is ready, in ms. */
   spares: number[];
   usedAtMs: number;
 }
@@ -33,7 +33,7 @@ export interface SimInstance {
   readonly fn: number;
   readonly mb: number;
   readonly zygote: SimZygote | undefined;
-  /** What its cold start took, and so what keeping it saves. */
+  /** Duration of its cold start in ms, which is the saving of keeping the instance. */
   savesMs: number;
   idleSinceMs: number;
 }
@@ -47,10 +47,10 @@ export class World {
   usedMb = 0;
   peakMb = 0;
   zygoteMb = 0;
-  /** Background ms spent on making zygotes. */
+  /** Background time spent on making zygotes, in ms. */
   buildMs = 0;
   built = 0;
-  /** Told of every idle instance that has to go. */
+  /** Called for every evicted idle instance. */
   onEvict: ((fn: number, mb: number, atMs: number) => void) | undefined;
   readonly zygotes = new Map<string, SimZygote>();
   private readonly idle = new Set<SimInstance>();
@@ -68,7 +68,7 @@ export class World {
     this.idleOf = functions.map(() => []);
   }
 
-  /** Lets everything happen that is due. */
+  /** Processes all events up to `nowMs`. */
   advance(nowMs: number): void {
     this.nowMs = nowMs;
     for (let next = this.running.peek(); next !== undefined && next.endMs <= nowMs; next = this.running.peek()) {
@@ -94,8 +94,8 @@ export class World {
   }
 
   /**
-   * Makes a new instance, evicting or waiting for idle ones.
-   * @returns it, and when its memory was there
+   * Makes a new instance; evicts idle instances or waits for running ones.
+   * @returns the instance, and the time at which its memory was free
    */
   makeInstance(
     fn: number,
@@ -118,7 +118,7 @@ export class World {
     return { instance, atMs };
   }
 
-  /** Begins to make a zygote; false when there is no memory for it. */
+  /** Starts making a zygote; returns false when there is no memory. */
   create(id: string, pins: readonly PinKey[], parent: SimZygote | undefined, nowMs: number): boolean {
     let ms = 0;
     let contentMb = 0;
@@ -152,7 +152,7 @@ export class World {
     return true;
   }
 
-  /** Ends a zygote with all its idle descendants; while one is busy it lives on, serving nobody. */
+  /** Ends a zygote with all its idle descendants. While a descendant is busy, the zygote drains. */
   retire(zygote: SimZygote): void {
     for (const child of [...zygote.children]) this.retire(child);
     this.setSpares(zygote, 0, 0);
@@ -183,7 +183,7 @@ export class World {
     }
   }
 
-  /** The ready zygote that saves a function the most import ms. */
+  /** Returns the ready zygote that saves the most import time. */
   best(wanted: ReadonlySet<PinKey>): SimZygote | undefined {
     let best: SimZygote | undefined;
     for (const zygote of this.zygotes.values()) {
@@ -193,7 +193,7 @@ export class World {
     return best;
   }
 
-  /** Last resort when nothing is idle and nothing runs: spares, then the zygote that was not used for longest. */
+  /** Last resort when no instance is idle or running: gives up spares first, then the least recently used zygote. */
   private giveUpZygote(needed: SimZygote | undefined): boolean {
     let oldest: SimZygote | undefined;
     for (const zygote of this.zygotes.values()) {

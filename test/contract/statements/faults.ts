@@ -1,9 +1,9 @@
-/** Contract, section 9: faults of the original that this worker must not have, where no other section shows them. */
+/** Contract, section 9: faults of the original that this worker must not have and that no other section covers. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packLambda } from '../../support/deploy';
-import { argyleTest, type LiveWorker, localTest } from '../../support/live-worker';
+import { argyleTest, type LiveWorker, localTest } from '../../support/contract-target';
 
 export function faultStatements(worker: LiveWorker): void {
   localTest('a .env that is a link lets nobody overwrite or read files of the host', async () => {
@@ -33,7 +33,7 @@ export function faultStatements(worker: LiveWorker): void {
     }
   });
 
-  test('reuse-sandbox: false: concurrent requests are all answered', async () => {
+  argyleTest('reuse-sandbox: false: concurrent requests are all answered', async () => {
     const name = await worker.deploy('fresh-many', {
       'f.py': 'import time\n\ndef f(event):\n    time.sleep(0.02)\n    return event\n',
       'ol.yaml': 'reuse-sandbox: false\n',

@@ -1,8 +1,8 @@
 /** Contract, section 1: headers of requests and responses. */
 import { gzipSync } from 'node:zlib';
-import { argyleTest, type LiveWorker } from '../../support/live-worker';
+import { argyleTest, type LiveWorker } from '../../support/contract-target';
 
-/** ASGI: tells the headers in their order, and answers with those that the query names. */
+/** ASGI: returns the headers in their order, and sends the headers that the query names. */
 const HEADERS = `import gzip
 import json
 from urllib.parse import parse_qsl
@@ -13,7 +13,8 @@ async def app(scope, receive, send):
     headers = [(k.encode(), v.encode()) for k, v in query if k != "gzip"]
     if ("gzip", "1") in query:
         body = gzip.compress(body)
-        headers += [(b"content-encoding", b"gzip"), (b"content-length", str(len(body)).encode())]
+        headers.append((b"content-encoding", b"gzip"))
+    headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 `;
@@ -21,10 +22,10 @@ async def app(scope, receive, send):
 export function headerStatements(worker: LiveWorker): void {
   let name: string;
   beforeAll(async () => {
-    name = await worker.deploy('headers', { 'f.py': HEADERS });
+    name = await worker.deploy('headers', { 'f.py': HEADERS, 'ol.yaml': 'environment:\n  OL_ASGI_ENTRY: app\n' });
   });
 
-  /** What the lambda saw of a request with exactly these header lines. */
+  /** The headers that the function got for a request with exactly these header lines. */
   async function seen(...lines: string[]): Promise<Record<string, string[]>> {
     const text = await worker.raw([`GET /run/${name} HTTP/1.1`, 'Connection: close', ...lines]);
     const json = /\[\[.*\]\]/s.exec(text)?.[0] ?? '';
@@ -111,7 +112,7 @@ export function headerStatements(worker: LiveWorker): void {
       'Keep-Alive: 5',
       'Upgrade: h2c',
     );
-    // The connection to the lambda has headers of its own.
+    // The connection to the function has headers of its own.
     expect(headers['connection']?.join()).not.toContain('X-Hop');
     for (const gone of ['x-hop', 'te', 'keep-alive', 'upgrade']) expect(headers[gone]).toBeUndefined();
     const reply = await worker.call(`/run/${name}?keep-alive=timeout%3D77&proxy-authenticate=x&x-stays=1`);
@@ -133,14 +134,16 @@ def wsgi(environ, start_response):
     path = environ["PATH_INFO"]
     body = environ["wsgi.input"].read()
     if path == "/end":
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [environ["REQUEST_METHOD"].encode(), b" ", body]
+        body = environ["REQUEST_METHOD"].encode() + b" " + body
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
     if path == "/loop":
         count = int(query["n"][0])
         where = f"{environ['SCRIPT_NAME']}/loop?n={count - 1}" if count else f"{environ['SCRIPT_NAME']}/end"
     else:
         where = query["to"][0]
-    headers = [("Location", where), ("Content-Type", "text/plain")] + [("Set-Cookie", c) for c in query.get("c", [])]
+    headers = [("Location", where), ("Content-Type", "text/plain"), ("Content-Length", "10")]
+    headers += [("Set-Cookie", c) for c in query.get("c", [])]
     start_response(query.get("status", ["302"])[0] + " Moved", headers)
     return [b"look there"]
 `;
@@ -194,10 +197,16 @@ def wsgi(environ, start_response):
       ['http://root/status?x', 'URL/status?x'],
       ['/run/another/', '/run/another/'],
       ['http://example.com/', 'http://example.com/'],
+      ['https://root/run/APP/end', 'SECURE/run/APP/end'],
     ])('to %s are the client’s, and the sandbox goes on', async (to, expected) => {
       const reply = await ask(to);
       expect([reply.status, reply.body]).toEqual([302, 'look there']);
-      expect(reply.headers['location']).toBe(expected.replace('URL', worker.url));
+      expect(reply.headers['location']).toBe(
+        expected
+          .replace('URL', worker.url)
+          .replace('SECURE', worker.url.replace('http:', 'https:'))
+          .replace('APP', app),
+      );
       expect(await worker.call(`/run/${app}/end`)).toMatchObject({ status: 200 });
     });
 

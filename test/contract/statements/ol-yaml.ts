@@ -1,5 +1,5 @@
 /** Contract, section 4: ol.yaml, .env and entries. */
-import { argyleTest, type LiveWorker } from '../../support/live-worker';
+import { argyleTest, type LiveWorker } from '../../support/contract-target';
 
 const ENV = `import os
 
@@ -47,6 +47,26 @@ export function yamlStatements(worker: LiveWorker): void {
   test('unknown keys are ignored', async () => {
     const name = await deploy({ 'ol.yaml': 'nobody-knows: [1]\ntriggers:\n  other: {a: 1}\n' });
     expect(await worker.invoke(name)).toMatchObject({ status: 200 });
+  });
+
+  test.each([
+    ['an HTTP trigger without a method', "triggers: {http: [{method: ''}]}", 'HTTP trigger method cannot be empty'],
+    ['a cron trigger without a schedule', 'triggers: {cron: [{}]}', 'Cron trigger schedule cannot be empty'],
+    [
+      'a Kafka trigger without topics',
+      'triggers: {kafka: [{bootstrap_servers: [h]}]}',
+      'Kafka trigger must have at least one topic',
+    ],
+    [
+      'a Kafka trigger without brokers',
+      'triggers: {kafka: [{topics: [t]}]}',
+      'Kafka trigger must specify at least one bootstrap server',
+    ],
+    ['an empty key in environment', "environment: {'': x}", 'Environment variable key cannot be empty'],
+    ['a key with =', 'environment: {a=b: x}', "Environment variable key 'a=b' cannot contain '='"],
+  ])('%s is refused: the upload is 500 and says why', async (_what, yaml, why) => {
+    const reply = await worker.upload(worker.name('refused'), { 'f.py': ENV, 'ol.yaml': `${yaml}\n` });
+    expect([reply.status, reply.body]).toEqual([500, expect.stringContaining(`${why}\n`)]);
   });
 
   test('environment: scalars are kept as text', async () => {
@@ -107,11 +127,11 @@ export function yamlStatements(worker: LiveWorker): void {
     return "f"
 
 async def asgi(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
     await send({"type": "http.response.body", "body": b"asgi"})
 
 def wsgi(environ, start_response):
-    start_response("200 OK", [])
+    start_response("200 OK", [("Content-Length", "4")])
     return [b"wsgi"]
 `;
     const of = async (more: string, yaml: string) =>
@@ -120,14 +140,21 @@ def wsgi(environ, start_response):
     expect(await of('', both)).toBe('wsgi');
     expect(await of('', 'environment:\n  OL_ASGI_ENTRY: asgi\n')).toBe('asgi');
     expect(await of('\napp = asgi\n', '')).toBe('"f"');
-    expect(await of('\ndel f\napp = asgi\n', '')).toBe('asgi');
     expect(await of('\ndel f\napp = wsgi\n', '')).toBe('wsgi');
+  });
+
+  argyleTest('an app that is an async def is ASGI', async () => {
+    const code = `async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["type"].encode()})
+`;
+    expect(await worker.invoke(await deploy({ 'f.py': code }))).toMatchObject({ status: 200, body: 'http' });
   });
 
   test('an app whose class has an async __call__ is ASGI', async () => {
     const code = `class App:
     async def __call__(self, scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
         await send({"type": "http.response.body", "body": scope["type"].encode()})
 
 app = App()
@@ -135,7 +162,7 @@ app = App()
     expect(await worker.invoke(await deploy({ 'f.py': code }))).toMatchObject({ status: 200, body: 'http' });
   });
 
-  test('reuse-sandbox: false gives each call a fresh sandbox', async () => {
+  argyleTest('reuse-sandbox: false gives each call a fresh sandbox', async () => {
     const name = await worker.deploy('fresh', 'fresh');
     const replies = [await worker.invoke(name), await worker.invoke(name), await worker.invoke(name)];
     expect(new Set(replies.map(({ body }) => body)).size).toBe(1);

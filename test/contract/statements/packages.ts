@@ -1,6 +1,6 @@
-/** Contract, section 6: requirements.txt and installed packages. They come from an index that the suite serves. */
+/** Contract, section 6: requirements.txt and installed packages. The packages are on an index that the suite serves. */
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { argyleTest, type LiveWorker, localTest, packageTest } from '../../support/live-worker';
+import { argyleTest, type LiveWorker, localTest, packageTest } from '../../support/contract-target';
 
 const VERSION = 'import argyle_sample_tiny\n\ndef f(event):\n    return argyle_sample_tiny.__version__\n';
 const PATH = 'import sys\n\ndef f(event):\n    return [path for path in sys.path if path.startswith("/packages/")]\n';
@@ -11,7 +11,7 @@ export function packageStatements(worker: LiveWorker): void {
     worker.deploy(`pkg-${++serial}`, { 'f.py': code, 'requirements.txt': requirements });
   const pulls = async () => (await worker.stats())['pull-package.cnt'] ?? 0;
   const packages = () => worker.dir.path('w/lambda/packages');
-  /** The specs of Pkgs_dir; of a worker that is not ours nothing can be told. */
+  /** The specs in Pkgs_dir; undefined for a worker that is not the project's own. */
   const installed = () => (worker.isOurs ? readdirSync(packages()).sort() : undefined);
 
   packageTest('a package of requirements.txt is installed to Pkgs_dir/<spec>/files and can be imported', async () => {
@@ -44,7 +44,7 @@ export function packageStatements(worker: LiveWorker): void {
 
   packageTest('a package is pulled once per worker process: pull-package.cnt', async () => {
     const before = await pulls();
-    // Complete: what a list lacks is pulled, too.
+    // The dependencies that the list lacks are installed, too.
     await worker.invoke(await deploy('argyle-sample-threads==1.0.0\n', 'def f(event):\n    return 1\n'));
     expect(await pulls()).toBe(before + 1);
     await worker.invoke(await deploy('argyle-sample-threads==1.0.0\n', 'def f(event):\n    return 1\n'));
@@ -95,7 +95,7 @@ export function packageStatements(worker: LiveWorker): void {
     const source = { 'f.py': VERSION, 'requirements.txt': `${line}\n` };
     const refused = await worker.upload(worker.name('refused'), source);
     expect([refused.status, refused.body]).toEqual([500, expect.stringMatching(/^Failed to add lambda: requirements/)]);
-    // One that came into the registry by another way is refused at its call.
+    // Code that entered the registry by another way is refused at its call.
     const { status, body } = await worker.invoke(await worker.place(`pkg-${++serial}`, source));
     expect(status).toBe(500);
     expect(body).toMatch(/^requirements\.txt line 1: ".*" is refused: /);

@@ -1,7 +1,7 @@
-/** Contract, section 1: paths, plain answers, and what both server modes share. */
+/** Contract, section 1: paths, plain answers, and routes of both server modes. */
 import * as http from 'node:http';
 import { statSync } from 'node:fs';
-import { argyleTest, type LiveWorker, localTest, replyOf } from '../../support/live-worker';
+import { argyleTest, type LiveWorker, localTest, replyOf } from '../../support/contract-target';
 
 export function pathStatements(worker: LiveWorker): void {
   test.each(['/', '/nope', '/statusx', '/Status', '/run2/x', '/kafka', '/debug/x', '/pprof', '/pprof/other'])(

@@ -1,7 +1,7 @@
-/** Contract, section 5: the registry, and when its changes are seen. */
+/** Contract, section 5: the registry, and when its changes take effect. */
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { packLambda } from '../../support/deploy';
-import { argyleTest, type LiveWorker, localTest, REGISTRY_CACHE_MS } from '../../support/live-worker';
+import { argyleTest, type LiveWorker, localTest, REGISTRY_CACHE_MS } from '../../support/contract-target';
 import { sleep, until } from '../../support/until';
 
 const SAYS = (text: string) => ({ 'f.py': `def f(event):\n    return "${text}"\n` });
@@ -18,7 +18,7 @@ export function registryStatements(worker: LiveWorker): void {
     expect(await names()).toContain(name);
   });
 
-  test('GET /registry/ is JSON', async () => {
+  argyleTest('GET /registry/ is application/json', async () => {
     const reply = await worker.call('/registry/');
     expect(reply).toMatchObject({ status: 200, headers: { 'content-type': 'application/json' } });
   });
@@ -137,13 +137,13 @@ reuse-sandbox: false
     const pulled = Date.now();
     await worker.deploy('update', SAYS('new'));
     const early = await worker.invoke(name);
-    // A machine that was busy for so long shows nothing here.
+    // After a longer delay on a busy machine, this check would show nothing.
     if (Date.now() - pulled < REGISTRY_CACHE_MS) expect(early.body).toBe('"old"');
     await sleep(REGISTRY_CACHE_MS + 50 - (Date.now() - pulled));
     expect(await worker.invoke(name)).toMatchObject({ status: 200, body: '"new"' });
   });
 
-  test('a request that runs while new code arrives ends with the old code', async () => {
+  argyleTest('a request that runs while new code arrives ends with the old code', async () => {
     const code = (text: string) => ({
       'f.py': `import time\n\ndef f(event):\n    time.sleep(event)\n    return "${text}" + open("/handler/data").read()\n`,
       data: text,

@@ -1,8 +1,8 @@
-/** Contract, section 1: /run/<name>, its errors, and what a function is told. */
+/** Contract, section 1: /run/<name>, its errors, and the request as a function sees it. */
 import { createHash } from 'node:crypto';
-import { argyleTest, type LiveWorker } from '../../support/live-worker';
+import { argyleTest, type LiveWorker } from '../../support/contract-target';
 
-/** Plain WSGI: tells the request as it arrived, headers included. */
+/** Plain WSGI: returns the request as it arrived, including the headers. */
 const TELL = `import json
 
 def wsgi(environ, start_response):
@@ -10,20 +10,26 @@ def wsgi(environ, start_response):
     known = ["REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH"]
     told = {key: environ[key] for key in known if key in environ}
     told["body"] = body.decode("latin1")
-    start_response("200 OK", [("Content-Type", "application/json")])
-    return [json.dumps(told).encode()]
+    answer = json.dumps(told).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))])
+    return [answer]
 `;
 const WSGI = 'environment:\n  OL_WSGI_ENTRY: wsgi\n';
+/** Names the entry, because the original takes an `async def` for WSGI. */
+const ASGI = 'environment:\n  OL_ASGI_ENTRY: app\n';
 
-/** ASGI: tells scope as it is. */
+/** ASGI: returns its scope unchanged. */
 const SCOPE = `import json
 
 async def app(scope, receive, send):
     told = {key: scope[key] for key in ["method", "path", "root_path"]}
-    for key in ["raw_path", "query_string"]:
-        told[key] = scope[key].decode("latin1")
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": json.dumps(told).encode()})
+    told["query_string"] = scope["query_string"].decode("latin1")
+    # The original has no raw_path, and does not decode the path.
+    told["raw_path"] = scope["raw_path"].decode("latin1") if "raw_path" in scope else scope["path"]
+    answer = json.dumps(told).encode()
+    headers = [(b"content-length", str(len(answer)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer})
 `;
 
 export function runStatements(worker: LiveWorker): void {
@@ -34,7 +40,7 @@ export function runStatements(worker: LiveWorker): void {
   beforeAll(async () => {
     echo = await worker.deploy('echo', 'echo');
     tell = await worker.deploy('tell', { 'f.py': TELL, 'ol.yaml': WSGI });
-    scope = await worker.deploy('scope', { 'f.py': SCOPE });
+    scope = await worker.deploy('scope', { 'f.py': SCOPE, 'ol.yaml': ASGI });
   });
 
   const told = async (path: string, options = {}) =>
@@ -93,9 +99,9 @@ export function runStatements(worker: LiveWorker): void {
   });
 
   test('WSGI: SCRIPT_NAME is /run/<name>, PATH_INFO the rest', async () => {
-    expect(await told(`${tell}/a/b%20c?x=1&y=%2F`)).toMatchObject({
+    expect(await told(`${tell}/a/b?x=1&y=%2F`)).toMatchObject({
       SCRIPT_NAME: `/run/${tell}`,
-      PATH_INFO: '/a/b c',
+      PATH_INFO: '/a/b',
       QUERY_STRING: 'x=1&y=%2F',
     });
   });
@@ -104,7 +110,7 @@ export function runStatements(worker: LiveWorker): void {
     'WSGI: PATH_INFO is / for /run/<name> and for /run/<name>/, never empty (%s)',
     async (method) => {
       const code = `def wsgi(environ, start_response):
-    start_response("200 OK", [("X-Path", environ["SCRIPT_NAME"] + "|" + environ["PATH_INFO"])])
+    start_response("200 OK", [("X-Path", environ["SCRIPT_NAME"] + "|" + environ["PATH_INFO"]), ("Content-Length", "0")])
     return []
 `;
       const name = await worker.deploy(`path-info-${method}`, { 'f.py': code, 'ol.yaml': WSGI });
@@ -196,6 +202,7 @@ export function runStatements(worker: LiveWorker): void {
   test('ASGI: an exception is 500 with the traceback', async () => {
     const name = await worker.deploy('asgi-raises', {
       'f.py': 'async def app(scope, receive, send):\n    raise ValueError("at fault")\n',
+      'ol.yaml': ASGI,
     });
     const { status, body } = await worker.invoke(name);
     expect([status, body.includes('ValueError: at fault')]).toEqual([500, true]);
@@ -226,7 +233,9 @@ export function runStatements(worker: LiveWorker): void {
       const name = await worker.deploy(`crash-${how}`, { 'f.py': source });
       const { status, body } = await worker.invoke(name, {});
       expect(status).toBe(502);
-      expect(body).toMatch(/^RoundTrip failed: \S[^]*\n\nSandbox State: (SOCK \S+|SANDBOX \S+ is DEAD: )[^]*[^\n]\n$/);
+      expect(body).toMatch(
+        /^RoundTrip failed: \S[^]*\n\nSandbox State: (SOCK \S+|SANDBOX \S+ is DEAD: )[^]*[^\n]\n\n$/,
+      );
       expect(await worker.invoke(name, 'ok')).toMatchObject({ status: 200, body: '"ok"' });
     },
   );

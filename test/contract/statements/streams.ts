@@ -1,7 +1,7 @@
-/** Contract, section 1: bodies that stream, large bodies, clients that leave, timeouts. */
+/** Contract, section 1: streamed bodies, large bodies, clients that leave, and timeouts. */
 import type { IncomingMessage } from 'node:http';
 import { once } from 'node:events';
-import { argyleTest, type LiveWorker, localTest, replyOf } from '../../support/live-worker';
+import { argyleTest, type LiveWorker, localTest, replyOf } from '../../support/contract-target';
 import { sleep, until } from '../../support/until';
 
 const SINK = `import hashlib
@@ -15,8 +15,10 @@ async def app(scope, receive, send):
         size += len(chunk)
         if not message.get("more_body"):
             break
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": f"{size} {digest.hexdigest()}".encode()})
+    answer = f"{size} {digest.hexdigest()}".encode()
+    headers = [(b"content-length", str(len(answer)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer})
 `;
 
 const SOURCE = `CHUNK = b"x" * 65536
@@ -28,7 +30,7 @@ def wsgi(environ, start_response):
         yield CHUNK
 `;
 
-/** Answers at once with what ASGI or a generator yields, and sleeps then. */
+/** Sends the first output of ASGI or of a generator at once, then sleeps. */
 const SLOW = `import asyncio
 
 async def app(scope, receive, send):
@@ -42,7 +44,7 @@ async def app(scope, receive, send):
 
 const MB = 1 << 20;
 const LARGE_MB = 100;
-/** Node's own buffers and garbage; the body is larger by far. */
+/** Memory of Node's own buffers and garbage, in MB. The body is far larger. */
 const FLAT_MB = 70;
 
 export function streamStatements(worker: LiveWorker): void {
@@ -51,11 +53,11 @@ export function streamStatements(worker: LiveWorker): void {
   const wsgiYaml = 'environment:\n  OL_WSGI_ENTRY: wsgi\n';
 
   beforeAll(async () => {
-    sink = await worker.deploy('sink', { 'f.py': SINK });
+    sink = await worker.deploy('sink', { 'f.py': SINK, 'ol.yaml': 'environment:\n  OL_ASGI_ENTRY: app\n' });
     slow = await worker.deploy('slow', { 'f.py': SLOW, 'ol.yaml': 'limits:\n  runtime_sec: 1\n' });
   });
 
-  /** Sends `mb` megabytes, with a declared length or chunked. */
+  /** Sends `mb` MB, with a declared length or chunked. */
   async function send(mb: number, declared: boolean): Promise<string> {
     const request = worker.open(`/run/${sink}`, {
       method: 'POST',
@@ -97,7 +99,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect(text).toBe('FIRST LAST');
   });
 
-  test('a chunked request body arrives whole', async () => {
+  argyleTest('a chunked request body arrives whole', async () => {
     expect(await send(1, false)).toMatch(/^1048576 /);
     const echo = await worker.deploy('echo-chunked', 'echo');
     const request = worker.open(`/run/${echo}`, { method: 'POST', headers: { 'transfer-encoding': 'chunked' } });
@@ -108,7 +110,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect(JSON.parse((await reply).body)).toEqual({ a: 1 });
   });
 
-  test('WSGI reads a chunked request body', async () => {
+  argyleTest('WSGI reads a chunked request body', async () => {
     const name = await worker.deploy('wsgi-chunked', 'wsgi');
     const request = worker.open(`/run/${name}`, { method: 'POST', headers: { 'transfer-encoding': 'chunked' } });
     const reply = replyOf(request);
@@ -117,7 +119,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect(JSON.parse((await reply).body)).toMatchObject({ body: 'one two' });
   });
 
-  test('WSGI without Content-Length ends as soon as it is complete', async () => {
+  argyleTest('WSGI without Content-Length ends as soon as it is complete', async () => {
     const name = await worker.deploy('wsgi', 'wsgi');
     const start = Date.now();
     const reply = await worker.invoke(name, 'x');
@@ -204,7 +206,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect(await worker.call(`/run/${slow}?0+0`)).toMatchObject({ status: 200, body: 'firstlast' });
   });
 
-  /** The whole answer as bytes on the wire: a client's library would only tell that it broke off. */
+  /** The whole answer as bytes on the wire. A client library would only report that the answer broke off. */
   const wire = (path: string, version = '1.1') =>
     worker.raw([`POST /run/${path} HTTP/${version}`, 'Host: x', 'Connection: close', 'Content-Length: 0']);
   const LAST_CHUNK = '\r\n0\r\n\r\n';
@@ -217,18 +219,28 @@ export function streamStatements(worker: LiveWorker): void {
     expect(await worker.call(`/run/${slow}?0+0`)).toMatchObject({ status: 200, body: 'firstlast' });
   });
 
-  test('a crash after the headers appends `reading lambda response failed: …` to the body', async () => {
-    const code = `import os
+  const crashing = (headers: string) => ({
+    'f.py': `import os
 
 def wsgi(environ, start_response):
-    start_response("200 OK", [])
+    start_response("200 OK", ${headers})
     yield b"x" * 100000
     os._exit(1)
-`;
-    const name = await worker.deploy('crash-late', { 'f.py': code, 'ol.yaml': wsgiYaml });
+`,
+    'ol.yaml': wsgiYaml,
+  });
+
+  test('a crash after the headers appends `reading lambda response failed: …` to the body', async () => {
+    const name = await worker.deploy('crash-late', crashing('[("Content-Length", "200000")]'));
     const text = await wire(name);
     expect(text).toMatch(/^HTTP\/1\.1 200 /);
+    expect(text).toMatch(/xreading lambda response failed: /);
+  });
+
+  argyleTest('a crash after headers without a length does so, too, in a chunk of its own', async () => {
+    const text = await wire(await worker.deploy('crash-unmeasured', crashing('[]')));
     expect(text).toMatch(/x\r\n[0-9a-f]+\r\nreading lambda response failed: /);
+    expect(text.endsWith(LAST_CHUNK)).toBe(false);
   });
 
   describe('an exception in the middle of a response', () => {

@@ -1,12 +1,12 @@
 /**
- * The original's boss drives workers by `./ol worker …` from its own folder. A stand-in does what the contract says of
- * it, through the same dispatcher: `./ol boss` runs `ol-boss`, which runs `./ol worker`.
+ * The original's boss runs `./ol worker …` in its own folder. A stand-in does what the contract says of the boss,
+ * through the same dispatcher: `./ol boss` runs `ol-boss`, which runs `./ol worker`.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { startOf } from '../../../src/cli/worker/pidfile';
+import { startOf } from '../../../src/cli/worker/process/pidfile';
 import { packLambda } from '../../support/deploy';
 import { ask, OlDir, PROGRAM } from '../../support/ol';
 import { freePort } from '../../support/ports';
@@ -21,7 +21,10 @@ interface Started {
   url: string;
 }
 
-/** A template.json as the boss leaves it beside its workers: the original's keys, what differs per worker empty. */
+/**
+ * The template.json that the boss writes beside its workers. It has the original's keys, and keys that differ between
+ * workers are empty.
+ */
 const TEMPLATE = {
   worker_dir: '',
   worker_url: 'localhost',
@@ -65,7 +68,8 @@ describePrivileged("the original's boss", () => {
     boss = spawn('./ol', ['boss', 'up', `file://${registry()}`, ...ports], {
       cwd: dir.dir,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, SUDO_UID: '1000' },
+      // The stand-in, even if the caller's environment names another boss.
+      env: { ...process.env, OL_BOSS: dir.path('ol-boss'), SUDO_UID: '1000' },
     });
     boss.stdout?.on('data', (chunk: Buffer) => (out += chunk.toString()));
     boss.stderr?.on('data', (chunk: Buffer) => (err += chunk.toString()));
@@ -129,7 +133,7 @@ describePrivileged("the original's boss", () => {
     process.kill(pid, 'SIGKILL');
     await until('the worker is gone', () => startOf(pid) === undefined);
     expect(await dir.ol(['worker', 'force-cleanup', '-p', 'worker-1'], { bin: './ol' })).toMatchObject({ code: 0 });
-    // The second was stopped by the failed start above.
+    // The failed start above stopped the second worker.
     for (const id of ['worker-1', 'worker-2']) {
       expect(await dir.ol(['worker', 'up', '-p', id, '-d'], { bin: './ol' })).toMatchObject({ code: 0 });
     }
@@ -141,7 +145,7 @@ describePrivileged("the original's boss", () => {
   test('shuts its workers down at SIGINT and ends with 0; nothing of them is left', async () => {
     const pids = workers.map(({ id }) => Number(readFileSync(dir.path(id, 'worker/worker.pid'), 'utf8')));
     expect(boss.exitCode).toBeNull();
-    // To the dispatcher only, which has to pass it on.
+    // The signal goes only to the dispatcher, which must forward it.
     const closed = once(boss, 'close');
     boss.kill('SIGINT');
     await closed;

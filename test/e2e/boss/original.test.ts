@@ -1,6 +1,6 @@
 /**
- * The original's own boss, of the executable that OL_BOSS names, over three workers of this `ol`: calls, a cron trigger,
- * a Kafka registration, deletion, and back to no worker. Without OL_BOSS only the stand-in runs (boss.test.ts).
+ * The original's own boss, from the executable of OL_BOSS, over three workers of this `ol`: calls, a cron trigger, a
+ * Kafka registration, deletion, and the end of all workers. Without OL_BOSS only the stand-in runs (boss.test.ts).
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -71,7 +71,9 @@ described("the original's executable as the boss", () => {
     );
   });
   afterAll(async () => {
-    boss.kill('SIGKILL');
+    // The signal is forwarded to the boss, which ends its workers. SIGKILL would leave the boss behind.
+    boss.kill('SIGTERM');
+    await until('the boss has ended', () => boss.exitCode !== null || boss.signalCode !== null, 60_000);
     for (let i = 1; existsSync(dir.path(`worker-${i}`)); i++) {
       await dir.ol(['worker', 'force-cleanup', '-p', `worker-${i}`]);
     }

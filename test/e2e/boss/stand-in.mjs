@@ -1,20 +1,20 @@
 #!/usr/bin/env node
 /**
- * Stands in for the original's boss in tests: it is called as `ol-boss boss up`, and does to local workers what the
- * contract says that the boss does. From its working directory it runs `./ol worker init`, writes their config.json as
- * Go's encoder would, runs `./ol worker up -d`, checks pids, polls /status, and tells what it has started. At SIGINT it
- * runs `./ol worker down` and ends. What a command says it only keeps for errors: exit codes are what counts.
+ * Stand-in for the original's boss in tests. It is called as `ol-boss boss up` and does to local workers what the
+ * contract says of the boss. In its working directory it runs `./ol worker init`, writes each config.json as Go's
+ * encoder would, runs `./ol worker up -d`, checks pids, polls /status, and reports the started workers. At SIGINT it
+ * runs `./ol worker down` and ends. The output of a command is kept only for errors: the exit code decides.
  */
 import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { clearInterval, setInterval } from 'node:timers';
 
-/** Longest command, and longest wait for an answer to /status, in ms. */
+/** Longest command, and longest wait for an answer of /status, in ms. */
 const COMMAND_MS = 240_000;
 const READY_MS = 60_000;
 
-/** Resolves once the command has ended and nobody holds its output any more, as Go's exec.Command waits. */
+/** Resolves once the command has ended and no process holds its output. Go's exec.Command waits for the same. */
 function ol(...args) {
   return new Promise((done, fail) => {
     execFile('./ol', args, { timeout: COMMAND_MS }, (error, out, err) => {
@@ -24,13 +24,13 @@ function ol(...args) {
   });
 }
 
-/** Go's json.MarshalIndent: tabs, and characters that mean something in HTML escaped. */
+/** Go's json.MarshalIndent: tabs for indentation, and escaped HTML characters. */
 function goJson(value) {
   const escape = (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
   return JSON.stringify(value, null, '\t').replace(/[<>&\u2028\u2029]/g, escape);
 }
 
-/** The settings as a Go struct that knows the original's keys only: empty maps are nil. */
+/** The settings as a Go struct with only the original's keys. An empty map is nil. */
 function asStruct(config) {
   if (config.argyle === undefined) throw new Error('not a config.json of the worker under test');
   const known = JSON.parse(JSON.stringify(config));
@@ -49,7 +49,7 @@ async function ready(url) {
   }
 }
 
-/** Starts one worker; the boss names them by number. */
+/** Starts one worker. The boss numbers its workers. */
 async function start(id, port, registry) {
   await ol('worker', 'init', '-p', id, '-i', 'ol-min');
   const file = join(id, 'config.json');
@@ -66,7 +66,7 @@ async function start(id, port, registry) {
 async function main() {
   const [command, verb, registry, ...ports] = process.argv.slice(2);
   if (command !== 'boss' || verb !== 'up') throw new Error(`unexpected arguments: ${process.argv.slice(2).join(' ')}`);
-  // Nothing else keeps this process alive while it waits for the signal.
+  // This timer keeps the process alive while it waits for the signal.
   const alive = setInterval(() => undefined, 60_000);
   const stop = new Promise((done) => process.once('SIGINT', done));
   const workers = await Promise.all(ports.map((port, i) => start(`worker-${i + 1}`, port, registry)));

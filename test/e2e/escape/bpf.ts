@@ -1,13 +1,13 @@
 /**
- * Follows a seccomp filter along every path that its unknowns leave open. What comes out holds for each of the 2^32
- * system call numbers and for all arguments, not only for those that somebody thought of.
+ * Follows every path through a seccomp filter that its unknown inputs allow. The result holds for each of the 2^32
+ * system call numbers and for all arguments.
  */
 export type Instruction = [code: number, jt: number, jf: number, k: number];
 export type Program = readonly Instruction[];
 
-/** One way through a filter: what must hold for it, and the verdict at its end. */
+/** One path through a filter: its conditions, and the verdict at its end. */
 export interface Path {
-  /** Words of struct seccomp_data that were compared, by name: `nr`, `arch`, `arg0`, `arg1&0xf`. */
+  /** Words of struct seccomp_data that the path compares, by name: `nr`, `arch`, `arg0`, `arg1&0xf`. */
   equal: ReadonlyMap<string, number>;
   unlike: readonly string[];
   verdict: number;
@@ -18,10 +18,13 @@ export const KILL_PROCESS = 0x80000000;
 export const ERRNO = 0x00050000;
 const ACTION = 0xffff0000;
 
-/** BPF_LD|W|ABS, BPF_JMP|JEQ|K, |JGE|K, |JSET|K, BPF_ALU|AND|K, BPF_RET|K: all that the profile's code emits. */
+/**
+ * BPF_LD|W|ABS, BPF_JMP|JEQ|K, |JGE|K, |JSET|K, BPF_ALU|AND|K, BPF_RET|K. The profile's code emits no other
+ * instruction.
+ */
 const Op = { LOAD: 0x20, JUMP_EQUAL: 0x15, JUMP_FROM: 0x35, JUMP_SET: 0x45, AND: 0x54, RETURN: 0x06 } as const;
 
-/** Only system call numbers are compared by size, and those below this. */
+/** Filters compare only system call numbers by size, and only with numbers below this limit. */
 const LIMIT = 1024;
 const LAST_WORD = 2 ** 32 - 1;
 
@@ -38,12 +41,12 @@ interface State {
   word: string;
   equal: Map<string, number>;
   unlike: string[];
-  /** What the number may still be. */
+  /** Range of the system call number on this path. */
   low: number;
   high: number;
 }
 
-/** All paths of one program that agree with `known` words. @throws Error at an instruction it does not know */
+/** All paths of one program that agree with the `known` words. @throws Error at an unknown instruction */
 export function paths(program: Program, known: Record<string, number>): Path[] {
   const found: Path[] = [];
   const start = { at: 0, word: '', equal: new Map(Object.entries(known)), unlike: [], low: 0, high: LAST_WORD };
@@ -79,7 +82,7 @@ export function paths(program: Program, known: Record<string, number>): Path[] {
   return found;
 }
 
-/** The paths of a state at its end: one for each number that it may have, and one for all those from LIMIT on. */
+/** The paths of a final state: one for each possible number, and one for all numbers from LIMIT on. */
 function split({ equal, unlike, low, high }: State, verdict: number): Path[] {
   if (equal.has('nr') || (low === 0 && high === LAST_WORD)) return [{ equal, unlike, verdict }];
   const found: Path[] = [];
@@ -102,7 +105,7 @@ function agree(a: Path, b: Path): boolean {
   return [...b.equal].every(([name, value]) => !a.unlike.includes(`${name}!=${value}`));
 }
 
-/** As the kernel does it with several filters: all run, and the strictest verdict wins. */
+/** The verdict of several filters, as the kernel computes it: all filters run, and the strictest verdict holds. */
 export function judge(programs: readonly Program[], known: Record<string, number>): Path[] {
   let all: Path[] = [{ equal: new Map(Object.entries(known)), unlike: [], verdict: ALLOW }];
   for (const program of programs) {
@@ -120,7 +123,7 @@ export function judge(programs: readonly Program[], known: Record<string, number
   return all;
 }
 
-/** What must hold of the arguments on this path, for people; what an equality makes plain is left out. */
+/** The conditions on the arguments of this path, as text. Conditions that an equality implies are left out. */
 export function conditions(path: Path): string {
   const format = (name: string, value: number): string => `${name}=${value > 9 ? `0x${value.toString(16)}` : value}`;
   const equal = [...path.equal].filter(([name]) => name.startsWith('arg'));

@@ -1,6 +1,6 @@
 /**
- * Every attack fails in a fresh leaf, in a forked one and in a zygote whose package is malicious, and works where the
- * protection is switched off, so that it does not fail for a wrong reason.
+ * Every attack fails in a fresh leaf, in a forked leaf, and in a zygote with a malicious package. As a control, each
+ * attack works where the protection is switched off, so that no attack fails for a wrong reason.
  */
 import { Flag, Network } from '../../../src/helper/protocol';
 import { describePrivileged } from '../../support/privileged';
@@ -10,15 +10,15 @@ jest.setTimeout(240_000);
 
 const CATALOGUE = catalogue();
 const NAMES = Object.keys(CATALOGUE);
-/** These may take their sandbox along, so each gets one of its own. */
+/** These attacks may end their sandbox, so each gets its own sandbox. */
 const DEADLY = ['fill_memory', 'fill_memory_by_shared'];
-/** What a kernel may be built without. Elsewhere a control that fails is a failure. */
+/** Features that a kernel may lack. Without one of these, a control that fails is no failure. */
 const MAY_BE_ABSENT = ['load_module', 'kexec', 'io_ports', 'kernel_crypto', 'open_any_disk', 'i386_call', 'x32_call'];
 /** ENOSYS and EAFNOSUPPORT. */
 const ABSENT = /Errno (38|97)\]/;
 /**
- * What User Mode Linux lacks besides, and what the control says there: kcmp, perf, LDTs and int 0x80 do not exist in it,
- * MPTCP and UDP-Lite are not configured, and the host's files (hostfs) have no handles.
+ * Features that User Mode Linux lacks besides, each with the control's error: kcmp, perf, LDTs and int 0x80 do not
+ * exist, MPTCP and UDP-Lite are not configured, and the host's files (hostfs) have no handles.
  */
 const ABSENT_IN_UML: Record<string, RegExp> = {
   compare_with_other: ABSENT,
@@ -28,13 +28,13 @@ const ABSENT_IN_UML: Record<string, RegExp> = {
   multipath_tcp: /Errno 93\]/,
   udp_lite: /Errno 93\]/,
   open_by_handle: /Errno 95\]/,
-  // No PR_SET_TSC, no same-page merging and no huge pages.
+  // PR_SET_TSC, same-page merging and huge pages do not exist.
   fault_the_clock: /^False$|Errno (22|38)\]/,
   merge_pages: /^False$|Errno (22|38)\]/,
   huge_page_file: /^False$|Errno (22|38|95)\]/,
 };
 const IN_UML = process.env['ARGYLE_VM_MACHINE'] === 'uml';
-/** A mistake in the attack, or one that was never judged, is no defence. */
+/** An error in the attack itself, or a missing result, proves no protection. */
 const WRONG_REASON =
   /^(Type|Name|Key|Index|Attribute|Import|ModuleNotFound|Value|Assertion|Unicode|RuntimeError)|^TimeoutError|timed out|^died or hung/;
 const CALM = NAMES.filter((name) => !DEADLY.includes(name));
@@ -80,7 +80,7 @@ describePrivileged('escapes', () => {
         expect([position, result?.detail]).not.toEqual([position, expect.stringMatching(WRONG_REASON)]);
     }
     const control = results[info.control]?.[name] ?? rig.without(name, info.control);
-    // Such a door there is not, in this kernel: SECURITY.md counts these apart.
+    // This kernel lacks the feature. SECURITY.md counts these attacks separately.
     if (ABSENT.test(control.detail) && MAY_BE_ABSENT.includes(name)) return;
     if (IN_UML && ABSENT_IN_UML[name]?.test(control.detail) === true) return;
     expect([info.control, control]).toEqual([info.control, { ok: true, detail: expect.any(String) as string }]);

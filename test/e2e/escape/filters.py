@@ -1,6 +1,7 @@
-"""Reads the seccomp filters that a running process has installed, the latest first.
+"""Reads the seccomp filters of running processes, the latest filter first.
 
-Arguments: process ids. Prints a JSON list for each: programs, as lists of [code, jt, jf, k].
+Arguments: process ids. Prints a JSON list of programs for each. A program is a list of
+[code, jt, jf, k].
 """
 
 import ctypes
@@ -37,7 +38,7 @@ def ptrace(request, pid, address, data=None):
 
 
 def installed(pid):
-    """All filters of a process, which is stopped for the time being."""
+    """All filters of a process. The process is stopped meanwhile."""
     programs = []
     ptrace(SEIZE, pid, None)
     try:
@@ -48,7 +49,7 @@ def installed(pid):
             try:
                 count = ptrace(GET_FILTER, pid, len(programs), room)
             except OSError as error:
-                if error.errno in (errno.ENOENT, errno.EINVAL):  # no more, none at all
+                if error.errno in (errno.ENOENT, errno.EINVAL):  # no further one, or none
                     return programs
                 raise
             programs.append([[i.code, i.jt, i.jf, i.k] for i in room[:count]])

@@ -1,4 +1,4 @@
-/** Runs the attacks: in a fresh leaf, in a forked one, in a zygote by its package, and where they must work. */
+/** Runs the attacks: in a fresh leaf, in a forked leaf, in a zygote through its package, and outside as controls. */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
@@ -20,7 +20,7 @@ export interface AttackInfo {
 }
 
 const PYTHON = '/usr/bin/python3';
-/** For all attacks of one position; they take 3 s here. */
+/** Time limit for all attacks of one position, in ms. They take 3 s on an idle machine. */
 const PATIENCE_MS = 200_000;
 const HANDLER =
   'import attacks\nattacks.load()\ndef f(event): return attacks.run_all(event["context"], event["names"])\n';
@@ -32,7 +32,7 @@ for name in task["names"]:
     print("RESULT " + json.dumps([name, attacks.run(name, task["context"])]), flush=True)
 `;
 
-/** What the registry says of each attack. */
+/** The registry's description of each attack. */
 export function catalogue(): Record<string, AttackInfo> {
   const script =
     'import attacks, json; print(json.dumps({n: {"control": a.control, "zygote": a.zygote} for n, a in attacks.load().items()}))';
@@ -56,14 +56,17 @@ export class EscapeRig {
       'worker/code/1/f.py': HANDLER,
       'worker/code/2/f.py': OTHER,
       'worker/code/2/secret.txt': 'code secret',
-      'packages/evil==1/files/evil/__init__.py': EVIL,
+      'packages/.store/evil==1/files/evil/__init__.py': EVIL,
       secret: 'outside secret',
     });
-    for (const place of ['worker/code/1', 'packages/evil==1/files'])
+    for (const place of ['worker/code/1', 'packages/.store/evil==1/files'])
       cpSync(join(__dirname, 'attacks'), join(fixture.dir, place, 'attacks'), { recursive: true });
-    mkdirSync(join(fixture.dir, 'packages/suid/files'), { recursive: true });
-    cpSync('/usr/bin/id', join(fixture.dir, 'packages/suid/files/id'));
-    chmodSync(join(fixture.dir, 'packages/suid/files/id'), 0o4755);
+    mkdirSync(join(fixture.dir, 'packages/.store/suid/files'), { recursive: true });
+    cpSync('/usr/bin/id', join(fixture.dir, 'packages/.store/suid/files/id'));
+    chmodSync(join(fixture.dir, 'packages/.store/suid/files/id'), 0o4755);
+    // A file for the control. No other user of the host can reach the packages.
+    cpSync('/usr/bin/id', join(fixture.dir, 'suid-id'));
+    chmodSync(join(fixture.dir, 'suid-id'), 0o4755);
     this.services = spawn(PYTHON, [join(__dirname, 'services.py')], { stdio: ['pipe', 'pipe', 'inherit'] });
     this.services.stdin?.on('error', () => undefined);
     this.keeper.directory(fixture.dir);
@@ -103,11 +106,11 @@ export class EscapeRig {
       handler: '/handler', tmp: '/tmp',
       link_dir: '/tmp', packages: '/packages', runtime: '/runtime', usr: '/usr', etc: '/etc', dev: '/dev',
       host: '/host', shm: '/dev/shm', own_file: '/handler/f.py', remount: '/packages', own_socket: `/${slot}.sock`,
-      setuid_id: '/packages/suid/files/id',
+      setuid_id: '/runtime/store/suid/files/id',
     }; // prettier-ignore
   }
 
-  /** The same things where there is no sandbox: directories that root, or a user, may use. */
+  /** The same places outside of a sandbox: directories that root or an ordinary user may use. */
   private outside(dir: string): Record<string, string | number> {
     const handler = join(this.fixture.dir, 'worker/code/1');
     const own: Record<string, string> = {};
@@ -118,7 +121,7 @@ export class EscapeRig {
     return {
       ...this.context, ...own, handler, own_file: join(handler, 'f.py'),
       link_dir: this.fixture.dir, remount: join(dir, 'tmp/mount'), own_socket: '/1.sock',
-      setuid_id: join(this.fixture.dir, 'packages/suid/files/id'), host_address: this.context['host_address'] ?? '',
+      setuid_id: join(this.fixture.dir, 'suid-id'), host_address: this.context['host_address'] ?? '',
     }; // prettier-ignore
   }
 
@@ -158,14 +161,14 @@ export class EscapeRig {
       names,
       context: {
         ...this.inside(slot),
-        handler: '/packages/evil==1/files',
-        own_file: '/packages/evil==1/files/evil/__init__.py',
+        handler: '/runtime/store/evil==1/files',
+        own_file: '/runtime/store/evil==1/files/evil/__init__.py',
       },
     };
-    writeFileSync(join(this.fixture.dir, 'packages/evil==1/files/evil/task.json'), JSON.stringify(task));
+    writeFileSync(join(this.fixture.dir, 'packages/.store/evil==1/files/evil/task.json'), JSON.stringify(task));
     await helper.slot(slot);
     const imports = [{ spec: 'evil==1', modules: ['evil'] }];
-    const boot = { role: 'zygote', sys_path: ['/packages/evil==1/files'], imports };
+    const boot = { role: 'zygote', sys_path: ['/runtime/store/evil==1/files'], imports };
     const report = helper.exchange(slot, boot, '', '\n', PATIENCE_MS);
     await helper.call('SPAWN', { slot, role: Role.ZYGOTE });
     await report;
@@ -182,22 +185,30 @@ export class EscapeRig {
     return results;
   }
 
-  /** What the other tenant keeps in its scratch; throws when it is gone. */
+  /** The secret in the other tenant's scratch. Throws when the secret is gone. */
   otherSecret(): string {
     return readFileSync(String(this.context['other_scratch']), 'utf8');
   }
 
-  /** An attack that must work, because nothing protects from it. */
+  /** The host uid and gid of the other tenant. */
+  private otherId(): number {
+    const status = readFileSync(`/proc/${String(this.context['other_pid'])}/status`, 'utf8');
+    return Number(/^Uid:\t(\d+)/m.exec(status)?.[1]);
+  }
+
+  /** Runs an attack without protection. It must work there. */
   without(name: string, control: string): Result {
     const dir = mkdtempSync(join(this.fixture.dir, 'outside-'));
     chmodSync(dir, 0o755);
-    const user = ['setpriv', `--reuid=${CALLER}`, `--regid=${CALLER}`, '--clear-groups'];
+    const as = (id: number): string[] => ['setpriv', `--reuid=${id}`, `--regid=${id}`, '--clear-groups'];
     const wrapper =
       control === 'outside'
         ? ['unshare', '-m', '-u', '-i', '--propagation', 'private']
         : control === 'user'
-          ? user
-          : ['env'];
+          ? as(CALLER)
+          : control === 'neighbour'
+            ? as(this.otherId())
+            : ['env'];
     const [command, ...args] = [
       ...wrapper,
       PYTHON,

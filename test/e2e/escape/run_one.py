@@ -1,4 +1,4 @@
-"""The control: runs one attack without a sandbox. Arguments: name, context as JSON, control."""
+"""Runs one attack without a sandbox, as a control. Arguments: name, context as JSON, control."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""Services of the host that a sandbox must not reach; prints where they are.
+"""Services of the host that a sandbox must not reach. Prints their addresses.
 
-Ends with its standard input.
+Ends at the end of its standard input.
 """
 
 import json
@@ -13,7 +13,7 @@ SECRET = b"loopback service"
 
 
 def bound(family, kind, address):
-    """A socket that is ready to be asked; IPv6 ones take IPv4 too."""
+    """A bound socket that can receive requests. An IPv6 socket accepts IPv4, too."""
     s = socket.socket(family, kind)
     if family == socket.AF_INET6:
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -26,7 +26,7 @@ def bound(family, kind, address):
 
 
 def open_all():
-    """The sockets, and where they are."""
+    """Opens all sockets. Returns the sockets and their addresses."""
     tcp = bound(socket.AF_INET6, socket.SOCK_STREAM, ("::", 0))
     port = tcp.getsockname()[1]
     names = [f"argyle-{kind}-{os.getpid()}" for kind in ("stream", "datagram")]
@@ -49,24 +49,24 @@ def open_all():
 
 
 def answer(s):
-    """Answers a datagram from the address that it came to, if that can be one's own."""
+    """Answers a datagram from the address that received it, if a socket can bind this address."""
     _, where, _, peer = s.recvmsg(100, 64)
     for ancillary in (where, []):
         try:
             return peer and s.sendmsg([SECRET], ancillary, 0, peer)
-        except OSError:  # an anycast address, or the asker cannot be reached
+        except OSError:  # an anycast address, or the peer is unreachable
             continue
 
 
 def serve(sockets):
-    """Answers everybody with SECRET."""
+    """Answers every request with SECRET."""
     ready = selectors.DefaultSelector()
     for s in [*sockets, sys.stdin]:
         ready.register(s, selectors.EVENT_READ)
     while True:
         for key, _ in ready.select():
             s = key.fileobj
-            if s is sys.stdin:  # its end is the test's end
+            if s is sys.stdin:  # the test has ended
                 return
             if s.type == socket.SOCK_STREAM:
                 peer, _ = s.accept()
@@ -77,7 +77,7 @@ def serve(sockets):
 
 
 def main():
-    """Opens, tells where, serves."""
+    """Opens the services, prints their addresses, and serves."""
     sockets, place = open_all()
     print(json.dumps(place), flush=True)
     serve(sockets)

@@ -1,6 +1,7 @@
 /**
- * Which system calls pass, read from the filters of real guests. syscalls/ARCH/ has the lists: leaf.txt and zygote.txt
- * for network `outbound`, and what is different with `none` and `host`, and for an installer. ARGYLE_WRITE_LISTS=1 writes them anew.
+ * The allowed system calls, computed from the filters of real guests. syscalls/ARCH/ has the lists: leaf.txt and
+ * zygote.txt for network `outbound`, and the differences for `none`, for `host` and for an installer.
+ * ARGYLE_WRITE_LISTS=1 writes the lists.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -16,13 +17,13 @@ import { allowed, ARCH, difference, listFile, numbers, OTHER_ARCHES, readList, X
 jest.setTimeout(120_000);
 
 const ENOSYS = 38;
-/** Numbers beyond the last call; the kernel has none there, in any ABI. */
+/** A number beyond the last system call. The kernel has no call between the last one and this number, in any ABI. */
 const LAST_NUMBER = 1023;
 const NETWORKS = { outbound: Network.OUTBOUND, none: Network.NONE, host: Network.HOST } as const;
 const POSITIONS = ['leaf', 'forked leaf', 'zygote', 'forked zygote', 'installer'] as const;
 type NetworkName = keyof typeof NETWORKS;
 type Position = (typeof POSITIONS)[number];
-/** uretprobe and uprobe: newer kernels run no filter for them, and turn away whoever is at no probe. */
+/** uretprobe and uprobe. Newer kernels run no filter for these calls and refuse a caller that is not at a probe. */
 const PROBES = process.arch === 'x64' ? [335, 336] : [];
 const ENXIO = 6;
 const SIGILL = 4;
@@ -67,7 +68,7 @@ describePrivileged('system calls', () => {
     return helper;
   }
 
-  /** A guest of each kind, all of them past their start. */
+  /** Starts a guest of each kind and waits until each has finished its start. */
   async function guests(helper: RawHelper): Promise<number[]> {
     await helper.zygote(3);
     await helper.slot(4);
@@ -94,7 +95,7 @@ describePrivileged('system calls', () => {
       const helper = await begin(mode);
       const pids = await guests(helper);
       let found = filtersOf(pids);
-      // The installer alone may still be on its way.
+      // Only the installer may still be starting.
       for (const end = Date.now() + 30_000; (found[4] ?? []).length === 0 && Date.now() < end;) found = filtersOf(pids);
       filters[mode] = Object.fromEntries(POSITIONS.map((position, i) => [position, found[i] ?? []])) as Record<
         Position,
@@ -169,7 +170,7 @@ describePrivileged('system calls', () => {
     });
   });
 
-  /** What the filters always refuse, and with which errno. */
+  /** The calls that the filters always refuse, each with its errno. */
   function refused(programs: readonly Program[]): Map<number, number> {
     const found = new Map<number, number>();
     for (let nr = 0; nr <= LAST_NUMBER; nr++) {

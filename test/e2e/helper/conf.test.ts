@@ -1,4 +1,6 @@
-/** A helper.conf that is not root's alone, or malformed, ends the helper before it does anything. */
+/**
+ * A helper.conf that is malformed, or that another user than root may write, ends the helper before any other action.
+ */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -51,9 +53,14 @@ describePrivileged('helper.conf', () => {
     ['with an unknown key', () => writeFileSync(conf, `${good()}shell /bin/sh\n`)],
     ['with a relative root', () => writeFileSync(conf, `${good()}root tmp\n`)],
     ['with .. in a root', () => writeFileSync(conf, `${good()}root /tmp/../etc\n`)],
-    ['with root as the sandbox user', () => writeFileSync(conf, `${good()}sandbox_uid 0\n`)],
-    ['with an id out of range', () => writeFileSync(conf, `${good()}sandbox_uid 4294967295\n`)],
-    ['with a negative id', () => writeFileSync(conf, `${good()}sandbox_gid -1\n`)],
+    ['without ids of sandboxes', () => writeFileSync(conf, good().replace(/sandbox_uids.*/, ''))],
+    ['with root among the ids', () => writeFileSync(conf, `${good()}sandbox_uids 0 8192\n`)],
+    ['with an id out of range', () => writeFileSync(conf, `${good()}sandbox_uids 4294967295 8192\n`)],
+    ['with ids that end out of range', () => writeFileSync(conf, `${good()}sandbox_uids 4294960000 8192\n`)],
+    ['with a negative id', () => writeFileSync(conf, `${good()}sandbox_uids -1 8192\n`)],
+    ['with too few ids', () => writeFileSync(conf, `${good()}sandbox_uids 2000000000 8191\n`)],
+    ['with ids and no number of them', () => writeFileSync(conf, `${good()}sandbox_uids 2000000000\n`)],
+    ['with the one id of all sandboxes that was there before', () => writeFileSync(conf, `${good()}sandbox_uid 990\n`)],
     ['with too many roots', () => writeFileSync(conf, good() + 'root /a\n'.repeat(20))],
   ])('%s', async (_name, spoil) => {
     spoil();
@@ -65,7 +72,7 @@ describePrivileged('helper.conf', () => {
   });
 });
 
-/** A directory that only root writes, whatever a case did to it. */
+/** Restores a directory that only root may write, whatever a case did to it. */
 function chmodSafely(dir: string): void {
   mkdirSync(dir, { recursive: true });
   chmodSync(dir, 0o755);

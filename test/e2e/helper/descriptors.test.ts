@@ -1,4 +1,4 @@
-/** Descriptors that come with a request are what they should be, or are refused; and none is ever kept. */
+/** Descriptors of a request are of the right kind, or are refused. The helper keeps none of them. */
 import { closeSync, openSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { Code, Pool } from '../../../src/helper/protocol';
@@ -68,11 +68,13 @@ describePrivileged('descriptors', () => {
           return [f.log, f.listen];
         },
       ],
+      ['a file for errors', () => [...Object.values(helper.slotFds(1)), openSync('/etc/passwd', 'r')]],
+      ['a socket for errors', () => [...Object.values(helper.slotFds(1)), socket(AF_UNIX, SOCK_STREAM)]],
       [
-        'three',
+        'four',
         () => {
           const f = helper.slotFds(1);
-          return [f.listen, f.log, f.log];
+          return [f.listen, f.log, f.log, f.log];
         },
       ],
     ])('%s', async (_name, make) => {

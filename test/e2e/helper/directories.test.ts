@@ -1,4 +1,4 @@
-/** Every directory that the helper resolves for a caller: links, dots, mount points and races lead nowhere. */
+/** Every directory that the helper resolves for a caller. Links, dots, mount points and races do not lead outside. */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -52,7 +52,10 @@ describePrivileged('directories', () => {
     ['the base has a link for usr', () => link('/usr', 'base/usr')],
     ['the base has a link for dev', () => link('/dev', 'base/dev')],
     ['the base has a link for runtime', () => link(canary.dir, 'base/runtime')],
-    ['the base has a link for packages', () => link(canary.dir, 'base/packages')],
+    ['the packages have no store', () => rmSync(at('packages/.store'), { recursive: true })],
+    ['the store of packages is a link', () => link(canary.dir, 'packages/.store')],
+    ["the store of packages is another's", () => chownSync(at('packages/.store'), 1, 1)],
+    ['the store of packages is writable for all', () => chmodSync(at('packages/.store'), 0o777)],
     ["the worker directory is another's", () => chownSync(at('worker'), 0, 0)],
     ["the packages directory is another's", () => chownSync(at('packages'), 1, 1)],
     ["the base directory is another's", () => chownSync(at('base'), 1, 1)],
@@ -83,6 +86,15 @@ describePrivileged('directories', () => {
     expect((await helper.diag()).value).toEqual(before);
   });
 
+  it('a view is refused when the base has a link for packages', async () => {
+    link(canary.dir, 'base/packages');
+    const helper = start();
+    await helper.greet();
+    await helper.slot(1);
+    const spawned = await helper.call('SPAWN', { slot: 1, role: Role.LEAF, name: ['1', '1'] });
+    expect(spawned.code).toBe(Code.SYS);
+  });
+
   const NAMES = [
     '..',
     '.',
@@ -100,19 +112,21 @@ describePrivileged('directories', () => {
     'x'.repeat(250),
   ];
 
-  it.each(NAMES)('code %j is refused to SPAWN, GO and FORK', async (name) => {
+  const PLACES = NAMES.flatMap((name) => [['code', name, [name]] as const, ['view', name, ['1', name]] as const]);
+
+  it.each(PLACES)('%s %j is refused to SPAWN, GO and FORK', async (_what, _name, name) => {
     link(join(canary.dir, 'code'), 'worker/code/link');
     link('loop', 'worker/code/loop');
     fixture.write({ 'worker/code/file': '' });
     const helper = start();
     await helper.greet();
     await helper.slot(1);
-    expect(REFUSED).toContain((await helper.call('SPAWN', { slot: 1, role: Role.LEAF, name: [name] })).code);
+    expect(REFUSED).toContain((await helper.call('SPAWN', { slot: 1, role: Role.LEAF, name })).code);
     await helper.call('SPAWN', { slot: 1, role: Role.LEAF, flags: 1 });
-    expect(REFUSED).toContain((await helper.call('GO', { slot: 1, name: [name] })).code);
+    expect(REFUSED).toContain((await helper.call('GO', { slot: 1, name })).code);
     await helper.zygote(2);
     await helper.slot(3);
-    expect(REFUSED).toContain((await helper.call('FORK', { slot: 3, source: 2, role: Role.LEAF, name: [name] })).code);
+    expect(REFUSED).toContain((await helper.call('FORK', { slot: 3, source: 2, role: Role.LEAF, name })).code);
     for (const slot of [1, 2, 3]) expect((await helper.call('DESTROY', { slot })).code).toBe(Code.OK);
   });
 
@@ -150,7 +164,7 @@ describePrivileged('directories', () => {
     await helper.greet();
     for (const name of ['t', 'top'])
       expect(await helper.call('REMOVE', { arg: [Area.PACKAGES], name: [name] })).toMatchObject({ code: Code.OK });
-    expect(readdirSync(at('packages'))).toEqual(['p']);
+    expect(readdirSync(at('packages'))).toEqual(['.store', 'p']);
   });
 
   it('REMOVE never crosses a mount point, made before the helper or after', async () => {
@@ -178,7 +192,7 @@ describePrivileged('directories', () => {
     let swapper: ChildProcess;
     const swap = (name: string, target: string): void => {
       symlinkSync(target, at(`${name}.link`));
-      // RENAME_EXCHANGE: at every instant the name is one or the other.
+      // RENAME_EXCHANGE: the name exists at every moment, and is either the one or the other.
       const script = `import ctypes, sys
 libc = ctypes.CDLL(None)
 while True: libc.syscall(316, -100, sys.argv[1].encode(), -100, sys.argv[2].encode(), 2)`;

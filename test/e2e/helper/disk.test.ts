@@ -1,16 +1,16 @@
 /**
- * What a sandbox can write is bounded: every place that it can write to lies in one scratch of the size that was asked
- * for, for bytes and for files. An installer's staging directory lies on the host's disk, and is watched by the worker.
+ * Bounds of what a sandbox can write. All writable places are in one scratch, which bounds bytes and files. An
+ * installer's staging directory is on the host's disk, and the worker watches its size.
  */
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readSpace } from '../../../src/packages/disk-watch';
-import { PackageInstaller } from '../../../src/packages/installer';
+import { readSpace } from '../../../src/packages/install/disk-watch';
+import { PackageInstaller } from '../../../src/packages/install/installer';
 import { Code, Pool, Role } from '../../../src/helper/protocol';
 import { Fixture } from '../../support/helper/fixture';
 import { RawHelper } from '../../support/helper/raw';
 import { describePrivileged } from '../../support/privileged';
-import { Rig } from '../../support/sandbox-rig';
+import { Rig } from '../../support/real-sandboxes';
 
 jest.setTimeout(120_000);
 
@@ -18,7 +18,7 @@ const MB = 2 ** 20;
 const ENOSPC = 28;
 const EOPNOTSUPP = 95;
 
-/** Fills every place that can be written to, in turn, and tells what went in: bytes and names, and what ended it. */
+/** Fills each writable place in turn. Reports the number of bytes and names, and the error at the end. */
 const FILL = `import errno, os
 CHUNK = b"x" * 65536
 # Read-only and large; that nothing goes in at the top is tried all the same.
@@ -128,10 +128,10 @@ describePrivileged('the disk of a sandbox', () => {
     fixture.write({
       'worker/code/1/fill.py': FILL,
       'worker/code/1/f.py': 'import fill\ndef f(event):\n    return fill.everywhere()\n',
-      // The zygote's package fills its disk when it is imported; a child tells of it.
-      'packages/evil==1/files/evil.py': `${FILL}\nRESULT = everywhere()\n`,
+      // The zygote's package fills its disk during the import. A child of the zygote reports the result.
+      'packages/.store/evil==1/files/evil.py': `${FILL}\nRESULT = everywhere()\n`,
       'worker/code/2/f.py': 'import evil\ndef f(event):\n    return evil.RESULT\n',
-      // Runs in pip's own process.
+      // This code runs in pip's own process.
       'worker/code/3/fill.py': FILL,
       'worker/code/3/sitecustomize.py':
         'import fill, json, sys\nprint("FILLED", json.dumps(fill.everywhere(("/host/files",))))\nsys.stdout.flush()\n',
@@ -144,7 +144,7 @@ describePrivileged('the disk of a sandbox', () => {
     await helper.finish();
   });
 
-  /** Checks what came back against the scratch that the slot was made with. */
+  /** Compares the report with the scratch of the slot. */
   function judge(text: string, scratchMb: number): void {
     expect(text).toMatch(/^\{/);
     const filled = JSON.parse(text) as Filled;
@@ -156,7 +156,8 @@ describePrivileged('the disk of a sandbox', () => {
     expect(sum(filled.bytes)).toBeLessThanOrEqual(scratchMb * MB);
     expect(sum(filled.bytes)).toBeGreaterThan(scratchMb * MB * 0.9); // and all of it can be had
     expect(sum(filled.reserved)).toBeLessThanOrEqual(scratchMb * MB);
-    // Kernels before 6.6 know no such attributes of a tmpfs; later ones count them with its files, 1 KiB for each.
+    // Kernels before 6.6 have no such attributes on a tmpfs. Later kernels count each attribute with the files, 1 KiB
+    // each.
     for (const [, errno] of Object.values(filled.attributes)) expect([ENOSPC, EOPNOTSUPP]).toContain(errno);
     expect(sum(filled.attributes)).toBeLessThanOrEqual(((scratchMb * MB) / 4096 + 64) * 1024);
     expect(sum(filled.names)).toBeLessThanOrEqual((scratchMb * MB) / 4096 + 64);
@@ -195,7 +196,7 @@ describePrivileged('the disk of a sandbox', () => {
     }
   });
 
-  const evil = { sys_path: ['/packages/evil==1/files'], imports: [{ spec: 'evil==1', modules: ['evil'] }] };
+  const evil = { sys_path: ['/runtime/store/evil==1/files'], imports: [{ spec: 'evil==1', modules: ['evil'] }] };
 
   it('is bounded in a zygote and in a forked zygote', async () => {
     await helper.zygote(1, evil, limits(4));
@@ -239,7 +240,7 @@ describePrivileged('the disk of a sandbox', () => {
   });
 });
 
-/** Runs in pip's process. It stops by itself at 600 MB or 100,000 files, so that a test that fails does no harm. */
+/** This code runs in pip's process. It stops at 600 MB or 100,000 files, so that a failing test does no harm. */
 const GREEDY = {
   plainly: `open("/host/files/big", "wb")`,
   'where only it may look': `(os.mkdir("/host/files/own", 0o700), open("/host/files/own/big", "wb"))[1]`,
@@ -254,21 +255,23 @@ describePrivileged('the staging directory of an installer', () => {
   afterEach(() => rig.verifyIdle());
   afterAll(() => rig.close());
 
-  /** Installs with this code in pip, and returns why that failed. Nothing is left of it. */
+  /** Installs a package with this code in pip. @returns why the install failed; the install leaves nothing behind */
   async function install(code: string, packageMaxMb: number): Promise<string> {
     const pkgsDir = join(rig.dir, 'packages');
-    mkdirSync(join(pkgsDir, 'attack'), { recursive: true });
-    writeFileSync(join(pkgsDir, 'attack/sitecustomize.py'), `import os, time\n${code}\ntime.sleep(600)\n`);
+    const attack = join(pkgsDir, '.store/attack');
+    mkdirSync(attack, { recursive: true });
+    writeFileSync(join(attack, 'sitecustomize.py'), `import os, time\n${code}\ntime.sleep(600)\n`);
     const installer = new PackageInstaller({
       pkgsDir,
       sandbox: rig.installer,
       tool: 'pip',
       packageMaxMb,
-      pipEnv: () => Promise.resolve({ PIP_NO_INDEX: '1', PYTHONPATH: '/packages/attack' }),
+      pipEnv: () => Promise.resolve({ PIP_NO_INDEX: '1', PYTHONPATH: '/runtime/store/attack' }),
     });
     const error: unknown = await installer.ensure(['greedy==1.0']).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'INSTALL_FAILED' });
-    expect(readdirSync(pkgsDir)).toEqual(['attack']);
+    expect(readdirSync(pkgsDir)).toEqual(['.store']);
+    expect(readdirSync(join(pkgsDir, '.store'))).toEqual(['attack']);
     return (error as Error).message;
   }
 

@@ -1,6 +1,6 @@
 /**
- * Every call that the helper makes fails in turn, also those of its children until they exec. After each: a typed
- * answer or a clean end, all slots can be destroyed, nothing is left, and the next request is served.
+ * Every system call of the helper fails in turn, also those of its children before exec. After each failure: the helper
+ * gives a typed answer or ends cleanly, all slots can be destroyed, nothing remains, and the next request is served.
  */
 import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -75,14 +75,14 @@ describePrivileged('a helper whose calls fail', () => {
     fixture.remove();
   });
 
-  /** Brings every slot back, and says what is wrong, if anything. */
+  /** Destroys and makes every slot again. @returns the description of a fault, if there is one */
   async function aftermath(): Promise<string | undefined> {
     const isOver = await Promise.race([
       helper.ended,
       new Promise<undefined>((resolve) => setTimeout(resolve, 15, undefined)),
     ]);
     if (isOver !== undefined) {
-      // The loop, the control socket or the completion pipe failed: the helper cleans up and ends.
+      // The main loop, the control socket or the completion pipe failed. The helper cleans up and ends.
       await helper.close();
       const left = fixture.cgroups();
       await begin();
@@ -126,7 +126,7 @@ describePrivileged('a helper whose calls fail', () => {
       await scenario(helper);
       const { isHit, name: call, count } = plan.disarm();
       const stuck = helper.events.find((event) => event.detail === LATE);
-      // What is removed has to be tried again then, and its cgroups may have been lent on.
+      // In this case the removal is tried again, and the cgroups of the removed slot may be another slot's by then.
       const isDue = failAt % 10 === 0 || call === 'umount2';
       const trouble = (await aftermath()) ?? (isDue ? await next() : undefined);
       if (process.env['FAULT_TRACE'] !== undefined)
@@ -168,7 +168,7 @@ describePrivileged('a helper whose calls fail', () => {
   });
 });
 
-/** Keeps the numbers for docs/security-report.md. */
+/** Writes the numbers for docs/security-report.md. */
 function record(line: string): void {
   const dir = join(ROOT, 'out');
   if (existsSync(dir)) appendFileSync(join(dir, 'faults.txt'), `${line}\n`);

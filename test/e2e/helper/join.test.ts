@@ -1,4 +1,4 @@
-/** How guests get into their v1 cgroups on hybrid hosts; on pure v2 hosts they are born in all of their own. */
+/** How guests join their v1 cgroups on hybrid hosts. On pure v2 hosts, guests start in all of their cgroups. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Code, Flag, Pool, Role, Usage } from '../../../src/helper/protocol';
@@ -10,7 +10,7 @@ import { sleep, until } from '../../support/until';
 
 jest.setTimeout(120_000);
 
-/** Forks as fast as it can, so that process numbers pass on quickly, and keeps some children. */
+/** Forks as fast as possible, so that process ids advance quickly, and keeps some children. */
 const FORKER = `import os, time
 def churn():
     while True:
@@ -31,13 +31,13 @@ def f(event):
     return os.getpid()
 `;
 
-/** The name of the v1 set that a process is in, its sandbox's; undefined while it is in none, or in parts of one. */
+/** Name of the sandbox's v1 cgroup set that a process is in; undefined for no set or a part of one. */
 function setOf(pid: number): string | undefined {
   const { v1 } = slotCgroups(cgroupsOf().get(pid));
   return v1?.startsWith('cg-') ? v1 : undefined;
 }
 
-/** Whether a process is in cgroups of a slot, v2's from birth, in each hierarchy. */
+/** Whether a process is in a slot's cgroups of each hierarchy. In v2 it is there from its start. */
 function hasJoined(pid: number): boolean {
   const isV2 = slotCgroups(cgroupsOf().get(pid)).v2?.startsWith('cg-') ?? false;
   return isV2 && (v1Hierarchies().length === 0 || setOf(pid) !== undefined);
@@ -47,7 +47,7 @@ const isAlive = (pid: number): boolean => {
   const status = `/proc/${pid}/status`;
   return existsSync(status) && !/State:\s+Z/.test(readFileSync(status, 'utf8'));
 };
-/** A line of /proc/PID/status. */
+/** Value of a line of /proc/PID/status. */
 const statusOf = (pid: number, key: string): string =>
   new RegExp(`^${key}:\\s+(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
 const program = (pid: number): string => readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
@@ -74,12 +74,13 @@ describePrivileged('a fresh guest', () => {
     await until('it has joined', () => hasJoined(pid));
     await sleep(100);
     expect(program(pid)).toBe('sandbox-helper');
-    // Confined as it will be, so that none of that is left to do when it is wanted.
+    // The waiting process is already confined, so this takes no time when the process is needed.
     for (const key of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
       expect(statusOf(pid, key)).toBe('0'.repeat(16));
     expect([statusOf(pid, 'NoNewPrivs'), statusOf(pid, 'Seccomp')]).toEqual(['1', '2']);
     expect(new Set(statusOf(pid, 'Uid').split('\t'))).not.toContain('0');
-    // Null device, log twice, link, socket, its wait, root, /proc and the helper's end.
+    // The null device, the log (twice), the link, the socket, its wait descriptor, the root, /proc, and the helper's
+    // end.
     expect(readdirSync(`/proc/${pid}/fd`)).toHaveLength(9);
     expect((await helper.call('GO', { slot: 2, name: ['1'] })).code).toBe(Code.OK);
     expect(await helper.invoke(2, 7)).toBe('7');
@@ -129,7 +130,7 @@ describePrivileged('a fresh guest', () => {
   });
 });
 
-/** v1 cgroups that slots left clean are used again. On pure v2 hosts there are none. */
+/** v1 cgroups of cleanly ended slots are used again. Pure v2 hosts have no such cgroups. */
 (v1Hierarchies().length === 3 ? describePrivileged : describe.skip)('a v1 cgroup', () => {
   let fixture: Fixture;
   let helper: RawHelper;
@@ -163,24 +164,28 @@ describePrivileged('a fresh guest', () => {
       expect(names()).toHaveLength(1);
       expect(read('memory.limit_in_bytes')).toBe(memMb * 2 ** 20);
       await helper.call('DESTROY', { slot: 1 });
-      // Python's own pages may be charged to it still; then it is removed instead.
+      // Python's own pages may still be charged to the cgroup. It is then removed instead.
       expect(names().length).toBeLessThanOrEqual(1);
       expect(fixture.slotCgroups()).toEqual([]);
     }
   });
 
   it('is kept when a slot was never used, and a slot of the next pool may have it', async () => {
-    await helper.slot(1, undefined, [64 * 2 ** 20, 7, 50, 0, 0]);
+    await helper.slot(1, undefined, [64 * 2 ** 20, 7, 50, 0, 0, 25]);
     const [first] = names();
+    const other = (controller: string, file: string): string =>
+      readFileSync(join('/sys/fs/cgroup', controller, fixture.cgroupName, names()[0] ?? '?', file), 'utf8').trim();
+    // cpu.shares is ten times v2's weight.
+    expect([other('cpu', 'cpu.shares'), other('cpu', 'cpu.cfs_quota_us')]).toEqual(['250', '50000']);
+    await helper.call('LIMITS', { slot: 1, arg: [64 * 2 ** 20, 7, 50, 0, 0, 3] });
+    expect([other('cpu', 'cpu.shares'), other('cpu', 'cpu.cfs_quota_us')]).toEqual(['30', '50000']);
     await helper.call('DESTROY', { slot: 1 });
     expect(names()).toEqual([first]);
     await helper.slot(1, Pool.INSTALL, [96 * 2 ** 20, 9, 0, 0, 0]);
     expect(names()).toEqual([first]);
     expect(read('memory.limit_in_bytes')).toBe(96 * 2 ** 20);
-    const other = (controller: string, file: string): string =>
-      readFileSync(join('/sys/fs/cgroup', controller, fixture.cgroupName, names()[0] ?? '?', file), 'utf8').trim();
     expect(other('pids', 'pids.max')).toBe('9');
-    expect(other('cpu', 'cpu.cfs_quota_us')).toBe('-1');
+    expect([other('cpu', 'cpu.shares'), other('cpu', 'cpu.cfs_quota_us')]).toEqual(['1024', '-1']);
   });
 
   it('that ran out of memory is not used again, so its count of kills tells of nobody else', async () => {
@@ -246,7 +251,7 @@ describePrivileged('a forked guest', () => {
     for (const { v2, v1 } of own) {
       const mine = [...all.values()].map(slotCgroups).filter((its) => its.v2 === v2);
       expect(mine.length).toBeGreaterThanOrEqual(6);
-      // Of a process that is ending, the kernel says that it is in no v1 cgroup.
+      // The kernel reports no v1 cgroup for a process that is ending.
       for (const its of mine) expect([v1, undefined, '']).toContain(its.v1);
       for (const its of [...all.values()].map(slotCgroups))
         if (v1 !== undefined && its.v1 === v1) expect(its.v2).toBe(v2);
@@ -258,7 +263,7 @@ describePrivileged('a forked guest', () => {
     const used = setOf(await fork(2, IDLE));
     await helper.call('DESTROY', { slot: 2 });
     expect(readdirSync(join('/sys/fs/cgroup/memory', fixture.cgroupName))).toContain(used);
-    // A fresh guest, another zygote's child, and one with other limits each get others.
+    // A fresh guest, another zygote's child, and a guest with other limits each get other cgroups.
     await helper.slot(3);
     const fresh = await helper.call('SPAWN', { slot: 3, role: Role.LEAF, flags: Flag.PARK });
     await until('it has joined', () => hasJoined(fresh.value[0] ?? 0));

@@ -1,4 +1,4 @@
-/** One living helper per cgroup name, also while one ends and the next starts. */
+/** At most one living helper per cgroup name, even while one helper ends and the next one starts. */
 import { Code } from '../../../src/helper/protocol';
 import { Fixture } from '../../support/helper/fixture';
 import { RawHelper } from '../../support/helper/raw';
@@ -11,7 +11,7 @@ describePrivileged('the name of a cgroup', () => {
     let helper = new RawHelper(fixture);
     await helper.greet();
     for (let round = 1; round <= 12; round++) {
-      // The next one waits for the lock of this one, which removes its directory on the way out.
+      // The next helper waits for the lock of this one, which removes its directory at its end.
       const next = new RawHelper(fixture);
       const greeted = next.greet();
       await new Promise((done) => setTimeout(done, round * 10));

@@ -1,4 +1,4 @@
-/** Messages that no worker sends: each is answered or ends the helper, with the code and stage that it should. */
+/** Messages that no worker sends. Each is answered, or ends the helper with the right code and stage. */
 import fc from 'fast-check';
 import { Area, Code, Flag, Network, Pool, REQUEST_BYTES, Role, Stage, Verb } from '../../../src/helper/protocol';
 import { Canary } from '../../support/helper/canary';
@@ -16,7 +16,7 @@ const spoil = (bytes: Buffer, change: (bytes: Buffer) => void): Buffer => {
 };
 const diag = (seq = 1): Buffer => requestBytes(Verb.DIAG, seq);
 
-/** Malformed messages, and the code of their answer. Answers carry seq 0 where no seq could be read. */
+/** Malformed messages, each with the code of its answer. An answer has seq 0 when the helper could not read a seq. */
 const MALFORMED: [string, () => Buffer, number, number][] = [
   ['a byte', () => diag().subarray(0, 1), 0, Code.BADREQ],
   ['less than a header', () => diag().subarray(0, 15), 0, Code.BADREQ],
@@ -139,7 +139,7 @@ describePrivileged('the protocol', () => {
       for (let word = 0; word <= 4096; word++)
         codes.push((await helper.call('RULE', { arg: [0, Pool.LAMBDA, 0, 0, 0xffff, word, 128] })).code);
       expect(codes).toEqual([...Array<number>(4096).fill(Code.OK), Code.SYS]);
-      // Of the host's own addresses there is no room left for any: then there is no network, and no sandbox.
+      // The host's own addresses fill the table. The sandbox then gets no network, so it is not made.
       const network = { arg: [Network.OUTBOUND, Pool.LAMBDA] };
       expect(await helper.call('NETWORK', network)).toMatchObject({ code: Code.SYS, stage: Stage.NETWORK });
       expect((await helper.slot(1)).code).toBe(Code.STATE);
@@ -240,7 +240,7 @@ describePrivileged('the protocol', () => {
         fc.string({ maxLength: 60 }),
       );
       const message = fc.record({
-        // Not SLOT, SPAWN and FORK with sense: the rest of the session would look different every time.
+        // Meaningful SLOT, SPAWN and FORK requests are left out. They would make the rest of each session differ.
         verb: fc.constantFrom(0, 1, 2, 5, 6, 7, 8, 11, 14, 15, 200, 65535),
         slot: fc.oneof(fc.nat(3), fc.nat(0xffffffff)),
         source: field,

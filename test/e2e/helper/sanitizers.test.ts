@@ -1,4 +1,4 @@
-/** The life of slots in a helper built with AddressSanitizer and UndefinedBehaviorSanitizer: any report ends it. */
+/** The life of slots in a helper with AddressSanitizer and UndefinedBehaviorSanitizer. Any report ends the helper. */
 import { Area, Code, Pool, Role, Verb } from '../../../src/helper/protocol';
 import { buildHelper } from '../../support/helper/build';
 import { Fixture } from '../../support/helper/fixture';
@@ -15,7 +15,7 @@ describePrivileged(
       fixture.write({ 'worker/code/1/f.py': 'def f(e): return e\n', 'packages/s/files/a/b': '' });
       const flags = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
       const binary = buildHelper('sandbox-helper-asan', flags, 'clang');
-      // Leaks cannot be looked for in a process that nobody may trace; open descriptors are counted by AG_DIAG.
+      // A process that nobody may trace cannot be searched for leaks. AG_DIAG counts the open descriptors.
       const helper = new RawHelper(fixture, { binary, env: { ASAN_OPTIONS: 'detect_leaks=0' } });
       await helper.greet();
       const before = (await helper.diag()).value;

@@ -1,10 +1,10 @@
-/** The setuid helper in the hands of hostile callers, up to its first message: exit codes by stage. */
+/** The setuid helper under hostile callers, until its first message. The exit code is that of the stage. */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Role, Stage } from '../../../src/helper/protocol';
 import { Canary } from '../../support/helper/canary';
-import { CALLER, CALLERS_GROUP, Fixture, SANDBOX_USER } from '../../support/helper/fixture';
+import { CALLER, CALLERS_GROUP, Fixture, SANDBOX_IDS } from '../../support/helper/fixture';
 import { RawHelper, type Ending, type RawOptions } from '../../support/helper/raw';
 import { installSetuid } from '../../support/helper/setuid';
 import { describePrivileged } from '../../support/privileged';
@@ -42,7 +42,7 @@ describePrivileged('starting the setuid helper', () => {
     canary.verify(fixture);
   });
 
-  /** Starts a helper that should refuse by itself. */
+  /** Starts a helper that is expected to refuse by itself. */
   async function refused(options: RawOptions): Promise<Ending> {
     const helper = new RawHelper(fixture, { ...setuid, ...options });
     const timer = setTimeout(() => helper.child.kill('SIGKILL'), 5000);
@@ -52,7 +52,7 @@ describePrivileged('starting the setuid helper', () => {
     return ending;
   }
 
-  /** Says HELLO, runs a leaf once and closes. */
+  /** Sends HELLO, runs a leaf once and closes the session. */
   async function serves(options: RawOptions): Promise<string> {
     const helper = new RawHelper(fixture, { ...setuid, wrapper: MEMBER, ...options });
     await helper.greet();
@@ -68,9 +68,14 @@ describePrivileged('starting the setuid helper', () => {
   describe('callers', () => {
     it.each([
       ['a stranger, where the mode lets him in', as(CALLER, 60001), 0o4755, Stage.PRIV],
-      ['the sandbox user, though a member', as(SANDBOX_USER, CALLERS_GROUP), 0o4755, Stage.PRIV],
+      [
+        'a user of sandboxes, though a member',
+        as(SANDBOX_IDS.first + SANDBOX_IDS.count - 1, CALLERS_GROUP),
+        0o4755,
+        Stage.PRIV,
+      ],
       ['a member, but the setuid bit is missing', MEMBER, 0o755, Stage.PRIV],
-      // By way of env: setpriv itself still has its capabilities when it executes.
+      // env starts the helper, because setpriv itself still has its capabilities when it executes a program.
       ['a stranger, against mode 4750', [...as(CALLER, 60001), '/usr/bin/env'], 0o4750, 126],
     ])('%s', async (_name, wrapper, mode, code) => {
       chmodSync(setuid.binary, mode);
@@ -199,7 +204,8 @@ describePrivileged('starting the setuid helper', () => {
         wrapper: [...MEMBER, '/usr/bin/env', ...assignments.filter((a) => !a.startsWith('LD_'))],
       });
       expect(text).not.toContain(fixture.dir);
-      // With LD_* the wrappers themselves would load it, so the last one must set them: env execs the helper.
+      // With LD_*, the wrappers themselves would load the library. Only the last wrapper may therefore set the
+      // variables: env executes the helper.
       await serves({ wrapper: [...MEMBER, '/usr/bin/env', ...assignments] });
       expect(existsSync(marker)).toBe(false);
     });

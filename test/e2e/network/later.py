@@ -1,6 +1,6 @@
-"""Tries what was not there when the helper started, and what is closed by default or by a list.
+"""Probes addresses that were added after the helper's start or that a list or default refuses.
 
-Each outcome is "ok", the name of an errno, or "no answer" of a packet that was dropped.
+An outcome is "ok", the name of an errno, or "no answer" after a dropped packet.
 """
 
 import errno
@@ -15,7 +15,7 @@ SOL_IPV6_RTHDR = 57
 
 
 def ask(family, kind, address, connects=True, option=None):
-    """One exchange with a service; `option` is set first. Returns its answer."""
+    """One exchange with a service, after setting `option`. Returns the service's answer."""
     with socket.socket(family, kind) as s:
         s.settimeout(PATIENCE_S)
         if option:
@@ -28,18 +28,18 @@ def ask(family, kind, address, connects=True, option=None):
 
 
 def ask_fast(address):
-    """By TCP Fast Open, which connects without connect()."""
+    """Connects by TCP Fast Open, which needs no connect()."""
     with socket.socket(V4, socket.SOCK_STREAM) as s:
         s.settimeout(PATIENCE_S)
         try:
             s.sendto(b"?", socket.MSG_FASTOPEN, address)
         except BlockingIOError:
-            pass  # the answer to SYN is not there yet
+            pass  # the answer to SYN has not arrived yet
         return s.recv(100)
 
 
 def ask_by_message(address):
-    """By sendmsg() with the device that it is to leave through."""
+    """Sends by sendmsg() with the device for the packet."""
     with socket.socket(V4, socket.SOCK_DGRAM) as s:
         s.settimeout(PATIENCE_S)
         info = struct.pack("=I4s4s", 1, bytes(4), bytes(4))
@@ -48,7 +48,7 @@ def ask_by_message(address):
 
 
 def send(family, address, option):
-    """Sends only: where the option would have it go, nobody answers."""
+    """Only sends: on the way that the option selects, no service answers."""
     with socket.socket(family, socket.SOCK_DGRAM) as s:
         s.setsockopt(*option)
         s.sendto(b"?", address)
@@ -56,7 +56,7 @@ def send(family, address, option):
 
 
 def probes(place):
-    """Name and action of each."""
+    """Name and action of each probe."""
     tcp, udp = socket.SOCK_STREAM, socket.SOCK_DGRAM
     for name, family, address in place["targets"]:
         address = tuple(address)
@@ -88,7 +88,7 @@ def outcome(action):
 
 
 def run(place):
-    """All outcomes by name; at the same time, because what is dropped takes its time."""
+    """All outcomes by name. The probes run in parallel, because a drop costs a time-out."""
     named = list(probes(place))
     with ThreadPoolExecutor(12) as pool:
         return dict(zip([name for name, _ in named], pool.map(outcome, [act for _, act in named])))

@@ -1,7 +1,7 @@
 /**
- * What network `outbound` refuses that no list of addresses could know: addresses and `local` routes that come after the
- * helper's start, and ways to leave by another address than the one that was named. And what the two lists and their
- * defaults refuse, on the peer. The control is network `host`: there each probe gets its answer.
+ * Access that network `outbound` refuses although no list of addresses could name it: addresses and `local` routes that
+ * are added after the helper's start, and ways to leave by another address than the named one. The tests also cover the
+ * two lists and their defaults, on the peer. Network `host` is the control: there each probe gets its answer.
  */
 import type { NetworkRules } from '../../../src/helper/network';
 import { Network } from '../../../src/helper/protocol';
@@ -12,7 +12,7 @@ jest.setTimeout(120_000);
 
 const V4 = 2;
 const V6 = 10;
-/** Added to the host once all helpers run; the peer answers at the addresses of the second list. */
+/** Addresses that the host gets once all helpers run. The peer answers at the addresses of the second list. */
 const HOST = [
   'address add 10.88.0.1/24 broadcast 10.88.0.255 dev cable0', 'address add 10.89.0.1/32 dev lo',
   'route add local 10.90.0.0/24 dev lo', '-6 address add fd88::1/64 dev cable0 nodad',
@@ -51,7 +51,7 @@ const ways = (names: readonly [string, number, string][], tcp: string, udp = tcp
     ]),
   );
 
-/** A dropped SYN is sent again by the kernel, so that connect() waits; a dropped datagram is an error at once. */
+/** The kernel repeats a dropped SYN, so connect() waits. A dropped datagram is an error at once. */
 const OUTBOUND: Outcomes = {
   ...ways(LATER, 'no answer', 'EPERM'),
   ...ways([...METADATA, ...LINK_LOCAL6], 'EPERM'),
@@ -73,7 +73,7 @@ const CASES: [string, number, NetworkRules | undefined, Outcomes][] = [
     ...ways(LAN.slice(2), 'EPERM'),
     ...ways([...METADATA.slice(4), ...LINK_LOCAL6], 'ok'),
   }],
-  // Some clouds' name server has the address of their metadata service.
+  // The name server of some clouds has the address of the metadata service.
   [RESOLVER, Network.OUTBOUND, { deny: [], allow: [] }, { ...OUTBOUND, ...ways(METADATA.slice(0, 2), 'ok') }],
   ['host', Network.HOST, undefined, EVERYTHING],
 ]; // prettier-ignore

@@ -1,6 +1,7 @@
 /**
- * What each network setting allows and refuses, from inside every kind of guest, over IPv4, IPv6 and unix sockets. The
- * three settings are each other's controls: what one refuses another allows, to the same guest in the same world.
+ * Access that each network setting allows or refuses, in every kind of guest, over IPv4, IPv6 and unix sockets. The
+ * three settings are controls for each other: each access that one refuses is allowed by another, to the same guest on
+ * the same network.
  */
 import { Network } from '../../../src/helper/protocol';
 import { describePrivileged } from '../../support/privileged';
@@ -23,7 +24,7 @@ const each = (names: readonly string[], outcome: string): Outcomes =>
       .map((probe) => [probe, outcome]),
   );
 
-/** Addresses of other families than the socket's, and what all hosts of a link listen to. */
+/** Addresses of another family than the socket's, and addresses of all hosts of a link. */
 const TRICKS = [
   'UDP by no family', 'UDP by IPv4 on IPv6', 'UDP connected by IPv4 on IPv6', 'UDP to anycast6', 'multicast', 'multicast6',
   'broadcast',
@@ -35,7 +36,7 @@ const ALWAYS: Outcomes = { 'stream pair': 'ok', 'seqpacket pair': 'ok' };
 const NO_UNIX: Outcomes = {
   'abstract socket': 'EAFNOSUPPORT',
   'abstract name': 'EAFNOSUPPORT',
-  // A datagram pair would be a way to abstract sockets.
+  // A datagram socket pair could reach abstract sockets.
   'abstract datagram': 'EPROTONOSUPPORT',
   'abstract datagram, connected': 'EPROTONOSUPPORT',
   'datagram pair': 'EPROTONOSUPPORT',
@@ -80,7 +81,7 @@ const EXPECTED: Record<keyof typeof Network, Outcomes> = {
     'abstract name': 'ok',
     'datagram pair': 'ok',
     netlink: 'ok',
-    // These need a capability on the host, which no setting gives.
+    // These need a capability on the host. No setting gives this capability.
     raw: 'EPERM',
     packet: 'EAFNOSUPPORT',
   },
@@ -122,7 +123,7 @@ describePrivileged(
         };
         for (const outcomes of [await rig.leaf(true), await rig.installer()])
           expect(outcomes).toEqual({ ...EXPECTED.OUTBOUND, ...named });
-        // Another port of the same address is not named.
+        // The list does not name another port of the same address.
         const elsewhere = { ...world.place, port: Number(world.place['free_port']) };
         const other = new NetworkRig(elsewhere);
         try {

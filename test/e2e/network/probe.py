@@ -1,4 +1,4 @@
-"""Tries all that a network setting is about. Each outcome is "ok" or the name of an errno."""
+"""Probes everything that a network setting decides. An outcome is "ok" or the name of an errno."""
 
 import ctypes
 import errno
@@ -30,7 +30,7 @@ def udp(family, address, connect):
 
 
 def addresses(place):
-    """Of the host, then of the peer: name, family, address."""
+    """Name, family and address of each service: those of the host, then those of the peer."""
     v4, v6 = socket.AF_INET, socket.AF_INET6
     here, there = place["port"], place["peer_port"]
     return [
@@ -51,7 +51,7 @@ def addresses(place):
 
 
 def raw_udp(family, target, place, connects=False):
-    """UDP to 127.0.0.1 where the address's family, `target`, is not the socket's."""
+    """Sends UDP to 127.0.0.1 with an address of another family, `target`, than the socket's."""
     address = struct.pack("=H", target) + struct.pack("!H", place["port"])
     address = (address + socket.inet_aton("127.0.0.1")).ljust(28, b"\0")
     with socket.socket(family, socket.SOCK_DGRAM) as s:
@@ -72,7 +72,7 @@ def send_to_group6(place):
 
 
 def send_to_many(address, option, value):
-    """Multicast and broadcast: nobody answers, sending is enough."""
+    """Multicast and broadcast. No host answers; a successful send is enough."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.setsockopt(*option, value)
         s.sendto(b"?", address)
@@ -108,11 +108,11 @@ def pair(kind):
 
 
 def probes(place):
-    """Name and action of each."""
+    """Name and action of each probe."""
     for name, family, address in addresses(place):
         yield f"TCP to {name}", lambda f=family, a=address: tcp(f, a) == SECRET
         yield f"UDP to {name}", lambda f=family, a=address: udp(f, a, False) == SECRET
-        if name == "loopback, another":  # the answer comes from 127.0.0.1, which is not its peer
+        if name == "loopback, another":  # the answer comes from 127.0.0.1, not from the peer
             continue
         yield f"UDP connected to {name}", lambda f=family, a=address: udp(f, a, True) == SECRET
     group = (socket.IPPROTO_IP, socket.IP_MULTICAST_IF)

@@ -1,4 +1,7 @@
-/** A helper in a small world: a host of its own, a peer across a cable, and probes in every kind of guest. */
+/**
+ * A helper on a small network: a host namespace, a peer at the other end of a veth pair, and probes in every kind of
+ * guest.
+ */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,10 +15,10 @@ export type Outcomes = Record<string, string>;
 export type Place = Record<string, unknown>;
 
 const PYTHON = '/usr/bin/python3';
-/** A probe that hangs takes 5 s; none does but on a machine that is lost. */
+/** Time limit in ms. A hanging probe takes 5 s, and probes hang only on an overloaded machine. */
 const PATIENCE_MS = 60_000;
 
-/** Two network namespaces, which exist as long as this. */
+/** Two network namespaces, which exist until the process of this object ends. */
 export class World {
   place: Place = {};
   private readonly child: ChildProcess = spawn('unshare', ['-n', PYTHON, '-I', join(__dirname, 'world.py')], {
@@ -34,7 +37,7 @@ export class World {
     });
   }
 
-  /** Runs ip(8) with `words`, on the host or on the peer. @throws Error with what it said */
+  /** Runs ip(8) with `words`, on the host or on the peer. @throws Error with the output of ip */
   ip(words: string, where: 'pid' | 'peer_pid' = 'pid'): void {
     execFileSync('nsenter', [`--net=/proc/${Number(this.place[where])}/ns/net`, 'ip', ...words.split(' ')], {
       stdio: 'pipe',
@@ -52,7 +55,7 @@ export class NetworkRig {
   private readonly helper: RawHelper;
   private lastSlot = 0;
 
-  /** @param probes a Python file beside this: run(place) gives outcomes by name */
+  /** @param probes a Python file beside this one; run(place) returns outcomes by name */
   constructor(
     readonly place: Place,
     probes = 'probe.py',
@@ -63,19 +66,19 @@ export class NetworkRig {
     const task = JSON.stringify(place);
     fixture.write({
       'worker/code/1/f.py': probe,
-      'packages/evil==1/files/probe.py': probe,
-      'packages/evil==1/files/evil.py': `import json, probe\nprint("RESULT", json.dumps(probe.run(${task})), flush=True)\n`,
-      // What the installer runs as pip: a source package's own code could do the same.
-      'packages/setup==1/files/probe.py': probe,
-      'packages/setup==1/files/pip/__init__.py': '',
-      'packages/setup==1/files/pip/__main__.py': `import json, probe\nprint("RESULT", json.dumps(probe.run(${task})))\n`,
+      'packages/.store/evil==1/files/probe.py': probe,
+      'packages/.store/evil==1/files/evil.py': `import json, probe\nprint("RESULT", json.dumps(probe.run(${task})), flush=True)\n`,
+      // The installer runs this file as pip. A source package's own code could do the same.
+      'packages/.store/setup==1/files/probe.py': probe,
+      'packages/.store/setup==1/files/pip/__init__.py': '',
+      'packages/.store/setup==1/files/pip/__main__.py': `import json, probe\nprint("RESULT", json.dumps(probe.run(${task})))\n`,
       'packages/staging/files/x': '',
     });
     const wrapper = ['nsenter', `--net=/proc/${Number(place['pid'])}/ns/net`];
     this.helper = new RawHelper(fixture, { wrapper });
   }
 
-  /** @param endpoints IPv4 address << 16 | port, that stay reachable; @param rules none when left out */
+  /** @param endpoints reachable endpoints, IPv4 address << 16 | port; @param rules no rules when absent */
   async begin(mode: number, endpoints: readonly number[] = [], rules?: NetworkRules): Promise<void> {
     const { helper } = this;
     const hello = await helper.hello({ flags: Flag.HOST_USR });
@@ -104,14 +107,14 @@ export class NetworkRig {
   async zygote(): Promise<Outcomes> {
     const slot = ++this.lastSlot;
     const imports = [{ spec: 'evil==1', modules: ['evil'] }];
-    await this.helper.zygote(slot, { sys_path: ['/packages/evil==1/files'], imports });
+    await this.helper.zygote(slot, { sys_path: ['/runtime/store/evil==1/files'], imports });
     return parse(this.helper.log(slot));
   }
 
   async installer(): Promise<Outcomes> {
     const slot = ++this.lastSlot;
     await this.helper.slot(slot, Pool.INSTALL);
-    const env = { PYTHONPATH: '/packages/setup==1/files' };
+    const env = { PYTHONPATH: '/runtime/store/setup==1/files' };
     const boot = { role: 'installer', spec: 'x==1', argv: ['install', 'x'], env, target: '/host/files' };
     const answer = this.helper.exchange(slot, boot, '', '\n', PATIENCE_MS);
     const started = await this.helper.call('SPAWN', { slot, role: Role.INSTALLER, name: ['', 'staging'] });

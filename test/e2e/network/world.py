@@ -1,7 +1,7 @@
-"""A host and a peer, in network namespaces of their own, with a cable between them.
+"""A host and a peer in separate network namespaces, linked by a veth pair.
 
-To be started in a fresh network namespace, which becomes the host's. Prints where everything is,
-answers like the escape tests' services on both sides, and ends with its standard input.
+Start it in a fresh network namespace, which becomes the host's. It prints all addresses and
+runs the escape tests' services on both sides. It ends at the end of its standard input.
 """
 
 import json
@@ -20,7 +20,7 @@ import services  # noqa: E402
 
 
 def ip(*words, inside=None):
-    """Runs ip(8), in the peer's namespace perhaps. Returns its output."""
+    """Runs ip(8), in the peer's namespace if `inside` is given. Returns its output."""
     enter = ["nsenter", f"--net=/proc/{inside}/ns/net"] if inside else []
     return subprocess.run([*enter, "ip", *words], check=True, capture_output=True, text=True).stdout
 
@@ -36,7 +36,7 @@ def plug_in(device, addresses, inside=None):
 
 
 def main():
-    """Builds the world and serves."""
+    """Makes both namespaces and their link, and serves."""
     command = ["unshare", "-n", sys.executable, "-I", SERVICES]
     peer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     peer_place = json.loads(peer.stdout.readline())

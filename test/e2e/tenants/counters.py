@@ -1,4 +1,4 @@
-"""What the kernel counts by user rather than by cgroup: uses all of it up, or a little of it."""
+"""Uses up resources that the kernel counts per user and not per cgroup, or a small part of them."""
 
 import array
 import ctypes
@@ -30,7 +30,7 @@ def queue(number, messages=10, size=8192):
     attributes = Attributes(maxmsg=messages, msgsize=size)
     name = f"/argyle-{number}".encode()
     fd = checked(LIBC.mq_open(name, os.O_CREAT | os.O_RDWR, 0o600, ctypes.byref(attributes)))
-    LIBC.mq_unlink(name)  # it lives as long as its descriptor
+    LIBC.mq_unlink(name)  # the queue lives until its descriptor is closed
     return fd
 
 
@@ -52,7 +52,7 @@ def pipe(number):
 
 
 def send_descriptors(number):
-    """Sends descriptors that nobody receives; they count until somebody does."""
+    """Sends descriptors that no process receives. They count until a process receives them."""
     if number % 2 == 0:
         HELD.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM))
     fds = array.array("i", [0] * 253)
@@ -60,7 +60,7 @@ def send_descriptors(number):
 
 
 def lock_memory(number):
-    """SysV memory, because that is counted by user; other locks are counted by process."""
+    """Locks SysV memory, which is counted per user. Other locked memory is counted per process."""
     place = checked(LIBC.shmget(0, 65536, 0o1600))
     HELD.append(place)
     checked(LIBC.shmctl(place, 11, None))  # SHM_LOCK
@@ -77,7 +77,7 @@ MEANS = {
 
 
 def attempt(means, times):
-    """Repeats. Returns how often it worked, and what it ended with."""
+    """Repeats an action. Returns the number of successes, and the error at the end."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     for number in range(times):

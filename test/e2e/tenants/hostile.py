@@ -1,22 +1,31 @@
-"""A malicious package in a zygote: takes the place of what carries out FORK orders.
+"""A malicious package in a zygote. It replaces the code that executes FORK orders.
 
-What it is to do stands in task.json beside it; what it found out it prints as RESULT lines.
+task.json beside it names its task. It prints its findings as RESULT lines.
 """
 
 import array
+import ctypes
+import errno
 import json
 import os
 import socket
+import struct
 import time
 
-from _argyle import channel, forklib
+from _argyle import channel
+from _argyle.fork import forklib
 
 TASK = json.load(open(f"{os.path.dirname(__file__)}/task.json"))
-FDS = 8
+FDS = 10
+LIBC = ctypes.CDLL(None, use_errno=True)
+# System calls by their numbers on x86-64 and arm64.
+UNSHARE, SETNS, SETGROUPS = (272, 308, 116) if os.uname().machine == "x86_64" else (97, 268, 159)
+CLONE3 = 435
+NEWUSER, NEWNET, NEWNS, NEWPID, INTO_CGROUP = 0x10000000, 0x40000000, 0x20000, 0x20000000, 1 << 33
 
 
 def error_of(action, *arguments, **options):
-    """What an action fails with, or None."""
+    """The error of an action, or None."""
     try:
         action(*arguments, **options)
     except OSError as error:
@@ -29,7 +38,7 @@ def report(name, value):
 
 
 def take_order(flags):
-    """An order and its descriptors; with MSG_PEEK it stays there for the real thing."""
+    """Reads an order and its descriptors. With MSG_PEEK the order stays for the real guest."""
     link = socket.socket(fileno=os.dup(channel.LINK_FD))
     data, ancillary, _, _ = link.recvmsg(channel.LINK_MSG.size, socket.CMSG_SPACE(4 * FDS), flags)
     fds = array.array("i")
@@ -44,7 +53,7 @@ def answer(role, ticket, result):
 
 
 def forge(own_role):
-    """Answers for others: every slot and number that an order to another zygote may have."""
+    """Answers orders of other zygotes, for every slot and number that they may have."""
     end = time.monotonic() + TASK["seconds"]
     while time.monotonic() < end:
         for number in range(*TASK["numbers"]):
@@ -53,7 +62,7 @@ def forge(own_role):
 
 
 def explore(root, cgroup, *_):
-    """Where the descriptors of a slot lead to."""
+    """The files and directories that a slot's descriptors lead to."""
     up = os.open("..", os.O_PATH, dir_fd=root)
     slots = {
         "enter": error_of(os.fchdir, up),
@@ -76,17 +85,17 @@ def explore(root, cgroup, *_):
 
 
 def hide(_root, cgroup, *_):
-    """A child that moves to its leaf's cgroup, so that the zygote's is empty of it."""
+    """Forks a child that moves to its leaf's cgroup, so the zygote's cgroup does not count it."""
     if os.fork() == 0:
         fd = os.open("cgroup.procs", os.O_WRONLY, dir_fd=cgroup)
-        report("moving", TASK["mode"])  # before, because it may be killed for it
+        report("moving", TASK["mode"])  # first, because the next step may kill it
         os.write(fd, b"0")
         while True:
             time.sleep(1)
 
 
-def squat(_root, _cgroup, _listener, _log, _link, *tasks):
-    """A child that moves to its leaf's v1 cgroups, which then can't be removed for it."""
+def squat(_root, _cgroup, _listener, _log, _errors, _link, _user, *tasks):
+    """Forks a child that moves to its leaf's v1 cgroups, which then cannot be removed."""
     if os.fork() == 0:
         for fd in tasks:
             os.write(fd, b"0")
@@ -95,12 +104,88 @@ def squat(_root, _cgroup, _listener, _log, _link, *tasks):
             time.sleep(1)
 
 
-# What it does with a slot's descriptors, once it has carried the order out.
-BESIDE_FORK = {"keep": explore, "hide": hide, "squat": squat}
+def call(number, *arguments):
+    """Makes a system call. Returns the name of its error, or None."""
+    if LIBC.syscall(number, *arguments) >= 0:
+        return None
+    return errno.errorcode[ctypes.get_errno()]
+
+
+def clone(flags, cgroup=0):
+    arguments = struct.pack("11Q", flags, 0, 0, 0, 17, 0, 0, 0, 0, 0, cgroup)
+    pid = LIBC.syscall(CLONE3, ctypes.create_string_buffer(arguments), len(arguments))
+    return pid if pid >= 0 else errno.errorcode[ctypes.get_errno()]
+
+
+def taken_ids():
+    """The ids that it could take, and the calls that took them."""
+    calls = (os.setuid, os.setgid), (os.setreuid, os.setregid), (os.setresuid, os.setresgid)
+    return [
+        [one, action.__name__]
+        for one in TASK["ids"]
+        for count, actions in enumerate(calls, 1)
+        for action in actions
+        if error_of(action, *[one] * count) is None
+    ]
+
+
+def kill_error():
+    """The error of a signal to its child, process 2 of its namespace.
+
+    The signal succeeds until the child has taken its ids.
+    """
+    deadline = time.monotonic() + 10
+    while (told := error_of(os.kill, 2, 0)) is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return told
+
+
+def empower(_root, _cgroup, _listener, _log, _errors, _link, user, *_):
+    """The actions of the zygote by itself, and in the child's user namespace."""
+    group = (ctypes.c_uint * 1)(0)
+    report(
+        "zygote",
+        {
+            "ids": taken_ids(),
+            "setgroups": call(SETGROUPS, 1, group),
+            "unshare": call(UNSHARE, NEWUSER),
+            "user": clone(NEWUSER),
+            "net": clone(NEWNET),
+            "mount": clone(NEWNS),
+            "setns": [call(SETNS, user, kind) for kind in (0, NEWPID, NEWNS)],
+            "kill": kill_error(),
+        },
+    )
+    if os.fork() == 0:
+        told = {"enter": call(SETNS, user, NEWUSER), "ids": taken_ids()}
+        told["net"], told["user"] = clone(NEWNET), clone(NEWUSER)
+        told["own"] = error_of(os.setresuid, 1000, 1000, 1000)
+        report("inside", told)
+        os._exit(0)
+
+
+def bear(enters):
+    """Forks by itself. The child keeps its ids, or tries to take all ids."""
+    data, fds = take_order(0)
+    _, role, ticket, _ = channel.LINK_MSG.unpack(data)
+    pid = clone(NEWPID | INTO_CGROUP, fds[1])
+    if pid != 0:
+        return 0
+    for fd in fds[7:]:
+        os.write(fd, b"0")
+    if enters:
+        report("newborn", {"enter": call(SETNS, fds[6], NEWUSER), "ids": taken_ids()})
+    answer(role, ticket, 0)
+    while True:
+        time.sleep(1)
+
+
+# Its actions with a slot's descriptors after it has executed the order.
+BESIDE_FORK = {"keep": explore, "hide": hide, "squat": squat, "empower": empower}
 
 
 def fork(library):
-    """Instead of forklib.LibGuest.fork."""
+    """Replaces forklib.LibGuest.fork."""
     mode = TASK["mode"]
     if mode in BESIDE_FORK:
         _, fds = take_order(socket.MSG_PEEK)
@@ -108,6 +193,8 @@ def fork(library):
         if result == 0:
             BESIDE_FORK[mode](*fds)
         return result
+    if mode in ("stay", "choose"):
+        return bear(mode == "choose")
     data, _ = take_order(0)
     if not data:
         os._exit(0)

@@ -1,4 +1,4 @@
-"""Makes a wheel whose package attacks whoever imports it. Arguments: directory, module name."""
+"""Makes a wheel that attacks every process that imports it. Arguments: directory, module name."""
 
 import sys
 import zipfile

@@ -1,4 +1,7 @@
-/** Two functions of different owners, one of them malicious. Nothing crosses, fresh or forked from one zygote. */
+/**
+ * Two functions of different owners, one of them malicious. Nothing crosses between them, whether they are fresh or
+ * forked from one zygote.
+ */
 import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,7 +28,7 @@ describePrivileged('a malicious function', () => {
     });
     afterAll(() => rig.end());
 
-    /** The victim's process still runs, and a new instance of it works. */
+    /** Checks that the victim's process still runs and that a new instance of it works. */
     async function victimLives(): Promise<void> {
       expect(rig.helper.events.filter((event) => event.slot === victim.slot || event.slot === ZYGOTE)).toEqual([]);
       expect(await rig.run('victim', { do: 'inspect_modules' })).toEqual(['clean', 'clean', ['a', 'b'], false]);
@@ -34,7 +37,7 @@ describePrivileged('a malicious function', () => {
     it('finds nothing that the other has written or was given', async () => {
       const event = { do: 'look_for_traces', secret };
       expect(await rig.run('attacker', event)).toEqual([]);
-      // Where it is the same function's, it is all found.
+      // The control: within one function, all traces are found.
       const both = `import f as g\ndef f(event):\n    g.keep_secret(event)\n    return g.look_for_traces(event)\n`;
       rig.fixture.write({ 'worker/code/both/f.py': both });
       cpSync(join(__dirname, 'tenant.py'), join(rig.fixture.dir, 'worker/code/both/g.py'));
@@ -62,13 +65,12 @@ describePrivileged('a malicious function', () => {
     });
 
     it('cannot alter compiled files', async () => {
-      const [ours, usr] = ['/packages/shared==1/files/shared', '/usr/lib/python3.11/json'];
+      const [ours, usr] = ['/runtime/store/shared==1/files/shared', '/usr/lib/python3.11/json'];
       const told = (await rig.run('attacker', { do: 'poison_files', places: [ours, usr] })) as Record<string, string[]>;
-      // The installer's files belong to the user of all sandboxes: that they cannot be written is the mount's doing.
-      expect(told[ours]).toEqual([...Array.from({ length: 6 }, () => 'Read-only file system'), 'Permission denied']);
+      for (const errors of [told[ours], told[usr]]) expect(errors).not.toContain(null);
       expect(told[usr]).not.toContain(null);
       const place = mkdtempSync(join(rig.fixture.dir, 'outside-'));
-      cpSync(join(rig.fixture.dir, 'packages/shared==1/files/shared'), place, { recursive: true });
+      cpSync(join(rig.fixture.dir, 'packages/.store/shared==1/files/shared'), place, { recursive: true });
       const event = JSON.stringify({ do: 'poison_files', places: [place] });
       const out = execFileSync(PYTHON, [join(__dirname, 'tenant.py'), event], { encoding: 'utf8' });
       expect((JSON.parse(out) as Record<string, string[]>)[place]?.slice(0, 3)).toEqual([null, null, null]);
@@ -84,7 +86,8 @@ describePrivileged('a malicious function', () => {
       const attacker = await rig.start('attacker', { do: 'leave_daemon' }, {}, /\r\n\r\n\d+$/);
       expect(bodyOf(attacker.raw)).toBeGreaterThan(1);
       const processes = async () => (await rig.helper.call('USAGE', { slot: attacker.slot })).value[1] ?? 0;
-      // A v1 controller counts a forked guest some milliseconds later, and takes the dead off later, too.
+      // A v1 controller counts a forked guest some milliseconds after its start, and a dead one some milliseconds after
+      // its end.
       await until('all are counted', async () => (await processes()) > 1);
       expect((await rig.helper.call('KILL', { slot: attacker.slot })).code).toBe(0);
       await until('all are dead', async () => (await processes()) === 0);
@@ -120,7 +123,7 @@ describePrivileged('a malicious function', () => {
     child.stdout.on('close', () => (isClosed = true)).on('data', (more: Buffer) => (text += more.toString()));
     await new Promise((resolve) => child.once('exit', resolve));
     await until('its number is told', () => text.endsWith('\n'));
-    // The daemon holds the pipe.
+    // The daemon holds the pipe open.
     expect(isClosed).toBe(false);
     process.kill(Number(text), 'SIGKILL');
     await until('it has ended', () => isClosed);

@@ -1,15 +1,14 @@
-/** Two tenants in one helper, the victim and the attacker, both fresh or both forked from the same zygote. */
-import { execFileSync } from 'node:child_process';
+/** Two tenants of one helper, the victim and the attacker. Both are fresh, or both are forked from the same zygote. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Pool, Role } from '../../../src/helper/protocol';
-import { Fixture, SANDBOX_USER } from '../../support/helper/fixture';
+import { Fixture } from '../../support/helper/fixture';
 import { Keeper } from '../../support/helper/keeper';
 import { LIMITS, RawHelper } from '../../support/helper/raw';
 
 export type Way = 'fresh' | 'forked';
 
-/** The zygote that both tenants share: what it has imported is what both asked for. */
+/** The slot of the zygote that both tenants share. Both asked for its packages. */
 export const ZYGOTE = 1000;
 
 export class TenantRig {
@@ -28,11 +27,10 @@ export class TenantRig {
       'worker/code/victim/secret.txt': 'code secret',
       'worker/code/attacker/f.py': code,
       'worker/code/counters/f.py': counters,
-      'packages/shared==1/files/shared/__init__.py': 'VALUE = "clean"\n',
-      'packages/shared==1/files/shared/__pycache__/__init__.cpython-311.pyc': 'compiled',
-      'packages/hostile==1/files/hostile/__init__.py': readFileSync(join(__dirname, 'hostile.py'), 'utf8'),
+      'packages/.store/shared==1/files/shared/__init__.py': 'VALUE = "clean"\n',
+      'packages/.store/shared==1/files/shared/__pycache__/__init__.cpython-311.pyc': 'compiled',
+      'packages/.store/hostile==1/files/hostile/__init__.py': readFileSync(join(__dirname, 'hostile.py'), 'utf8'),
     });
-    execFileSync('chown', ['-R', `${SANDBOX_USER}:${SANDBOX_USER}`, join(fixture.dir, 'packages/shared==1/files')]);
     this.helper = new RawHelper(fixture);
   }
 
@@ -41,19 +39,19 @@ export class TenantRig {
     await this.zygote(ZYGOTE, 'shared');
   }
 
-  /** A zygote that has imported one package. @returns its report. */
+  /** Starts a zygote that imports one package. @returns the zygote's report */
   async zygote(slot: number, name: string, files: Record<string, string> = {}): Promise<string> {
     this.fixture.write(files);
     const imports = [{ spec: `${name}==1`, modules: [name] }];
-    return this.helper.zygote(slot, { sys_path: [`/packages/${name}==1/files`], imports });
+    return this.helper.zygote(slot, { sys_path: [`/runtime/store/${name}==1/files`], imports });
   }
 
-  /** Starts a tenant's sandbox and sends it its first event, once; its answer ends where `end` matches. */
+  /** Starts a tenant's sandbox and sends its first event once. The answer ends where `end` matches. */
   async start(tenant: string, event: object, env: Record<string, string> = {}, end = END): Promise<Guest> {
     const slot = ++this.lastSlot;
     await this.helper.slot(slot, Pool.LAMBDA, [128 * 2 ** 20, ...LIMITS.slice(1)]);
     const body = JSON.stringify(event);
-    const document = { role: 'leaf', name: 'x', entry_file: 'f.py', sys_path: ['/packages/shared==1/files'], env };
+    const document = { role: 'leaf', name: 'x', entry_file: 'f.py', sys_path: ['/runtime/store/shared==1/files'], env };
     const answer = this.helper.exchange(slot, document, request(body), end, 60_000);
     const fields = { slot, role: Role.LEAF, name: [tenant] };
     const started = await (this.way === 'forked'
@@ -63,7 +61,7 @@ export class TenantRig {
     return { slot, pid: started.value[0] ?? 0, raw: await answer };
   }
 
-  /** What a function answers to one event, in a sandbox of its own that lives on. */
+  /** Sends one event to a function in a new sandbox, which lives on. @returns the answer */
   async run(tenant: string, event: object, env: Record<string, string> = {}): Promise<unknown> {
     return bodyOf((await this.start(tenant, event, env)).raw);
   }
@@ -78,11 +76,11 @@ export class TenantRig {
 export interface Guest {
   slot: number;
   pid: number;
-  /** All bytes that came back, until the function closed the connection. */
+  /** All bytes until the function closed the connection. */
   raw: string;
 }
 
-/** The function closes the connection behind its answer. */
+/** The function closes the connection after its answer. */
 const END = /\r\n\r\n$^/;
 
 function request(body: string): string {

@@ -1,4 +1,4 @@
-"""A function of the tests of tenants: does what its event says, for victim and attacker alike."""
+"""A function for the tests of tenants. Victim and attacker both do what their event says."""
 
 import builtins
 import ctypes
@@ -17,7 +17,7 @@ KEPT = []
 
 
 def error_of(action, *arguments):
-    """What an action fails with, or None."""
+    """The error of an action, or None."""
     try:
         action(*arguments)
     except OSError as error:
@@ -26,7 +26,7 @@ def error_of(action, *arguments):
 
 
 def keep_secret(event):
-    """What a tenant has: variables, environment, scratch, shared memory."""
+    """Stores a secret in all places of a tenant: variables, environment, scratch, shared memory."""
     KEPT.append(event["secret"] * 3)
     with open("/tmp/secret", "w") as file:
         file.write(event["secret"])
@@ -39,7 +39,7 @@ def keep_secret(event):
 
 
 def look_for_traces(event):
-    """Whatever another tenant may have left where this one can look."""
+    """Searches all places that another tenant may have left a secret in."""
     found = []
     for path in ("/tmp/secret", "/dev/shm/secret", "/host/secret"):
         if os.path.exists(path):
@@ -51,8 +51,8 @@ def look_for_traces(event):
 
 
 def scan_memory(event):
-    """Which of the needles lie in this process's memory, 48 MiB around its objects. A needle is
-    spelled in two halves, so that the search itself is not found."""
+    """The needles in this process's memory, within 48 MiB around its objects. A needle is given in
+    two halves, so that the search does not find itself."""
     needles = [(one.encode(), two.encode()) for one, two in event["needles"]]
     file = os.memfd_create("scan")
     found, seen = set(), set()
@@ -61,7 +61,7 @@ def scan_memory(event):
             if page in seen or page <= 0:
                 continue
             seen.add(page)
-            # The kernel says EFAULT where nothing is mapped; touching it would kill.
+            # The kernel reports EFAULT for an unmapped page. A direct access would be fatal.
             if LIBC.pwrite(file, ctypes.c_void_p(page << 12), PAGE, ctypes.c_long(0)) != PAGE:
                 continue
             data = os.pread(file, PAGE, 0)
@@ -77,7 +77,7 @@ def follows(data, one, two):
 
 
 def poison_memory(event):
-    """Alters what it shares with its siblings: a package, the interpreter's own modules."""
+    """Changes what it shares with its siblings: a package, and the interpreter's own modules."""
     import shared
 
     shared.VALUE = "poisoned"
@@ -89,14 +89,14 @@ def poison_memory(event):
 
 
 def inspect_modules(event):
-    """What a sibling would notice of it."""
+    """The traces of these changes that a sibling would find."""
     import shared
 
     return [shared.VALUE, json.loads('"clean"'), sorted("ba"), "/tmp" in sys.path]
 
 
 def poison_files(event):
-    """Alters the compiled files that others will load. Returns an error for each way."""
+    """Changes the compiled files that others will load. Returns an error for each way."""
     told = {}
     for place in event["places"]:
         cache = f"{place}/__pycache__"
@@ -120,15 +120,15 @@ def map_shared(path):
 
 
 def kill_everybody(event):
-    """Signals all that it can. Returns whom it reached by number; what -1 says is not told, since
-    the kernel says success where all whom it found refused."""
+    """Signals all processes. Returns the pids that it reached. The result of pid -1 is left out:
+    the kernel reports success even when every process refused."""
     error_of(os.kill, -1, signal.SIGKILL)
     return [pid for pid in range(2, 3000) if error_of(os.kill, pid, signal.SIGKILL) is None]
 
 
 def leave_daemon(event):
-    """A process that no signal but SIGKILL ends, with every descriptor of the function kept.
-    Returns its number."""
+    """Starts a process that only SIGKILL ends. It keeps every descriptor of the function.
+    Returns its pid."""
     read, write = os.pipe()
     if os.fork() == 0:
         os.setsid()
@@ -145,7 +145,7 @@ def leave_daemon(event):
 
 
 def list_descriptors(event):
-    """Kinds of the open descriptors, and names of their sockets."""
+    """The kinds of the open descriptors, and the names of their sockets."""
     told = []
     for fd in range(4096):
         try:
@@ -161,7 +161,7 @@ def list_descriptors(event):
 
 
 def forge_answer(event):
-    """Writes an answer of its own onto every socket that it holds."""
+    """Writes a forged answer to every socket that it holds."""
     body = b'"forged"'
     text = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
     for fd in range(3, 4096):

@@ -1,12 +1,12 @@
-/** A whole worker: a victim, an attacker, and a function that asked for a malicious package, side by side. */
+/** A whole worker with a victim, an attacker, and a function that asked for a malicious package. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startMirror, type Mirror } from '../../../packages-mirror/server';
-import type { ZygoteReport } from '../../../src/zygote/types';
+import type { ZygoteReport } from '../../../src/zygote/policy/types';
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/spawned-worker';
 import { Keeper } from '../../support/helper/keeper';
 import { describePrivileged } from '../../support/privileged';
 import { until } from '../../support/until';
@@ -16,7 +16,7 @@ jest.setTimeout(VM ? 900_000 : 180_000);
 
 const ROUNDS = VM ? 3 : 15;
 const SPEC = 'argyle_hostile==1.0.0';
-/** What a poisoned interpreter would answer otherwise. */
+/** A poisoned interpreter would change these answers. */
 const VICTIM = `import json, os
 def f(event):
     return [json.loads('"clean"'), sorted("ba"), os.environ.get("POISONED"), event["n"]]
@@ -89,7 +89,7 @@ describePrivileged('in one worker', () => {
   });
 
   const url = (): string => worker?.url ?? '';
-  /** A call that hangs is to fail by itself, and say so. */
+  /** A call that hangs fails by itself with a clear message. */
   const call = (name: string, event: object) =>
     invoke(url(), name, event, { signal: AbortSignal.timeout(VM ? 240_000 : 40_000) });
 
@@ -98,7 +98,10 @@ describePrivileged('in one worker', () => {
     expect([answer.status, JSON.parse(answer.body)]).toEqual([200, ['clean', ['a', 'b'], null, n]]);
   }
 
-  /** Another function that asked for the package, forked from the package's zygote, which kills it again and again. */
+  /**
+   * Starts another function that asked for the package. It is forked from the package's zygote, which kills it
+   * repeatedly.
+   */
   async function forkOfHostile(): Promise<void> {
     const node = async () => {
       const report = (await (await fetch(`${url()}/zygotes`)).json()) as ZygoteReport;
@@ -112,7 +115,7 @@ describePrivileged('in one worker', () => {
 
   it('the victim gets its own answers, whatever the others do', async () => {
     await victimServed(0);
-    // Each of these proves that the attack goes on: on those who asked for it.
+    // These controls show that the attack still works against functions that asked for the package.
     expect((await call('attacker', {})).body).toContain('forged');
     expect((await call('asked', {})).body).toContain('yes');
     await forkOfHostile();
@@ -129,7 +132,7 @@ describePrivileged('in one worker', () => {
     const answer = await call('attacker', { port });
     expect(answer.body).toContain('Operation not permitted');
     await victimServed(2000);
-    // Who may reach the worker's port can.
+    // The control: a client that can reach the worker's port can remove the function.
     expect((await fetch(`${url()}/registry/asked`, { method: 'DELETE' })).status).toBe(200);
   });
 

@@ -1,7 +1,8 @@
-/** A malicious package in a zygote: only those who asked for it are hurt. */
+/** A malicious package in a zygote. It harms only functions that asked for it. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { Code, Role } from '../../../src/helper/protocol';
 import { cgroupsOf, slotCgroups, v1Hierarchies } from '../../support/cgroups';
+import { SANDBOX_IDS } from '../../support/helper/fixture';
 import { describePrivileged } from '../../support/privileged';
 import { until } from '../../support/until';
 import { TenantRig } from './rig';
@@ -9,13 +10,22 @@ import { TenantRig } from './rig';
 jest.setTimeout(120_000);
 
 const DENIED = 'Permission denied';
-/** Slot of the malicious package's zygote, and of a handler that asked for it. */
+/** The first id of a helper, from the helper's lock on its ids. */
+function idOf(pid: number | undefined): number {
+  const lock = readFileSync('/proc/locks', 'utf8')
+    .split('\n')
+    .map((line) => line.split(/\s+/))
+    .find((fields) => fields[4] === String(pid) && Number(fields[6]) >= SANDBOX_IDS.first);
+  return Number(lock?.[6]);
+}
+
+/** Slots of the malicious package's zygote, and of a function that asked for the package. */
 const HOSTILE = 2000;
 const ASKED = 2001;
 
 describePrivileged('a malicious package', () => {
   const rig = new TenantRig('forked');
-  /** What the malicious zygote has printed. */
+  /** Output of the malicious zygote. */
   let text = '';
   beforeAll(() => rig.begin());
   afterAll(() => rig.end());
@@ -24,22 +34,22 @@ describePrivileged('a malicious package', () => {
     await victimServed();
   });
 
-  /** The other tenant, forked from a zygote without the package, gets right answers. */
+  /** Checks that the other tenant, forked from a zygote without the package, gives right answers. */
   async function victimServed(): Promise<void> {
     expect(await rig.run('victim', { do: 'inspect_modules' })).toEqual(['clean', 'clean', ['a', 'b'], false]);
   }
 
   /** Starts a zygote with the package and orders a fork from it. */
-  async function order(task: object): Promise<{ code: number; detail: string; pid: number }> {
+  async function order(task: object, role: number = Role.LEAF): Promise<{ code: number; detail: string; pid: number }> {
     text = '';
-    const file = 'packages/hostile==1/files/hostile/task.json';
+    const file = 'packages/.store/hostile==1/files/hostile/task.json';
     expect(await rig.zygote(HOSTILE, 'hostile', { [file]: JSON.stringify(task) })).toMatch(/"ok": ?true/);
     await rig.helper.slot(ASKED);
-    const reply = await rig.helper.call('FORK', { slot: ASKED, source: HOSTILE, role: Role.LEAF, name: ['attacker'] });
+    const reply = await rig.helper.call('FORK', { slot: ASKED, source: HOSTILE, role, name: ['attacker'] });
     return { code: reply.code, detail: reply.detail, pid: reply.value[0] ?? 0 };
   }
 
-  /** What it printed under a name. */
+  /** The value that the zygote printed under a name. */
   async function told(name: string): Promise<unknown> {
     await until(`it tells of ${name}`, () => (text += rig.helper.log(HOSTILE)).includes(`RESULT ["${name}"`));
     const line = text.split('\n').find((one) => one.startsWith(`RESULT ["${name}"`)) ?? '';
@@ -57,7 +67,7 @@ describePrivileged('a malicious package', () => {
   });
 
   it('answers for other zygotes in vain', async () => {
-    // Numbers and slots of the orders that follow.
+    // Sequence numbers and slots of the following orders.
     const task = {
       mode: 'forge',
       seconds: 3,
@@ -72,7 +82,7 @@ describePrivileged('a malicious package', () => {
       served++;
     }
     expect(served).toBeGreaterThan(0);
-    // Such an answer counts where the order was its own.
+    // Such an answer counts only for the zygote's own order.
     expect(await asked).toMatchObject({ code: Code.ZYGOTE, detail: 'EACCES' });
   });
 
@@ -94,10 +104,56 @@ describePrivileged('a malicious package', () => {
       mkdir: DENIED,
       ...Object.fromEntries(files.flatMap((name) => [name, `../${name}`]).map((name) => [name, DENIED])),
     });
-    // It is not for want of a way: root goes it.
+    // The path exists: root can use it.
     const above = `/proc/${pid}/root/..`;
     expect(readdirSync(above).length).toBeGreaterThan(2);
     expect(readFileSync(`${above}/../code/victim/secret.txt`, 'utf8')).toBe('code secret');
+  });
+
+  /** Ids of root, of nobody, and of the helper's sandboxes, including the victim's and the attacker's own. */
+  const ids = (): number[] => [
+    0,
+    1,
+    1001,
+    65534,
+    ...Array.from({ length: 12 }, (_, i) => idOf(rig.helper.child.pid) + i),
+  ];
+
+  it('can become nobody, make no namespace, and not touch what its child has become', async () => {
+    const { code, pid } = await order({ mode: 'empower', ids: ids() });
+    expect(code).toBe(0);
+    expect(await told('zygote')).toEqual({
+      ids: [],
+      setgroups: 'ENOSYS',
+      unshare: 'ENOSYS',
+      user: 'EPERM',
+      net: 'ENOSPC',
+      mount: 'ENOSPC',
+      setns: ['EPERM', 'EPERM', 'EPERM'],
+      kill: 'Operation not permitted',
+    });
+    // The zygote may take its child's id, but the child's id map has no other id.
+    expect(await told('inside')).toEqual({ enter: null, ids: [], net: 'ENOSPC', user: 'EPERM', own: null });
+    expect(readFileSync(`/proc/${pid}/status`, 'utf8')).toMatch(/State:\t[RS]/);
+  });
+
+  it("can choose no id for a zygote that it forks, though that one's namespace has all of the helper's", async () => {
+    const { code } = await order({ mode: 'choose', ids: ids() }, Role.ZYGOTE);
+    expect(code).toBe(0);
+    expect(await told('newborn')).toEqual({ enter: null, ids: [] });
+    await until('it has ended', () => rig.helper.events.some((event) => event.slot === ASKED));
+  });
+
+  it('loses a child that keeps the ids of its zygote', async () => {
+    expect((await order({ mode: 'stay' })).code).toBe(0);
+    await until('it has ended', () => rig.helper.events.some((event) => event.slot === ASKED));
+    // The same with a child that behaves well: it lives.
+    for (const slot of [ASKED, HOSTILE]) await rig.helper.call('DESTROY', { slot });
+    const { code, pid } = await order({ mode: 'keep' });
+    expect(code).toBe(0);
+    await told('slots');
+    expect(readFileSync(`/proc/${pid}/status`, 'utf8')).toMatch(/State:\t[RS]/);
+    expect(rig.helper.events.map((event) => event.value[2])).not.toContain(pid);
   });
 
   it('cannot hide a process from the end of its zygote', async () => {
@@ -105,7 +161,7 @@ describePrivileged('a malicious package', () => {
     expect(code).toBe(0);
     expect(await told('moving')).toBe('hide');
     expect((await rig.helper.call('DESTROY', { slot: HOSTILE })).code).toBe(0);
-    // The leaf and what hid with it are of the zygote's process namespace, and end with it.
+    // The leaf and the process that hid with it are in the zygote's process namespace, and end with the zygote.
     await until('the leaf has ended', () => rig.helper.events.some((event) => event.slot === ASKED));
     expect((await rig.helper.call('DESTROY', { slot: ASKED })).code).toBe(0);
   });

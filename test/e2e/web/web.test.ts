@@ -1,9 +1,10 @@
 /**
- * Web applications at /run/NAME: plain WSGI and ASGI always, and the same with Flask, Django and FastAPI where the host's
- * package index has them. The latter is asked for with ARGYLE_FRAMEWORKS=1, as installing them takes a minute.
+ * Web applications at /run/NAME. Plain WSGI and ASGI applications always run. The same applications with Flask, Django
+ * and FastAPI run with ARGYLE_FRAMEWORKS=1, because their installation takes a minute and needs a package index that
+ * has them.
  */
 import { join } from 'node:path';
-import { describeContract, liveWorker } from '../../support/live-worker';
+import { describeContract, liveWorker } from '../../support/contract-target';
 import { pypiReached } from '../../support/pypi';
 import { WEB_DIR, webAppTests, type WebApp } from '../../support/web-app';
 

@@ -1,8 +1,8 @@
-/** Bad input and bad code over HTTP: each has its answer, and leaks nothing. */
+/** Bad input and bad code over HTTP. Each gets its own answer and leaks nothing. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy, invoke, packLambda, upload } from '../../support/deploy';
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/spawned-worker';
 import { until } from '../../support/until';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
@@ -79,6 +79,53 @@ describePrivileged('bad input', () => {
     expect((await upload(worker.url, 'broken2', 'neither is this')).status).not.toBe(201);
   });
 
+  const F = { 'f.py': 'def f(event): return event\n' };
+
+  it.each<[string, Record<string, string>, RegExp]>([
+    [
+      'a NUL in ol.yaml',
+      { 'ol.yaml': 'environment: {AA: "x\\0y"}\n' },
+      /the environment's "AA", "x\\u0000y", has a NUL/,
+    ],
+    ['half a character', { 'ol.yaml': 'environment: {AA: "\\uD800"}\n' }, /"AA", "\\ud800", has half of a surrogate/],
+    ['a NUL in .env', { '.env': 'AA=1\nAB=\0\n' }, /the environment's "AB", .* has a NUL/],
+  ])('an environment that no process takes is refused at the upload: %s', async (_title, files, reason) => {
+    const answer = await upload(worker.url, 'environment', await packLambda({ ...F, ...files }));
+    expect(answer).toMatchObject({ status: 500, body: expect.stringMatching(reason) as string });
+  });
+
+  it.each([197, 198, 200])('a name of %i characters runs', async (length) => {
+    const name = await deploy(worker.url, F, 'n'.repeat(length));
+    expect(await invoke(worker.url, name, 1)).toMatchObject({ status: 200, body: '1' });
+  });
+
+  it('keys of ol.yaml that have no effect are told, with the nearest that has', async () => {
+    const yaml = 'reuse: false\ntriggers: {http: [{method: post}], timer: []}\nx-own: 1\n';
+    await deploy(worker.url, { ...F, 'ol.yaml': yaml }, 'unknown-keys');
+    const { warnings } = (await (await fetch(`${worker.url}/registry/unknown-keys/install`)).json()) as {
+      warnings: string[];
+    };
+    expect(warnings).toEqual([
+      expect.stringMatching(/^ol.yaml: reuse has no effect: the nearest is reuse-sandbox, /),
+      expect.stringMatching(
+        /^ol.yaml: triggers.timer has no effect: the nearest is triggers\.\w+, all are http, cron, /,
+      ),
+      expect.stringMatching(/^triggers\.http\[0\]\.method is "post", .* as POST$/),
+    ]);
+  });
+
+  it('a hash in requirements.txt that no archive has is refused, and nothing is installed', async () => {
+    const spec = 'argyle-sample-tiny==1.1.0';
+    const files = { ...F, 'requirements.txt': `${spec} \\\n    --hash=sha256:${'0'.repeat(64)}\n` };
+    const body = new Uint8Array(await packLambda(files));
+    const answer = await fetch(`${worker.url}/registry/hashed?install=wait`, { method: 'POST', body });
+    expect([answer.status, await answer.text()]).toEqual([
+      500,
+      expect.stringMatching(`could not install ${spec}: [^]*Hash mismatch`),
+    ]);
+    expect(readdirSync(join(worker.dir, 'lambda/packages'))).not.toContain(spec);
+  });
+
   it('leaks nothing of all that', async () => {
     await deploy(worker.url, 'echo');
     expect((await invoke(worker.url, 'echo', 1)).status).toBe(200);
@@ -88,6 +135,8 @@ describePrivileged('bad input', () => {
     await until('gone', () => pids.every((pid) => !existsSync(`/proc/${pid}`)));
     expect(worker.cgroups()).toEqual([]);
     expect(readdirSync(join(worker.dir, 'worker/scratch'))).toEqual([]);
-    expect(readdirSync(join(worker.dir, 'worker/code'))).toEqual([]);
+    // Views of package sets stay until the worker ends. There is one view for the empty set.
+    const code = readdirSync(join(worker.dir, 'worker/code')).filter((name) => !/^packages-[0-9a-f]{32}$/.test(name));
+    expect(code).toEqual([]);
   });
 });

@@ -1,8 +1,9 @@
-/** One worker, two Pythons: the host's and the 3.13 of a Debian root that has no pip. */
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+/** One worker with two Pythons: the host's, and Python 3.13 of a Debian root without pip. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy, packLambda } from '../../support/deploy';
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/spawned-worker';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
 import { trixie, whyNoTrixie } from '../../support/trixie';
@@ -99,5 +100,23 @@ describePrivileged('a worker with two Pythons', () => {
     const removed = await worker.ol('worker', 'base', 'rm', `-p=${worker.dir}`, 'python3.13');
     expect(removed.code).toBe(0);
     expect(existsSync(join(worker.dir, 'bases/python3.13'))).toBe(false);
+  });
+
+  it('takes a tar file in its place, without pip in it, and packages with extras', async () => {
+    const file = join(worker.dir, 'trixie.tar');
+    execFileSync('tar', ['-cf', file, '-C', await trixie(), '.']);
+    const config = JSON.parse(readFileSync(join(worker.dir, 'config.json'), 'utf8')) as { argyle?: object };
+    const argyle = { ...config.argyle, bases: { 'python3.13': file } };
+    writeFileSync(join(worker.dir, 'config.json'), JSON.stringify({ ...config, argyle }));
+    await worker.up();
+    const code =
+      'import sys, argyle_sample_web, argyle_sample_json\n' +
+      'def f(event):\n    return "%d.%d" % sys.version_info[:2]\n';
+    const files = { 'f.py': code, 'requirements.txt': 'argyle-sample-web[tables]\n', 'ol.yaml': NEW };
+    await deploy(worker.url, files, 'extras');
+    expect(await call('extras')).toEqual([200, '"3.13"']);
+    expect(packagesOf('bases/python3.13')).toEqual(
+      expect.arrayContaining([expect.stringMatching('argyle-sample-frame==')]),
+    );
   });
 });

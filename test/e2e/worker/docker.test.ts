@@ -1,12 +1,11 @@
-/** Sandboxes of kind docker over a real engine: what a config that says docker gets, and what is left afterwards. */
+/** Sandboxes with `sandbox: "docker"` over a real engine: their features and limits, and what remains afterwards. */
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import Docker from 'dockerode';
 import { Agent, request } from 'undici';
 import type { DockerEngine } from '../../../bench/subjects/engine';
 import { deploy, invoke, packLambda, upload } from '../../support/deploy';
-import { IMAGE, SocketProxy, startTestEngine, whyNoEngine } from '../../support/docker';
-import { E2eWorker, type E2eOptions } from '../../support/e2e-worker';
+import { EngineView, IMAGE, SocketProxy, startTestEngine, whyNoEngine } from '../../support/docker';
+import { E2eWorker, type E2eOptions } from '../../support/spawned-worker';
 import { startTestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
 import { NATIVE_ECHO, buildStatic } from '../../support/native';
@@ -17,7 +16,7 @@ jest.setTimeout(180_000);
 const why = whyNoEngine();
 const suite = why === undefined ? describe : describe.skip;
 
-/** What a function can find out of its confinement. */
+/** A function that examines its own confinement. */
 const PROBE = `
 import os
 
@@ -45,12 +44,12 @@ const PID = 'import os\n\nCOUNT = 0\n\ndef f(event):\n    global COUNT\n    COUN
 
 suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () => {
   let engine: DockerEngine;
-  let docker: Docker;
+  let docker: EngineView;
   beforeAll(async () => {
     engine = await startTestEngine();
     const socketPath = engine.endpoint.slice('unix://'.length);
-    docker = new Docker({ socketPath });
-    // As if everybody were in the socket's group.
+    docker = new EngineView(socketPath);
+    // The mode has the effect of membership in the socket's group.
     chmodSync(dirname(socketPath), 0o711);
     chmodSync(socketPath, 0o666);
   });
@@ -62,8 +61,7 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
     }
   });
 
-  const containers = async (): Promise<string[]> =>
-    (await docker.listContainers({ all: true })).map(({ State: state }) => state);
+  const containers = async (): Promise<string[]> => (await docker.list()).map(({ State: state }) => state);
   const makeWorker = (
     config: Record<string, unknown> = {},
     argyle: Record<string, unknown> = {},
@@ -118,13 +116,13 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
       const files = { 'f.py': PID, 'ol.yaml': 'limits:\n  mem_mb: 72\n  procs: 7\n  cpu_percent: 50\n' };
       await deploy(worker.url, files, 'limited');
       await invoke(worker.url, 'limited');
-      const left = await docker.listContainers({ all: true });
-      const all = await Promise.all(left.map(({ Id: id }) => docker.getContainer(id).inspect()));
+      const left = await docker.list();
+      const all = await Promise.all(left.map(({ Id: id }) => docker.inspect(id)));
       const found = all.map(({ HostConfig: host }) => [host.Memory, host.MemorySwap, host.PidsLimit, host.CpuQuota]);
       expect(found).toContainEqual([72 << 20, 72 << 20, 7, 50_000]);
       for (const { Config: config, Image: image } of all) {
         expect(config.Labels['argyle.worker']).toBe(join(worker.dir, 'worker'));
-        expect(image).toBe((await docker.getImage(IMAGE).inspect()).Id);
+        expect(image).toBe(await docker.imageId(IMAGE));
       }
     });
 
@@ -182,7 +180,7 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
         hungry: 'OOM KILLS: 1\nENDED: out of memory',
       };
       for (const [name, said] of Object.entries(ends)) {
-        // The engine may take longer to tell of a death than the answer waits.
+        // The engine may report a death later than the answer's wait.
         await until(`${name} says ${said}`, async () => {
           const { status, body } = await invoke(worker.url, name);
           expect({ name, status }).toEqual({ name, status: 502 });
@@ -216,9 +214,7 @@ def f(event):
     it('replaces sandboxes whose containers somebody removed', async () => {
       await deploy(worker.url, { 'f.py': PID }, 'removed');
       expect((await invoke(worker.url, 'removed')).body).toBe('1');
-      for (const { Id: id } of await docker.listContainers({ all: true })) {
-        await docker.getContainer(id).remove({ force: true });
-      }
+      for (const { Id: id } of await docker.list()) await docker.remove(id);
       await until(
         'the worker knows',
         async () => !(await (await fetch(`${worker.url}/debug`)).text()).includes('FROZEN'),

@@ -1,7 +1,7 @@
-/** The helper is killed 20 times while calls come in at 150 a second. */
+/** The helper is killed 20 times while 150 calls per second arrive. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deploy } from '../../support/deploy';
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/spawned-worker';
 import { Load, quantile } from '../../support/load';
 import { describePrivileged } from '../../support/privileged';
 import { until } from '../../support/until';
@@ -11,12 +11,15 @@ jest.setTimeout(VM ? 600_000 : 120_000);
 
 const DEATHS = VM ? 3 : 20;
 const PER_SECOND = VM ? 3 : 150;
-/** Time between two deaths, ms: now and then before the last helper's slots are made, now and then long after. */
+/**
+ * Shortest and longest time between two deaths, in ms. Some deaths come before the last helper's slots are made, some
+ * long after.
+ */
 const LEAST_MS = VM ? 10_000 : 100;
 const MOST_MS = VM ? 20_000 : 1_800;
 /** Share of calls that may fail. */
 const MAY_FAIL = 0.03;
-/** What a failed call is told: one line that says what happened. */
+/** The answer of a failed call: one line that states the reason. */
 const CLEAR = /^(502 RoundTrip failed: |500 could not create Sandbox: |500 .*helper)/;
 const FUNCTIONS = ['echo', 'numbers', 'cold'] as const;
 const ECHO = 'def f(event):\n    return event\n';
@@ -53,7 +56,7 @@ describePrivileged('a helper that dies again and again', () => {
     const load = new Load({
       perSecond: PER_SECOND,
       call: (n) => ({
-        // One in ten is a cold start.
+        // One call in ten is a cold start.
         url: `${worker.url}/run/${n % 10 === 0 ? 'cold' : n % 2 === 0 ? 'echo' : 'numbers'}`,
         body: JSON.stringify({ n }),
       }),
@@ -88,7 +91,7 @@ describePrivileged('a helper that dies again and again', () => {
     );
     for (const [kind, count] of kinds) process.stdout.write(`  ${count} ${kind}\n`);
     expect(failed.length / outcomes.length).toBeLessThan(MAY_FAIL);
-    // All is as before: no call fails, zygotes and spares are there.
+    // Afterwards no call fails, and zygotes and spares exist again.
     expect(after.filter(({ status }) => status !== 200)).toEqual([]);
     await until('zygote and spares are there', async () => {
       const answer = (await (await fetch(`${worker.url}/zygotes`)).json()) as { zygotes: { spares: number }[] };

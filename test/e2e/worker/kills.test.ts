@@ -1,8 +1,11 @@
-/** kill -9 of each process in the middle of requests: right answers or clear errors, no hang, nothing left. */
+/**
+ * kill -9 of each process in the middle of requests. Each request gets the right answer or a clear error, none hangs,
+ * and nothing remains.
+ */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy } from '../../support/deploy';
-import { E2eWorker, processes, type Process } from '../../support/e2e-worker';
+import { E2eWorker, processes, type Process } from '../../support/spawned-worker';
 import { until } from '../../support/until';
 import { describePrivileged } from '../../support/privileged';
 
@@ -12,7 +15,9 @@ jest.setTimeout(VM ? 600_000 : 120_000);
 const SLOW = 'import time\n\ndef f(event):\n    time.sleep(event.get("sec", 0.3))\n    return "done"\n';
 const HANG_MS = VM ? 120_000 : 20_000;
 
-/** One request: a status and body, or the connection's error. Rejects only when it hangs. */
+/**
+ * Sends one request. Resolves to status and body, or to the connection's error. Rejects only when the request hangs.
+ */
 async function ask(url: string, sec: number): Promise<string> {
   const body = JSON.stringify({ sec });
   try {
@@ -89,7 +94,7 @@ describePrivileged('kill -9 in the middle of requests', () => {
     const zygote = (): Process | undefined => worker.guests('zygote').find(({ ppid }) => ppid === helper);
     await until('the zygote runs', () => zygote() !== undefined);
     for (const file of freeze) if (existsSync(file)) writeFileSync(file, '1');
-    // The zygote that follows is born frozen.
+    // The next zygote is frozen from its start.
     process.kill(zygote()?.pid ?? 0, 'SIGKILL');
     const newborn = (): Process | undefined =>
       worker.guests().find(({ ppid, cmd }) => ppid === helper && cmd.includes('sandbox-helper'));
@@ -98,7 +103,7 @@ describePrivileged('kill -9 in the middle of requests', () => {
     const killedMs = performance.now();
     process.kill(helper, 'SIGKILL');
     await servesAgain();
-    // The next helper is refused for 2 s at a time while the child keeps the name.
+    // Each start of the next helper is refused after 2 s while the child keeps the name.
     expect(performance.now() - killedMs).toBeLessThan(VM ? 60_000 : 5_000);
     await until('the child is gone', () => processes().every(({ pid }) => pid !== child?.pid), 1_000);
   });

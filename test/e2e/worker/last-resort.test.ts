@@ -1,10 +1,13 @@
-/** An error thrown in each layer: it fails one request where somebody can be told, and else ends the worker in order. */
+/**
+ * An error is thrown in each layer. It fails one request if a caller can get an answer. Otherwise it ends the worker in
+ * order.
+ */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/spawned-worker';
 import { describePrivileged } from '../../support/privileged';
 import { sleep, until } from '../../support/until';
 
@@ -21,7 +24,7 @@ describePrivileged('an error in each layer', () => {
   let ended: Promise<number | null>;
   let fresh = 0;
 
-  /** Starts the worker in the foreground, with the means to have it throw. */
+  /** Starts the worker in the foreground, with a hook that throws errors. */
   const start = async (): Promise<void> => {
     const log = openSync(join(worker.dir, 'worker.out'), 'w');
     writeFileSync(join(worker.top, 'throw'), '');
@@ -39,7 +42,7 @@ describePrivileged('an error in each layer', () => {
     child.kill('SIGUSR2');
     await sleep(50);
   };
-  /** Calls a function that is new to the worker: packages are looked up, and a sandbox is made. */
+  /** Calls a new function: the worker looks up packages and makes a sandbox. */
   const callNew = async (source: Record<string, string>) => {
     const name = await deploy(worker.url, source, `fresh${++fresh}`);
     return invoke(worker.url, name, 1, { signal: AbortSignal.timeout(20_000) });
@@ -54,22 +57,22 @@ describePrivileged('an error in each layer', () => {
   it('fails a request where one can be failed, and the worker lives', async () => {
     await start();
     const places = {
-      'event/response-sink:HttpResponseSink:start': SHOUTS,
-      'lambda/exchange:Exchange:onHead': SHOUTS,
-      'lambda/exchange:Exchange:onData': SHOUTS,
-      'packages/installer:PackageInstaller:ensureInstalled': NEEDY,
-      'zygote/provider:ZygoteProvider:create': SHOUTS,
+      'event/routes/response-sink:HttpResponseSink:start': SHOUTS,
+      'lambda/serve/call/exchange:Exchange:onHead': SHOUTS,
+      'lambda/serve/call/exchange:Exchange:onData': SHOUTS,
+      'packages/install/installer:PackageInstaller:ensureInstalled': NEEDY,
+      'zygote/provider:ZygoteProvider:createWhile': SHOUTS,
       'sandbox/guarded:GuardedSandbox:dispatch': SHOUTS,
       'sandbox/guest-http:GuestHttp:onBoot': SHOUTS,
     };
     for (const [place, source] of Object.entries(places)) {
       await throwIn(place);
-      // Or the connection was cut, where the response had begun.
+      // If the response had begun, the connection was cut.
       const answer = await callNew(source).catch(() => undefined);
       const failed = answer === undefined || answer.status >= 500 || answer.body.includes('failed');
       expect({ place, failed }).toEqual({ place, failed: true });
       await throwIn('');
-      // The first call after it may meet a connection that was cut with the failed response.
+      // The first call afterwards may use a connection that was cut with the failed response.
       const served = (): Promise<boolean> =>
         invoke(worker.url, 'shouts', 1).then(
           ({ status }) => status === 200,
@@ -85,7 +88,7 @@ describePrivileged('an error in each layer', () => {
   it.each([
     ['helper', 'helper/client:HelperClient:settle', 'uncaughtException'],
     ['sandbox', 'sandbox/log-tap:LogTap:take', 'uncaughtException'],
-    ['lambda', 'lambda/instance-pool:InstancePool:putBack', 'unhandledRejection'],
+    ['lambda', 'lambda/serve/instance:Instance:leave', 'unhandledRejection'],
   ])('%s: %s ends it with its cause in the log, and the next one starts clean', async (_layer, place, origin) => {
     await start();
     await throwIn(place);

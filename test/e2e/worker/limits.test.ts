@@ -1,7 +1,7 @@
-/** Limits, pause and kill as the kernel enforces them, on whatever cgroup version this host has. */
+/** Limits, pause and kill as the kernel enforces them, on the cgroup version of this host. */
 import { existsSync } from 'node:fs';
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/spawned-worker';
 import { until } from '../../support/until';
 import { describePrivileged } from '../../support/privileged';
 
@@ -38,7 +38,7 @@ describePrivileged('limits', () => {
     const answer = await invoke(worker.url, 'fills-memory', {});
     expect(answer.status).toBe(502);
     expect(answer.body).toMatch(/^RoundTrip failed: [\s\S]*\n\nSandbox State: /);
-    // cgroup v2 kills the whole group and may count more than one.
+    // cgroup v2 kills the whole group and may count more than one kill.
     expect(answer.body).toMatch(/^OOM KILLS: [1-9]/m);
     await deploy(worker.url, 'echo');
     expect((await invoke(worker.url, 'echo', 5)).body.trim()).toBe('5');

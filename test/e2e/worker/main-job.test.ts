@@ -1,8 +1,11 @@
-/** The main job over HTTP: a real package, installed by real pip, in a leaf forked from a zygote that had it. */
+/**
+ * The main job over HTTP. Real pip installs a real package, and a leaf is forked from a zygote that has imported the
+ * package.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker, type E2eOptions } from '../../support/e2e-worker';
+import { E2eWorker, type E2eOptions } from '../../support/spawned-worker';
 import { until } from '../../support/until';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
@@ -40,7 +43,8 @@ describePrivileged('the main job', () => {
       await deploy(worker.url, { 'f.py': 'def f(event):\n    return event\n' }, 'echo');
       expect((await invoke(worker.url, 'echo', { a: [1, 'x'] })).body).toBe('{"a": [1, "x"]}');
 
-      // The first call need not wait for the zygote; later ones come from it. reuse is avoided by a new upload.
+      // The first call does not wait for the zygote; later calls are forked from it. A new upload prevents the reuse of
+      // an instance.
       let got: Inspected = { preimported: false, import_ms: -1, pid: 0 };
       await until(
         'a fork of the zygote with the package',
@@ -62,7 +66,7 @@ describePrivileged('the main job', () => {
       expect(got.import_ms).toBeLessThan(5);
       expect(got.pid).toBe(1);
 
-      // On the host: the leaf's parent is a zygote, and it runs as nobody who is known here.
+      // On the host, the leaf's parent is a zygote, and the leaf's uid is no account of the host.
       const debug = await (await fetch(`${worker.url}/debug`)).text();
       const pids = [...debug.matchAll(/CGROUP PIDS: \d+ \(first (\d+)\)/g)].map((m) => Number(m[1]));
       const zygotes = worker.guests('zygote').map((p) => p.pid);

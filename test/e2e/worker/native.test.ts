@@ -1,10 +1,10 @@
-/** The native runtime over the real helper: an archive with a static f.bin, in lambda mode and in sock mode. */
+/** The native runtime over the real helper. An archive with a static f.bin runs in lambda mode and in sock mode. */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { invoke, packLambda, upload } from '../../support/deploy';
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/spawned-worker';
 import { NATIVE_MANY, buildStatic } from '../../support/native';
 import { describePrivileged } from '../../support/privileged';
 
@@ -12,7 +12,7 @@ jest.setTimeout(process.env['ARGYLE_VM'] === '1' ? 600_000 : 120_000);
 
 const YAML = 'environment:\n  GREETING: "hello"\n';
 
-/** A code directory with an f.bin. */
+/** Makes a code directory with an f.bin. */
 function makeCode(worker: E2eWorker, name: string, yaml = YAML): string {
   const dir = join(worker.top, name);
   mkdirSync(dir);

@@ -1,6 +1,6 @@
-/** What Python code expects of a machine, in real sandboxes. docs/python.md says of each line which test holds it. */
+/** Expectations of Python code, in real sandboxes. docs/python.md names the test for each of its lines. */
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/spawned-worker';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
 import { until } from '../../support/until';
@@ -31,7 +31,7 @@ describePrivileged('Python code', () => {
     await mirror.close();
   });
 
-  it.each(PYTHON_CASES)('$name', async ({ name, source, gives, status = 200, yaml = '', requirements }) => {
+  it.each(PYTHON_CASES)('$name', async ({ name, source, gives, status = 200, yaml = '', requirements, logs = [] }) => {
     const files: Record<string, string> = { 'f.py': source, 'helper.py': 'X = 5\n', 'ol.yaml': `${LIMITS}\n${yaml}\n` };
     if (requirements !== undefined) files['requirements.txt'] = `${requirements}\n`;
     const called = name.replaceAll(/[^a-z]+/gi, '-');
@@ -39,6 +39,23 @@ describePrivileged('Python code', () => {
     const answer = await invoke(worker.url, called, {});
     const body: unknown = gives instanceof RegExp ? answer.body : JSON.parse(answer.body);
     expect([answer.status, body]).toEqual([status, gives instanceof RegExp ? expect.stringMatching(gives) : gives]);
+    for (const line of logs) await until(`the log has ${line}`, () => worker.output().includes(line));
+  });
+
+  it('passes on what is written to /dev/stdout once, however long it gets', async () => {
+    const source =
+      'def f(event):\n    with open("/dev/stdout", event["mode"]) as file:\n' +
+      '        file.write(event["text"] * event["times"] + "\\n")\n    return 1\n';
+    await deploy(worker.url, { 'f.py': source, 'ol.yaml': LIMITS }, 'writes');
+    const write = (text: string, times = 1, mode = 'a') => invoke(worker.url, 'writes', { mode, text, times });
+    for (const text of ['first-', 'second-', 'third-']) expect((await write(text)).status).toBe(200);
+    // This output exceeds the limit for one request and the limit of the log file.
+    expect((await write('x', 2 << 20)).status).toBe(200);
+    expect((await write('fourth-')).status).toBe(200);
+    expect((await write('fifth-', 1, 'w')).status).toBe(200);
+    const count = (text: string) => worker.output().split(text).length - 1;
+    await until('the last one is there', () => count('fifth-') > 0);
+    expect(['first-', 'second-', 'third-', 'fourth-', 'fifth-'].map(count)).toEqual([1, 1, 1, 1, 1]);
   });
 
   it.each([

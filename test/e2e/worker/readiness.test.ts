@@ -1,5 +1,5 @@
 /** /healthz and /readyz of real workers whose helper stops, in both server modes. */
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/spawned-worker';
 import { describePrivileged } from '../../support/privileged';
 import { until } from '../../support/until';
 

@@ -1,12 +1,14 @@
-/** Functions at their memory limit: one that is stuck is ended, those that only read much are not. */
+/** Functions at their memory limit. A stuck function is ended. A function that only reads a lot is not. */
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/spawned-worker';
 import { describePrivileged } from '../../support/privileged';
 
 const VM = process.env['ARGYLE_VM'] === '1';
 jest.setTimeout(VM ? 600_000 : 60_000);
 
-/** In the function's own directory, which is on a disk: the scratch is in memory, and never read again. */
+/**
+ * The file is in the function's own directory, on a disk. The scratch is in memory, so its files are never read again.
+ */
 const DATA = '\0'.repeat(96 << 20);
 const SOURCE = `import mmap, os, random, time, zlib
 
@@ -36,7 +38,7 @@ def f(event):
     return len(held)
 `;
 
-// An emulated machine is too slow to tell what is stuck.
+// An emulated machine is too slow to detect a stuck function.
 (VM ? describe.skip : describePrivileged)('a function at its memory limit', () => {
   const worker = new E2eWorker({
     config: { features: { import_cache: 'tree' }, import_cache_tree: { packages: [], children: [] } },

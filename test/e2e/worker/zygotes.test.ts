@@ -1,9 +1,9 @@
-/** `ol zygote show` against a real worker: the zygotes that calls have brought about, as text and as a drawing. */
+/** `ol zygote show` against a real worker: the zygotes of its calls, as text and as a drawing. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ZygoteReport } from '../../../src/zygote/types';
+import type { ZygoteReport } from '../../../src/zygote/policy/types';
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker } from '../../support/e2e-worker';
+import { E2eWorker } from '../../support/spawned-worker';
 import { until } from '../../support/until';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
@@ -12,7 +12,7 @@ const spec = (pin: string): string => `argyle-sample-${pin}`;
 const NUMERIC = ['cost==1.0.0', 'numeric==1.0.0'].map(spec);
 const FRAME = ['frame==1.0.0', 'text==1.1.0', 'tiny==1.1.0'].map(spec);
 const TINY = ['tiny==1.1.0'].map(spec);
-/** Specs as zygotes name them: versions in PEP 440's normal form, each package after those that it needs. */
+/** Specs in the notation of zygotes: versions in PEP 440's normal form, and each package after its dependencies. */
 const named = {
   numeric: ['cost==1', 'numeric==1'].map(spec),
   frame: ['tiny==1.1', 'text==1.1', 'frame==1'].map(spec),
@@ -63,7 +63,7 @@ describePrivileged('ol zygote show', () => {
         const found = await node(packages);
         return found?.state === 'ready' && found.mb > 0;
       };
-      // The first calls have the zygotes made; those of new functions are forked from them.
+      // The first calls lead to the zygotes. Instances of new functions are then forked from these zygotes.
       const call = async (name: string, source: string | Record<string, string>): Promise<void> => {
         await deploy(worker.url, source, name);
         const answer = await invoke(worker.url, name, {});

@@ -1,4 +1,4 @@
-/** Runs a guest of sandbox-helper/guest without a sandbox: real process, real sockets, a temporary root. */
+/** Runs a guest of sandbox-helper/guest without a sandbox, with a real process, real sockets and a temporary root. */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -27,12 +27,12 @@ export interface Ask {
   body?: string | Buffer | string[];
 }
 
-/** What a leaf is told when a test does not care. */
+/** Default boot fields of a leaf. */
 export const LEAF = { role: 'leaf', name: 'echo', entry_file: 'f.py', sys_path: [] as string[], env: {} };
 
 type Launcher = ChildProcessByStdio<Writable, Readable, Readable>;
 
-/** Guests of this test file; a test that fails half-way leaves none behind. */
+/** Guests of this test file. They are ended even if a test fails. */
 const alive = new Set<Guest>();
 afterAll(() => Promise.all([...alive].map((guest) => guest.stop())));
 
@@ -55,7 +55,7 @@ export class Guest {
     this.agent.createConnection = () => this.first.shift() ?? this.open();
   }
 
-  /** Starts a guest with `files` below its root (`handler/f.py`, `packages/…`); f.bin is made executable. */
+  /** Starts a guest with `files` below its root (`handler/f.py`, `packages/…`). f.bin becomes executable. */
   static start(role: string, files: Record<string, string> = {}, go = true): Guest {
     const root = mkdtempSync(path.join(os.tmpdir(), 'guest-'));
     for (const dir of ['handler', 'packages', 'tmp']) mkdirSync(path.join(root, dir));
@@ -65,7 +65,7 @@ export class Guest {
       writeFileSync(file, text);
       if (name.endsWith('.bin')) chmodSync(file, 0o755);
     }
-    // A copy, so that a libguest.so that was built beside the sources is not found: it needs the helper.
+    // A copy without the libguest.so that may be built beside the sources, since libguest.so needs the helper.
     const runtime = path.join(root, 'runtime');
     cpSync(RUNTIME, runtime, { recursive: true, filter: (file) => !file.endsWith('.so') });
     const child = spawn(PYTHON, [LAUNCH, path.join(runtime, 'main.py'), path.join(root, 'sock'), role], {
@@ -78,7 +78,7 @@ export class Guest {
     return guest;
   }
 
-  /** A leaf that serves `source` as handler/f.py, booted. */
+  /** A booted leaf with `source` as handler/f.py. */
   static async leaf(source: string, boot: Partial<typeof LEAF> & Record<string, unknown> = {}): Promise<Guest> {
     const guest = Guest.start('leaf', { 'handler/f.py': source });
     await guest.boot({ ...LEAF, ...boot });
@@ -89,7 +89,7 @@ export class Guest {
     this.child.stdin.write(`${line}\n`);
   }
 
-  /** A new connection to the guest's socket. */
+  /** Opens a new connection to the guest's socket. */
   async connect(): Promise<net.Socket> {
     for (let tries = 0; ; tries++) {
       const socket = this.open();
@@ -103,7 +103,7 @@ export class Guest {
     }
   }
 
-  /** Writes a boot frame on a new connection, which the next request() uses. */
+  /** Writes a boot frame on a new connection. The next request() uses this connection. */
   async boot(document: object): Promise<net.Socket> {
     const socket = await this.connect();
     const text = Buffer.from(JSON.stringify(document));
@@ -113,7 +113,7 @@ export class Guest {
     return socket;
   }
 
-  /** One request on the kept connection, answered in full. */
+  /** Sends one request on the persistent connection and waits for the whole answer. */
   async request(ask: Ask = {}): Promise<Reply> {
     const response = await this.stream(ask);
     const parts: Buffer[] = [];
@@ -122,7 +122,7 @@ export class Guest {
     return { status: statusCode ?? 0, headers, rawHeaders, body: Buffer.concat(parts).toString() };
   }
 
-  /** One request, as soon as the response's head is there. */
+  /** Sends one request. Resolves with the head of the answer. */
   stream(ask: Ask = {}): Promise<http.IncomingMessage> {
     const { method = 'POST', path: target = '/run/echo/', headers = {}, body } = ask;
     return new Promise((resolve, reject) => {
@@ -133,15 +133,15 @@ export class Guest {
     });
   }
 
-  /** Ends the kept connection, since a guest serves one at a time, and opens another. */
+  /** Closes the persistent connection and opens another, since a guest serves one connection at a time. */
   switch(): Promise<net.Socket> {
     this.agent.destroy();
     return this.connect();
   }
 
   /**
-   * Sends bytes on a connection of its own and returns all that comes back until the guest closes it.
-   * Ends the kept connection.
+   * Sends bytes on a new connection and returns everything until the guest closes it. Closes the persistent connection
+   * first.
    */
   async raw(bytes: string | Buffer): Promise<string> {
     const socket = await this.switch();
@@ -151,7 +151,7 @@ export class Guest {
     return text;
   }
 
-  /** The one line that a zygote or an installer answers. */
+  /** The one-line answer of a zygote or an installer. */
   async line(document: object): Promise<Record<string, unknown>> {
     const socket = await this.boot(document);
     let text = '';
@@ -159,7 +159,7 @@ export class Guest {
     return JSON.parse(text) as Record<string, unknown>;
   }
 
-  /** Resolves once `pattern` has been printed on standard output or error. */
+  /** Resolves when `pattern` appears on standard output or error. */
   async printed(pattern: RegExp): Promise<void> {
     while (!pattern.test(this.stdout + this.stderr)) {
       await Promise.race([once(this.child.stdout, 'data'), once(this.child.stderr, 'data')]);

@@ -1,8 +1,8 @@
-"""Starts a guest outside a sandbox: `launch.py MAIN SOCKET ROLE`, descriptors 3 and 4 set up.
+"""Starts a guest outside a sandbox, with descriptors 3 and 4: `launch.py MAIN SOCKET ROLE`.
 
-Takes orders as lines on standard input: `go`, `fork` (with no descriptors), `term`, `close` (the
-link). The end of standard input kills the guest. Prints answers on the link as `link OP RESULT`.
-Exits as the guest did.
+Reads orders from standard input, one per line: `go`, `fork` (without descriptors), `term`, `close`
+(the link). The end of standard input kills the guest. Prints the link's answers as
+`link OP RESULT`. Exits with the guest's status.
 """
 
 import os
@@ -21,7 +21,7 @@ def start(main, path, role):
     listener.bind(path)
     listener.listen(16)
     link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # Above the targets, so that neither dup2 overwrites what the other one needs.
+    # Above the target numbers, so that neither dup2 overwrites the other's source.
     fds = [os.dup2(sock.fileno(), 100 + i) for i, sock in enumerate((theirs, listener))]
     null = os.open("/dev/null", os.O_RDONLY)
     actions = [(os.POSIX_SPAWN_DUP2, null, 0)]
@@ -38,7 +38,7 @@ def start(main, path, role):
 
 
 def obey(order, pid, link):
-    """Carries out one order. Returns whether the link is still open."""
+    """Executes one order. Returns whether the link is still open."""
     if order in OPS:
         try:
             link.send(LINK_MSG.pack(OPS[order], 1, 7, 0))

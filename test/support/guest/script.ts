@@ -1,8 +1,8 @@
-/** Python that has the guest's modules as a package, as loader.py makes them, without a sandbox around it. */
+/** Runs Python with the guest's modules as a package, as loader.py does, without a sandbox. */
 import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 
-/** The guest's modules and library, as built. */
+/** The built modules and library of the guest. */
 export const BUILT = resolve(__dirname, '../../../build/guest');
 
 const PREAMBLE = `
@@ -12,7 +12,7 @@ package.__path__ = [sys.argv[1]]
 sys.modules["_argyle"] = package
 `;
 
-/** What `script` prints as JSON; sys.argv[2:] are `args`. Fails with what it prints on standard error instead. */
+/** Runs `script` and returns its JSON output. sys.argv[2:] are `args`. Fails with the script's standard error. */
 export function runGuestScript(script: string, args: readonly string[] = [], folder = BUILT): unknown {
   const command = ['-I', '-c', PREAMBLE + script, folder, ...args];
   const { stdout, stderr } = spawnSync('/usr/bin/python3', command, { encoding: 'utf8' });

@@ -1,7 +1,7 @@
 """Draws random values in two children of one process, as `twins.py GUEST_DIR [reseed]`.
 
-Parent and children are each process 1 of a pid namespace of their own, as zygotes and leaves are,
-and are made by a bare clone, as libguest makes them. Prints one JSON line for each child.
+Parent and children each have pid 1 in their own pid namespace, as zygotes and leaves do. A plain
+clone makes them, as in libguest. Prints one JSON line per child.
 """
 
 import ctypes
@@ -40,9 +40,9 @@ def draw():
 
 def child():
     if sys.argv[2:] == ["reseed"]:
-        import forked
+        from fork import after_fork
 
-        for reseed in forked.reseeds():
+        for reseed in after_fork.reseeds():
             reseed()
     draw()
 

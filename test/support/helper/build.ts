@@ -1,4 +1,4 @@
-/** Builds variants of the helper and of libguest for tests into build/test/, when their sources are newer. */
+/** Builds test variants of the helper and of libguest in build/test/ if their sources have changed. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -7,14 +7,14 @@ export const ROOT = resolve(__dirname, '../../..');
 export const HELPER_DIR = join(ROOT, 'sandbox-helper');
 export const OUT = join(ROOT, 'build/test');
 
-/** What the helper is made of: SRC in its Makefile. */
+/** The helper's sources: SRC in its Makefile. */
 export function helperSources(): string[] {
   const line = /^SRC = (.*)$/m.exec(readFileSync(join(HELPER_DIR, 'Makefile'), 'utf8'))?.[1] ?? '';
   return line.split(' ').map((name) => join(HELPER_DIR, name));
 }
 
 const headers = (): string[] =>
-  readdirSync(HELPER_DIR)
+  readdirSync(HELPER_DIR, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.h'))
     .map((name) => join(HELPER_DIR, name));
 
@@ -22,7 +22,7 @@ function isFresh(target: string, inputs: readonly string[]): boolean {
   return existsSync(target) && inputs.every((input) => statSync(input).mtimeMs <= statSync(target).mtimeMs);
 }
 
-/** Compiles `sources` to build/test/NAME. @throws Error with the compiler's output. */
+/** Compiles `sources` to build/test/NAME. @throws Error with the compiler's output */
 export function compile(name: string, sources: readonly string[], flags: readonly string[] = [], cc = 'cc'): string {
   const target = join(OUT, name);
   const inputs = [...sources, ...headers(), __filename];

@@ -1,4 +1,4 @@
-/** Files outside the configured roots that nothing may touch, and what they looked like. */
+/** Files outside the configured roots that must not be changed, and a record of their state. */
 import {
   chmodSync,
   lstatSync,
@@ -27,7 +27,7 @@ export class Canary {
     this.before = this.look();
   }
 
-  /** Owner, mode, size and times of all; access times are left out, as looking changes them. */
+  /** Owner, mode, size and times of all files. Access times are left out, since reading changes them. */
   look(): string {
     const lines: string[] = [];
     const walk = (path: string): void => {
@@ -39,7 +39,10 @@ export class Canary {
     return lines.join('\n');
   }
 
-  /** At a test's end: no cgroup is left, nothing outside was touched or mounted. Removes both. */
+  /**
+   * Call this at a test's end. Checks that no cgroup is left and that nothing outside was changed or mounted. Removes
+   * both.
+   */
   verify(fixture: Fixture): void {
     expect(fixture.cgroups()).toEqual([]);
     expect(this.look()).toBe(this.before);
@@ -53,7 +56,7 @@ export class Canary {
   }
 }
 
-/** Mounts of the host's namespace; the helper must never add one. */
+/** Mounts of the host's namespace. The helper must never add one. */
 function hostMounts(): string {
   return readFileSync('/proc/self/mountinfo', 'utf8');
 }

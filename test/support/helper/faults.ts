@@ -1,4 +1,4 @@
-/** Plans for tests/faultshim.c: which call of the helper fails, and with what. */
+/** Plans for tests/faultshim.c: which call of the helper fails, and with which errno. */
 import { closeSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { HELPER_DIR, buildHelper, compile } from './build';
@@ -7,7 +7,7 @@ export const Errno = { EINTR: 4, EIO: 5, ENOMEM: 12, EMFILE: 24 } as const;
 
 export class FaultPlan {
   readonly env: Record<string, string>;
-  /** A helper without fortified calls, whose names the shim would not know. */
+  /** A helper without fortified calls, since the shim does not wrap their names. */
   readonly binary = buildHelper('sandbox-helper-plain', ['-U_FORTIFY_SOURCE']);
   private readonly fd: number;
 
@@ -19,14 +19,14 @@ export class FaultPlan {
     this.env = { LD_PRELOAD: shim, ARGYLE_FAULT_PLAN: path };
   }
 
-  /** The `failAt`-th call from now on fails; 0 only counts. */
+  /** Makes the `failAt`-th call from now on fail. 0 only counts. */
   arm(failAt: number, errno: number = Errno.EIO): void {
     const plan = Buffer.alloc(64);
     [1, 0, failAt, errno].forEach((word, index) => plan.writeUInt32LE(word, 4 * index));
     writeSync(this.fd, plan, 0, 64, 0);
   }
 
-  /** Stops counting. @returns what was counted, whether the fault happened, and where. */
+  /** Stops counting. @returns the count, whether the fault was injected, and the name of the failed call */
   disarm(): { count: number; isHit: boolean; name: string } {
     const plan = Buffer.alloc(64);
     readSync(this.fd, plan, 0, 64, 0);

@@ -1,4 +1,4 @@
-/** A worker's directories for the helper: code, scratch, packages, a minimal base, and a helper.conf above them. */
+/** A worker's directories for the helper: code, scratch, packages, a minimal base, and helper.conf in their parent. */
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -13,29 +13,31 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { openPackagesDir } from '../../../src/packages/store/packages-dir';
 import { ROOT } from './build';
 
-/** An ordinary user of no account, the group that may call, and the user of sandboxes. */
+/** A user id without an account, and the group that may call the helper. */
 export const CALLER = 64999;
 export const CALLERS_GROUP = 64998;
-export const SANDBOX_USER = 64321;
+/** Range of sandbox ids. */
+export const SANDBOX_IDS = { first: 2_000_000_000, count: 1_048_576 };
 
 let count = 0;
 
 export interface FixtureOptions {
-  /** Owner of the directories; default root. */
+  /** Owner of the directories; default: root. */
   owner?: number;
-  /** Where helper.conf is written; default above the directories. */
+  /** Path of helper.conf; default: in the parent of the directories. */
   confPath?: string;
   guest?: string;
-  /** Directory to make it in; default the system's. */
+  /** Parent of the fixture's directory; default: the system's temporary directory. */
   below?: string;
 }
 
 export class Fixture {
   readonly dir: string;
   readonly conf: string;
-  /** Unique, so that tests never meet each other's cgroups. */
+  /** Unique, so that tests never share cgroups. */
   readonly cgroupName = `argyle-t${process.pid}x${++count}-sandboxes`;
   readonly owner: number;
 
@@ -43,7 +45,8 @@ export class Fixture {
     this.dir = mkdtempSync(join(options.below ?? tmpdir(), 'argyle-helper-'));
     this.owner = options.owner ?? 0;
     chmodSync(this.dir, 0o755);
-    for (const name of ['worker/code', 'worker/scratch', 'packages']) this.mkdir(name);
+    for (const name of ['worker/code', 'worker/scratch']) this.mkdir(name);
+    openPackagesDir(join(this.dir, 'packages'));
     for (const name of ['usr', 'etc', 'dev', 'handler', 'host', 'packages', 'runtime', 'tmp'])
       this.mkdir(`base/${name}`);
     for (const name of ['bin', 'lib', 'lib64', 'sbin']) symlinkSync(`usr/${name}`, join(this.dir, 'base', name));
@@ -53,9 +56,9 @@ export class Fixture {
     this.own();
   }
 
-  /** Writes helper.conf; `extra` lines come last. */
+  /** Writes helper.conf. The lines of `extra` come last. */
   configure({ guest = join(ROOT, 'build/guest'), extra = '' } = {}): void {
-    const lines = [`root ${this.dir}`, `sandbox_uid ${SANDBOX_USER}`, `sandbox_gid ${SANDBOX_USER}`];
+    const lines = [`root ${this.dir}`, `sandbox_uids ${SANDBOX_IDS.first} ${SANDBOX_IDS.count}`];
     lines.push(`caller_gid ${CALLERS_GROUP}`, `guest ${guest}`, extra, '');
     rmSync(this.conf, { force: true });
     writeFileSync(this.conf, lines.join('\n'), { mode: 0o644 });
@@ -65,7 +68,7 @@ export class Fixture {
     mkdirSync(join(this.dir, name), { recursive: true, mode: 0o755 });
   }
 
-  /** Gives everything below the directory to its owner again. */
+  /** Gives everything below the directory back to its owner. */
   own(): void {
     if (this.owner === 0) return;
     for (const name of ['worker', 'packages', 'base'])
@@ -82,7 +85,7 @@ export class Fixture {
     this.own();
   }
 
-  /** Cgroups that exist under this fixture's name, in every hierarchy. */
+  /** Existing cgroups with this fixture's name, in every hierarchy. */
   cgroups(): string[] {
     const found: string[] = [];
     const top = '/sys/fs/cgroup';
@@ -106,8 +109,8 @@ export class Fixture {
   }
 
   /**
-   * Cgroups of slots: those above but for v1 cgroups that the helper keeps for later, which are in all hierarchies
-   * under one name, without a process, and without a counterpart in v2.
+   * Cgroups of slots. Leaves out the v1 cgroups that the helper caches: those have one name in all hierarchies, no
+   * process, and no counterpart in v2.
    */
   slotCgroups(): string[] {
     const all = this.cgroups().filter((path) => basename(path).startsWith('cg-'));
@@ -121,21 +124,6 @@ export class Fixture {
   }
 
   remove(): void {
-    execFileSync('rm', ['-rf', this.dir]); // Node's own recursion ends at deep trees
+    execFileSync('rm', ['-rf', this.dir]); // Node's recursive removal fails on deep trees
   }
-}
-
-/** Processes of the host that run as the sandbox user. */
-export function sandboxProcesses(): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        const out = execFileSync('stat', ['-c', '%u', `/proc/${pid}`], { stdio: ['ignore', 'pipe', 'ignore'] });
-        return Number(out) === SANDBOX_USER;
-      } catch {
-        return false;
-      }
-    });
 }

@@ -1,7 +1,7 @@
-"""Removes what a test made once the test has ended, however it ended.
+"""Removes a test's files and cgroups after the test's end, even if it was killed.
 
-Reads lines from standard input: `directory PATH`, `cgroup NAME` or `worker DIR`. Its end is the
-test's end.
+Reads lines from standard input: `directory PATH`, `cgroup NAME` or `worker DIR`. The end of input
+means the end of the test.
 """
 
 import os
@@ -16,7 +16,7 @@ PATIENCE_S = 60
 
 
 def cgroups(name):
-    """Every directory of a cgroup and below, deepest first, in all hierarchies."""
+    """Returns a cgroup's directories in all hierarchies, deepest first."""
     tops = [CGROUPS] + [f"{CGROUPS}/{entry}" for entry in os.listdir(CGROUPS)]
     for top in tops:
         for place, _, _ in os.walk(f"{top}/{name}", topdown=False):
@@ -24,7 +24,7 @@ def cgroups(name):
 
 
 def remove_cgroup(name):
-    """Waits until it is empty: its processes are dying with their helper."""
+    """Waits until the cgroup is empty, since its processes end with their helper."""
     end = time.monotonic() + PATIENCE_S
     while left := list(cgroups(name)):
         for place in left:
@@ -38,7 +38,7 @@ def remove_cgroup(name):
 
 
 def stop_worker(directory):
-    """Kills the worker of `ol worker up -p DIR`, if it still runs; its helper follows it."""
+    """Kills the worker of `ol worker up -p DIR` if it still runs. Its helper then ends, too."""
     try:
         with open(f"{directory}/worker/worker.pid") as file:
             pid = int(file.read())
@@ -51,7 +51,7 @@ def stop_worker(directory):
 
 
 def main():
-    """Collects names until the end of input, then removes what they name."""
+    """Collects names until the end of input, then removes the named objects."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     kept = [line.rstrip("\n").split(" ", 1) for line in sys.stdin]

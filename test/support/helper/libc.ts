@@ -1,4 +1,7 @@
-/** The few calls of libc that tests of the helper need and Node lacks: odd descriptors, and sendmsg with any number. */
+/**
+ * The libc calls that tests of the helper need and Node lacks, e.g. for special descriptors and sendmsg with many
+ * descriptors.
+ */
 import { Library } from 'ffi-napi';
 import { writePointer } from 'ref-napi';
 
@@ -44,11 +47,12 @@ export const setOption = (fd: number, level: number, name: number): boolean => {
   return libc.setsockopt(fd, level, name, on, 4) === 0;
 };
 
-/** Sends one datagram with any number of descriptors. @returns false when it was refused. */
+/** Sends one datagram with any number of descriptors. @returns false when the kernel refused it */
 export function sendWithFds(control: number, bytes: Buffer, fds: readonly number[]): boolean {
   const body = bytes.length > 0 ? bytes : Buffer.alloc(1);
   const part = Buffer.alloc(16);
-  // Not a bare address: each buffer must keep the one that it points to from being collected before the call.
+  // writePointer() keeps a reference, so that the target buffer is not collected before the call. A plain address would
+  // not.
   writePointer(part, 0, body);
   part.writeBigUInt64LE(BigInt(bytes.length), 8);
   const space = 16 + Math.ceil((4 * fds.length) / 8) * 8;

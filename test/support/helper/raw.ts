@@ -1,4 +1,4 @@
-/** Speaks the helper's raw protocol, so that a test can also say what the worker never would. */
+/** Sends raw requests of the helper's protocol, including requests that the worker would never send. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, readFileSync, readSync, readdirSync, rmSync } from 'node:fs';
@@ -28,9 +28,9 @@ const argyle = loadArgyle(join(ROOT, 'build/libargyle.so'));
 
 export interface RawOptions {
   binary?: string;
-  /** Default: `--config` and the fixture's file. */
+  /** Default: `--config` with the fixture's file. */
   args?: readonly string[];
-  /** A command that ends in the helper's: setpriv, prlimit, unshare. */
+  /** A command that executes the helper: setpriv, prlimit, unshare. */
   wrapper?: readonly string[];
   env?: Record<string, string>;
 }
@@ -41,7 +41,7 @@ export interface Ending {
   stderr: string;
 }
 
-/** Bytes of one request, for tests that then spoil them. */
+/** Bytes of one request, which a test may then corrupt. */
 export function requestBytes(verb: number, seq: number, fields: RequestFields = {}): Buffer {
   const bytes = Buffer.alloc(REQUEST_BYTES);
   encodeRequest(bytes, verb, seq, fields);
@@ -54,7 +54,7 @@ export class RawHelper {
   readonly child: ChildProcess;
   readonly control: number;
   readonly ended: Promise<Ending>;
-  /** EXIT events and replies that nobody waits for. */
+  /** EXIT events, and replies that no caller waits for. */
   readonly events: Completion[] = [];
   readonly logs = new Map<number, number>();
   private readonly waiting = new Map<number, (completion: Completion) => void>();
@@ -108,12 +108,12 @@ export class RawHelper {
     else resolve(completion);
   }
 
-  /** Sends bytes as they are. */
+  /** Sends bytes unchanged. */
   send(bytes: Buffer, fds: readonly number[] = []): boolean {
     return sendWithFds(this.control, bytes, fds);
   }
 
-  /** The reply with this sequence number; code -1 when the helper ended or `timeoutMs` went by. */
+  /** The reply with this sequence number. Its code is -1 after the helper's end or `timeoutMs`. */
   reply(seq: number, timeoutMs = 10_000): Promise<Completion> {
     if (this.isOver) return Promise.resolve({ ...GONE });
     return new Promise((resolve) => {
@@ -133,8 +133,16 @@ export class RawHelper {
   call(verb: VerbName, fields: RequestFields = {}, fds: readonly number[] = []): Promise<Completion> {
     const seq = ++this.seq;
     const answer = this.reply(seq);
-    this.send(requestBytes(Verb[verb], seq, fields), fds); // fails when the helper is over
+    this.sendOnce(seq, requestBytes(Verb[verb], seq, fields), fds);
     return answer;
+  }
+
+  /** Retries until the socket has space. If the helper has ended, the wait for the reply ends, too. */
+  private sendOnce(seq: number, bytes: Buffer, fds: readonly number[]): void {
+    if (this.send(bytes, fds) || !this.waiting.has(seq)) return;
+    setTimeout(() => {
+      this.sendOnce(seq, bytes, fds);
+    }, 1);
   }
 
   hello(more: RequestFields = {}): Promise<Completion> {
@@ -142,7 +150,7 @@ export class RawHelper {
     return this.call('HELLO', { flags: Flag.HOST_USR, arg: [0, 0, 0], name, ...more });
   }
 
-  /** HELLO and both NETWORKs. */
+  /** Sends HELLO and both NETWORK requests. */
   async greet(flags: number = Flag.HOST_USR, mode: number = Network.OUTBOUND): Promise<void> {
     for (const reply of [
       await this.hello({ flags }),
@@ -152,7 +160,7 @@ export class RawHelper {
       if (reply.code !== 0) throw new Error(`helper: ${JSON.stringify(reply)} ${this.stderr}`);
   }
 
-  /** A listening socket and a log pipe under the slot's number. */
+  /** Makes a listening socket and a log pipe for the slot. */
   slotFds(slot: number): { listen: number; log: number } {
     rmSync(join(this.fixture.dir, `worker/scratch/${slot}.sock`), { force: true });
     if (this.dirFd < 0) this.dirFd = argyle.openDir(join(this.fixture.dir, 'worker/scratch'));
@@ -160,6 +168,9 @@ export class RawHelper {
     const old = this.logs.get(slot);
     if (old !== undefined) closeSync(old);
     this.logs.set(slot, fds.logRead);
+    // A slot that is made with two descriptors sends its errors to the log.
+    closeSync(fds.errRead);
+    closeSync(fds.errWrite);
     return { listen: fds.listen, log: fds.logWrite };
   }
 
@@ -171,7 +182,7 @@ export class RawHelper {
     return reply;
   }
 
-  /** What the guest wrote so far. */
+  /** The guest's output so far. */
   log(slot: number): string {
     const fd = this.logs.get(slot);
     const buffer = Buffer.alloc(1 << 16);
@@ -186,7 +197,7 @@ export class RawHelper {
     return text;
   }
 
-  /** Connects to the slot, sends the boot frame and `request` behind it, and returns all that comes back until `end`. */
+  /** Connects to the slot, sends the boot frame and `request`, and returns everything up to `end`. */
   exchange(slot: number, boot: object, request: string, end: RegExp | string, timeoutMs = 10_000): Promise<string> {
     return new Promise((resolve) => {
       const socket = connect(join(this.fixture.dir, `worker/scratch/${slot}.sock`));
@@ -207,7 +218,7 @@ export class RawHelper {
     });
   }
 
-  /** Boots a leaf and runs its handler once. Call before or after SPAWN, FORK or GO. */
+  /** Boots a leaf and runs its handler once. Call this before or after SPAWN, FORK or GO. */
   async invoke(slot: number, event: unknown, timeoutMs = 10_000): Promise<string> {
     const boot = { role: 'leaf', name: 'x', entry_file: 'f.py', sys_path: [], env: {} };
     const body = JSON.stringify(event);
@@ -216,7 +227,7 @@ export class RawHelper {
     return text.slice(text.indexOf('\r\n\r\n') + 4);
   }
 
-  /** A running zygote. @returns its report. */
+  /** Starts a zygote. @returns its report */
   async zygote(slot: number, more: object = {}, arg: readonly number[] = [256 * 2 ** 20, 0, 0, 0, 0]): Promise<string> {
     await this.slot(slot, Pool.LAMBDA, arg);
     const report = this.exchange(slot, { role: 'zygote', sys_path: [], imports: [], ...more }, '', '\n');
@@ -225,7 +236,9 @@ export class RawHelper {
     return report;
   }
 
-  /** value: slots that are not free, the helper's descriptors and mounts (counted here), slots that wait. */
+  /**
+   * `value` contains the number of slots in use, the helper's descriptors and mounts (counted here), and waiting slots.
+   */
   async diag(): Promise<Completion> {
     const reply = await this.call('DIAG');
     const proc = `/proc/${this.child.pid ?? 0}`;
@@ -235,7 +248,7 @@ export class RawHelper {
     return { ...reply, value: [slots, readdirSync(`${proc}/fd`).length, mounts, waiting] };
   }
 
-  /** At a test's end: closes, sees that no cgroup is left, and removes the fixture. */
+  /** Call this at a test's end. Closes the helper, checks that no cgroup is left, and removes the fixture. */
   async finish(): Promise<void> {
     await this.close();
     expect(this.fixture.cgroups()).toEqual([]);
@@ -258,6 +271,6 @@ export class RawHelper {
   }
 }
 
-/** Detail of the stand-in for an answer that did not come. */
+/** Detail of the completion that stands for a missing reply. */
 export const LATE = 'no answer in time';
 const GONE: Completion = { kind: 1, seq: 0, slot: 0, code: -1, errno: 0, stage: 0, value: [], detail: 'helper ended' };

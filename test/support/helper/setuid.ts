@@ -1,4 +1,4 @@
-/** The helper as it is installed: setuid root, for the callers' group, with its config path compiled in. */
+/** The helper in its installed form: setuid root, for the callers' group, with a compiled-in config path. */
 import { chmodSync, chownSync, copyFileSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { OUT, buildHelper } from './build';
@@ -6,7 +6,7 @@ import { CALLERS_GROUP, type Fixture } from './fixture';
 
 const CONF = join(OUT, 'etc/helper.conf');
 
-/** Puts the setuid variant into the fixture's directory. @returns options for RawHelper. */
+/** Copies the setuid variant to the fixture's directory. @returns options for RawHelper */
 export function installSetuid(fixture: Fixture): { binary: string; args: string[] } {
   mkdirSync(dirname(CONF), { recursive: true, mode: 0o755 });
   const built = buildHelper('sandbox-helper-setuid', [`-DARGYLE_CONFIG="${CONF}"`]);
@@ -17,5 +17,5 @@ export function installSetuid(fixture: Fixture): { binary: string; args: string[
   return { binary, args: [] };
 }
 
-/** The one helper.conf that the variant reads. */
+/** The only helper.conf that the variant reads. */
 installSetuid.conf = CONF;

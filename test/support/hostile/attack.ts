@@ -1,20 +1,23 @@
-/** Plays hostile answers through a worker, as the client that asked for them, and judges what comes out. */
+/** Plays hostile answers through a worker, as the client of these calls, and judges the results. */
 import * as http from 'node:http';
 import type { HostileAnswer } from './grammar';
 
-/** What may be said of a function that breaks the protocol. */
+/** Allowed error codes for a function that violates the protocol. */
 const ERRORS = ['GUEST_PROTOCOL', 'SANDBOX_DEAD', 'TIMEOUT'];
 
 export interface Played {
-  /** `cut`: the connection ended in the middle of the body. */
+  /** `cut`: the connection ended within the body. */
   end: 'whole' | 'cut' | 'invalid';
   status: number;
-  /** X-Argyle-Error. */
+  /** Value of X-Argyle-Error. */
   error: string | undefined;
   caseHeader: string | undefined;
   body: string;
   why: string;
 }
+
+/** Request id of a case. It identifies the case in the worker's log. */
+export const requestId = (number: number): string => `case-${number}`;
 
 export class Attacker {
   private readonly agent = new http.Agent({ keepAlive: true });
@@ -24,10 +27,16 @@ export class Attacker {
     private readonly lambda: string,
   ) {}
 
-  /** Never rejects. Connections to the worker are kept, so that an answer which upsets the next one is seen. */
+  /**
+   * Never rejects. Connections to the worker are persistent, so that an answer that corrupts the next one is detected.
+   */
   play(number: number, { bytes, cuts, then, method }: HostileAnswer): Promise<Played> {
     const body = JSON.stringify({ case: number, hex: bytes.toString('hex'), cuts, then });
-    const headers = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) };
+    const headers = {
+      'Content-Type': 'application/json',
+      'Content-Length': Buffer.byteLength(body),
+      'X-Request-Id': requestId(number),
+    };
     return new Promise((resolve) => {
       const fail = (error: Error): void => {
         const code = (error as NodeJS.ErrnoException).code ?? '';
@@ -69,8 +78,8 @@ export class Attacker {
 }
 
 /**
- * What is wrong with the outcome of one answer; undefined when it is as it must be.
- * @param clean its guest cannot have upset it with the answer before
+ * The fault in one answer's outcome; undefined for a correct outcome.
+ * @param clean the guest's previous answer cannot have affected this one
  */
 export function judge(number: number, answer: HostileAnswer, played: Played, clean: boolean): string | undefined {
   const { end, status, error, caseHeader, body, why } = played;

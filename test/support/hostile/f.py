@@ -1,4 +1,4 @@
-"""Takes over its connection to the worker and answers with the bytes that each request holds."""
+"""Takes over its connection to the worker and answers with the bytes in each request."""
 
 import json
 import os
@@ -6,7 +6,8 @@ import socket
 import stat
 import time
 
-NAME = os.urandom(4).hex()
+# 64 bits: with 32 bits, two of 50,000 guests would share a name in one run of three.
+NAME = os.urandom(8).hex()
 
 
 def connection():
@@ -34,7 +35,7 @@ def play(sock, plan):
 
 
 def receive(sock):
-    """The plan of the next request, None at the end of the connection."""
+    """Returns the plan of the next request; None at the end of the connection."""
     buf = b""
     while b"\r\n\r\n" not in buf:
         data = sock.recv(65536)
@@ -60,8 +61,11 @@ def f(event):
                 play(sock, plan)
                 plan = receive(sock)
         except OSError:
-            pass
+            plan = None
         sock.close()
         while plan is None:
             sock, _ = listener.accept()
-            plan = receive(sock)
+            try:
+                plan = receive(sock)
+            except OSError:
+                plan = None

@@ -1,24 +1,24 @@
-/** What a guest may write in place of an answer: honest ones, each part of which may be wrong, and mutated recordings. */
+/** Generates answers of a guest: honest ones, answers with a fault in any part, and mutated recordings. */
 import { gzipSync } from 'node:zlib';
 import * as fc from 'fast-check';
 
 export interface HostileAnswer {
   bytes: Buffer;
-  /** Where the guest pauses between two writes. */
+  /** Positions where the guest pauses between two writes. */
   cuts: number[];
-  /** Whether the guest closes the connection behind it. */
+  /** Whether the guest closes the connection after the answer. */
   then: 'keep' | 'close';
   method: 'POST' | 'HEAD';
-  /** Nothing is wrong with it: status and body that the client must get. */
+  /** Set for a correct answer: the status and body that the client must get. */
   honest?: { status: number; body: string };
-  /** Honest, but for bytes behind its end. */
+  /** Correct, except for bytes after its end. */
   trailing: boolean;
 }
 
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1');
 const BODY = 'hello from the guest';
 
-/** Mostly the usual, sometimes one of the others. `plain` tells which. */
+/** Generates mostly the usual value, and sometimes another. `plain` is true for the usual value. */
 function mostly<T>(usual: T, ...others: T[]): fc.Arbitrary<{ value: T; plain: boolean }> {
   return fc.oneof(
     { weight: 19, arbitrary: fc.constant({ value: usual, plain: true }) },
@@ -107,9 +107,9 @@ const fieldsOf = fc
 interface Framed {
   fields: string[];
   body: Buffer;
-  /** The client must get the body as it is. */
+  /** Whether the client must get the body unchanged. */
   whole: boolean;
-  /** The guest's end of the body is what closes it. */
+  /** Whether closing the connection marks the end of the body. */
   open: boolean;
 }
 
@@ -173,16 +173,16 @@ const cutsOf = (bytes: Buffer): fc.Arbitrary<number[]> =>
     .array(fc.integer({ min: 0, max: Math.min(bytes.length, 400) }), { maxLength: 2 })
     .map((cuts) => cuts.sort((a, b) => a - b));
 
-/** Stands for the number of an answer, by which the client knows whose answer it got. */
+/** Placeholder of an answer's number. The number shows the client whose answer it got. */
 const PLACE = '@@@@@@@@';
 
-/** The answer as that of case `number`. */
+/** The answer with the number of a case. */
 export function numbered(number: number, answer: HostileAnswer): HostileAnswer {
   const bytes = latin1(answer.bytes.toString('latin1').replace(PLACE, String(number).padStart(PLACE.length, '0')));
   return { ...answer, bytes };
 }
 
-/** Answers from the grammar, to be numbered. */
+/** Answers from the grammar, with placeholders for their numbers. */
 export function grammar(): fc.Arbitrary<HostileAnswer> {
   const parts = fc.tuple(statusOf, reasonOf, versionOf, lineOf, interimOf, fieldsOf, encodingOf, tailOf);
   return parts.chain(([status, reason, version, line, interim, fields, encoding, tail]) => {
@@ -220,7 +220,7 @@ export function grammar(): fc.Arbitrary<HostileAnswer> {
   });
 }
 
-/** A recorded answer, changed in up to four places. */
+/** A recorded answer with changes in up to four places. */
 export function mutated(recordings: readonly Buffer[]): fc.Arbitrary<HostileAnswer> {
   const place = fc.double({ min: 0, max: 1, noNaN: true });
   const change = fc.tuple(

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
-# First process of the test guest: lays a writable memory layer over the host's root (which stays read-only),
-# mounts a pure cgroup v2 tree, runs /command from the initrd, tells its status on ttyS1 and powers off.
-# /machine says what mounts the host's files: hostfs in User Mode Linux, 9p in qemu.
+# First process of the test guest. It mounts an overlay with a writable layer in memory over the host's read-only root,
+# mounts a pure cgroup v2 tree, runs /command from the initrd, writes its status to ttyS1 and powers off.
+# /machine names the file system for the host's files: hostfs in User Mode Linux, 9p in qemu.
 busybox=/bin/busybox
 root=/root-overlay
 machine=$($busybox cat /machine)
@@ -23,7 +23,7 @@ load_modules() {
   done </modules/order
 }
 
-# mount_host TAG PATH OPTION WHERE: a directory of the host; qemu knows it by its tag.
+# mount_host TAG PATH OPTION WHERE: mounts a directory of the host. qemu uses the tag instead of the path.
 mount_host() {
   if [ "$machine" = uml ]; then
     $busybox mount -t hostfs -o "$3,/host$2" hostfs "$4"
@@ -41,7 +41,7 @@ mount_root() {
   for tree in proc sys dev; do $busybox mount --move "/$tree" "$root/$tree"; done
   $busybox mkdir -p "$root/dev/shm" "$root/dev/pts"
   $busybox mount -t devpts devpts "$root/dev/pts"
-  # Not /tmp: the checkout may lie below it, and the overlay's upper layer is memory anyway.
+  # Not /tmp: the checkout may be below it, and the overlay's upper layer is in memory anyway.
   for memory in dev/shm run; do $busybox mount -t tmpfs -o mode=1777 tmpfs "$root/$memory"; done
   $busybox mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup" || give_up 'cannot mount cgroup2'
   for link in fd:/proc/self/fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do

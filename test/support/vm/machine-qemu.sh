@@ -1,4 +1,4 @@
-# Sourced by run-vm.sh: a guest that qemu emulates in software. It runs anywhere, about ten times slower.
+# Sourced by run-vm.sh: a guest in qemu's software emulation. It runs on any machine, about ten times slower.
 
 qemu_ready() {
   local tool missing=()
@@ -14,7 +14,7 @@ kernel_package() { apt-cache depends linux-image-amd64 2>/dev/null | awk '$1 == 
 qemu_kernel() {
   local package
   package=$(kernel_package)
-  # A machine that has just been made has no package lists yet.
+  # A new machine has no package lists yet.
   [ -n "$package" ] || { apt-get update -qq >&2 && package=$(kernel_package); }
   [ -n "$package" ] || die 'apt knows no linux-image-amd64'
   # The sandbox user of apt cannot write below a home directory.
@@ -24,7 +24,7 @@ qemu_kernel() {
   mv image/lib/modules/* modules
 }
 
-# qemu_boot RUN_DIR: boots RUN_DIR/initrd; the guest's console is standard output, its second line RUN_DIR/status.
+# qemu_boot RUN_DIR: boots RUN_DIR/initrd. Standard output is the guest's console; RUN_DIR/status is its second line.
 qemu_boot() {
   local qemu=(
     qemu-system-x86_64 -M pc -accel 'tcg,thread=multi' -cpu max -m "$memory_mb" -smp "$cpus"

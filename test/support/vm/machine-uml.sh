@@ -1,13 +1,13 @@
-# Sourced by run-vm.sh: a guest of User Mode Linux, whose programs run at the processor's own speed. It has one
-# processor; its system calls and page faults are slow.
+# Sourced by run-vm.sh: a guest of User Mode Linux. Its programs run at the CPU's native speed, but its system calls and
+# page faults are slow. It has one CPU.
 #
 # The kernel is the newest that Debian has packaged (suite $ARGYLE_VM_SUITE), or else the installed package: on 6.1
 # forks take four times as long as on 7.2, and 6.1 and 6.12 cannot start a program on processors with AMX. A newer
 # kernel needs a newer libc, so it is started in a root directory of its own, where the host's files are /host.
 uml_suite=${ARGYLE_VM_SUITE-forky}
 
-# Prints what keeps the guest from running here, or nothing. Containers may forbid ptrace(2) or mounts: only a boot
-# shows it.
+# Prints why the guest cannot run on this machine, or nothing. Containers may forbid ptrace(2) or mounts, which only a
+# boot shows.
 uml_obstacle() {
   local trial
   [ -e "$cache/uml/stamp" ] || { echo 'there is no kernel (apt-get install user-mode-linux)' && return; }
@@ -26,13 +26,13 @@ uml_ready() {
 
 uml_stamp() { echo "$uml_suite" && cat "$here/machine-uml.sh"; }
 
-# Makes ./kernel, the root directory in which linux.uml runs, and ./modules. False where no package can be had.
+# Makes ./kernel, the root directory for linux.uml, and ./modules. False when no package is available.
 uml_kernel() {
   mkdir -p kernel/usr/bin kernel/usr/lib kernel/proc kernel/dev kernel/host kernel/memory
   { [ -n "$uml_suite" ] && fetch_newest >fetch.log 2>&1; } || use_installed
 }
 
-# With an apt state of its own, from the mirror that this machine uses for its own release, whose keys it trusts.
+# Uses a separate apt state, with this machine's own mirror and trusted keys.
 fetch_newest() {
   local mirror state=$PWD/apt keys=/usr/share/keyrings/debian-archive-keyring.gpg
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | head -n 1)
@@ -58,13 +58,13 @@ use_installed() {
   local program library
   program=$(command -v linux.uml) || return
   cp "$program" kernel/usr/bin/
-  # The libraries that ldd(1) names, under the paths by which it names them.
+  # The libraries that ldd(1) prints, at the same paths.
   ldd "$program" | grep -o '/[^ ]*' | while read -r library; do install -D "$library" "kernel$library"; done
   cp -r "$(dirname "$program")"/../lib/uml/modules/*/ modules
 }
 
-# uml_boot RUN_DIR: boots RUN_DIR/initrd; the guest's console is standard output, its second line RUN_DIR/status. In
-# namespaces of its own: the host's files are read-only there but for the share, and all ends with this process.
+# uml_boot RUN_DIR: boots RUN_DIR/initrd. Standard output is the guest's console; RUN_DIR/status is its second line.
+# Runs in separate namespaces: the host's files are read-only except the share, and all processes end with this one.
 uml_boot() {
   local user=()
   [ "$(id -u)" = 0 ] || user=(--map-root-user)

@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# Runs a command in a throw-away guest whose only cgroup hierarchy is v2. The guest sees this machine's files
-# read-only, under a memory layer that is lost with it. Exits with the command's status, 125 when the guest itself
-# failed, 124 when time ran out.
+# Runs a command in a disposable guest whose only cgroup hierarchy is v2. The guest sees this machine's files read-only,
+# under an overlay in memory. Exits with the command's status, 125 when the guest itself failed, 124 after a time-out.
 #
 #   run-vm.sh [--share DIR] [--timeout SEC] [--memory MB] [--cpus N] -- COMMAND [ARG...]
 #   run-vm.sh --which
 #
-# --share DIR stays writable and is the same directory inside. --which prints the kind of guest, `uml` or `qemu`, that
-# is used here: User Mode Linux where it boots, else qemu in software emulation (without KVM); ARGYLE_VM_MACHINE names
-# one. ARGYLE_VM_SUITE is the Debian suite from which User Mode Linux is taken, empty for the installed package. What is
-# made from the kernels' packages is kept in ${ARGYLE_VM_CACHE:-~/.cache/argyle-vm}.
+# --share DIR is writable and has the same path in the guest. --which prints the kind of guest on this machine: `uml`
+# (User Mode Linux) if it boots, else `qemu` in software emulation (without KVM). ARGYLE_VM_MACHINE overrides the kind.
+# ARGYLE_VM_SUITE is the Debian suite of the User Mode Linux package; empty for the installed package. Files made from
+# the kernel packages are cached in ${ARGYLE_VM_CACHE:-~/.cache/argyle-vm}.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${ARGYLE_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/argyle-vm}
@@ -38,11 +37,10 @@ while [ $# -gt 0 ]; do
 done
 [ $# -gt 0 ] || [ -n "$only_which" ] || die 'no command given'
 
-# Packs a directory as the kernel wants its ramdisk; several packed trees can stand one behind the other.
+# Packs a directory in the kernel's initrd format. Several packed trees can be concatenated.
 pack() { (cd "$1" && find . -print0 | cpio --null -o -H newc --quiet -R 0:0 | gzip -1); }
 
-# prepare MACHINE: makes $cache/MACHINE/kernel and /initrd, unless they are there and current. False where there is no
-# kernel to be had.
+# prepare MACHINE: makes $cache/MACHINE/kernel and /initrd, unless they are current. False when no kernel is available.
 prepare() {
   local machine=$1 work stamp module
   stamp=$( (cat "$here/guest-init.sh" "$here/modules-$machine.txt" && "${machine}_stamp") | sha256sum | cut -c1-16)
@@ -69,7 +67,7 @@ make_machine() (
   echo "$machine" >tree/machine
   touch tree/modules/order
   while read -r module; do
-    # What is missing is part of the kernel.
+    # A missing module is built into the kernel.
     [ -e "modules/$module" ] || [ -e "modules/$module.xz" ] || continue
     cp "modules/$module"* tree/modules/
     basename "$module" >>tree/modules/order
@@ -79,7 +77,7 @@ make_machine() (
   mv kernel made/
 )
 
-# run_guest MACHINE RUN_DIR COMMAND...: in an empty RUN_DIR. Returns the command's status, 124 or 125.
+# run_guest MACHINE RUN_DIR COMMAND...: runs the command; RUN_DIR is empty. Returns the command's status, 124 or 125.
 run_guest() {
   local machine=$1 run_dir=$2 status=0
   shift 2
@@ -88,13 +86,13 @@ run_guest() {
   printf '%s' "$share" >"$run_dir/tree/share"
   { cat "$cache/$machine/initrd"; pack "$run_dir/tree"; } >"$run_dir/initrd"
   : >"$run_dir/status"
-  ("${machine}_boot" "$run_dir") </dev/null | tr -d '\r' || status=${PIPESTATUS[0]}
+  ("${machine}_boot" "$run_dir") </dev/null | sed -u 's,\r,,g' || status=${PIPESTATUS[0]}
   [ "$status" -ne 124 ] || { echo "run-vm.sh: time ran out after $timeout_sec s" >&2 && return 124; }
   status=$(tr -dc '0-9' <"$run_dir/status")
   return "${status:-125}"
 }
 
-# Sets `machine`, ready to run.
+# Sets `machine` to a kind of guest that is ready to run.
 choose_machine() {
   local why
   machine=${ARGYLE_VM_MACHINE:-}

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Unpacks the ELF kernel from a bzImage: a software-emulated guest need not do it at every boot.
+"""Unpacks the ELF kernel from a bzImage. An emulated guest then boots without unpacking it.
 
-Offsets are those of the x86 boot protocol: setup_sects at 0x1f1, payload_offset and
+The offsets are from the x86 boot protocol: setup_sects at 0x1f1, payload_offset and
 payload_length at 0x248.
 """
 
@@ -17,8 +17,8 @@ OPENERS = ((b"\xfd7zXZ", lzma.decompress), (b"\x1f\x8b", gzip.decompress))
 
 
 def unpack(image: bytes) -> bytes:
-    """Returns the ELF file inside a bzImage; raises ValueError when it is packed in another way."""
-    # 0 stands for 4, says the protocol.
+    """Returns the ELF file in a bzImage. Raises ValueError for an unknown compression."""
+    # The boot protocol defines 0 as 4.
     setup_sects = image[SETUP_SECTS] or 4
     offset, length = struct.unpack_from("<II", image, PAYLOAD_FIELDS)
     start = (setup_sects + 1) * SECTOR_BYTES + offset
@@ -26,7 +26,7 @@ def unpack(image: bytes) -> bytes:
     for magic, opener in OPENERS:
         if payload.startswith(magic):
             if opener is lzma.decompress:
-                # The last four bytes are the unpacked size, which is no part of the stream.
+                # The last four bytes are the unpacked size and not part of the stream.
                 return lzma.LZMADecompressor().decompress(payload)
             return opener(payload)
     raise ValueError(f"kernel payload starts with {payload[:6].hex()}: neither xz nor gzip")

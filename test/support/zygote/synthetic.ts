@@ -1,9 +1,15 @@
-/** A small made-up package index for simulations: layered dependencies, heavy roots, two versions of some packages. */
+/**
+ * A small synthetic package index for simulations: layered dependencies, expensive base packages, two versions of some
+ * packages.
+ */
 import { random } from '../../../src/zygote/simulate/random';
 import type { PackageData } from '../../../src/zygote/simulate/reqbench';
-import type { ImportCost, PinKey } from '../../../src/zygote/types';
+import type { ImportCost, PinKey } from '../../../src/zygote/policy/types';
 
-/** The same seed gives the same index: 12 base packages, 24 in the middle, 36 on top, each needing some below it. */
+/**
+ * The same seed gives the same index: 12 base packages, 24 in the middle, 36 on top. Each package needs some lower
+ * ones.
+ */
 export function syntheticPackages(seed = 7): PackageData {
   const source = random(seed);
   const costs = new Map<PinKey, ImportCost>();

@@ -1,5 +1,5 @@
 import { BENCHMARKS, functionName, resultLine, SOURCES, tooManyErrors, traceCalls } from '../../../src/cli/bench/table';
-import { parseRequirements } from '../../../src/packages/requirements';
+import { parseRequirements } from '../../../src/packages/requirements/requirements';
 
 describe('the table of benchmarks', () => {
   it('has each kind and size once in sequence and once in parallel', () => {

@@ -9,7 +9,13 @@ const lines = (...words: string[]) => (completions(olCommand, words) ?? 'itself\
 
 describe('what is offered', () => {
   test.each([[[]], [['wor']], [['nope']]])('behind ol %j: the commands', (words) => {
-    expect(lines(...words)).toEqual(['worker', 'admin', 'pprof', 'zygote', 'bench', 'boss', 'help']);
+    expect(lines(...words)).toEqual([
+      'worker',
+      'admin',
+      ...['new', 'dev', 'ls', 'invoke', 'describe', 'rm', 'top', 'logs', 'secret'],
+      ...['pprof', 'zygote', 'bench', 'boss'],
+      ...['doctor', 'completion', 'version', 'help'],
+    ]);
   });
 
   test('behind a group: its commands, but no former names', () => {

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadTree } from '../../../src/config/tree';
-import type { ZygoteReport } from '../../../src/zygote/types';
+import type { ZygoteReport } from '../../../src/zygote/policy/types';
 import { runOl } from '../../support/cli';
 
 let dir: string;

@@ -1,3 +1,4 @@
+import { applyOverrides } from '../../../src/config/overrides';
 import { checkConfig } from '../../../src/config/check';
 import { decode } from '../../../src/config/decode';
 import { defaultConfig } from '../../../src/config/defaults';
@@ -112,6 +113,25 @@ describe('decode', () => {
       }),
       { numRuns: 200 },
     );
+  });
+});
+
+describe('a key with an earlier name', () => {
+  it.each([
+    [{ rehearsal_calls: 7 }, 7],
+    [{ Rehearsal_Calls: 8 }, 8],
+    [{ rehearsal_calls: 7, warmup_calls: 9 }, 9],
+  ])('stays valid: %j', (argyle, calls) => {
+    const { file, problems, warnings } = decode({ worker_port: '1', sandbox: 'sock', server_mode: 'sock', argyle });
+    expect([file?.argyle.warmup_calls, problems, warnings]).toEqual([calls, [], []]);
+  });
+
+  it.each([{}, { warmup_calls: 5 }, { rehearsal_calls: 5 }])('can be set on the command line: %j', (argyle) => {
+    for (const name of ['rehearsal_calls', 'warmup_calls']) {
+      const written = { worker_port: '1', sandbox: 'sock', server_mode: 'sock', argyle };
+      const { file } = decode(applyOverrides(written, `argyle.${name}=3`));
+      expect(file?.argyle.warmup_calls).toBe(3);
+    }
   });
 });
 

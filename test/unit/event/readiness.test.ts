@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ArgyleError } from '../../../src/errors';
 import { NotReady, Readiness, whyOf, type ReadyCheck } from '../../../src/event/readiness';
-import { call, startWorker } from '../../support/worker';
+import { call, startWorker } from '../../support/in-process-worker';
 
 function recorder() {
   const lines: [string, object][] = [];
@@ -73,7 +73,7 @@ describe('a worker', () => {
     const check = told('check');
     const readiness = new Readiness([check], recorder().log);
     readiness.stop();
-    const checks = { worker: { ok: false, why: 'the worker is stopping' } };
+    const checks = { worker: { ok: false, why: 'the worker is draining' } };
     expect(await readiness.report()).toEqual({ ready: false, checks });
     expect(check.runs).toBe(0);
   });

@@ -23,7 +23,8 @@ describe('guest.pack', () => {
   });
 
   it('has the modules that every guest needs, so that their files are not looked for', () => {
-    for (const name of ['channel', 'boot', 'server', 'leaf', 'start']) writeFileSync(join(dir, `${name}.py`), 'raise');
+    for (const name of ['channel', 'boot', 'http/server', 'apps/leaf', 'start'])
+      writeFileSync(join(dir, `${name}.py`), 'raise');
     const { status, stderr } = run();
     expect([status, stderr]).toEqual([2, "guest: ROLE must be leaf, zygote or installer, got ['nobody']\n"]);
   });
@@ -40,6 +41,6 @@ describe('guest.pack', () => {
   });
 
   it('is made of compiled code that names the files as a sandbox sees them', () => {
-    expect(readFileSync(join(dir, 'guest.pack')).includes('/runtime/server.py')).toBe(true);
+    expect(readFileSync(join(dir, 'guest.pack')).includes('/runtime/http/server.py')).toBe(true);
   });
 });

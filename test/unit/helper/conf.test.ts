@@ -1,10 +1,10 @@
-import { loadHelperConf, parseHelperConf, rootedPath } from '../../../src/helper/conf';
+import { checkIds, loadHelperConf, parseHelperConf, rootedPath } from '../../../src/helper/conf';
 import { describeExit, helperError } from '../../../src/helper/errors';
 import { helloFields, packEndpoint } from '../../../src/helper/session';
 import type { Completion } from '../../../src/helper/protocol';
 
 const conf = parseHelperConf(
-  '# roots\nroot /srv/ol\nsandbox_uid 70000\nroot /srv/ol/deep/\n  root /data/a b\n',
+  '# roots\nroot /srv/ol\nsandbox_uids 70000 8192\nroot /srv/ol/deep/\n  root /data/a b\n',
   'helper.conf',
 );
 
@@ -17,6 +17,28 @@ describe('helper.conf', () => {
     expect(() => parseHelperConf('root srv', 'h.conf')).toThrow('h.conf: root "srv" is not an absolute path');
     expect(() => parseHelperConf('group argyle', 'h.conf')).toThrow('no root line');
     expect(() => loadHelperConf('/nonexistent/h.conf')).toThrow('/nonexistent/h.conf');
+  });
+
+  it('knows the ids of sandboxes, and says what stands in place of the old ones', () => {
+    expect(conf.ids).toEqual({ first: 70000, count: 8192 });
+    for (const line of ['sandbox_uid 64321', 'sandbox_uids 64321', 'sandbox_uids -1 8192'])
+      expect(() => parseHelperConf(`root /srv\n${line}\n`, 'h.conf')).toThrow(
+        'h.conf: no line "sandbox_uids FIRST COUNT"',
+      );
+  });
+
+  it.each([
+    ['/etc/passwd', 'root:x:0:0::/:/bin/sh\nann:x:78191:100::/:/bin/sh\n', 'gives 78191 to "ann"'],
+    ['/etc/group', 'staff:x:70000:ann\n', 'gives 70000 to "staff"'],
+    ['/etc/subuid', 'ann:65536:65536\n', 'gives 65536 to "ann"'],
+    ['/etc/subgid', 'ann:78000:65536\n', 'gives 78000 to "ann"'],
+  ])('refuses ids that %s gives to somebody', (file, text, why) => {
+    const check = (own: string) => () => {
+      checkIds(conf.ids, 'h.conf', (path) => (path === file ? own : ''));
+    };
+    expect(check(text)).toThrow(`h.conf: sandbox_uids 70000 8192 are not free: ${file} ${why}`);
+    const beside = text.replace('78191', '78192').replace('70000', '69999').replace('65536:65536', '4464:65536');
+    expect(check(`\n# x\n${beside.replace('78000', '78192')}`)).not.toThrow();
   });
 
   it('names a directory by its deepest root', () => {

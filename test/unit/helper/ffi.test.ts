@@ -11,9 +11,9 @@ function sliceOfChild(): number | undefined {
 test('what this thread starts has the turns that it asked for', () => {
   const argyle = loadArgyle();
   const before = sliceOfChild();
-  expect(argyle.slice(100)).toBe(0);
+  expect(argyle.setSchedSlice(100)).toBe(0);
   // Only Linux 6.12 and later have turns of one's own, and tell of them.
   if (before !== undefined) expect(sliceOfChild()).toBe(100_000);
-  expect(argyle.slice(3000)).toBe(0);
+  expect(argyle.setSchedSlice(3000)).toBe(0);
   if (before !== undefined) expect(sliceOfChild()).toBe(3_000_000);
 });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 const ROOT = resolve(__dirname, '../../..');
@@ -37,9 +37,14 @@ function moduleOf(layer: string): string | undefined {
 }
 
 function lint(pairs: [string, string][]): string[][] {
-  const snippets = pairs.map(([from, to]) => ({
-    file: `src/${from}/probe.ts`,
-    code: `import * as other from '../${to}/${moduleOf(to) ?? ''}';\nexport const value = other;\n`,
+  return lintImports(pairs.map(([from, to]) => [`src/${from}/probe.ts`, `../${to}/${moduleOf(to) ?? ''}`]));
+}
+
+/** What the linter says of each file that imports the module beside it. */
+function lintImports(imports: [file: string, imported: string][]): string[][] {
+  const snippets = imports.map(([file, imported]) => ({
+    file,
+    code: `import * as other from '${imported}';\nexport const value = other;\n`,
   }));
   const probe = join(ROOT, 'test/support/lint-probe.mjs');
   const output = execFileSync(process.execPath, [probe, JSON.stringify(snippets)], { cwd: ROOT, encoding: 'utf8' });
@@ -65,4 +70,29 @@ test('imports that point downward pass', () => {
   const reports = lint(pairs);
   const refused = pairs.filter((_, index) => reports[index]?.length !== 0);
   expect(refused).toEqual([]);
+}, 60_000);
+
+test('the policy of zygotes knows nothing but itself, settings and errors', () => {
+  const probe = 'src/zygote/policy/probe.ts';
+  const refused = [
+    '../provider',
+    '../fleet/groups',
+    '../learn/tracker',
+    '../starts/queue',
+    '../simulate/engine',
+    '../../packages/plan',
+    '../../packages/requirements/requirements',
+    '../../sandbox/types',
+    '../../helper/protocol',
+    '../../metrics/index',
+    '../../log/index',
+    '../../main',
+  ];
+  const allowed = ['./match', '../../config/types', '../../errors/index'];
+  for (const imported of [...refused, ...allowed])
+    expect([imported, existsSync(join(ROOT, 'src/zygote/policy', `${imported}.ts`))]).toEqual([imported, true]);
+  const reports = lintImports([...refused, ...allowed].map((imported) => [probe, imported]));
+  const passed = refused.filter((_, index) => !reports[index]?.join().includes('src/zygote/policy is pure'));
+  expect(passed).toEqual([]);
+  expect(reports.slice(refused.length)).toEqual(allowed.map(() => []));
 }, 60_000);

@@ -1,42 +1,116 @@
+/** The Grafana board and the rules for Prometheus name series that there are, and all of our own are on the board. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { parse } from 'yaml';
 import { z } from 'zod';
 import { WorkerMetrics } from '../../../src/metrics/prometheus';
 
+const CONFIGS = resolve(__dirname, '../../../configs');
 const Dashboard = z.object({
+  templating: z.object({ list: z.array(z.object({ name: z.string(), query: z.string() })) }),
   panels: z.array(z.object({ title: z.string(), targets: z.array(z.object({ expr: z.string() })) })),
 });
-const FILE = resolve(__dirname, '../../../configs/grafana/argyle.json');
+const board = Dashboard.parse(JSON.parse(readFileSync(resolve(CONFIGS, 'grafana/argyle.json'), 'utf8')));
+const exprs = board.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
 
-/** Names of all series that a worker exports, histograms with their suffixes. */
-async function exportedNames(): Promise<Set<string>> {
+const Rules = z.object({
+  groups: z.array(z.object({ rules: z.array(z.object({ record: z.string().optional(), expr: z.string() })) })),
+});
+const rules = Rules.parse(parse(readFileSync(resolve(CONFIGS, 'prometheus/rules.yml'), 'utf8'))).groups.flatMap(
+  (group) => group.rules,
+);
+
+/** Labels of all series that a worker exports, by name, histograms with their suffixes. */
+async function exported(): Promise<Map<string, Set<string>>> {
   const metrics = new WorkerMetrics();
+  metrics.buildInfo('1');
+  const states = { busy: 0, idle: 0, paused: 0, starting: 0 };
+  const usage = () => Promise.resolve({ memBytes: 1, cpuUsec: 1 });
   metrics.observe({
-    instances: () => ({ busy: 0, idle: 0, paused: 0, starting: 0 }),
+    instances: () => states,
     queued: () => 0,
-    memory: () => ({ usedBytes: 0, totalBytes: 0 }),
+    memory: () => ({ usedBytes: 0, totalBytes: 0, tiers: { instance: 0 } }),
     zygotes: () => 0,
+    kafka: () => ({ running: 0, waiting: 0 }),
+    counted: () => 0,
+    sandboxes: () => [['echo', { usage }]],
   });
   metrics.requestEnded('echo', 200, 0.001);
+  const call = {
+    trigger: 'http',
+    code: 'TIMEOUT',
+    answered: true,
+    queueMs: 1,
+    overheadMs: 1,
+    importMs: 1,
+    cause: 'first',
+    failed: true,
+  };
+  metrics.callEnded('echo', call);
+  metrics.oomKilled('echo');
   metrics.sandboxStarted('fork', 0.001);
-  const text = await metrics.text();
-  return new Set(text.split('\n').flatMap((line) => /^([a-z_0-9]+)[{ ]/.exec(line)?.[1] ?? []));
+  metrics.evicted('pause');
+  metrics.logDropped(1, 'disk');
+  metrics.helperEnded();
+  metrics.codePulled(1);
+  metrics.packageInstalled(1);
+  const found = new Map<string, Set<string>>();
+  for (const line of (await metrics.text()).split('\n')) {
+    const [, name, labels = ''] = /^([a-z_0-9]+)(?:\{(.*?)\})? /.exec(line) ?? [];
+    if (name === undefined) continue;
+    const names = [...labels.matchAll(/(\w+)="/g)].map(([, label]) => label ?? '');
+    found.set(name, new Set([...(found.get(name) ?? []), ...names]));
+  }
+  return found;
 }
 
-test('every series on the Grafana dashboard is one that the worker exports', async () => {
-  const { panels } = Dashboard.parse(JSON.parse(readFileSync(FILE, 'utf8')));
-  const used = panels.flatMap((panel) =>
-    panel.targets.flatMap(({ expr }) => [...expr.matchAll(/([a-z_0-9]+)\{/g)].map((match) => match[1])),
+/** Series of an expression with the labels that their selectors, and what sums them, name. */
+function series(expr: string): { name: string; labels: string[] }[] {
+  const by = [...expr.matchAll(/by \(([^)]*)\)/g)].flatMap(([, list = '']) =>
+    list.split(',').map((label) => label.trim()),
   );
-  const exported = await exportedNames();
-  expect(used.length).toBeGreaterThanOrEqual(panels.length);
-  expect(used.filter((name) => name === undefined || !exported.has(name))).toEqual([]);
+  return [...expr.matchAll(/\b((?:argyle|process|nodejs)_[a-z_0-9]+)(?:\{([^}]*)\})?/g)].map(
+    ([, name = '', selector = '']) => ({
+      name,
+      labels: [...by, ...[...selector.matchAll(/(\w+)=~?"/g)].map(([, label]) => label ?? '')],
+    }),
+  );
+}
+
+/** Added by Prometheus. */
+const SCRAPED = ['instance', 'job'];
+
+test.each([...exprs, ...rules.map(({ expr }) => expr)])(
+  '%s asks for series and labels that there are',
+  async (expr) => {
+    const there = await exported();
+    const used = series(expr);
+    if (!/^up\{/.test(expr) && !expr.startsWith('argyle:')) expect(used.length).toBeGreaterThan(0);
+    for (const { name, labels } of used) {
+      expect([...there.keys()]).toContain(name);
+      const known = [...SCRAPED, ...(there.get(name) ?? [])];
+      expect(labels.filter((label) => !known.includes(label))).toEqual([]);
+    }
+  },
+);
+
+test('rules that build on others name those', () => {
+  const recorded = rules.flatMap(({ record }) => (record === undefined ? [] : [record]));
+  const used = rules.flatMap(({ expr }) => [...expr.matchAll(/\bargyle:[a-z_0-9:]+/g)].map(([name]) => name));
+  expect(used.filter((name) => !recorded.includes(name))).toEqual([]);
 });
 
 test('every series of our own is on the dashboard', async () => {
-  const text = readFileSync(FILE, 'utf8');
-  const own = [...(await exportedNames())].filter((name) => name.startsWith('argyle_') && !name.endsWith('_sum'));
-  const missing = own.filter((name) => !text.includes(name));
-  // Durations are drawn from their buckets; their count is the requests' own series.
-  expect(missing).toEqual(['argyle_request_duration_seconds_count']);
+  const own = [...(await exported()).keys()].filter((name) => name.startsWith('argyle_') && !name.endsWith('_sum'));
+  const missing = own.filter((name) => !exprs.some((expr) => new RegExp(`\\b${name}\\b`).test(expr)));
+  // Durations are drawn from their buckets.
+  expect(missing.filter((name) => !name.endsWith('_count'))).toEqual([]);
+});
+
+test('the board has a variable for the function, which panels use', () => {
+  const { list } = board.templating;
+  expect(list.find(({ name }) => name === 'lambda')?.query).toBe(
+    'label_values(argyle_requests_total{instance=~"$instance"}, lambda)',
+  );
+  expect(exprs.filter((expr) => expr.includes('lambda=~"$lambda"')).length).toBeGreaterThan(5);
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { BootInfo } from '../../../src/sandbox/answer/boot-report';
 import { GuestHttp } from '../../../src/sandbox/guest-http';
 import { bootFrame } from '../../../src/sandbox/boot';
-import { headersOf } from '../../support/sandbox-rig';
+import { headersOf } from '../../support/real-sandboxes';
 import { until } from '../../support/until';
 
 const FRAME = bootFrame({
@@ -99,6 +99,20 @@ describe('GuestHttp', () => {
     expect(received[1]).toMatch(/^GET \/run\/fn HTTP\/1.1\r\nhost: root\r\n/i);
     http.destroy(new Error('done'));
   });
+
+  it.each(['204 No Content', '304 Not Modified'])(
+    'ends a %s with its head, whatever length it declares',
+    async (status) => {
+      respond = (socket) => socket.write(`HTTP/1.1 ${status}\r\ncontent-length: 20\r\nx-a: 1\r\n\r\n`);
+      const http = open();
+      for (let i = 0; i < 3; i++)
+        expect(await get(http)).toEqual({ headers: { 'x-a': '1' }, raw: ['x-a', '1'], body: '' });
+      respond = (socket) => socket.write(answer());
+      expect((await get(http)).body).toBe('ok');
+      expect(faults).toEqual([]);
+      http.destroy(new Error('done'));
+    },
+  );
 
   it('made ahead it connects and sends nothing, and then writes frame and request in one turn', async () => {
     respond = (socket) => socket.write(answer());

@@ -1,13 +1,18 @@
 import { PassThrough } from 'node:stream';
-import { LogTap } from '../../../src/sandbox/log-tap';
+import { LogTap, type LogSink } from '../../../src/sandbox/log-tap';
 
 const KB = 1024;
+let dropped = 0;
 
 describe('LogTap', () => {
   function tap(): { pipe: PassThrough; lines: string[]; tap: LogTap } {
     const pipe = new PassThrough();
     const lines: string[] = [];
-    return { pipe, lines, tap: new LogTap(pipe, 'f', (source, line) => lines.push(`${source}: ${line}`)) };
+    const sink: LogSink = {
+      line: ({ source, requestId }, line) => lines.push(`${source}${requestId && `(${requestId})`}: ${line}`),
+      dropped: (bytes) => (dropped += bytes),
+    };
+    return { pipe, lines, tap: new LogTap(pipe, 'f', sink) };
   }
   const settled = (): Promise<void> => new Promise(setImmediate);
 
@@ -47,8 +52,91 @@ describe('LogTap', () => {
       await settled();
       expect(lines.at(-1)).toBe('f: after');
       expect(lines.at(-2)).toMatch(/^f: \[\d{7} bytes of log dropped\]$/);
+      expect(dropped).toBe(Number(/\d+/.exec(lines.at(-2) ?? '')?.[0]));
     } finally {
       jest.useRealTimers();
     }
+  });
+
+  describe('knows the call that a line belongs to', () => {
+    it('from its beginning to its end, and none between calls', async () => {
+      const { pipe, lines, tap: it } = tap();
+      const write = async (text: string): Promise<void> => {
+        pipe.write(`${text}\n`);
+        await settled();
+      };
+      await write('before');
+      it.running('r1');
+      await write('in r1');
+      it.running('');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      await write('between');
+      it.running('r2');
+      await write('in r2');
+      expect(lines).toEqual(['f: before', 'f(r1): in r1', 'f: between', 'f(r2): in r2']);
+    });
+
+    it('also where the answer is read before what was printed ahead of it, and the next call has begun', async () => {
+      const { pipe, lines, tap: it } = tap();
+      it.running('r1');
+      await settled();
+      // All in one turn of the loop, as when both were readable.
+      it.running('');
+      it.running('r2');
+      pipe.emit('data', Buffer.from('of r1\n'));
+      await settled();
+      pipe.write('of r2\n');
+      await settled();
+      expect(lines).toEqual(['f(r1): of r1', 'f(r2): of r2']);
+    });
+
+    it('also of a line that the call left unfinished, and of each part of a character', async () => {
+      const { pipe, lines, tap: it } = tap();
+      it.running('r1');
+      pipe.write('of r1, no end');
+      await settled();
+      it.running('');
+      await settled();
+      expect(lines).toEqual(['f(r1): of r1, no end']);
+      it.running('r2');
+      await settled();
+      pipe.write(Buffer.from([0x61, 0xc3]));
+      await settled();
+      it.running('');
+      it.running('r3');
+      await settled();
+      pipe.write(Buffer.from([0xa9, 0x0a]));
+      await settled();
+      expect(lines.slice(1)).toEqual(['f(r2): a\ufffd', 'f(r3): \ufffd']);
+    });
+
+    it('also of what is left unfinished behind the answer, or between calls', async () => {
+      const { pipe, lines, tap: it } = tap();
+      it.running('r1');
+      it.running('');
+      await settled();
+      pipe.write('behind');
+      await settled();
+      it.running('r2');
+      await settled();
+      it.running('');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      pipe.write('between');
+      await settled();
+      it.running('r3');
+      await settled();
+      pipe.write(' of r3\n');
+      await settled();
+      expect(lines).toEqual(['f(r1): behind', 'f: between', 'f(r3):  of r3']);
+    });
+
+    it('also of what is printed right behind the answer', async () => {
+      const { pipe, lines, tap: it } = tap();
+      it.running('r1');
+      it.running('');
+      pipe.write('behind the answer\n');
+      await settled();
+      expect(lines).toEqual(['f(r1): behind the answer']);
+    });
   });
 });

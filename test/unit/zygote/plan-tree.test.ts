@@ -1,6 +1,6 @@
 import { TreePlanner, type ZygotePackages } from '../../../src/zygote/plan-tree';
-import { pinOf } from '../../../src/zygote/match';
-import { flatten } from '../../../src/zygote/tree';
+import { pinOf } from '../../../src/zygote/policy/match';
+import { flatten } from '../../../src/zygote/policy/tree';
 
 const DEPS: Record<string, string[]> = { pandas: ['numpy', 'pytz'] };
 const nodes = flatten({
@@ -11,6 +11,7 @@ const nodes = flatten({
 /** Takes dependencies from the pins, and as a bare name where those have none, as the package layer does. */
 const packages: ZygotePackages = {
   installedVersion: () => undefined,
+  dependenciesOf: () => undefined,
   resolveForZygote: (specs, pins) => {
     const all = specs.flatMap((spec) => [...(DEPS[pinOf(spec).name] ?? []), spec]);
     const found = all.map((name) => pins.find((pin) => pinOf(pin).name === pinOf(name).name) ?? name);
@@ -48,6 +49,19 @@ describe('TreePlanner', () => {
       'numpy==1.26.4,pandas==2.2.1',
       ['pandas==2.2.1'],
     ]);
+  });
+
+  it('serves a function that lacks what a node lists beside its first package, with no more than the function has', async () => {
+    const children = [{ packages: ['pandas', 'numpy', 'pytz', 'six'], children: [] }];
+    const listed = new TreePlanner({
+      nodes: flatten({ packages: [], children }),
+      packages,
+      costOf: () => ({ ms: 5, mb: 1 }),
+      excluded: () => false,
+    });
+    const ids = async (...specs: string[]) => (await listed.plan(specs.map((spec) => pinOf(spec)))).map(({ id }) => id);
+    expect(await ids('pandas==3.0.1', 'numpy==2.4.0')).toEqual(['', 'numpy==2.4,pandas==3.0.1']);
+    expect(await ids('numpy==2.4.0', 'six==1.17.0')).toEqual(['']);
   });
 
   it('gives functions with other versions other zygotes, and the root where nothing fits', async () => {

@@ -1,6 +1,6 @@
-"""Attacks from inside a sandbox. Each returns a true value when it works, and fails otherwise.
+"""Attacks from inside a sandbox. An attack that works returns a true value.
 
-`control` names where the same code must work, with the protection gone:
+`control` names the place without the protection, in which the same code must work:
 outside (as root, without a sandbox, in throwaway namespaces), user (an ordinary user without one),
 noseccomp (a sandbox without its system call filter), hostnet (a sandbox with network `host`),
 inherited (outside, in a process that was given the descriptors).
@@ -15,7 +15,7 @@ REGISTRY = {}
 
 
 class Attack:
-    """One attack; `zygote` is False where a zygote may do by design what a leaf may not."""
+    """One attack. `zygote` is False for an action that a zygote may do and a leaf may not."""
 
     def __init__(self, function, control, zygote):
         self.function = function
@@ -42,7 +42,7 @@ def load():
 
 
 def run(name, context, seconds=8):
-    """Runs one attack in a child. Returns {"ok": whether it worked, "detail": what it said}."""
+    """Runs one attack in a child. Returns {"ok": whether it worked, "detail": result or error}."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:

@@ -1,4 +1,4 @@
-"""Raw system calls, so that no library's own checks stand between an attack and the kernel."""
+"""Raw system calls: an attack must not be stopped by a library's own checks."""
 
 import ctypes
 import os
@@ -18,7 +18,7 @@ def call(number, *arguments):
 
 
 def reaches_kernel(number, *arguments, refused=(1, 38)):
-    """True when the call fails for another reason than a filter's errno, or works."""
+    """True when the call works, or fails with another errno than the filter's."""
     try:
         call(number, *arguments)
     except OSError as error:

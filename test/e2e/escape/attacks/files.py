@@ -1,4 +1,4 @@
-"""What belongs to others on disk: code, scratch, devices, and a way out of the root."""
+"""Attacks on files of others: code, scratch, devices, and ways out of the root directory."""
 
 import errno
 import os
@@ -165,7 +165,7 @@ def open_cgroup_files(context):
 
 @attack()
 def leave_chroot(context):
-    """The classic: a second chroot below a kept descriptor, then up as far as it goes."""
+    """The classic escape: a second chroot below an open descriptor, then upward to the real one."""
     if context.get("jail"):
         os.chroot(context["jail"])
         os.chdir("/")
@@ -182,7 +182,7 @@ def leave_chroot(context):
 
 @attack()
 def climb_by_descriptor(context):
-    """Up by openat, which needs no working directory."""
+    """Moves upward by openat, which needs no working directory."""
     if context.get("jail"):
         kept = os.open("/", os.O_PATH)
         os.chroot(context["jail"])

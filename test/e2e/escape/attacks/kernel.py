@@ -1,4 +1,4 @@
-"""Doors of the kernel: identity, other ABIs, modules, keyrings, rings."""
+"""Attacks on interfaces of the kernel: identity, other ABIs, modules, keyrings, rings."""
 
 import ctypes
 import errno
@@ -15,7 +15,7 @@ from .calls import LIBC, call, reaches_kernel
 
 @attack()
 def i386_call(context):
-    """getpid by the old gate: numbers mean other calls there, so a filter must look at the ABI."""
+    """getpid by int 0x80. Numbers mean other calls there, so a filter must check the ABI."""
     if os.uname().machine != "x86_64":
         raise OSError(errno.ENOSYS, "no such gate")
     code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
@@ -60,7 +60,7 @@ def raise_capabilities(context):
 
 @attack(control="noseccomp")
 def survive_the_helper(context):
-    """Without a signal at its parent's death a process could live on."""
+    """Without the signal at its parent's death, a process could outlive its sandbox."""
     return LIBC.prctl(1, 0, 0, 0, 0) == 0
 
 
@@ -153,7 +153,7 @@ def paste_terminal_input(context):
 
 @attack(control="noseccomp")
 def push_terminal_input_wide(context):
-    """The kernel takes the low half of the request; a filter of 64 bits would be fooled."""
+    """The kernel reads the low 32 bits of the request. A 64-bit comparison would miss this."""
     return reaches_kernel(16, 0, 0x7FFFFFFF00005412, b"x", refused=(1,))
 
 
@@ -174,14 +174,14 @@ def kernel_crypto(context):
 
 @attack(control="noseccomp")
 def take_a_lease(context):
-    """Whoever opens the file then waits for 45 s."""
+    """A process that opens the file then waits for 45 s."""
     fd = os.open(context["own_file"], os.O_RDONLY)
     return reaches_kernel(72, fd, 1024, 0, refused=(errno.EINVAL,))
 
 
 @attack(control="noseccomp")
 def take_a_lease_wide(context):
-    """The kernel takes the low half of the command."""
+    """The kernel reads the low 32 bits of the command."""
     fd = os.open(context["own_file"], os.O_RDONLY)
     return reaches_kernel(72, fd, 0x7FFFFFFF00000400, 0, refused=(errno.EINVAL,))
 
@@ -212,7 +212,7 @@ def signal_by_file(context):
 
 @attack(control="noseccomp")
 def reserve_by_ioctl(context):
-    """FS_IOC_RESVSP: space without a write."""
+    """FS_IOC_RESVSP reserves space without a write."""
     space = struct.pack("=hhiqqiI4i", 0, 0, 0, 0, 1 << 20, 0, 0, 0, 0, 0, 0)
     with open(f"{context['tmp']}/reserved", "wb") as file:
         call(16, file.fileno(), 0x40305828, space)
@@ -259,7 +259,7 @@ def fault_the_clock(context):
 
 @attack(control="noseccomp")
 def merge_pages(context):
-    """Equal pages of tenants would be one, and a write to it would tell."""
+    """Equal pages of two tenants would be merged. The time of a write would reveal that."""
     place = mmap.mmap(-1, 4096)
     return (
         call(28, ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(place))), 4096, 12) == 0
@@ -291,7 +291,7 @@ def raise_io_priority(context):
 
 @attack(control="noseccomp")
 def dump_core_to_a_program(context):
-    """A limit of 0 lets a piped core_pattern run; 1 does not."""
+    """A core limit of 0 permits a piped core_pattern; a limit of 1 does not."""
     return call(160, 4, struct.pack("=QQ", 0, 1)) == 0
 
 

@@ -1,4 +1,4 @@
-"""Mounts and namespaces, of which a sandbox gets none of its own."""
+"""Attacks by mounts and namespaces. A sandbox may make neither."""
 
 import ctypes
 import os
@@ -145,7 +145,7 @@ def clone3_time(context):
 
 @attack(zygote=False)
 def clone3_plain(context):
-    """Only a zygote may, to fork into slots."""
+    """Only a zygote may do this, to fork into slots."""
     return clone3_with(0)
 
 

@@ -1,4 +1,4 @@
-"""Services of the host, by every address and kind of socket."""
+"""Attacks on services of the host, by every address and kind of socket."""
 
 import os
 import socket
@@ -163,7 +163,7 @@ def netlink(context):
 
 @attack(control="hostnet")
 def netlink_datagram(context):
-    """Of a kind that passes, so that it is the family that is refused."""
+    """The type of the socket is an allowed one, so only the family can be refused."""
     return socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 0)
 
 

@@ -1,4 +1,4 @@
-"""Processes of others: their memory, signals, descriptors, and one's own way out of limits."""
+"""Attacks on other processes (memory, signals, descriptors), and on the process's own limits."""
 
 import ctypes
 import os
@@ -26,7 +26,7 @@ def vector(text):
 
 @attack()
 def process_vm_readv(context):
-    """From its own parent, which knows the same addresses."""
+    """Reads from its own parent, in which the addresses are the same."""
     local, keep = vector(b"x" * 8)
     remote, kept = vector(b"secret!!")
     return call(310, os.getppid(), local, 1, remote, 1, 0) == 8
@@ -61,7 +61,7 @@ def steal_descriptor(context):
 
 @attack()
 def count_processes(context):
-    """Of a sandbox one sees one's own: the first process, the runner and its child."""
+    """A sandbox sees only its own processes: the first process, the runner and its child."""
     seen = 0
     for pid in range(1, 70000):
         try:
@@ -74,8 +74,9 @@ def count_processes(context):
     return seen > 8 and seen
 
 
-@attack()
+@attack(control="neighbour")
 def limit_other(context):
+    """The control has the other tenant's uid, because root may lack CAP_SYS_RESOURCE."""
     import resource
 
     return resource.prlimit(context["other_pid"], resource.RLIMIT_NOFILE)
@@ -112,7 +113,7 @@ def advise_other(context):
 
 @attack(control="inherited")
 def answer_for_other(context):
-    """A listening socket of another slot, kept open by mistake, could answer in its name."""
+    """An inherited listening socket of another slot could answer in that slot's name."""
     for fd in range(3, 4096):
         try:
             name = socket.socket(fileno=os.dup(fd)).getsockname()
@@ -125,7 +126,7 @@ def answer_for_other(context):
 
 @attack(control="inherited")
 def order_as_helper(context):
-    """A second end of any link between the helper and a guest would take orders."""
+    """A second end of a link between the helper and a guest would receive orders."""
     links = 0
     for fd in range(3, 4096):
         try:

@@ -1,4 +1,4 @@
-"""What a machine runs out of: processes, memory, disk, files."""
+"""Attacks that use up resources of the machine: processes, memory, disk, files."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ MIB = 1 << 20
 
 @attack()
 def fork_bomb(context):
-    """Works when far more processes live at once than the sandbox may have."""
+    """Works when far more processes live at once than the sandbox's limit."""
     born = 0
     while born < context["processes"] + 20:
         if os.fork() == 0:
@@ -29,7 +29,7 @@ def fill_memory(context):
 
 @attack()
 def fill_memory_by_shared(context):
-    """A memory file's pages are in no process's size."""
+    """The pages of a memory file do not count in the size of any process."""
     fd = os.memfd_create("x")
     for _ in range(context["memory_mib"] * 2):
         os.write(fd, b"x" * MIB)

@@ -1,4 +1,4 @@
-"""A small web application in plain ASGI, as frameworks behave: see test/support/web-app.ts."""
+"""A small application in plain ASGI that behaves as frameworks do (test/support/web-app.ts)."""
 
 import asyncio
 import email.policy
@@ -11,7 +11,7 @@ STYLE = b"body { color: navy }\n"
 
 
 async def app(scope, receive, send):
-    """Routes by the path behind root_path; what is not there is 404."""
+    """Routes by the path after root_path. Unknown paths get a 404."""
     if scope["type"] != "http":
         return
     mount = scope["root_path"]

@@ -1,4 +1,4 @@
-"""The application of test/support/web-app.ts with Django: one file, behind its usual checks."""
+"""The application of test/support/web-app.ts with Django: one file, with CSRF checks."""
 
 import hashlib
 import json
@@ -112,7 +112,7 @@ def stream(request):
 
 
 def guarded(request):
-    """A form with Django's own protection: GET tells the token, POST needs it."""
+    """A form with Django's CSRF protection: GET returns the token, POST needs it."""
     return text(get_token(request) if request.method == "GET" else "accepted")
 
 

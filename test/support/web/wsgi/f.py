@@ -1,4 +1,4 @@
-"""A small web application in plain WSGI, as frameworks behave: see test/support/web-app.ts."""
+"""A small application in plain WSGI that behaves as frameworks do (test/support/web-app.ts)."""
 
 import email.policy
 import hashlib
@@ -11,7 +11,7 @@ STYLE = b"body { color: navy }\n"
 
 
 def app(environ, start_response):
-    """Routes by PATH_INFO; what is not there is 404."""
+    """Routes by PATH_INFO. Unknown paths get a 404."""
     path = environ["PATH_INFO"].encode("latin-1").decode()
     method = environ["REQUEST_METHOD"]
     mount = environ["SCRIPT_NAME"]

@@ -21,7 +21,7 @@ describe('readHead', () => {
 
   test("takes out what belongs to the guest's connection, and the boot report", () => {
     const raw = ['Connection', 'close, X-Mine', 'X-Mine', '1', 'Transfer-Encoding', 'Chunked', 'Trailer', 'X'];
-    const more = ['Keep-Alive', '1', 'X-Argyle-Boot', '{}', 'x-argyle-boot', 'z', 'A', 'b'];
+    const more = ['Keep-Alive', '1', 'X-Request-ID', 'mine', 'X-Argyle-Boot', '{}', 'x-argyle-boot', 'z', 'A', 'b'];
     expect(read(200, 'OK', [...raw, ...more])).toEqual(head({ headers: ['A', 'b'], boot: '{}' }));
   });
 

@@ -4,12 +4,24 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Engine } from '../../../../src/sandbox/docker/engine';
+import { containerOptions } from '../../../../src/sandbox/docker/options';
 import { until } from '../../../support/until';
 
 /** As a body: the connection breaks in the middle of it. */
 const BREAK = Symbol('break');
 
 type Reply = [status: number, body: unknown];
+
+const OPTIONS = containerOptions(
+  { image: 'x', runtime: '', workerDir: '/w/worker', guestDir: '/g', storeDir: '/p' },
+  {
+    role: 'leaf',
+    limits: { memMb: 50, procs: 10, cpuPercent: 100, swapBytes: 0, scratchMb: 20 },
+    socketPath: '/s',
+    network: 'none',
+    user: { uid: 65534, gid: 65534 },
+  },
+);
 
 describe('Engine', () => {
   const dir = mkdtempSync(join(tmpdir(), 'argyle-engine-'));
@@ -72,7 +84,7 @@ describe('Engine', () => {
 
   it("tells which step failed in the engine's own words", async () => {
     replies['POST /containers/create'] = [400, { message: 'Minimum memory limit allowed is 6MB' }];
-    await expect(new Engine(endpoint).create({})).rejects.toMatchObject({
+    await expect(new Engine(endpoint).create(OPTIONS)).rejects.toMatchObject({
       code: 'DOCKER_ENGINE',
       message: `the Docker engine at ${endpoint} could not create a container: Minimum memory limit allowed is 6MB`,
     });
@@ -82,15 +94,15 @@ describe('Engine', () => {
     const engine = new Engine(endpoint);
     replies['DELETE /containers/1'] = [500, { message: 'device or resource busy' }];
     replies['POST /containers/create'] = [201, { Id: '2' }];
-    await engine.remove('1');
+    expect(await engine.remove('1')).toBe(false);
     replies['DELETE /containers/1'] = [204, ''];
-    await engine.create({});
+    await engine.create(OPTIONS);
     const removals = (): number => asked.filter((path) => path === 'DELETE /containers/1').length;
     await until('it is removed', () => removals() === 2);
     // Once it has succeeded it is forgotten.
     await until('nothing more is owed', async () => {
       const before = removals();
-      await engine.create({});
+      await engine.create(OPTIONS);
       return removals() === before;
     });
   });
@@ -107,8 +119,8 @@ describe('Engine', () => {
   it('takes a container that is gone for removed', async () => {
     const engine = new Engine(endpoint);
     replies['POST /containers/create'] = [201, { Id: '2' }];
-    await engine.remove('gone');
-    await engine.create({});
+    expect(await engine.remove('gone')).toBe(true);
+    await engine.create(OPTIONS);
     expect(asked).toEqual(['DELETE /containers/gone', 'POST /containers/create']);
   });
 

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { Unframe } from '../../../../src/sandbox/docker/frames';
+import { FrameDecoder } from '../../../../src/sandbox/docker/frames';
 
 function frame(stream: number, content: string): Buffer {
   const body = Buffer.from(content);
@@ -10,7 +10,7 @@ function frame(stream: number, content: string): Buffer {
   return Buffer.concat([header, body]);
 }
 
-const unframed = (chunks: Buffer[]): Promise<string> => text(Readable.from(chunks).pipe(new Unframe()));
+const unframed = (chunks: Buffer[]): Promise<string> => text(Readable.from(chunks).pipe(new FrameDecoder()));
 
 test('passes on both streams in order', async () => {
   expect(await unframed([frame(1, 'out\n'), frame(2, 'err\n'), frame(1, ''), frame(1, 'end')])).toBe('out\nerr\nend');

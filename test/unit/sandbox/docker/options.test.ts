@@ -5,7 +5,7 @@ const SETTINGS = {
   runtime: '',
   workerDir: '/w/worker',
   guestDir: '/opt/guest',
-  packagesDir: '/w/packages',
+  storeDir: '/w/packages/.store',
 };
 const LIMITS = { memMb: 50, procs: 10, cpuPercent: 100, swapBytes: 0, scratchMb: 20 };
 const LEAF: ContainerRequest = {
@@ -15,24 +15,26 @@ const LEAF: ContainerRequest = {
   network: 'bridge',
   user: { uid: 65534, gid: 65534 },
   codeDir: '/w/worker/code/1-f',
+  viewDir: '/w/worker/code/packages-1',
 };
 const MB = 1 << 20;
 
 const mountsOf = (request: ContainerRequest): string[] =>
-  (containerOptions(SETTINGS, request).HostConfig?.Mounts ?? []).map(
-    ({ Source, Target, ReadOnly }) => `${Source} ${Target} ${ReadOnly === true ? 'ro' : 'rw'}`,
+  containerOptions(SETTINGS, request).HostConfig.Mounts.map(
+    ({ Source, Target, ReadOnly }) => `${Source} ${Target} ${ReadOnly ? 'ro' : 'rw'}`,
   );
 
 test('a leaf sees its code, packages, the runtime and its socket, all read-only', () => {
   expect(mountsOf(LEAF)).toEqual([
     '/opt/guest /runtime ro',
-    '/w/packages /packages ro',
+    '/w/packages/.store /runtime/store ro',
     '/w/worker/scratch/docker-1.guest /run/argyle.sock ro',
     '/w/worker/code/1-f /handler ro',
+    '/w/worker/code/packages-1 /packages ro',
   ]);
   const { HostConfig: host, Entrypoint: entrypoint, User: user } = containerOptions(SETTINGS, LEAF);
   const memory = 'rw,exec,nosuid,nodev,uid=65534,gid=65534,mode=1777,size=20m';
-  expect(host?.Tmpfs).toEqual({ '/tmp': memory, '/host': memory });
+  expect(host.Tmpfs).toEqual({ '/tmp': memory, '/host': memory });
   expect(entrypoint).toEqual(['python3', '-I', '-S', '/runtime/main.py', 'leaf', '/run/argyle.sock']);
   expect(user).toBe('65534:65534');
 });
@@ -42,7 +44,7 @@ test('an installer writes to its staging directory alone', () => {
   const hostDir = '/w/packages/.stage-1';
   const request: ContainerRequest = { role: 'installer', limits, socketPath, network, user, hostDir };
   expect(mountsOf(request).filter((mount) => mount.endsWith(' rw'))).toEqual(['/w/packages/.stage-1 /host rw']);
-  expect(Object.keys(containerOptions(SETTINGS, request).HostConfig?.Tmpfs ?? {})).toEqual(['/tmp']);
+  expect(Object.keys(containerOptions(SETTINGS, request).HostConfig.Tmpfs)).toEqual(['/tmp']);
 });
 
 test('every container is unprivileged, labelled, and keeps no log in the engine', () => {
@@ -59,7 +61,7 @@ test('every container is unprivileged, labelled, and keeps no log in the engine'
 });
 
 test('docker.runtime is passed on', () => {
-  expect(containerOptions({ ...SETTINGS, runtime: 'runsc' }, LEAF).HostConfig?.Runtime).toBe('runsc');
+  expect(containerOptions({ ...SETTINGS, runtime: 'runsc' }, LEAF).HostConfig.Runtime).toBe('runsc');
 });
 
 test.each([
@@ -74,6 +76,6 @@ test.each([
 
 test('limits of 0 are no limits', () => {
   const request = { ...LEAF, limits: { ...LIMITS, memMb: 0, cpuPercent: 0 } };
-  const host = containerOptions(SETTINGS, request).HostConfig ?? {};
+  const host = containerOptions(SETTINGS, request).HostConfig;
   for (const key of ['Memory', 'MemorySwap', 'CpuPeriod', 'CpuQuota']) expect(host).not.toHaveProperty(key);
 });

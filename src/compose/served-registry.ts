@@ -1,0 +1,40 @@
+/** Adds the effects on triggers, logs and instances to the registry's routes. */
+import type { FunctionRegistry, TriggerHost } from '../event/ports';
+import type { LambdaManager } from '../lambda/manager';
+import type { Registry } from '../lambda/registry/registry';
+import type { WorkerLogs } from './observe/logs';
+
+interface ServedParts {
+  stored: Registry;
+  triggers: TriggerHost;
+  manager: LambdaManager;
+  logs: Pick<WorkerLogs, 'functions'>;
+}
+
+/**
+ * The registry of the HTTP routes. Deleting a function also ends its triggers and its log. Uploading one also makes its
+ * instances ahead.
+ */
+export function servedRegistry({ stored, triggers, manager, logs }: ServedParts): FunctionRegistry {
+  return {
+    list: () => stored.list(),
+    upload: async (name, data, when) => {
+      const config = await stored.upload(name, data, when);
+      if ((config.scale?.min ?? 0) > 0) void manager.prepare(name);
+      return config;
+    },
+    refresh: (name) => {
+      manager.refresh(name);
+    },
+    installOf: (name) => stored.installOf(name),
+    remove: async (name) => {
+      await stored.remove(name);
+      await triggers.unregister(name);
+      await logs.functions?.forget(name);
+    },
+    config: (name) => stored.config(name),
+    checkLength: (bytes) => {
+      stored.checkLength(bytes);
+    },
+  };
+}

@@ -1,0 +1,71 @@
+/**
+ * The instances of a function that serve requests. All of them together have one function's share of the processors.
+ */
+import { availableParallelism } from 'node:os';
+import type { Instance } from './instance';
+import { ProcessorDemand } from './processor-demand';
+
+/** Weight of a function with one busy instance: the kernel's default. */
+export const WHOLE_WEIGHT = 100;
+const LEAST_WEIGHT = 1;
+
+/**
+ * The cgroup weight of each instance of a function, of which `busy` compute at the same time.
+ *
+ * POLICY: each function, not each instance, has an equal share of the processors. The weight changes only at powers of
+ * two, so a varying load rarely changes weights. The sum over a function is between one and two whole weights.
+ */
+export function weightOf(busy: number): number {
+  const parts = 2 ** Math.floor(Math.log2(Math.max(1, busy)));
+  return Math.max(LEAST_WEIGHT, Math.round(WHOLE_WEIGHT / parts));
+}
+
+export class BusyInstances extends Set<Instance> {
+  private weight = WHOLE_WEIGHT;
+  /** Most busy instances since the last look(). */
+  private peak = 0;
+  private readonly demand: ProcessorDemand;
+  /** Whether each instance serves one request at a time. */
+  private isSingle = true;
+
+  /** @param now in ms, of a monotonic clock */
+  constructor(now: () => number) {
+    super();
+    this.demand = new ProcessorDemand(availableParallelism(), now);
+  }
+
+  /** Most instances that may run at once. No bound where an instance serves several requests. */
+  get most(): number {
+    return this.isSingle ? this.demand.most : Infinity;
+  }
+
+  override add(instance: Instance): this {
+    if (this.has(instance)) return this;
+    super.add(instance);
+    this.isSingle = instance.capacity === 1;
+    this.demand.began(instance.sandbox.pid, this.size);
+    this.peak = Math.max(this.peak, this.size);
+    if (weightOf(this.size) < this.weight) this.weighAll(weightOf(this.size));
+    else instance.sandbox.weigh?.(this.weight);
+    return this;
+  }
+
+  override delete(instance: Instance): boolean {
+    this.demand.left(instance.sandbox.pid);
+    return super.delete(instance);
+  }
+
+  /**
+   * Raises the weights. POLICY: only when fewer instances were busy since the last look(), which runs once per second.
+   */
+  look(): void {
+    const weight = weightOf(this.peak);
+    this.peak = this.size;
+    if (weight > this.weight) this.weighAll(weight);
+  }
+
+  private weighAll(weight: number): void {
+    this.weight = weight;
+    for (const { sandbox } of this) sandbox.weigh?.(weight);
+  }
+}

@@ -1,0 +1,283 @@
+/**
+ * A sandbox that serves one function. It serves one request at a time, unless ol.yaml sets `concurrency`, and is frozen
+ * while idle. After a failure it gets no further requests, and is destroyed when its other requests have ended.
+ */
+import type { Stats } from '../../metrics';
+import { ArgyleError } from '../../errors';
+import type { ErrorCode } from '../../errors';
+import type { Sandbox, StartKind, ZygoteTier } from '../../sandbox/types';
+import type { Call } from './call/call';
+import type { CodeVersion } from '../code/version';
+import type { ColdCause, Departure } from './start/cold-cause';
+import { Exchange, type Outcome } from './call/exchange';
+import type { Invocation } from './call/invocation';
+import type { LambdaLog } from '../ports';
+import { whenImported } from './start/import-watch';
+import { Hops } from './call/redirects';
+
+/** Longest wait for a sandbox's description, in ms. An answer must not be delayed for longer. */
+const DEBUG_MS = 1000;
+
+/** Message for a sandbox that ended before its first request. */
+export const ENDED_EARLY = 'the sandbox ended before it served a request';
+
+export interface InstanceOptions {
+  stats: Stats;
+  log: LambdaLog;
+  /** Idle time before freezing, in ms. A negative value disables freezing. */
+  pauseAfterMs: number;
+  now: () => number;
+  /** Time to make the sandbox, in ms. */
+  madeMs?: number;
+  /** Why the sandbox was made. */
+  cause?: ColdCause;
+}
+
+/** The result of a request. `retry`: this instance was dead before the request reached it. */
+export type ServeResult = 'done' | 'cancelled' | 'retry';
+
+export class Instance {
+  /** Time at which the instance became idle, in ms of options.now(). */
+  idleSince: number;
+  private pauseTimer: NodeJS.Timeout | undefined;
+  /** Exchanges of the requests that run. */
+  private readonly exchanges = new Set<Exchange>();
+  /** Number of requests for which the instance was chosen and that have not ended. */
+  private requests = 0;
+  /** Why the instance gets no further requests while it still serves others. */
+  private retired: string | undefined;
+  private served = 0;
+  /** Whether the instance was given a request. That request reports the end of the sandbox. */
+  private asked = false;
+  private ended: boolean;
+  private gone: Promise<void> | undefined;
+  private left: Departure = 'ended';
+
+  /** Takes over one reference to `code`, and releases it when the sandbox is gone. */
+  constructor(
+    readonly sandbox: Sandbox,
+    readonly code: CodeVersion,
+    private readonly options: InstanceOptions,
+  ) {
+    this.idleSince = options.now();
+    this.ended = sandbox.dead !== undefined;
+    void sandbox.exited.then(({ evicted = false, lost = false }) => {
+      this.ended = !evicted && !lost;
+      if (!this.ended) this.left = evicted ? 'evicted' : 'helper';
+      for (const exchange of this.exchanges) exchange.sandboxExited();
+    });
+  }
+
+  /**
+   * Whether the sandbox ended by itself before its first request. The code is at fault, so the next instance would end,
+   * too.
+   */
+  get failedStart(): boolean {
+    return !this.asked && this.ended;
+  }
+
+  /** False once the sandbox was destroyed, was evicted, has ended by itself, or has failed a request. */
+  get usable(): boolean {
+    return this.gone === undefined && this.sandbox.dead === undefined && this.retired === undefined;
+  }
+
+  /** Number of requests for which the instance is chosen now. */
+  get active(): number {
+    return this.requests;
+  }
+
+  /** Most requests at the same time. */
+  get capacity(): number {
+    return this.code.facts.config.concurrency ?? 1;
+  }
+
+  get isPaused(): boolean {
+    return this.sandbox.isPaused;
+  }
+
+  /** Number of requests that were answered in full. */
+  get timesServed(): number {
+    return this.served;
+  }
+
+  /** How the instance was made, for its first call. */
+  get making(): { start: StartKind; tier?: ZygoteTier | undefined; ms: number; cause: ColdCause } {
+    const { start, tier } = this.sandbox;
+    return { start, tier, ms: this.options.madeMs ?? 0, cause: this.options.cause ?? 'first' };
+  }
+
+  /** How the instance ended. Valid once the instance is not usable any more. */
+  get departure(): Departure {
+    return this.left;
+  }
+
+  /** Call this when the instance is idle. It is frozen after pauseAfterMs. */
+  park(): void {
+    this.idleSince = this.options.now();
+    if (this.options.pauseAfterMs < 0) return;
+    // POLICY: an instance before its first request may still import. It must not be frozen, or its first call waits for
+    // the rest of the import.
+    if (this.asked) this.pauseSoon();
+    else
+      void whenImported(this.sandbox).then(() => {
+        if (!this.asked && this.requests === 0 && this.usable) this.pauseSoon();
+      });
+  }
+
+  private pauseSoon(): void {
+    clearTimeout(this.pauseTimer);
+    this.pauseTimer = setTimeout(() => {
+      void this.pause();
+    }, this.options.pauseAfterMs);
+    this.pauseTimer.unref();
+  }
+
+  /** Call this as soon as the instance is chosen for a request, before any await. */
+  unpark(): void {
+    this.requests++;
+    clearTimeout(this.pauseTimer);
+  }
+
+  /** Call this when a request of the instance has ended. @returns the number of remaining requests */
+  leave(): number {
+    this.requests--;
+    if (this.requests === 0 && this.retired !== undefined) void this.destroy(this.retired);
+    return this.requests;
+  }
+
+  /**
+   * Serves one request after unpark(), and the requests of its redirects. After a result other than `done` the sandbox
+   * is destroyed, now or after its other requests. A client that goes away ends only a sandbox that serves one request
+   * at a time.
+   * @param runtimeMs time limit of the whole exchange, 0 for none
+   * @throws ArgyleError SANDBOX_DEAD, TIMEOUT with the contract's message when no response had begun
+   */
+  async serve(invocation: Invocation, runtimeMs: number): Promise<ServeResult> {
+    if (!(await this.wake(invocation.call))) {
+      if (this.failedStart) throw await this.failure('SANDBOX_DEAD', ENDED_EARLY);
+      return 'retry';
+    }
+    const startMs = this.options.now();
+    const hops = new Hops(invocation);
+    this.asked = true;
+    invocation.call.sent();
+    // With several requests at once, output cannot be assigned to one of them.
+    this.sandbox.running?.(this.requests === 1 ? invocation.call.id : '');
+    let outcome: Outcome;
+    do {
+      const leftMs = runtimeMs === 0 ? 0 : Math.max(1, runtimeMs - (this.options.now() - startMs));
+      const exchange = new Exchange(this.sandbox, hops.current, leftMs);
+      this.exchanges.add(exchange);
+      outcome = await exchange.run();
+      this.exchanges.delete(exchange);
+    } while (outcome.kind === 'done' && hops.next());
+    invocation.call.served();
+    this.sandbox.running?.('');
+    this.options.stats.record('LambdaInstance-RoundTrip', this.options.now() - startMs);
+    switch (outcome.kind) {
+      case 'done':
+        this.served++;
+        return 'done';
+      case 'cancelled':
+        // POLICY: a guest with several requests ends the cancelled one itself (concurrent.py). Its other clients notice
+        // nothing.
+        if (this.capacity === 1) void this.destroy('the client went away');
+        return 'cancelled';
+      case 'broken':
+        if (hops.isPending) throw await this.failure(outcome.code, outcome.message);
+        invocation.call.fault = new ArgyleError(outcome.code, outcome.message);
+        // The sandbox is still busy with the response that it did not finish.
+        this.retire(outcome.message);
+        return 'cancelled';
+      case 'failed': {
+        // POLICY: only an instance that has served a request may have died unnoticed. A new instance that fails is at
+        // fault.
+        if (outcome.unsent && this.served > 0 && !hops.begun) {
+          this.retire('found dead');
+          return 'retry';
+        }
+        throw await this.failure(outcome.code, outcome.message, outcome.trace);
+      }
+    }
+  }
+
+  /** Retires the sandbox. The error has the contract's message and, after it, the guest's own text. */
+  async failure(code: ErrorCode, why: string, trace = ''): Promise<ArgyleError> {
+    // A guest that reports why it ends also ends its other requests. Their clients get the same report.
+    if (this.requests > 1 && trace !== '') void this.destroy(why);
+    if (this.requests > 1) this.retired ??= why;
+    const state = await this.describe();
+    this.retire(why);
+    const more = trace === '' ? '' : `\n${trace}`;
+    return new ArgyleError(code, `RoundTrip failed: ${why}\n\nSandbox State: ${state.trimEnd()}\n${more}`);
+  }
+
+  /**
+   * POLICY: other requests run on, each within its own time limit. No request is added, because the sandbox's state is
+   * unknown.
+   */
+  private retire(why: string): void {
+    if (this.requests <= 1) void this.destroy(why);
+    else this.retired ??= why;
+  }
+
+  /** The sandbox's description. Never rejects, and takes at most DEBUG_MS. */
+  async describe(): Promise<string> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<string>((resolve) => {
+      timer = setTimeout(resolve, DEBUG_MS, `SANDBOX ${this.sandbox.id} does not answer\n`);
+    });
+    const text = this.sandbox
+      .debugString()
+      .catch(
+        (thrown: unknown) => `SANDBOX ${this.sandbox.id}: ${thrown instanceof Error ? thrown.message : 'failed'}\n`,
+      );
+    try {
+      return await Promise.race([text, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Destroys the sandbox. Resolves once the sandbox is gone and the code is released. Idempotent, never rejects. */
+  destroy(reason: string): Promise<void> {
+    clearTimeout(this.pauseTimer);
+    this.gone ??= this.sandbox.destroy(reason).finally(() => {
+      this.code.release();
+    });
+    return this.gone;
+  }
+
+  private async pause(): Promise<void> {
+    try {
+      await this.sandbox.pause();
+    } catch (thrown) {
+      this.options.log.debug({ id: this.sandbox.id, err: thrown }, 'could not pause an idle sandbox');
+      // The sandbox is dead already, or in an unknown state.
+      void this.destroy('could not be paused');
+    }
+  }
+
+  /** Resumes a paused sandbox. False when the sandbox is unusable. */
+  private async wake(call: Call): Promise<boolean> {
+    if (!this.usable) {
+      void this.destroy('found dead');
+      return false;
+    }
+    // The memory pool pauses sandboxes, too. The function's time limit begins once the sandbox runs.
+    if (!this.sandbox.isPaused) return true;
+    const startMs = this.options.now();
+    try {
+      await this.sandbox.resume();
+    } catch (thrown) {
+      this.options.log.debug({ id: this.sandbox.id, err: thrown }, 'could not resume a paused sandbox');
+      void this.destroy('could not be resumed');
+      return false;
+    }
+    const ms = this.options.now() - startMs;
+    call.thawed(ms);
+    this.options.stats.record('LambdaInstance-WaitSandbox', ms);
+    this.options.stats.record('LambdaInstance-WaitSandbox-Unpause', ms);
+    return true;
+  }
+}

@@ -1,0 +1,293 @@
+/**
+ * A slot: a root directory, a cgroup, a listening socket and a log pipe, made ahead and used by one sandbox. The
+ * listening socket exists from the start, so a client can connect and write before any process runs in the slot.
+ */
+import { unlinkSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { basename } from 'node:path';
+import type { HelperClient } from '../../helper/client';
+import { Flag, Pressure as At, Role, Usage, type Completion } from '../../helper/protocol';
+import { ArgyleError } from '../../errors';
+import { GuestHttp } from '../guest-http';
+import type { LogTap } from '../log-tap';
+import type { Pressure } from '../memory/thrash';
+import type { SandboxExit, SandboxLimits, SandboxUsage } from '../types';
+
+export const MEGABYTE = 1024 * 1024;
+
+/** The kernel's default cpu.weight. */
+const DEFAULT_WEIGHT = 100;
+
+/** Encodes limits as the helper protocol's array. */
+export function limitArgs(limits: SandboxLimits): number[] {
+  const bytes = (mb: number): number => Math.round(mb * MEGABYTE);
+  const { memMb, procs, cpuPercent, swapBytes, scratchMb, cpuWeight = 0 } = limits;
+  return [bytes(memMb), procs, cpuPercent, swapBytes, bytes(scratchMb), cpuWeight];
+}
+
+export function sameLimits(a: SandboxLimits, b: SandboxLimits): boolean {
+  return (
+    a.memMb === b.memMb &&
+    a.procs === b.procs &&
+    a.cpuPercent === b.cpuPercent &&
+    a.swapBytes === b.swapBytes &&
+    a.scratchMb === b.scratchMb &&
+    (a.cpuWeight ?? DEFAULT_WEIGHT) === (b.cpuWeight ?? DEFAULT_WEIGHT)
+  );
+}
+
+/** The error that closes an unused connection. */
+const UNUSED = new Error('the slot was not used');
+
+/** Names of directories below `<worker_dir>/code` that the helper binds for a guest; '' for none. */
+export interface GuestMounts {
+  /** Bound on /handler. */
+  code?: string;
+  /** Bound on /packages; a name from PackageViews. */
+  view?: string;
+}
+
+const namesOf = ({ code = '', view = '' }: GuestMounts): string[] => [code, view];
+
+export interface SlotParts {
+  client: HelperClient;
+  id: number;
+  pool: number;
+  limits: SandboxLimits;
+  log: LogTap;
+  /** Path of the socket below /proc/self/fd, short enough for sun_path. */
+  socketPath: string;
+  /** Returns the slot id to SlotHome. */
+  release: () => void;
+}
+
+export class Slot {
+  readonly id: number;
+  readonly pool: number;
+  readonly log: LogTap;
+  /** Resolves when the first process ends or the helper ends. */
+  readonly exited: Promise<SandboxExit>;
+  /** Set when `exited` resolves. */
+  exit: SandboxExit | undefined;
+  /** Host pid of the first process; 0 before that process exists. */
+  pid = 0;
+  private readonly client: HelperClient;
+  private current: SandboxLimits;
+  private destroying: Promise<void> | undefined;
+  private limited: Promise<unknown> | undefined;
+  private emptied = false;
+  /** The client that preconnect() made and http() has not returned yet. */
+  private ahead: GuestHttp | undefined;
+
+  constructor(private readonly parts: SlotParts) {
+    this.client = parts.client;
+    this.id = parts.id;
+    this.pool = parts.pool;
+    this.log = parts.log;
+    this.current = parts.limits;
+    this.exited = new Promise((resolve) => {
+      this.client.onExit(this.id, (event) => {
+        // Guards against an event for an earlier user of this slot id; the order of the helper's messages should
+        // exclude such an event.
+        if (event !== undefined && this.pid !== 0 && event.value[2] !== 0 && event.value[2] !== this.pid) return;
+        this.client.offExit(this.id);
+        const status = event?.value[0];
+        this.exit = {
+          oomKills: event?.value[1] ?? 0,
+          procsRefused: event?.value[3] ?? 0,
+          status: status === Infinity ? undefined : status,
+          ...(event === undefined ? { lost: true } : {}),
+        };
+        resolve(this.exit);
+      });
+    });
+  }
+
+  /** File name of the listening socket in the sockets' directory. */
+  get socketName(): string {
+    return basename(this.parts.socketPath);
+  }
+
+  get limits(): SandboxLimits {
+    return this.current;
+  }
+
+  /** True once destroy() was called. */
+  get isDestroyed(): boolean {
+    return this.destroying !== undefined;
+  }
+
+  /** False once the slot is destroyed, its first process has ended, or its helper has ended. */
+  get isUsable(): boolean {
+    return this.destroying === undefined && this.exit === undefined && !this.client.isGone;
+  }
+
+  /** Whether the slot's helper has ended; the slot ends with its helper. */
+  get isLost(): boolean {
+    return this.client.isGone;
+  }
+
+  /** Whether the helper has seen the last process of a destroyed slot end. */
+  get isEmptied(): boolean {
+    return this.emptied;
+  }
+
+  /** Spawns the process of a fresh leaf ahead. The process joins its cgroups and then waits for spawn(). */
+  async prespawn(): Promise<void> {
+    const fields = { slot: this.id, role: Role.LEAF, flags: Flag.PARK };
+    await this.started(await this.client.request('SPAWN', fields));
+  }
+
+  /** Starts a fresh guest and returns its host pid. Uses the process of prespawn() if there is one. */
+  async spawn(role: number, shown: GuestMounts): Promise<number> {
+    if (this.pid !== 0 && role === Role.LEAF) {
+      await this.go(shown);
+      return this.pid;
+    }
+    return this.started(await this.client.request('SPAWN', { slot: this.id, role, name: namesOf(shown) }));
+  }
+
+  /** Starts an installer and returns its host pid. The installer may write to the staging directory `stage`. */
+  async install(stage: string): Promise<number> {
+    const fields = { slot: this.id, role: Role.INSTALLER, name: ['', stage] };
+    return this.started(await this.client.request('SPAWN', fields));
+  }
+
+  /** Makes the zygote in `source` fork into this slot and returns the child's host pid. */
+  async forkFrom(source: Slot, role: number, shown: GuestMounts, park = false): Promise<number> {
+    if (source.client !== this.client) {
+      throw new ArgyleError('ZYGOTE_FAILED', `zygote slot ${source.id} belongs to a helper that has ended`);
+    }
+    const flags = park ? Flag.PARK : 0;
+    const fields = { slot: this.id, source: source.id, role, name: namesOf(shown), flags };
+    return this.started(await this.client.request('FORK', fields));
+  }
+
+  /** Binds code and packages for a parked guest and starts the guest. */
+  async go(shown: GuestMounts): Promise<void> {
+    await this.client.request('GO', { slot: this.id, name: namesOf(shown) });
+    await this.limited;
+  }
+
+  async pause(): Promise<void> {
+    await this.client.request('PAUSE', { slot: this.id });
+  }
+
+  async resume(): Promise<void> {
+    await this.client.request('RESUME', { slot: this.id });
+  }
+
+  /**
+   * Orders new limits when they differ from the current limits. The helper executes orders one after the other, so the
+   * order that starts a guest need not wait for this one. The start rejects when the limits could not be set.
+   */
+  orderLimits(limits: SandboxLimits): void {
+    if (sameLimits(this.current, limits)) return;
+    this.current = limits;
+    this.limited = this.client.request('LIMITS', { slot: this.id, arg: limitArgs(limits) });
+    this.limited.catch(() => undefined);
+  }
+
+  /** Sets cpu.weight. An error of a slot that ends in parallel is ignored. */
+  weigh(cpuWeight: number): void {
+    if (this.isUsable) this.orderLimits({ ...this.current, cpuWeight });
+  }
+
+  async usage(): Promise<SandboxUsage> {
+    const { value } = await this.client.request('USAGE', { slot: this.id });
+    const at = (index: number): number => value[index] ?? 0;
+    return {
+      memBytes: at(Usage.MEM_BYTES),
+      pids: at(Usage.PIDS),
+      oomKills: at(Usage.OOM_KILLS),
+      procsRefused: at(Usage.PIDS_REFUSED),
+      cpuUsec: at(Usage.CPU_USEC),
+      frozen: at(Usage.FROZEN) !== 0,
+      threads: at(Usage.THREADS),
+      pid: at(Usage.PID),
+    };
+  }
+
+  /** Memory counters for thrash-watch.ts. */
+  async pressure(): Promise<Pressure> {
+    const { value } = await this.client.request('PRESSURE', { slot: this.id });
+    const at = (index: number): number => value[index] ?? 0;
+    return {
+      memBytes: at(At.MEM_BYTES),
+      refaults: at(At.REFAULTS),
+      majorFaults: at(At.MAJOR_FAULTS),
+      faults: at(At.FAULTS),
+      userUsec: at(At.USER_USEC),
+    };
+  }
+
+  /** Opens the connection and makes the client ahead, for http(). */
+  preconnect(): void {
+    this.ahead ??= this.newHttp();
+  }
+
+  /** Returns the HTTP client of the leaf in this slot; usable before any process runs. */
+  http(): GuestHttp {
+    const http = this.ahead ?? this.newHttp();
+    this.ahead = undefined;
+    return http;
+  }
+
+  /** Opens a connection to a guest that speaks no HTTP; usable before any process runs. */
+  connect(): Socket {
+    // A connection of preconnect() is first in the guest's backlog; the guest skips closed connections.
+    this.dropHttp();
+    return connect({ path: this.parts.socketPath });
+  }
+
+  describe(id: string): { title: string; root: string; cgroups: string } {
+    return { title: `SOCK ${id}`, root: `slot ${this.id} (private to the helper)`, cgroups: `slot ${this.id}` };
+  }
+
+  /** Kills all processes and frees everything. Idempotent, never rejects: the end of the helper frees its slots. */
+  destroy(): Promise<void> {
+    this.destroying ??= this.free();
+    return this.destroying;
+  }
+
+  /** Frees the worker's part of a slot that the helper did not make. */
+  discard(): Promise<void> {
+    this.destroying ??= this.free(false);
+    return this.destroying;
+  }
+
+  private async free(made = true): Promise<void> {
+    let freed = true;
+    if (made && !this.client.isGone) {
+      freed = await this.client.request('DESTROY', { slot: this.id }).then(
+        () => (this.emptied = true),
+        (error: unknown) => error instanceof ArgyleError && error.code === 'HELPER_GONE',
+      );
+    }
+    this.client.offExit(this.id);
+    this.dropHttp();
+    this.log.end();
+    try {
+      unlinkSync(this.parts.socketPath);
+    } catch {
+      // The socket or its directory has already been removed.
+    }
+    // When the helper could not free the slot, the id stays taken. Otherwise the next AG_SLOT with this id would fail.
+    if (freed) this.parts.release();
+  }
+
+  private newHttp(): GuestHttp {
+    return new GuestHttp(() => connect({ path: this.parts.socketPath }));
+  }
+
+  private dropHttp(): void {
+    this.ahead?.destroy(UNUSED);
+    this.ahead = undefined;
+  }
+
+  private async started(completion: Completion): Promise<number> {
+    this.pid = completion.value[0] ?? 0;
+    await this.limited;
+    return this.pid;
+  }
+}

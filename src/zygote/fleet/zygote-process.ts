@@ -1,0 +1,193 @@
+/**
+ * A running zygote. All its descendants are nested in its pid namespace and die with it. The zygote therefore counts
+ * its descendants and is ended only when the count is 0.
+ */
+import type { Candidate } from '../../sandbox/memory/evictor';
+import type { Charge, Holder } from '../../sandbox/memory/memory-pool';
+import { MEGABYTE, type Slot } from '../../sandbox/slot/slot';
+import type { SandboxLimits } from '../../sandbox/types';
+import type { PinKey } from '../policy/types';
+
+export interface ZygoteParts {
+  slot: Slot;
+  charge: Charge;
+  parent: ZygoteProcess | undefined;
+  /** Packages on its sys.path, which it may have imported, including its ancestors'. Sorted. */
+  pins: readonly PinKey[];
+  /** Import time that each fork saves, in ms. */
+  importMs: number;
+  /** Submodules that it was told to import in addition to its packages, without its ancestors'. */
+  submodules?: ReadonlySet<string>;
+  /** Called once, when the zygote has ended for any reason and is freed. */
+  onGone: (zygote: ZygoteProcess) => void;
+}
+
+/** The spares of a zygote. The zygote drops them before it ends. */
+export interface Parked {
+  readonly size: number;
+  setTarget(count: number): void;
+  /**
+   * Claims a spare that fits a leaf's limits. The charge and the zygote's reference for the spare pass to the caller.
+   */
+  take(limits: SandboxLimits): { slot: Slot; charge: Charge } | undefined;
+  drop(): Promise<void>;
+}
+
+const NONE: ReadonlySet<string> = new Set();
+/**
+ * Growth of a zygote's memory limit per living descendant, in MB. Kernel: with memory controller v1, memory that a leaf
+ * allocates before it joins its own cgroup stays charged to the zygote while the leaf lives. Measured with 100 leaves
+ * of zygotes of 8 to 313 MB, this is 0.23 MB per leaf plus page tables of 2 KB per MB of the zygote. Without this
+ * growth, a few hundred paused leaves fill the zygote's limit, and the kernel kills the zygote with all its leaves.
+ */
+const MB_PER_DESCENDANT = 4;
+/** Number of descendants for which the limit is raised at a time. */
+const DESCENDANTS_STEP = 16;
+
+export class ZygoteProcess implements Holder {
+  readonly slot: Slot;
+  readonly parent: ZygoteProcess | undefined;
+  readonly pins: readonly PinKey[];
+  /** Forks that have been ordered and not completed. */
+  inFlight = 0;
+  /** Number of leaves so far, including used spares. */
+  forks = 0;
+  /** Number of these leaves that were spares. */
+  fromSpares = 0;
+  /** Memory of the zygote itself, in MB; memory shared with the parent is charged to the parent. */
+  mb = 0;
+  lastUsedMs = Date.now();
+  spares: Parked | undefined;
+  /** True when the zygote must not be forked again although its leaves live. */
+  unfit = false;
+  readonly sinceMs = Date.now();
+  private killed = false;
+  private descendants = 0;
+  private roomFor = 0;
+  private isDraining = false;
+  private ending: Promise<void> | undefined;
+
+  constructor(private readonly parts: ZygoteParts) {
+    this.slot = parts.slot;
+    this.parent = parts.parent;
+    this.pins = parts.pins;
+    this.parent?.retain();
+    this.makeRoom();
+    void this.slot.exited.then(() => {
+      this.killed = !this.isDraining && this.ending === undefined;
+      return this.end();
+    });
+  }
+
+  /** Whether the zygote ended without a drain or end() call. */
+  get wasKilled(): boolean {
+    return this.killed;
+  }
+
+  /** Whether new forks may be ordered. */
+  get isReady(): boolean {
+    return !this.isDraining && this.ending === undefined && this.slot.isUsable;
+  }
+
+  get draining(): boolean {
+    return this.isDraining;
+  }
+
+  /** Number of ancestors. */
+  get depth(): number {
+    return this.parent === undefined ? 0 : 1 + this.parent.depth;
+  }
+
+  get savedMs(): number {
+    return this.forks * this.parts.importMs;
+  }
+
+  get submodules(): ReadonlySet<string> {
+    return this.parts.submodules ?? NONE;
+  }
+
+  get importMs(): number {
+    return this.parts.importMs;
+  }
+
+  /** Counts one descendant; release() reverses this. */
+  retain(): void {
+    this.descendants++;
+    if (this.descendants > this.roomFor) this.makeRoom();
+  }
+
+  release(): void {
+    this.descendants--;
+    this.endIfUnused();
+  }
+
+  /** Records a fork that is about to become a leaf. */
+  markUsed(): void {
+    this.forks++;
+    this.lastUsedMs = Date.now();
+  }
+
+  /** Stops new forks, and ends the zygote after its last descendant. */
+  async drain(): Promise<void> {
+    this.isDraining = true;
+    await this.spares?.drop();
+    this.endIfUnused();
+  }
+
+  /** Allows forks again, unless the zygote has ended or is unfit. */
+  revive(): void {
+    if (this.ending === undefined && !this.unfit) this.isDraining = false;
+  }
+
+  /** Ends the zygote and all its descendants now. Idempotent, never rejects. */
+  end(): Promise<void> {
+    this.ending ??= this.free();
+    return this.ending;
+  }
+
+  /** Charges the measured memory, given in bytes. */
+  setUsage(memBytes: number): void {
+    this.mb = Math.max(1, Math.ceil(memBytes / MEGABYTE));
+    this.parts.charge.measured(this.mb);
+  }
+
+  candidate(nowMs: number): Candidate | undefined {
+    if (this.descendants > 0 || this.inFlight > 0 || this.ending !== undefined) return undefined;
+    return {
+      id: `zygote slot ${this.slot.id}`,
+      action: 'destroy',
+      keptAs: 'zygote',
+      freesMb: this.mb,
+      savesMs: this.parts.importMs,
+      idleMs: nowMs - this.lastUsedMs,
+    };
+  }
+
+  async reclaim(): Promise<void> {
+    await this.drain();
+  }
+
+  /**
+   * POLICY: the limit is never lowered: the kernel may refuse a limit below the memory in use, and an unused limit
+   * costs nothing.
+   */
+  private makeRoom(): void {
+    this.roomFor += DESCENDANTS_STEP;
+    const { limits } = this.slot;
+    const memMb = limits.memMb + DESCENDANTS_STEP * MB_PER_DESCENDANT;
+    if (limits.memMb > 0) this.slot.orderLimits({ ...limits, memMb });
+  }
+
+  private endIfUnused(): void {
+    if (this.isDraining && this.descendants === 0 && this.inFlight === 0) void this.end();
+  }
+
+  private async free(): Promise<void> {
+    this.isDraining = true;
+    await this.spares?.drop();
+    await this.slot.destroy();
+    this.parts.charge.release();
+    this.parent?.release();
+    this.parts.onGone(this);
+  }
+}

@@ -1,0 +1,184 @@
+/** `scale` and `concurrency` of ol.yaml, with real sandboxes. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { deploy, invoke, packLambda, upload } from '../../support/deploy';
+import { E2eWorker } from '../../support/spawned-worker';
+import { Load } from '../../support/load';
+import { describePrivileged } from '../../support/privileged';
+import { until } from '../../support/until';
+
+jest.setTimeout(120_000);
+
+const VM = process.env['ARGYLE_VM'] === '1';
+
+/**
+ * The application answers with its process id and the number of its simultaneous requests. /hang and /block do not end.
+ */
+const APP = `
+import asyncio, os, time
+now = most = cancelled = 0
+
+async def app(scope, receive, send):
+    global now, most, cancelled
+    if scope["type"] != "http":
+        raise NotImplementedError
+    path = scope["path"].removeprefix(scope["root_path"])
+    now += 1
+    most = max(most, now)
+    try:
+        if path == "/hang":
+            await asyncio.sleep(60)
+        if path == "/block":
+            time.sleep(60)
+        if path == "/half":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+            raise ValueError("half")
+        await asyncio.sleep(1 if path == "/slow" else 0.1)
+    except asyncio.CancelledError:
+        cancelled += 1
+        raise
+    finally:
+        now -= 1
+    text = f"{os.getpid()} {id(app)} {most} {cancelled}"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": text.encode()})
+`;
+const SLEEPER = 'import time\ndef f(event):\n    time.sleep(event.get("s", 0))\n    return 1\n';
+
+describePrivileged('instances by ol.yaml', () => {
+  const worker = new E2eWorker({ config: { registry_cache_ms: 300, limits: { runtime_sec: 3 } } });
+  beforeAll(async () => {
+    await worker.init();
+    await worker.up();
+  });
+  afterAll(() => worker.remove());
+
+  const app = (name: string, yaml: string): Promise<string> =>
+    deploy(worker.url, { 'f.py': APP, 'ol.yaml': yaml }, name);
+  const many = (count: number, path: string) =>
+    Promise.all(Array.from({ length: count }, () => invoke(worker.url, path)));
+  /** Host pids of the first processes of a function's instances. */
+  const instances = async (name: string): Promise<number[]> => {
+    const text = await (await fetch(`${worker.url}/debug`)).text();
+    const own = text.split('--------').filter((part) => part.includes(`-${name}\n`));
+    return own.map((part) => Number(/\(first (\d+)\)/.exec(part)?.[1]));
+  };
+
+  test('several requests run at once in one instance, and the freeze waits for all', async () => {
+    await app('many', 'concurrency: 20\nscale: {max: 1}\n');
+    await invoke(worker.url, 'many');
+    const replies = await many(40, 'many');
+    expect(replies.map(({ status }) => status)).toEqual(Array(40).fill(200));
+    expect(new Set(replies.map(({ body }) => body.split(' ')[1])).size).toBe(1);
+    expect(Math.max(...replies.map(({ body }) => Number(body.split(' ')[2])))).toBe(20);
+    // The instance was frozen after the last call, and is thawed for the next one.
+    await sleep(200);
+    expect((await invoke(worker.url, 'many')).body.split(' ')[1]).toBe(replies[0]?.body.split(' ')[1]);
+  });
+
+  test('one client that leaves touches no other request, and its own is cancelled', async () => {
+    await app('leave', 'concurrency: 10\nscale: {max: 1}\n');
+    await invoke(worker.url, 'leave');
+    const gone = new AbortController();
+    const left = invoke(worker.url, 'leave/hang', undefined, { signal: gone.signal }).catch(() => 'left');
+    const slow = many(3, 'leave/slow');
+    await sleep(200);
+    gone.abort();
+    expect(await left).toBe('left');
+    const replies = await slow;
+    expect(replies.map(({ status }) => status)).toEqual([200, 200, 200]);
+    await sleep(700);
+    const last = (await many(2, 'leave/slow'))[0];
+    expect(last?.body.split(' ').slice(1, 2)).toEqual(replies[0]?.body.split(' ').slice(1, 2));
+    expect(last?.body.split(' ')[3]).toBe('1');
+  });
+
+  test('of one that hangs the others end, and the next request finds a new instance', async () => {
+    await app('hang', 'concurrency: 10\nlimits: {runtime_sec: 2}\n');
+    const before = await invoke(worker.url, 'hang');
+    const hung = invoke(worker.url, 'hang/hang');
+    await sleep(1300);
+    const others = many(3, 'hang/slow');
+    expect((await hung).status).toBe(502);
+    const after = await invoke(worker.url, 'hang');
+    const replies = await others;
+    expect([...replies, after].map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    expect(new Set(replies.map(({ body }) => body.split(' ')[1])).size).toBe(1);
+    expect(after.body.split(' ')[2]).toBe('1');
+    expect(before.status).toBe(200);
+  });
+
+  test('an answer that breaks off is told to its client alone', async () => {
+    await app('half', 'concurrency: 10\n');
+    await invoke(worker.url, 'half');
+    const slow = many(2, 'half/slow');
+    await sleep(100);
+    await expect(invoke(worker.url, 'half/half')).rejects.toThrow('terminated');
+    expect((await slow).map(({ status }) => status)).toEqual([200, 200]);
+  });
+
+  test('400 requests a second that wait 100 ms each take three instances at most', async () => {
+    if (VM) return;
+    await app('flood', 'concurrency: 50\nscale: {max: 3}\nlimits: {mem_mb: 100}\n');
+    await invoke(worker.url, 'flood');
+    const load = new Load({ perSecond: 400, call: () => ({ url: `${worker.url}/run/flood`, body: '' }) }).start();
+    await sleep(3000);
+    const outcomes = await load.stop();
+    const ok = outcomes.filter(({ status }) => status === 200);
+    expect(ok).toHaveLength(outcomes.length);
+    expect(outcomes.length).toBeGreaterThan(1000);
+    expect(new Set(ok.map(({ body }) => body.split(' ')[1])).size).toBeLessThanOrEqual(3);
+  });
+
+  test('what is no ASGI application is refused, at the upload or by its first answer', async () => {
+    const put = async (files: Record<string, string>) =>
+      upload(worker.url, 'refused', await packLambda({ 'ol.yaml': 'concurrency: 5\n', ...files }));
+    const plain = await put({ 'f.py': SLEEPER });
+    expect([plain.status, plain.body]).toEqual([
+      500,
+      expect.stringMatching(/concurrency is 5, but f\.py holds a function/),
+    ]);
+    await deploy(
+      worker.url,
+      { 'f.py': 'class W:\n    def __call__(self, e, s): pass\napp = W()\n', 'ol.yaml': 'concurrency: 5\n' },
+      'wsgi',
+    );
+    const called = await many(3, 'wsgi');
+    for (const { status, body } of called) {
+      expect(status).toBe(502);
+      expect(body).toContain('concurrency is 5 in ol.yaml, but only an ASGI application');
+    }
+  });
+
+  test('scale.max holds, and calls wait', async () => {
+    await deploy(worker.url, { 'f.py': SLEEPER, 'ol.yaml': 'scale: {max: 2}\n' }, 'most');
+    const begin = performance.now();
+    const replies = Promise.all(Array.from({ length: 6 }, () => invoke(worker.url, 'most', { s: 0.3 })));
+    await sleep(500);
+    expect(await instances('most')).toHaveLength(2);
+    expect((await replies).map(({ status }) => status)).toEqual(Array(6).fill(200));
+    expect(performance.now() - begin).toBeGreaterThan(890);
+  });
+
+  test('scale.min is there before the first call, after deaths and after a restart', async () => {
+    const warm = async (count: number): Promise<void> => {
+      await until(`${count} instances`, async () => (await instances('least')).length === count, 20_000);
+    };
+    await deploy(worker.url, { 'f.py': SLEEPER, 'ol.yaml': 'scale: {min: 2}\n' }, 'least');
+    await warm(2);
+    const reply = await invoke(worker.url, 'least');
+    expect([reply.status, reply.headers.get('server-timing')]).toEqual([
+      200,
+      expect.not.stringMatching(/cold|fork|fresh/),
+    ]);
+    const before = await instances('least');
+    for (const pid of before) process.kill(pid, 'SIGKILL');
+    await until('others', async () => (await instances('least')).every((pid) => !before.includes(pid)));
+    await warm(2);
+    // The names are saved once per second.
+    await sleep(1200);
+    await worker.down();
+    await worker.up();
+    await warm(2);
+  });
+});

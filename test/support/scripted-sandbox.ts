@@ -1,0 +1,164 @@
+/** A sandbox without a process and a client without a connection. Each test scripts their behaviour. */
+import { setImmediate as turn } from 'node:timers/promises';
+import { Call } from '../../src/lambda/serve/call/call';
+import { Cancellation } from '../../src/lambda/serve/call/cancellation';
+import { InvocationBody, type Invocation, type ResponseSink } from '../../src/lambda/serve/call/invocation';
+import type { AnswerControl, AnswerHandler } from '../../src/sandbox/answer/guard';
+import type { AnswerHead } from '../../src/sandbox/answer/head';
+import type { Sandbox, SandboxExit, SandboxLimits, SandboxUsage } from '../../src/sandbox/types';
+
+export const LIMITS: SandboxLimits = { memMb: 50, procs: 10, cpuPercent: 100, swapBytes: 0, scratchMb: 64 };
+
+/** One request to a sandbox. */
+export class ScriptedRequest {
+  aborted: Error | undefined;
+  paused = 0;
+  resumed = 0;
+  private readonly control: AnswerControl = {
+    abort: (reason) => {
+      this.aborted = reason;
+    },
+    pause: () => this.paused++,
+    resume: () => this.resumed++,
+  };
+
+  constructor(
+    readonly path: string,
+    readonly handler: AnswerHandler,
+  ) {}
+
+  /** Reports that the request was sent. */
+  sent(): this {
+    this.handler.onStart(this.control);
+    return this;
+  }
+
+  head(status = 200, headers: readonly string[] = []): this {
+    this.handler.onHead({ status, reason: 'OK', headers: [...headers], length: undefined, bodiless: false });
+    return this;
+  }
+
+  /** Sends a whole answer. */
+  answer(text: string): void {
+    this.sent().head();
+    this.handler.onData(Buffer.from(text));
+    this.handler.onEnd();
+  }
+
+  fail(code: string): void {
+    this.handler.onError(Object.assign(new Error(code), { code }));
+  }
+}
+
+export class ScriptedSandbox implements Sandbox {
+  readonly pid = 1;
+  readonly parentPid = undefined;
+  readonly start = 'fresh';
+  readonly limits = LIMITS;
+  readonly exited: Promise<SandboxExit>;
+  readonly requests: ScriptedRequest[] = [];
+  /** Names of the calls that changed the sandbox, in order. */
+  readonly calls: string[] = [];
+  dead: string | undefined;
+  isPaused = false;
+  memBytes = 10 * 1024 * 1024;
+  /** A promise that pause(), resume() and destroy() wait for. */
+  hold: Promise<void> | undefined;
+  private exit: (exit: SandboxExit) => void = () => undefined;
+
+  constructor(readonly id = '1') {
+    this.exited = new Promise((resolve) => (this.exit = resolve));
+  }
+
+  dispatch({ path }: { path: string }, handler: AnswerHandler): void {
+    this.calls.push('dispatch');
+    this.requests.push(new ScriptedRequest(path, handler));
+  }
+
+  async pause(): Promise<void> {
+    this.calls.push('pause');
+    await this.hold;
+    this.isPaused = true;
+  }
+
+  async resume(): Promise<void> {
+    this.calls.push('resume');
+    await this.hold;
+    this.isPaused = false;
+  }
+
+  usage(): Promise<SandboxUsage> {
+    const counts = { pids: 1, oomKills: 0, threads: 1, pid: 1 };
+    return Promise.resolve({ memBytes: this.memBytes, cpuUsec: 0, frozen: this.isPaused, ...counts });
+  }
+
+  async destroy(reason: string): Promise<void> {
+    this.dead ??= reason;
+    this.calls.push('destroy');
+    await this.hold;
+  }
+
+  /** Makes the sandbox's first process end by itself. */
+  end(exit: Partial<SandboxExit> = {}): void {
+    this.dead ??= 'its first process ended';
+    this.exit({ oomKills: 0, status: 0, ...exit });
+  }
+
+  debugString(): Promise<string> {
+    return Promise.resolve(`SOCK ${this.id}\n`);
+  }
+}
+
+/** Runs everything that is ready to run. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 5; i++) await turn();
+}
+
+/** A client that stores the response. */
+export class ScriptedClient implements ResponseSink {
+  status = 0;
+  headers: readonly string[] = [];
+  text = '';
+  /** How the answer ended: true for a whole answer, otherwise the failure. */
+  ended: true | string | undefined;
+  /** Makes write() report a slow client, until drain(). */
+  slow = false;
+  private resume: (() => void) | undefined;
+  private readonly cancellation = new Cancellation();
+
+  /** The client's request. @param body bytes that have arrived already */
+  invocation(path = '/run/f', body = '', method = 'POST', headers: readonly string[] = []): Invocation {
+    return {
+      call: new Call('c1', 'http'),
+      method,
+      uri: path,
+      headers,
+      body: InvocationBody.of(Buffer.from(body)),
+      sink: this,
+      signal: this.cancellation,
+    };
+  }
+  leave(): void {
+    this.cancellation.abort();
+  }
+  drain(): void {
+    this.slow = false;
+    this.resume?.();
+  }
+  start({ status, headers }: AnswerHead): void {
+    [this.status, this.headers] = [status, headers];
+  }
+  write(chunk: Buffer): boolean {
+    this.text += chunk.toString();
+    return !this.slow;
+  }
+  onDrain(resume: () => void): void {
+    this.resume = resume;
+  }
+  end(): void {
+    this.ended = true;
+  }
+  fail(text: string): void {
+    this.ended = text;
+  }
+}

@@ -1,0 +1,96 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SeedStore, type SeedParts } from '../../../../src/compose/sandboxes/seed';
+import { parseSeed } from '../../../../src/zygote/learn/seed';
+import { SubmoduleBook } from '../../../../src/zygote/policy/submodules';
+import { PopularityTracker } from '../../../../src/zygote/learn/tracker';
+
+const KEY = 'pillow==1';
+const SAVE_MS = 6000;
+
+describe('SeedStore', () => {
+  let dir = '';
+  const warn = jest.fn();
+  const know = jest.fn();
+  const measured = jest.fn();
+  const peek = jest.fn();
+
+  beforeEach(() => {
+    jest.resetAllMocks();
+    jest.useFakeTimers();
+    dir = mkdtempSync(join(tmpdir(), 'argyle-seed-'));
+    peek.mockImplementation((spec: string) => Promise.resolve({ spec, modules: ['PIL'] }));
+  });
+  afterEach(() => {
+    jest.useRealTimers();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  function seedStore(): { store: SeedStore; tracker: PopularityTracker; submodules: SubmoduleBook } {
+    const [tracker, submodules] = [new PopularityTracker(), new SubmoduleBook()];
+    const popularity = { know, measured, specs: [[KEY, 'pillow==1.0']] };
+    const parts = {
+      zygotes: { tracker, submodules, popularity },
+      packages: { peek },
+      config: { worker_dir: join(dir, 'worker'), features: { import_cache: 'popularity' } },
+      log: { logger: { warn } },
+    } as unknown as SeedParts;
+    return { store: new SeedStore(parts), tracker, submodules };
+  }
+  const file = (): string => join(dir, 'popularity.json');
+  const written = async (): Promise<unknown> => {
+    jest.useRealTimers();
+    const end = Date.now() + 5000;
+    while (!readdirSync(dir).includes('popularity.json') && Date.now() < end) await new Promise(setImmediate);
+    return JSON.parse(readFileSync(file(), 'utf8'));
+  };
+
+  it('writes what was learnt while the worker runs, and the next one takes it up', async () => {
+    const first = seedStore();
+    first.store.start();
+    first.tracker.observe({ atMs: Date.now(), pins: [KEY], start: 'fresh', preimported: [], importMs: 80 });
+    first.submodules.learn(KEY, ['PIL'], ['PIL.Image']);
+    jest.advanceTimersByTime(SAVE_MS);
+    expect(parseSeed(await written())).toMatchObject({ specs: { [KEY]: 'pillow==1.0' } });
+
+    const second = seedStore();
+    second.store.start();
+    await new Promise(setImmediate);
+    expect(second.tracker.demands(Date.now())[0]?.pins).toEqual([KEY]);
+    expect(second.submodules.of(KEY)).toEqual(['PIL.Image']);
+    expect(peek).toHaveBeenCalledWith('pillow==1.0');
+    expect(know).toHaveBeenCalledWith(KEY, { spec: 'pillow==1.0', modules: ['PIL'] });
+    expect(measured).toHaveBeenCalled();
+    await second.store.close();
+    await first.store.close();
+    expect(readdirSync(dir)).toEqual(['popularity.json']);
+  });
+
+  it('writes nothing while nothing was learnt', () => {
+    seedStore().store.start();
+    jest.advanceTimersByTime(10 * SAVE_MS);
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it('takes a file of an earlier version, looks packages up by their keys, and leaves out what is not installed', async () => {
+    const set = { pins: [KEY], fast: 1, slow: 1 };
+    const old = { version: 1, ageMs: 1000, sets: [set], costs: {}, requires: {}, excluded: {} };
+    writeFileSync(file(), JSON.stringify(old));
+    peek.mockResolvedValue(undefined);
+    seedStore().store.start();
+    jest.useRealTimers();
+    await new Promise(setImmediate);
+    expect(peek).toHaveBeenCalledWith(KEY);
+    expect(know).not.toHaveBeenCalled();
+    expect(warn).not.toHaveBeenCalled();
+  });
+
+  it('begins anew beside a file that makes no sense, and says so', () => {
+    writeFileSync(file(), '{"version":1,');
+    const { store: kept, tracker } = seedStore();
+    kept.start();
+    expect(tracker.demands(Date.now())).toEqual([]);
+    expect(warn).toHaveBeenCalledTimes(1);
+  });
+});

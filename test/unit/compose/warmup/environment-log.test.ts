@@ -1,0 +1,15 @@
+import { environmentLog } from '../../../../src/compose/warmup/environment';
+import { createLog } from '../../../../src/log';
+
+test('what the end of the warm-up cuts off is not logged as a failure', () => {
+  const lines: string[] = [];
+  const log = createLog({ stream: { write: (line) => void lines.push(line) } });
+  const stopping = new AbortController();
+  const own = environmentLog(log, stopping.signal);
+  own.warn({}, 'before');
+  stopping.abort();
+  own.warn({}, 'after');
+  environmentLog(log, stopping.signal).warn({}, 'later');
+  log.logger.warn({}, 'of the worker');
+  expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual(['before', 'of the worker']);
+});

@@ -1,0 +1,192 @@
+/** Bodies that dribble hold no sandbox and delay nobody; fast ones stream as ever. */
+import { createHash, randomBytes } from 'node:crypto';
+import { request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BODY_RATE, BodyWindow } from '../../../../src/event/http/body-rate';
+import { HASH } from '../../../support/lambdas';
+import { exchange } from '../../../support/raw-http';
+import { until } from '../../../support/until';
+import { call, startWorker, type TestWorker } from '../../../support/in-process-worker';
+
+describe('BodyWindow', () => {
+  const rate = { windowSec: 10, windowKb: 32 };
+  /** Ms until it is too slow, at so many bytes a second; undefined within an hour. */
+  const lasts = (bytesPerSec: number, pausedMs = 0): number | undefined => {
+    const window = new BodyWindow(0);
+    for (let ms = 500; ms <= 3_600_000; ms += 500) {
+      if (ms > pausedMs && window.passed(500, (ms / 1000) * bytesPerSec, rate)) return ms;
+    }
+    return undefined;
+  };
+  test.each([
+    [0, 10_000],
+    [3000, 10_000],
+    [3300, undefined],
+    [1e9, undefined],
+  ])('%d bytes a second last for %p ms', (bytesPerSec, ms) => {
+    expect(lasts(bytesPerSec)).toBe(ms);
+  });
+
+  test('a body that came fast and then stalls ends a window later', () => {
+    const window = new BodyWindow(0);
+    for (let i = 0; i < 20; i++) expect(window.passed(500, 100e6, rate)).toBe(false);
+    for (let i = 0; i < 19; i++) expect(window.passed(500, 100e6, rate)).toBe(false);
+    expect(window.passed(500, 100e6, rate)).toBe(true);
+  });
+});
+
+/** Answers the first part of a body, whatever comes then. */
+const FIRST = `
+def raw(h):
+    part = next(iter(h.chunks()))
+    h.reply(200, "text/plain", b"got " + part)
+`;
+
+describe('a worker', () => {
+  let worker: TestWorker;
+  const sockets: Socket[] = [];
+  beforeAll(async () => {
+    worker = await startWorker({
+      bodyRate: { windowSec: 1, windowKb: 32, openBodies: 1 },
+      settings: { functionQueue: 50 },
+    });
+    await worker.deploy('echo', { 'f.py': 'def f(event): return event\n' });
+    await worker.deploy('hash', { 'f.py': HASH });
+    await worker.deploy('first', { 'f.py': FIRST });
+    expect((await echo()).body).toBe('1');
+  });
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.destroy();
+  });
+  afterAll(() => worker.close());
+
+  const echo = () => call(worker, '/run/echo', { method: 'POST', body: '1' });
+
+  /** Sends a header and then a byte now and then; `answer` is what came back. */
+  function dribble(head: string, drip: string): { answer: string; closed: boolean } {
+    const state = { answer: '', closed: false };
+    let timer: NodeJS.Timeout | undefined;
+    const socket = connect(worker.listener.port, '127.0.0.1', () => {
+      socket.write(head);
+      timer = setInterval(() => socket.write(drip), 100);
+    });
+    sockets.push(socket);
+    socket.setEncoding('latin1').on('data', (text: string) => (state.answer += text));
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      clearInterval(timer);
+      state.closed = true;
+    });
+    return state;
+  }
+
+  const CHUNKED = 'Host: x\r\nTransfer-Encoding: chunked\r\n\r\n';
+  test.each([
+    ['a chunked body', `POST /run/echo HTTP/1.1\r\n${CHUNKED}`, '1\r\n1\r\n'],
+    ['a small body', 'POST /run/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n', '1'],
+    ['a large body', 'POST /run/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 600000\r\n\r\n', '1'],
+    ['a function by another spelling', `POST /run/%65cho HTTP/1.1\r\n${CHUNKED}`, '1\r\n1\r\n'],
+    ['an upload', `POST /registry/up HTTP/1.1\r\n${CHUNKED}`, '1\r\n1\r\n'],
+    ['a trigger', `POST /kafka-init/echo HTTP/1.1\r\n${CHUNKED}`, '1\r\n1\r\n'],
+  ])('%s that dribbles is a 408', async (_what, head, drip) => {
+    const state = dribble(head, drip);
+    await sleep(700);
+    expect(state.answer).toBe('');
+    expect(worker.manager.counts.busy).toBeLessThanOrEqual(1);
+    await until('cut off', () => state.closed);
+    expect(state.answer).toMatch(
+      /^HTTP\/1\.1 408 [^]*X-Argyle-Error: BODY_SLOW[^]*\r\n\r\nthe request body arrives too slowly/,
+    );
+    expect(state.answer).toContain('Connection: close');
+    await until('forgotten', () => worker.manager.counts.queued + worker.manager.counts.busy === 0);
+  });
+
+  test('a body that stalls while its function reads it is cut off, and the sandbox ends', async () => {
+    const head = 'POST /run/hash HTTP/1.1\r\nHost: x\r\nContent-Length: 600000\r\n\r\n';
+    const state = dribble(head + 'x'.repeat(100_000), '1');
+    await until('streams', () => worker.manager.counts.busy === 1);
+    await until('cut off', () => state.closed);
+    expect(state.answer).toMatch(/^HTTP\/1\.1 408 /);
+    await until('ended', () => worker.manager.counts.busy === 0);
+  });
+
+  test('1,000 of them hold no more sandboxes than argyle.open_bodies, and neither fill the queue nor stop an echo', async () => {
+    const begin = performance.now();
+    const states = Array.from({ length: 1000 }, (_, i) => {
+      const length = i % 2 === 0 ? CHUNKED : 'Host: x\r\nContent-Length: 60000\r\n\r\n';
+      return dribble(`POST /run/echo HTTP/1.1\r\n${length}`, i % 2 === 0 ? '1\r\n1\r\n' : '1');
+    });
+    let echoes = 0;
+    let held = 0;
+    while (performance.now() - begin < 1500) {
+      expect((await echo()).body).toBe('1');
+      echoes++;
+      held = Math.max(held, worker.manager.counts.busy);
+    }
+    expect(echoes).toBeGreaterThan(0);
+    expect(held).toBeLessThanOrEqual(1);
+    await until('all are cut off', () => states.every(({ closed }) => closed), 20_000);
+    // A client that still sends while its connection is closed may lose the answer.
+    const answers = states.map(({ answer }) => answer.slice(0, 12));
+    expect(answers.filter((answer) => answer !== '' && answer !== 'HTTP/1.1 408')).toEqual([]);
+    expect(answers.filter((answer) => answer !== '').length).toBeGreaterThan(500);
+    expect((await echo()).body).toBe('1');
+  }, 60_000);
+
+  test('a function may answer the first part before the next is sent, and gives its place back', async () => {
+    for (let i = 0; i < 3; i++) {
+      const text = await exchange(
+        '127.0.0.1',
+        worker.listener.port,
+        `POST /run/first HTTP/1.1\r\nConnection: close\r\n${CHUNKED}5\r\nfirst\r\n`,
+      );
+      expect(text).toMatch(/^HTTP\/1\.1 200 [^]*got first$/);
+      await until('over', () => worker.manager.counts.busy === 0);
+    }
+  });
+
+  test.each([10, 65_535, 65_536, 65_537, 200_000, 20_000_000])(
+    'a fast chunked body of %d bytes arrives',
+    async (size) => {
+      const body = randomBytes(size);
+      const headers = { 'Transfer-Encoding': 'chunked' };
+      for (const more of [headers, { 'Content-Length': size }]) {
+        const reply = await call(worker, '/run/hash', { method: 'POST', body, headers: more });
+        expect(reply.body).toBe(`${size} ${createHash('sha256').update(body).digest('hex')}`);
+      }
+    },
+  );
+
+  test('a large body may come in pieces over many windows, and its first bytes need not wait for the last', async () => {
+    const reply = new Promise<string>((resolve, reject) => {
+      const headers = { 'Transfer-Encoding': 'chunked' };
+      const options = { port: worker.listener.port, host: '127.0.0.1', path: '/run/hash', method: 'POST', headers };
+      const req = request(options, (res) => {
+        res.setEncoding('utf8').on('data', resolve);
+      });
+      req.on('error', reject);
+      const send = async (): Promise<void> => {
+        for (let i = 0; i < 25; i++) {
+          req.write(Buffer.alloc(20_000, 'a'));
+          await sleep(100);
+          if (i === 10) expect(worker.manager.counts.busy).toBe(1);
+        }
+        req.end();
+      };
+      send().catch(reject);
+    });
+    expect(await reply).toMatch(/^500000 /);
+  });
+
+  test('what a function does not read of a body leaves the connection fit for the next request', async () => {
+    const put = `POST /run/nobody HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n${'x'.repeat(300_000)}`;
+    const state = dribble(`${put}GET /status HTTP/1.1\r\nHost: x\r\n\r\n`, '');
+    await until('both are answered', () => state.answer.endsWith('ready\n'));
+    expect(state.answer).toContain('not found in blob store');
+  });
+
+  test('the settings by default let slow links be', () => {
+    expect((BODY_RATE.windowKb * 1024) / BODY_RATE.windowSec).toBeLessThan(4000);
+  });
+});

@@ -1,0 +1,132 @@
+import { existsSync } from 'node:fs';
+import { readdir, utimes } from 'node:fs/promises';
+import * as path from 'node:path';
+import type { TestWorker, WorkerOptions } from '../../../support/in-process-worker';
+import { call, startWorker } from '../../../support/in-process-worker';
+import { until } from '../../../support/until';
+
+const PID = 'import os, time\ndef f(event):\n    time.sleep(event.get("s", 0))\n    return [os.getpid(), VERSION]\n';
+const version = (n: number): string => `VERSION = ${n}\n${PID}`;
+
+function post(worker: TestWorker, name: string, event: object = {}, method = 'POST'): ReturnType<typeof call> {
+  return call(worker, `/run/${name}`, { method, body: JSON.stringify(event) });
+}
+
+describe('the code of a function', () => {
+  let worker: TestWorker;
+  async function start(options: WorkerOptions = {}): Promise<void> {
+    worker = await startWorker(options);
+  }
+  afterEach(() => worker.close());
+
+  test('runs new code once the cache time is over; old instances end after their request, and then their code', async () => {
+    await start({ settings: { registryCacheMs: 60_000 } });
+    await worker.deploy('f', { 'f.py': version(1) });
+    const [, one] = JSON.parse((await post(worker, 'f')).body) as [number, number];
+    await worker.deploy('f', { 'f.py': version(2), 'ol.yaml': 'triggers: {http: [{method: POST}]}\n' });
+    const [, still] = JSON.parse((await post(worker, 'f')).body) as [number, number];
+    expect([one, still]).toEqual([1, 1]);
+    const long = post(worker, 'f', { s: 0.8 });
+    await until('runs', () => worker.manager.counts.busy === 1);
+    worker.advance(60_000);
+    // A refused request brings the new code in as well.
+    expect((await post(worker, 'f', {}, 'PUT')).status).toBe(405);
+    expect(existsSync(path.join(worker.dir, 'code', '1-f'))).toBe(true);
+    expect(JSON.parse((await post(worker, 'f')).body)).toMatchObject({ 1: 2 });
+    expect(JSON.parse((await long).body)).toMatchObject({ 1: 1 });
+    await until('old code gone', () => !existsSync(path.join(worker.dir, 'code', '1-f')));
+    expect(await readdir(path.join(worker.dir, 'code'))).toEqual(['2-f']);
+    expect(worker.provider.live.size).toBe(1);
+  });
+
+  test('with unchanged code keeps its instances when the registry is asked again', async () => {
+    await start({ settings: { registryCacheMs: 60_000 } });
+    await worker.deploy('f', { 'f.py': version(1) });
+    const first = await post(worker, 'f');
+    worker.advance(60_000);
+    expect((await post(worker, 'f')).body).toBe(first.body);
+    await utimes(path.join(worker.registryDir, 'f.tar.gz'), new Date(), new Date(Date.now() + 5000));
+    // The registry has just been asked: unchanged code starts the time anew, and is not looked for at each request.
+    worker.advance(59_000);
+    expect((await post(worker, 'f')).body).toBe(first.body);
+    worker.advance(1000);
+    expect((await post(worker, 'f')).body).not.toBe(first.body);
+  });
+
+  test('whose new code cannot be used answers 500 although old code is there, and pulls again next time', async () => {
+    await start({ settings: { registryCacheMs: 0 } });
+    await worker.deploy('f', { 'f.py': version(1) });
+    expect((await post(worker, 'f')).status).toBe(200);
+    await worker.deploy('f', { 'f.py': version(2), 'ol.yaml': '# nothing\n' });
+    for (let i = 0; i < 2; i++) {
+      const reply = await post(worker, 'f');
+      expect([reply.status, reply.body]).toEqual([500, 'failed to parse ol.yaml: EOF\n']);
+    }
+    await worker.deploy('f', { 'g.py': '' });
+    expect((await post(worker, 'f')).body).toMatch(
+      /^cannot determine runtime: no f.py or f.bin found in .*\/code\/\d+-f\n$/,
+    );
+    await worker.deploy('f', { 'f.py': version(3) });
+    expect(JSON.parse((await post(worker, 'f')).body)).toMatchObject({ 1: 3 });
+    await until('only the used code is left', () => worker.provider.live.size === 1);
+    expect(await readdir(path.join(worker.dir, 'code'))).toHaveLength(1);
+  });
+
+  test('that the registry has lost answers 500 and is forgotten with its instances', async () => {
+    await start({ settings: { registryCacheMs: 0 } });
+    await worker.deploy('f', { 'f.py': version(1) });
+    await post(worker, 'f');
+    await call(worker, '/registry/f', { method: 'DELETE' });
+    expect((await post(worker, 'f')).body).toContain('lambda "f" not found in blob store');
+    await until('forgotten', () => worker.manager.size === 0 && worker.provider.live.size === 0);
+    await until('code gone', () => !existsSync(path.join(worker.dir, 'code', '1-f')));
+  });
+
+  test('that is pulled while the worker stops is gone with it', async () => {
+    let install: (() => void) | undefined;
+    const held = new Promise<void>((resolve) => (install = resolve));
+    const ensureInstalled = async (): Promise<[]> => {
+      await held;
+      return [];
+    };
+    await start({ packages: { ensureInstalled } });
+    await worker.deploy('f', { 'f.py': version(1), 'requirements.txt': 'six==1.16.0\n' });
+    const code = path.join(worker.dir, 'code');
+    const asked = post(worker, 'f');
+    await until('it is unpacked', () => existsSync(path.join(code, '1-f/f.py')));
+    const closed = worker.manager.close(0);
+    install?.();
+    await closed;
+    expect(await readdir(code)).toEqual([]);
+    expect((await asked).status).toBe(503);
+  });
+
+  test('a stop answers waiting requests, lets the running one end, and leaves nothing', async () => {
+    await start({ settings: { maxInstances: 1 } });
+    await worker.deploy('f', { 'f.py': version(1) });
+    await post(worker, 'f');
+    const running = post(worker, 'f', { s: 0.5 });
+    await until('runs', () => worker.manager.counts.busy === 1);
+    const queued = post(worker, 'f');
+    await until('queued', () => worker.manager.counts.queued === 1);
+    const closed = worker.manager.close(3000);
+    const late = await post(worker, 'f');
+    expect([late.status, late.body]).toEqual([503, 'the worker is shutting down\n']);
+    expect((await queued).status).toBe(503);
+    expect((await running).status).toBe(200);
+    await closed;
+    expect(worker.provider.live.size).toBe(0);
+    expect(await readdir(path.join(worker.dir, 'code'))).toEqual([]);
+  });
+
+  test('a stop does not wait longer than its grace for a request that hangs', async () => {
+    await start();
+    await worker.deploy('f', { 'f.py': version(1) });
+    const hanging = post(worker, 'f', { s: 20 });
+    await until('runs', () => worker.manager.counts.busy === 1);
+    const begin = performance.now();
+    await worker.manager.close(200);
+    expect(performance.now() - begin).toBeLessThan(2000);
+    expect((await hanging).status).toBe(503);
+  });
+});

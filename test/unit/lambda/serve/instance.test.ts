@@ -1,0 +1,71 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import * as path from 'node:path';
+import { CodeVersion } from '../../../../src/lambda/code/version';
+import { Instance } from '../../../../src/lambda/serve/instance';
+import { defaultLambdaConfig } from '../../../../src/lambda/code/lambda-config';
+import { StatsRegistry } from '../../../../src/metrics';
+import type { LeafBoot, Sandbox, SandboxExit } from '../../../../src/sandbox/types';
+import { LocalProvider } from '../../../support/process-sandboxes';
+
+const LOG = { debug: () => undefined, info: () => undefined, warn: () => undefined };
+
+describe('Instance', () => {
+  let dir: string;
+  let provider: LocalProvider;
+  let released = 0;
+  const options = { stats: new StatsRegistry(), log: LOG, pauseAfterMs: -1, now: () => performance.now() };
+
+  beforeEach(async () => {
+    dir = await mkdtemp(path.join(tmpdir(), 'instance-'));
+    await writeFile(path.join(dir, 'f.py'), 'def f(event): return 1\n');
+    provider = new LocalProvider(dir);
+    released = 0;
+  });
+  afterEach(async () => {
+    await provider.close();
+    await rm(dir, { recursive: true });
+  });
+
+  async function make(): Promise<[Sandbox, CodeVersion]> {
+    const common = { name: 'f', runtime: 'python', env: {} } as const;
+    const boot: LeafBoot = { ...common, role: 'leaf', entry_file: 'f.py', sys_path: [] };
+    const limits = { memMb: 50, procs: 10, cpuPercent: 100, swapBytes: 0, scratchMb: 64 };
+    const sandbox = await provider.create({ boot, codeName: '.', limits, packages: [] });
+    const config = defaultLambdaConfig();
+    const facts = { ...common, codeName: '.', dir, version: '1', config, entryFile: 'f.py', packages: [] };
+    return [sandbox, new CodeVersion(facts, () => released++)];
+  }
+
+  test('that ends by itself before it served anything is at fault; one that was evicted is not', async () => {
+    const [dies, code] = await make();
+    const dead = new Instance(dies, code, options);
+    process.kill(dies.pid, 'SIGKILL');
+    await dies.exited;
+    expect([dead.usable, dead.failedStart, dead.departure]).toEqual([false, true, 'ended']);
+
+    const [plain, other] = await make();
+    const exited = Promise.resolve<SandboxExit>({ oomKills: 0, status: undefined, evicted: true });
+    const evicted = new Instance(Object.assign(Object.create(plain) as Sandbox, { exited }), other, options);
+    await exited;
+    expect([evicted.failedStart, evicted.departure]).toEqual([false, 'evicted']);
+  });
+
+  test('lets go of its code once, when its sandbox is gone', async () => {
+    const [sandbox, code] = await make();
+    const instance = new Instance(sandbox, code, options);
+    expect(await instance.describe()).toBe('SOCK 1\n');
+    await Promise.all([instance.destroy('test'), instance.destroy('again')]);
+    expect([released, sandbox.dead, instance.usable]).toEqual([1, 'test', false]);
+    expect(await instance.describe()).toBe('SANDBOX 1 is DEAD: test\n');
+  });
+
+  test('describes a sandbox that does not answer within a second', async () => {
+    const [sandbox, code] = await make();
+    const silent = Object.create(sandbox) as Sandbox;
+    silent.debugString = () => new Promise(() => undefined);
+    const begin = performance.now();
+    expect(await new Instance(silent, code, options).describe()).toBe('SANDBOX 1 does not answer\n');
+    expect(performance.now() - begin).toBeLessThan(2000);
+  });
+});

@@ -1,0 +1,24 @@
+import { ColdCauses } from '../../../../../src/lambda/serve/start/cold-cause';
+
+describe('ColdCauses', () => {
+  it('tells the first instance from those that join others', () => {
+    const causes = new ColdCauses();
+    expect(causes.now(true, 0)).toBe('first');
+    expect(causes.now(true, 1)).toBe('busy');
+  });
+
+  it('tells what became of the last one', () => {
+    const causes = new ColdCauses();
+    for (const how of ['evicted', 'helper', 'ended', 'code'] as const) {
+      causes.gone(how);
+      expect(causes.now(true, 0)).toBe(how);
+      expect(causes.now(true, 2)).toBe('busy');
+    }
+  });
+
+  it('has one reason for instances that serve one call', () => {
+    const causes = new ColdCauses();
+    causes.gone('ended');
+    expect([causes.now(false, 0), causes.now(false, 3)]).toEqual(['once', 'once']);
+  });
+});

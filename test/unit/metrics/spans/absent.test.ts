@@ -1,0 +1,25 @@
+/** A process of its own: what this one loads is jest's business. */
+import { execFileSync } from 'node:child_process';
+import { resolve } from 'node:path';
+
+const DIST = resolve(__dirname, '../../../../dist');
+
+/** Files of the SDK in the module cache after a script; prom-client loads the interface, which does nothing alone. */
+function loadedBy(script: string): string[] {
+  const list =
+    'console.log(JSON.stringify(Object.keys(require.cache).filter((f) => /@opentelemetry.(?!api.)/.test(f))))';
+  const out = execFileSync(process.execPath, ['-e', `(async () => { ${script}; ${list} })()`], { encoding: 'utf8' });
+  return JSON.parse(out) as string[];
+}
+
+test('nothing of OpenTelemetry is loaded by a worker that has no endpoint', () => {
+  const config = "{ argyle: { otlp_endpoint: '', otlp_sample_percent: 100 }, worker_port: '0' }";
+  const make = `await require('${DIST}/compose/observe/tracer').makeTracer(${config}, { add() {} })`;
+  expect(loadedBy(`require('${DIST}/compose/worker'); ${make}`)).toEqual([]);
+});
+
+test('it is loaded by one that has', () => {
+  const config = "{ argyle: { otlp_endpoint: 'http://127.0.0.1:9', otlp_sample_percent: 100 }, worker_port: '0' }";
+  const make = `await require('${DIST}/compose/observe/tracer').makeTracer(${config}, { add() {} })`;
+  expect(loadedBy(make).length).toBeGreaterThan(10);
+});

@@ -1,0 +1,207 @@
+import { GuardedSandbox, type GuardOptions } from '../../../src/sandbox/guarded';
+import { MemoryPool, type Charge } from '../../../src/sandbox/memory/memory-pool';
+import type { AnswerHandler } from '../../../src/sandbox/answer/guard';
+import type { SandboxExit } from '../../../src/sandbox/types';
+import { StatsRegistry } from '../../../src/metrics';
+import { ScriptedSandbox, settle } from '../../support/scripted-sandbox';
+
+const REQUEST = { path: '/', method: 'GET' } as const;
+
+/** Notes how a request ended. */
+class Answer implements AnswerHandler {
+  text = '';
+  ended = false;
+  error: (Error & { code?: string }) | undefined;
+  onStart(): void {
+    // Nothing is aborted here.
+  }
+  onHead(): void {
+    // Heads are answer/guard.ts's.
+  }
+  onData(chunk: Buffer): void {
+    this.text += chunk.toString();
+  }
+  onEnd(): void {
+    this.ended = true;
+  }
+  onError(error: Error): void {
+    this.error = error;
+  }
+}
+
+describe('GuardedSandbox', () => {
+  let pool: MemoryPool;
+  let inner: ScriptedSandbox;
+  let charge: Charge;
+  let sandbox: GuardedSandbox;
+  let evicted: number[];
+  let destroyed: number;
+
+  async function make(options: Partial<GuardOptions> = {}): Promise<void> {
+    const stats = new StatsRegistry();
+    pool = new MemoryPool({ totalMb: 100, timeoutMs: 60, stats });
+    charge = await pool.acquire(50, 'instance', 'f');
+    inner = new ScriptedSandbox();
+    [evicted, destroyed] = [[], 0];
+    sandbox = new GuardedSandbox(inner, {
+      pool,
+      charge,
+      chargeMb: 50,
+      downsizePaused: true,
+      stats,
+      savesMs: () => 10,
+      onEvicted: (mb) => evicted.push(mb),
+      onDestroyed: () => destroyed++,
+      ...options,
+    });
+  }
+  beforeEach(() => make());
+
+  const send = (): Answer => {
+    const answer = new Answer();
+    sandbox.dispatch(REQUEST, answer);
+    return answer;
+  };
+
+  test('a paused one is charged what it uses, and the whole again before a request reaches it', async () => {
+    await sandbox.pause();
+    expect([sandbox.isPaused, pool.usedMb, pool.tierMb.paused]).toEqual([true, 10, 10]);
+    const answer = send();
+    expect(inner.requests).toHaveLength(0);
+    await settle();
+    expect([inner.calls, pool.usedMb, pool.tierMb.instance]).toEqual([['pause', 'resume', 'dispatch'], 50, 50]);
+    inner.requests[0]?.answer('hello');
+    expect([answer.text, answer.ended]).toEqual(['hello', true]);
+  });
+
+  test('a request that meets a pause on its way waits until it is over, and is then served', async () => {
+    let go: () => void = () => undefined;
+    inner.hold = new Promise((resolve) => (go = resolve));
+    const pausing = sandbox.pause();
+    await settle();
+    const answer = send();
+    await settle();
+    expect(inner.calls).toEqual(['pause']);
+    go();
+    await pausing;
+    await settle();
+    expect(inner.calls).toEqual(['pause', 'resume', 'dispatch']);
+    inner.requests[0]?.answer('late');
+    expect([answer.text, sandbox.isPaused]).toEqual(['late', false]);
+  });
+
+  test('a request that comes before a pause has begun wins', async () => {
+    const pausing = sandbox.pause();
+    const answer = send();
+    await expect(pausing).rejects.toMatchObject({ code: 'SANDBOX_STATE' });
+    await settle();
+    inner.requests[0]?.answer('first');
+    expect([answer.text, inner.calls]).toEqual(['first', ['dispatch']]);
+  });
+
+  test('is neither paused nor evicted while it serves', async () => {
+    send();
+    await expect(sandbox.pause()).rejects.toMatchObject({ code: 'SANDBOX_STATE' });
+    expect(sandbox.candidate(Date.now() + 1000)).toBeUndefined();
+    inner.requests[0]?.answer('done');
+    expect(sandbox.candidate(Date.now() + 1000)).toMatchObject({ action: 'pause', freesMb: 25 });
+    await sandbox.pause();
+    expect(sandbox.candidate(Date.now() + 1000)).toMatchObject({ action: 'destroy', freesMb: 10 });
+  });
+
+  test("the pool's own pause shows, and the next request thaws it", async () => {
+    await sandbox.reclaim('pause');
+    expect([sandbox.isPaused, sandbox.dead]).toEqual([true, undefined]);
+    send();
+    await settle();
+    expect([inner.calls, sandbox.isPaused]).toEqual([['pause', 'resume', 'dispatch'], false]);
+  });
+
+  test('a thaw waits for memory, which a request gets when others give it back', async () => {
+    await sandbox.pause();
+    const other = await pool.acquire(90);
+    const answer = send();
+    await settle();
+    expect([inner.requests.length, sandbox.isPaused]).toEqual([0, true]);
+    other.release();
+    await settle();
+    inner.requests[0]?.answer('thawed');
+    expect([answer.text, pool.usedMb]).toEqual(['thawed', 50]);
+  });
+
+  test('without memory the request fails as never sent, and the sandbox stays paused', async () => {
+    await make({ evictable: false });
+    await sandbox.pause();
+    const other = await pool.acquire(90);
+    const answer = send();
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    expect(answer.error).toMatchObject({ code: 'MEMORY_EXHAUSTED' });
+    expect([inner.calls, sandbox.isPaused, sandbox.dead, pool.usedMb]).toEqual([['pause'], true, undefined, 100]);
+    other.release();
+    await sandbox.resume();
+    expect(sandbox.isPaused).toBe(false);
+  });
+
+  test('one that is destroyed while it waits for memory fails its request, and leaves no place in line', async () => {
+    await make({ evictable: false });
+    await sandbox.pause();
+    const other = await pool.acquire(90);
+    const answer = send();
+    await settle();
+    expect(pool.waiting).toBe(1);
+    await sandbox.destroy('test');
+    await settle();
+    expect(answer.error).toMatchObject({ code: 'SANDBOX_DEAD' });
+    expect([pool.waiting, pool.usedMb, inner.requests.length]).toEqual([0, 90, 0]);
+    other.release();
+  });
+
+  test('an eviction says so, gives the memory back once, and fails what comes later', async () => {
+    await sandbox.pause();
+    await Promise.all([sandbox.reclaim('destroy'), sandbox.destroy('again')]);
+    expect(await sandbox.exited).toMatchObject({ evicted: true });
+    expect([evicted, destroyed, pool.usedMb, sandbox.dead]).toEqual([[10], 1, 0, 'evicted to free memory']);
+    const answer = send();
+    expect(answer.error).toBeUndefined();
+    await settle();
+    expect(answer.error).toMatchObject({ code: 'SANDBOX_DEAD' });
+    await expect(sandbox.resume()).rejects.toMatchObject({ code: 'SANDBOX_DEAD' });
+    await expect(sandbox.usage()).rejects.toMatchObject({ code: 'SANDBOX_DEAD' });
+  });
+
+  test('a pause that the end of the sandbox overtakes fails for that end, whatever broke in it', async () => {
+    let fail: (error: Error) => void = () => undefined;
+    inner.hold = new Promise((_, reject) => (fail = reject));
+    inner.hold.catch(() => undefined);
+    const pausing = sandbox.pause();
+    await settle();
+    inner.end();
+    await settle();
+    fail(new Error('no such cgroup'));
+    await expect(pausing).rejects.toMatchObject({ code: 'SANDBOX_DEAD' });
+    expect(sandbox.dead).toBe('its first process ended');
+  });
+
+  test('a broken connection waits for the reason of the end, and names it', async () => {
+    const answer = send();
+    inner.requests[0]?.sent().fail('ECONNRESET');
+    await settle();
+    expect(answer.error).toBeUndefined();
+    inner.dead = 'killed: it used more than limits.mem_mb';
+    inner.end({ oomKills: 1 });
+    await settle();
+    expect(answer.error).toMatchObject({
+      code: 'SANDBOX_DEAD',
+      message: expect.stringContaining('limits.mem_mb') as string,
+    });
+  });
+
+  test('one that is given up ends at once for those who wait for its exit', async () => {
+    const exits: SandboxExit[] = [];
+    void sandbox.exited.then((exit) => exits.push(exit));
+    sandbox.fail('it thrashes');
+    sandbox.fail('again');
+    await settle();
+    expect([exits.length, sandbox.dead, destroyed, pool.usedMb]).toEqual([1, 'it thrashes', 1, 0]);
+  });
+});

@@ -1,0 +1,149 @@
+import fc from 'fast-check';
+import { THRASH_MS, ThrashDetector, thrashed, type Sample } from '../../../../src/sandbox/memory/thrash';
+import { ThrashWatch, type Watched } from '../../../../src/sandbox/memory/thrash-watch';
+
+const MB = 1 << 20;
+const LIMIT = 50 * MB;
+const TICK_MS = 250;
+
+/** What was counted in 250 ms, as it was measured with a limit of 50 MB: pages, faults, ms of user code, MB in use. */
+interface Interval {
+  refaults: number;
+  major: number;
+  faults: number;
+  userMs: number;
+  mb?: number;
+}
+
+/** numba, its packages' files not in the page cache, and in it: it hung until the time limit, or died late. */
+const COLD: Interval = { refaults: 45_000, major: 39, faults: 60, userMs: 0 };
+const WARM: Interval = { refaults: 37_000, major: 32, faults: 33, userMs: 10 };
+
+const START: Sample = { atMs: 0, memBytes: 49.5 * MB, refaults: 0, majorFaults: 0, faults: 0, userUsec: 0 };
+
+function after(from: Sample, { refaults, major, faults, userMs, mb = 49.5 }: Interval, ms = TICK_MS): Sample {
+  return {
+    atMs: from.atMs + ms,
+    memBytes: mb * MB,
+    refaults: from.refaults + refaults,
+    majorFaults: from.majorFaults + major,
+    faults: from.faults + faults,
+    userUsec: from.userUsec + userMs * 1000,
+  };
+}
+
+test.each<[string, Interval, boolean]>([
+  ['numba with a cold page cache', COLD, true],
+  ['numba with a warm one', WARM, true],
+  ['the start of an import, which still computes', { refaults: 13_398, major: 17, faults: 3458, userMs: 80 }, false],
+  ['an import of big packages that fit', { refaults: 0, major: 900, faults: 4000, userMs: 120, mb: 45 }, false],
+  ['an import from a cold disk, for the first time', { refaults: 0, major: 60, faults: 300, userMs: 5 }, false],
+  ['reading a large file', { refaults: 0, major: 0, faults: 2, userMs: 1 }, false],
+  ['reading a large file again and again', { refaults: 60_000, major: 1, faults: 3, userMs: 3 }, false],
+  ['a mapped file that is read again, in order', { refaults: 45_000, major: 45, faults: 3000, userMs: 40 }, false],
+  ['computing at the limit', { refaults: 200, major: 4, faults: 40, userMs: 240 }, false],
+  ['waiting for the network', { refaults: 0, major: 0, faults: 0, userMs: 0 }, false],
+  ['pages that the whole host lacks', { ...COLD, mb: 20 }, false],
+])('%s: %s', (_, interval, expected) => {
+  expect(thrashed(START, after(START, interval), LIMIT)).toBe(expected);
+});
+
+test('a sandbox without a limit, or two samples at once, are never taken for it', () => {
+  expect(thrashed(START, after(START, COLD), 0)).toBe(false);
+  expect(thrashed(START, after(START, COLD, 0), LIMIT)).toBe(false);
+});
+
+/** After how many ms of these intervals it is recognised; undefined if not. */
+function recognised(intervals: Interval[]): number | undefined {
+  const detector = new ThrashDetector(LIMIT);
+  let sample = START;
+  detector.add(sample);
+  for (const interval of intervals) {
+    sample = after(sample, interval);
+    if (detector.add(sample)) return sample.atMs;
+  }
+  return undefined;
+}
+
+test('it is recognised within 2 s, and only when it lasts', () => {
+  expect(recognised(Array<Interval>(8).fill(COLD))).toBe(Math.ceil(THRASH_MS / TICK_MS) * TICK_MS);
+  const pause: Interval = { ...COLD, userMs: 100 };
+  expect(recognised([COLD, COLD, COLD, COLD, pause, COLD, COLD, COLD, COLD])).toBeUndefined();
+  expect(recognised([pause, pause, COLD, COLD, COLD, COLD, COLD])).toBe(7 * TICK_MS);
+});
+
+const interval = fc.record({
+  refaults: fc.nat(100_000),
+  major: fc.nat(200),
+  faults: fc.nat(5000),
+  userMs: fc.nat(250),
+  mb: fc.integer({ min: 1, max: 50 }),
+});
+
+test('never while its code runs a tenth of the time, nothing is read again, or there is memory left', () => {
+  fc.assert(
+    fc.property(
+      fc.array(interval, { maxLength: 40 }),
+      fc.constantFrom('runs', 'reads new', 'has memory'),
+      (all, why) => {
+        const harmless = all.map((one) => ({
+          ...one,
+          ...(why === 'runs' ? { userMs: Math.max(one.userMs, 25) } : {}),
+          ...(why === 'reads new' ? { refaults: one.refaults % 3000 } : {}),
+          ...(why === 'has memory' ? { mb: Math.min(one.mb, 44) } : {}),
+        }));
+        expect(recognised(harmless)).toBeUndefined();
+      },
+    ),
+  );
+});
+
+test('more of it never makes it less: refaults, waiting faults, and time without code', () => {
+  fc.assert(
+    fc.property(interval, fc.nat(50_000), fc.nat(100), (one, refaults, major) => {
+      if (!thrashed(START, after(START, one), LIMIT)) return;
+      const worse = { ...one, refaults: one.refaults + refaults, major: one.major + major, userMs: 0, mb: 50 };
+      worse.faults = one.faults + major;
+      expect(thrashed(START, after(START, worse), LIMIT)).toBe(true);
+    }),
+  );
+});
+
+describe('the watch', () => {
+  const LIMITS = { memMb: 50, procs: 10, cpuPercent: 100, swapBytes: 0, scratchMb: 64 };
+  const sandbox = (busySince: number | undefined, each: Interval) => {
+    let sample = START;
+    const looked = jest.fn(() => Promise.resolve((sample = after(sample, each))));
+    const fail = jest.fn((_why: string) => undefined);
+    return { limits: LIMITS, busySince, pressure: looked, fail } satisfies Watched;
+  };
+
+  test('ends the one that thrashes, with the limit named, and looks at none that is idle or quick', async () => {
+    const all = [sandbox(0, COLD), sandbox(0, { ...COLD, userMs: 90 }), sandbox(undefined, COLD), sandbox(9000, COLD)];
+    let nowMs = 1000;
+    const watch = new ThrashWatch(
+      () => all,
+      () => nowMs,
+    );
+    for (; nowMs < 3000; nowMs += TICK_MS) await watch.look();
+    watch.close();
+    expect(all[0]?.fail.mock.calls[0]?.[0]).toMatch(/^it did nothing but .* limits\.mem_mb is 50 MB; raise it in/);
+    expect(all.slice(1).map(({ fail }) => fail.mock.calls.length)).toEqual([0, 0, 0]);
+    expect(all.map(({ pressure }) => pressure.mock.calls.length > 0)).toEqual([true, true, false, false]);
+  });
+
+  test('takes turns when many are busy, and bears one that is gone', async () => {
+    const all = Array.from({ length: 130 }, () => sandbox(0, { ...COLD, userMs: 90 }));
+    all[0]?.pressure.mockRejectedValue(new Error('gone'));
+    const watch = new ThrashWatch(
+      () => all,
+      () => 1000,
+    );
+    await watch.look();
+    expect(all.filter(({ pressure }) => pressure.mock.calls.length > 0)).toHaveLength(60);
+    await watch.look();
+    await watch.look();
+    watch.close();
+    expect(all.every(({ pressure }) => pressure.mock.calls.length > 0)).toBe(true);
+  });
+});

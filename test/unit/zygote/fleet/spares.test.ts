@@ -1,0 +1,171 @@
+import type { SandboxFactory } from '../../../../src/sandbox/factory';
+import { MemoryPool, type Charge } from '../../../../src/sandbox/memory/memory-pool';
+import type { Slot } from '../../../../src/sandbox/slot/slot';
+import type { SandboxExit } from '../../../../src/sandbox/types';
+import { StatsRegistry } from '../../../../src/metrics';
+import { SparePool } from '../../../../src/zygote/fleet/spares';
+import type { ZygoteProcess } from '../../../../src/zygote/fleet/zygote-process';
+import { LIMITS, settle } from '../../../support/scripted-sandbox';
+import { until } from '../../../support/until';
+
+/** A parked child. */
+class FakeSlot {
+  isUsable = true;
+  destroyed = 0;
+  readonly exited: Promise<SandboxExit>;
+  private exit: (exit: SandboxExit) => void = () => undefined;
+  constructor(readonly id: number) {
+    this.exited = new Promise((resolve) => (this.exit = resolve));
+  }
+  usage(): Promise<{ memBytes: number }> {
+    return Promise.resolve({ memBytes: 3 * 1024 * 1024 });
+  }
+  destroy(): Promise<void> {
+    this.destroyed++;
+    return Promise.resolve();
+  }
+  end(): void {
+    this.isUsable = false;
+    this.exit({ oomKills: 0, status: 0 });
+  }
+}
+
+describe('SparePool', () => {
+  let pool: MemoryPool;
+  let slots: FakeSlot[];
+  /** What park() does besides making a slot. */
+  let park: () => Promise<void>;
+  let zygote: { slot: object; isReady: boolean; inFlight: number; descendants: number };
+  let spares: SparePool;
+
+  beforeEach(() => {
+    pool = new MemoryPool({ totalMb: 100, timeoutMs: 50, stats: new StatsRegistry() });
+    slots = [];
+    park = () => Promise.resolve();
+    const count = { slot: {}, isReady: true, inFlight: 0, descendants: 0 };
+    zygote = Object.assign(count, { retain: () => count.descendants++, release: () => count.descendants-- });
+    const factory = {
+      park: async () => {
+        await park();
+        const slot = new FakeSlot(slots.length + 1);
+        slots.push(slot);
+        return slot as unknown as Slot;
+      },
+    };
+    spares = new SparePool({
+      factory: factory as unknown as SandboxFactory,
+      pool,
+      zygote: zygote as unknown as ZygoteProcess,
+      limits: LIMITS,
+    });
+  });
+  afterEach(() => spares.drop());
+
+  const parked = (count: number) => until(`there are ${count} spares`, () => spares.size === count);
+
+  test('are parked up to their number, each charged and counted as a descendant', async () => {
+    spares.setTarget(3);
+    await parked(3);
+    await settle();
+    expect([slots.length, pool.tierMb.spare, zygote.descendants, zygote.inFlight]).toEqual([3, 12, 3, 0]);
+  });
+
+  test('the one that has been parked longest is taken, and another one is made for it', async () => {
+    spares.setTarget(2);
+    await parked(2);
+    const taken = spares.take(LIMITS);
+    expect([taken?.slot.id, spares.size, taken?.isTaken]).toEqual([1, 1, true]);
+    // What it holds is the leaf's from now on.
+    expect([zygote.descendants, pool.usedMb]).toEqual([2, 8]);
+    await parked(2);
+    expect([slots.length, zygote.descendants]).toEqual([3, 3]);
+    await taken?.discard();
+    expect(slots[0]?.destroyed).toBe(0);
+    taken?.charge.release();
+  });
+
+  test('none becomes a leaf with a scratch of another size', async () => {
+    spares.setTarget(1);
+    await parked(1);
+    expect(spares.take({ ...LIMITS, scratchMb: 65 })).toBeUndefined();
+    expect(spares.take({ ...LIMITS, memMb: 300 })?.slot.id).toBe(1);
+  });
+
+  test('one that has ended is passed over and freed', async () => {
+    spares.setTarget(2);
+    await parked(2);
+    const [first] = slots;
+    if (first !== undefined) first.isUsable = false;
+    expect(spares.take(LIMITS)?.slot.id).toBe(2);
+    await settle();
+    expect([first?.destroyed, zygote.descendants]).toEqual([1, 1]);
+  });
+
+  test('one that ends while it is parked gives back its memory and its count', async () => {
+    spares.setTarget(1);
+    await parked(1);
+    spares.setTarget(0);
+    slots[0]?.end();
+    await settle();
+    expect([spares.size, pool.usedMb, zygote.descendants, slots[0]?.destroyed]).toEqual([0, 0, 0, 1]);
+  });
+
+  test('what fails to fork costs nothing and is tried again later, not at once', async () => {
+    let forks = 0;
+    park = () => (forks++ === 0 ? Promise.reject(new Error('no')) : Promise.resolve());
+    spares.setTarget(1);
+    await until('one fork failed', () => forks === 1);
+    await settle();
+    expect([spares.size, pool.usedMb, zygote.descendants, zygote.inFlight]).toEqual([0, 0, 0, 0]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(forks).toBe(1);
+    await parked(1);
+    expect(forks).toBe(2);
+  });
+
+  test('none is made of memory that is not free, nor while somebody waits for some', async () => {
+    const most = await pool.acquire(98);
+    spares.setTarget(1);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect([slots.length, zygote.descendants]).toEqual([0, 0]);
+    most.release();
+    await parked(1);
+  });
+
+  test('are given up when memory is short', async () => {
+    spares.setTarget(2);
+    await parked(2);
+    const all: Promise<Charge> = pool.acquire(100);
+    const charge = await all;
+    expect([spares.size, zygote.descendants, slots.map(({ destroyed }) => destroyed)]).toEqual([0, 0, [1, 1]]);
+    charge.release();
+  });
+
+  test('surplus ones go when fewer are wanted, one that is being forked included', async () => {
+    let go: () => void = () => undefined;
+    spares.setTarget(1);
+    await parked(1);
+    park = () => new Promise((resolve) => (go = resolve));
+    spares.setTarget(2);
+    await until('it forks', () => zygote.inFlight === 1);
+    spares.setTarget(1);
+    go();
+    await settle();
+    expect([spares.size, slots.map(({ destroyed }) => destroyed), zygote.descendants]).toEqual([1, [0, 1], 1]);
+  });
+
+  test('no more are made of a zygote that is no longer ready', async () => {
+    zygote.isReady = false;
+    spares.setTarget(2);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([slots.length, pool.usedMb]).toEqual([0, 0]);
+  });
+
+  test('their charge is what they turn out to use', async () => {
+    spares.setTarget(1);
+    await parked(1);
+    await until('it is measured', () => pool.usedMb === 3);
+    const candidate = spares.take(LIMITS)?.candidate(Date.now());
+    expect(candidate).toBeUndefined();
+  });
+});
