@@ -2,14 +2,16 @@
  * A sandbox that serves one function. It serves one request at a time, unless ol.yaml sets `concurrency`, and is frozen
  * while idle. After a failure it gets no further requests, and is destroyed when its other requests have ended.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stats } from '../../metrics';
 import { ArgyleError } from '../../errors';
 import type { ErrorCode } from '../../errors';
+import type { GuestFailure } from '../../sandbox/answer/failure';
 import type { Sandbox, StartKind, ZygoteTier } from '../../sandbox/types';
 import type { Call } from './call/call';
 import type { CodeVersion } from '../code/version';
 import type { ColdCause, Departure } from './start/cold-cause';
-import { Exchange, type Outcome } from './call/exchange';
+import { Exchange, LAST_BYTES_MS, unanswered, type Outcome } from './call/exchange';
 import type { Invocation } from './call/invocation';
 import type { LambdaLog } from '../ports';
 import { whenImported } from './start/import-watch';
@@ -46,6 +48,8 @@ export class Instance {
   private requests = 0;
   /** Why the instance gets no further requests while it still serves others. */
   private retired: string | undefined;
+  /** Why the guest ended, in its own words. */
+  private report: GuestFailure | undefined;
   private served = 0;
   /** Whether the instance was given a request. That request reports the end of the sandbox. */
   private asked = false;
@@ -196,20 +200,33 @@ export class Instance {
           this.retire('found dead');
           return 'retry';
         }
-        throw await this.failure(outcome.code, outcome.message, outcome.trace);
+        const report = outcome.report ?? (await this.othersReport(outcome));
+        const message = report === undefined ? outcome.message : unanswered(hops.current, report.message);
+        throw await this.failure(outcome.code, message, report);
       }
     }
   }
 
   /** Retires the sandbox. The error has the contract's message and, after it, the guest's own text. */
-  async failure(code: ErrorCode, why: string, trace = ''): Promise<ArgyleError> {
-    // A guest that reports why it ends also ends its other requests. Their clients get the same report.
-    if (this.requests > 1 && trace !== '') void this.destroy(why);
+  async failure(code: ErrorCode, why: string, report?: GuestFailure): Promise<ArgyleError> {
+    this.report ??= report;
     if (this.requests > 1) this.retired ??= why;
+    // A guest that reports why it ends also ends its other requests.
+    if (this.requests > 1 && report !== undefined) void this.destroy(why);
     const state = await this.describe();
     this.retire(why);
-    const more = trace === '' ? '' : `\n${trace}`;
+    const more = report === undefined || report.trace === '' ? '' : `\n${report.trace}`;
     return new ArgyleError(code, `RoundTrip failed: ${why}\n\nSandbox State: ${state.trimEnd()}\n${more}`);
+  }
+
+  /**
+   * The report that the guest gave to another request, for a request that its end cut off. Only one request gets the
+   * report, and the end of the other connections may be noticed before it.
+   */
+  private async othersReport({ code }: { code: ErrorCode }): Promise<GuestFailure | undefined> {
+    if (code !== 'SANDBOX_DEAD' || this.capacity === 1) return undefined;
+    if (this.report === undefined && this.exchanges.size > 0) await sleep(LAST_BYTES_MS);
+    return this.report;
   }
 
   /**

@@ -16,14 +16,14 @@ export type Outcome =
   /** The whole response was forwarded. */
   | { kind: 'done' }
   /** No response had begun. `unsent`: the guest cannot have seen the request, so another instance may get it. */
-  | { kind: 'failed'; message: string; code: ErrorCode; unsent: boolean; trace?: string }
+  | { kind: 'failed'; message: string; code: ErrorCode; unsent: boolean; report?: GuestFailure }
   /** The response had begun. The error text was appended to the body. */
   | { kind: 'broken'; message: string; code: ErrorCode }
   /** The client went away. */
   | { kind: 'cancelled' };
 
 /** Wait for bytes that a sandbox wrote before its death, in ms. */
-const LAST_BYTES_MS = 50;
+export const LAST_BYTES_MS = 50;
 
 /** The original's messages, which are those of Go's HTTP client. */
 const TIMEOUT_BEFORE = 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)';
@@ -43,6 +43,11 @@ function describe(error: Error): string {
   if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE') return 'EOF';
   if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED') return 'sandbox was destroyed';
   return error.message;
+}
+
+/** The original's message for a request without a response. @param why the text of describe(), or a guest's report */
+export function unanswered({ method, uri }: Pick<Invocation, 'method' | 'uri'>, why: string): string {
+  return `${method.charAt(0)}${method.slice(1).toLowerCase()} "http://root${uri}": ${why}`;
 }
 
 /** The error code of a failure. */
@@ -159,20 +164,19 @@ export class Exchange implements AnswerHandler {
 
   private fail(error: Error, timeout = false): void {
     if (this.outcome !== undefined) return;
-    const { method, uri, body, sink } = this.invocation;
+    const { body, sink } = this.invocation;
     if (this.responding) {
       const message = `reading lambda response failed: ${timeout ? TIMEOUT_AFTER : describe(error)}`;
       this.settle({ kind: 'broken', message, code: timeout ? 'TIMEOUT' : codeOf(error) });
       sink.fail(message);
     } else {
-      const op = method.charAt(0) + method.slice(1).toLowerCase();
-      const message = `${op} "http://root${uri}": ${timeout ? TIMEOUT_BEFORE : describe(error)}`;
+      const message = unanswered(this.invocation, timeout ? TIMEOUT_BEFORE : describe(error));
       // EPIPE before any byte of the body: the only write was the header, and the connection refused the whole write.
       const refused = this.control === undefined || connectionCode(error) === 'EPIPE';
       const code = timeout ? 'TIMEOUT' : codeOf(error);
       const unsent = refused && !timeout && !body.consumed;
-      const trace = error instanceof GuestFailure ? error.trace : '';
-      this.settle({ kind: 'failed', message, code, unsent, trace });
+      const report = error instanceof GuestFailure ? { report: error } : {};
+      this.settle({ kind: 'failed', message, code, unsent, ...report });
     }
     this.control?.abort(error);
   }

@@ -4,9 +4,12 @@ import * as path from 'node:path';
 import { CodeVersion } from '../../../../src/lambda/code/version';
 import { Instance } from '../../../../src/lambda/serve/instance';
 import { defaultLambdaConfig } from '../../../../src/lambda/code/lambda-config';
+import { ArgyleError } from '../../../../src/errors';
 import { StatsRegistry } from '../../../../src/metrics';
+import { GuestFailure } from '../../../../src/sandbox/answer/failure';
 import type { LeafBoot, Sandbox, SandboxExit } from '../../../../src/sandbox/types';
 import { LocalProvider } from '../../../support/process-sandboxes';
+import { ScriptedClient, ScriptedSandbox, settle, type ScriptedRequest } from '../../../support/scripted-sandbox';
 
 const LOG = { debug: () => undefined, info: () => undefined, warn: () => undefined };
 
@@ -67,5 +70,51 @@ describe('Instance', () => {
     const begin = performance.now();
     expect(await new Instance(silent, code, options).describe()).toBe('SANDBOX 1 does not answer\n');
     expect(performance.now() - begin).toBeLessThan(2000);
+  });
+
+  describe('with several requests', () => {
+    /** Fails two requests of one instance, in the given order, and returns their errors by the name of the path. */
+    async function endOfBoth(fail: (request: ScriptedRequest[]) => void): Promise<Record<string, string>> {
+      const facts = (await make())[1].facts;
+      const code = new CodeVersion({ ...facts, config: { ...facts.config, concurrency: 2 } }, () => undefined);
+      const sandbox = new ScriptedSandbox();
+      const instance = new Instance(sandbox, code, options);
+      const errors: Record<string, string> = {};
+      const calls = ['/a', '/b'].map(async (path) => {
+        instance.unpark();
+        await instance.serve(new ScriptedClient().invocation(path), 0).catch((thrown: unknown) => {
+          errors[path] = String(thrown);
+        });
+        instance.leave();
+      });
+      await settle();
+      for (const request of sandbox.requests) request.sent();
+      fail(sandbox.requests);
+      await Promise.all(calls);
+      return errors;
+    }
+    const DEAD = new ArgyleError('SANDBOX_DEAD', 'sandbox 1 is dead: its first process ended');
+    const REPORT = new GuestFailure('the function could not be loaded: no f', 'Traceback');
+
+    test.each([
+      ['before', [0, 1]],
+      ['after', [1, 0]],
+    ])('all get the report of the guest; it came %s the end of the other connection', async (_order, [first, then]) => {
+      const errors = await endOfBoth((requests) => {
+        const failures = [REPORT, DEAD];
+        for (const at of [first, then]) requests[at ?? 0]?.handler.onError(failures[at ?? 0] ?? DEAD);
+      });
+      for (const path of ['/a', '/b']) {
+        expect(errors[path]).toContain(`Post "http://root${path}": the function could not be loaded: no f`);
+        expect(errors[path]).toMatch(/\nTraceback$/);
+      }
+    });
+
+    test('without a report they name the end of the sandbox', async () => {
+      const errors = await endOfBoth((requests) => {
+        for (const { handler } of requests) handler.onError(DEAD);
+      });
+      expect(errors['/b']).toContain('Post "http://root/b": sandbox 1 is dead: its first process ended');
+    });
   });
 });
