@@ -59,20 +59,23 @@ static int bind_on(int src_fd, int dir_fd, const char *where, uint64_t attribute
 }
 
 static int make_dev(int base_mount) {
+  /* Devices of major number 1, by their minor numbers. */
   static const char *const nodes[10] = {[3] = "null", [5] = "zero", [7] = "full", [8] = "random", [9] = "urandom"};
-  char options[] = "mode=0755,size=64k";
-  SCOPED int dev = new_tmpfs(options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-  if (dev < 0) return fault_sys(AG_ST_MOUNTNS, "dev tmpfs");
-  for (unsigned minor = 0; minor < 10; minor++)
-    if (nodes[minor] &&
-        (mknodat(dev, nodes[minor], S_IFCHR, makedev(1, minor)) < 0 || fchmodat(dev, nodes[minor], 0666, 0) < 0))
-      return fault_sys(AG_ST_MOUNTNS, nodes[minor]);
-  /* /dev/shm holds POSIX semaphores and shared memory: it points into the bounded scratch. /dev/stdout and /dev/stderr
-   * would need a procfs: they point there too, and the guest copies what is written to the log. */
-  if (symlinkat("/host/shm", dev, "shm") < 0 || symlinkat("/host/.stdout", dev, "stdout") < 0 ||
-      symlinkat("/host/.stderr", dev, "stderr") < 0 || set_flags(dev, MOUNT_ATTR_RDONLY, false) < 0)
-    return fault_sys(AG_ST_MOUNTNS, "dev");
-  return attach_on(dev, base_mount, "dev");
+  /* Links, each behind its target. /dev/shm holds POSIX semaphores and shared memory: it points into the bounded
+   * scratch. The standard streams would need a procfs: output goes there too, and the guest copies it to the log. */
+  static const char *const links[] = {"/host/shm", "shm",           "null",      "stdin",    "/host/.stdout",
+                                      "stdout",    "/host/.stderr", "stderr",    "../stdin", "fd/0",
+                                      "../stdout", "fd/1",          "../stderr", "fd/2"};
+  SCOPED int dev = new_tmpfs((char[]){"mode=0755,size=64k"}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+  /* Nobody may list fd: a program closes what it finds there, and without a procfs it would not find all. */
+  bool made = dev >= 0 && mkdirat(dev, "fd", 0) == 0 && fchmodat(dev, "fd", 0711, 0) == 0;
+  for (unsigned minor = 0; made && minor < 10; minor++)
+    if (nodes[minor])
+      made = mknodat(dev, nodes[minor], S_IFCHR, makedev(1, minor)) == 0 && fchmodat(dev, nodes[minor], 0666, 0) == 0;
+  for (unsigned i = 0; made && i < sizeof links / sizeof *links; i += 2)
+    made = symlinkat(links[i], dev, links[i + 1]) == 0;
+  return made && set_flags(dev, MOUNT_ATTR_RDONLY, false) == 0 ? attach_on(dev, base_mount, "dev")
+                                                               : fault_sys(AG_ST_MOUNTNS, "dev");
 }
 
 static int sub_dir(int root_fd, const char *name) {
@@ -123,7 +126,6 @@ int rootfs_unshare(void) {
 /* Safety: runs once, on descriptors that open_owned_dir() has checked. It clones every source before the pivot. After
  * the pivot no path of the host has a name. */
 int rootfs_enter(struct session *s, int worker_fd, int packages_fd, int base_fd, bool host_usr) {
-  char root_options[] = "mode=0700,size=4m";
   SCOPED int code = open_beneath(worker_fd, "code", O_PATH | O_DIRECTORY);
   if (code < 0) return fault_name(AG_ST_MOUNTNS, "code");
   SCOPED int code_tree = sys_open_tree(code, "", CLONE_TREE);
@@ -132,7 +134,7 @@ int rootfs_enter(struct session *s, int worker_fd, int packages_fd, int base_fd,
   SCOPED int guest_tree = sys_open_tree(AT_FDCWD, s->config.guest, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   SCOPED int usr_tree =
       host_usr ? sys_open_tree(AT_FDCWD, "/usr", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE) : -1;
-  SCOPED int root = new_tmpfs(root_options, SAFE | MOUNT_ATTR_NOEXEC);
+  SCOPED int root = new_tmpfs((char[]){"mode=0700,size=4m"}, SAFE | MOUNT_ATTR_NOEXEC);
   if (code_tree < 0 || packages_tree < 0 || base_tree < 0 || guest_tree < 0 || root < 0 || (host_usr && usr_tree < 0))
     return fault_sys(AG_ST_MOUNTNS, "clone sources");
   if (pivot_into(root) < 0 || (s->code_fd = place(root, "code", code_tree, SAFE)) < 0 ||

@@ -186,7 +186,47 @@ def f(event):
     gives: 0,
     logs: ['WARNING:root:by logging', 'by print', 'by a shell'],
   },
-  { name: '/dev/fd', source: f('return os.path.exists("/dev/fd")'), gives: false },
+  {
+    name: '/dev/stdin',
+    source: f(
+      'def end(path):',
+      '    with open(path) as file:',
+      '        return file.read(1)',
+      'cat = subprocess.run("cat /dev/stdin -", shell=True, input=b"x", capture_output=True)',
+      'return [end("/dev/stdin"), end("/dev/fd/0"), os.path.samestat(os.stat("/dev/stdin"), os.fstat(0)), cat.stdout.decode()]',
+    ),
+    gives: ['', '', true, 'x'],
+  },
+  {
+    name: '/dev/fd/0, 1 and 2',
+    source: f(
+      'with open("/dev/fd/1", "a") as out, open("/dev/fd/2", "a") as err:',
+      '    print("by descriptor 1", file=out)',
+      '    print("by descriptor 2", file=err)',
+      'return subprocess.run("echo by a tee | tee -a /dev/fd/2 >/dev/null", shell=True).returncode',
+    ),
+    gives: 0,
+    logs: ['by descriptor 1', 'by descriptor 2', 'by a tee'],
+  },
+  {
+    name: '/dev/fd: other descriptors',
+    source: f(
+      'r, w = os.pipe()',
+      'shell = ["bash", "-c", "cat <(echo x)"]',
+      'return [os.path.exists(f"/dev/fd/{r}"), subprocess.run(shell, capture_output=True).returncode]',
+    ),
+    gives: [false, 1],
+  },
+  {
+    name: '/dev/fd: its list',
+    source: f(
+      'try:',
+      '    return os.listdir("/dev/fd")',
+      'except PermissionError as error:',
+      '    return error.strerror',
+    ),
+    gives: 'Permission denied',
+  },
   { name: '/proc', source: f('return os.listdir("/proc")'), gives: /FileNotFoundError/, status: 500 },
   {
     name: 'files: /tmp, /dev/shm and /host',
