@@ -64,6 +64,11 @@ export function hasBody({ headers }: IncomingMessage): boolean {
   return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
 }
 
+/** The token of an Authorization field; '' without one. RFC 9110, 11.1: the case of the scheme's name does not count. */
+function bearerToken(field = ''): string {
+  return /^bearer +(.*)$/is.exec(field)?.[1] ?? '';
+}
+
 /** Checks the requests of one worker. */
 export class AccessCheck {
   private readonly hosts: KnownHosts;
@@ -73,7 +78,7 @@ export class AccessCheck {
   constructor(private readonly settings: AccessSettings) {
     this.hosts = new KnownHosts(settings.ownNames ?? [], settings.allowedHosts ?? '');
     this.origins = nameList(settings.allowedOrigins ?? '');
-    this.expected = digest(`Bearer ${settings.adminToken}`);
+    this.expected = digest(settings.adminToken);
   }
 
   /** Checks a request and answers it when it is refused. @returns whether the request is admitted */
@@ -120,7 +125,7 @@ export class AccessCheck {
     if (adminToken === '' || access === 'call' || access === 'page' || (access === 'metrics' && !metricsToken))
       return undefined;
     // Digests have a fixed length, so the comparison does not reveal the token's length.
-    if (timingSafeEqual(digest(headers.authorization ?? ''), this.expected)) return undefined;
+    if (timingSafeEqual(digest(bearerToken(headers.authorization)), this.expected)) return undefined;
     const hint = 'this worker asks for its argyle.admin_token: send Authorization: Bearer <token>';
     return new ArgyleError('UNAUTHORIZED', hint);
   }

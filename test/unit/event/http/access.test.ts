@@ -105,6 +105,19 @@ describe('a worker with a token', () => {
     expect((await call(worker, path, { headers: token })).status).not.toBe(401);
   });
 
+  test.each([
+    ['bearer secret', 200],
+    ['BEARER   secret', 200],
+    ['Bearer Secret', 401],
+    ['Bearersecret', 401],
+    ['Bearer', 401],
+    ['secret', 401],
+    ['Basic secret', 401],
+    ['Basic Bearer secret', 401],
+  ])('the case of the scheme does not count, and nothing else changes: %s', async (authorization, status) => {
+    expect((await call(worker, '/stats', { headers: { authorization } })).status).toBe(status);
+  });
+
   test.each(ROUTES)('%s: %s is refused to strangers unless it is a probe, not %s', async (_route, path, access) => {
     for (const headers of [
       { 'Sec-Fetch-Site': 'cross-site' },
