@@ -37,6 +37,18 @@ function bad(message: string, cause?: unknown): ArgyleError {
   return new ArgyleError('LAMBDA_CODE', `cannot unpack function archive: ${message}`, { cause });
 }
 
+/** A name as errors show it. */
+const shorten = (name: string): string => (name.length > 100 ? `${name.slice(0, 100)}…` : name);
+
+/** Why unpacking failed. Errors of the file system have the path on the worker's disk; the entry's name replaces it. */
+function whyFailed(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  // Node's form is `CODE: description, call 'path'`.
+  const said = /\b(E[A-Z0-9]+: [^,]+), [a-z]+ '/.exec(thrown.message)?.[1] ?? thrown.message;
+  const { entry } = thrown as { entry?: ReadEntry };
+  return entry === undefined ? said : `entry "${shorten(entry.path)}": ${said}`;
+}
+
 /** Why a symbolic link at `entryPath` to `target` is refused; undefined when the target is inside the directory. */
 export function linkRefusal(entryPath: string, target: string): string | undefined {
   if (target === '' || path.posix.isAbsolute(target)) return 'its target is not relative';
@@ -99,7 +111,7 @@ class EntryGuard {
   private refusal(name: string, entry: ReadEntry): string | undefined {
     this.entries++;
     this.bytes += entry.size;
-    const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
+    const shown = shorten(name);
     const longest = Math.max(Buffer.byteLength(name), Buffer.byteLength(entry.linkpath ?? ''));
     if (longest > MAX_NAME_BYTES) return `entry "${shown}" has a name of ${longest} bytes, limit ${MAX_NAME_BYTES}`;
     if (name.split('/').length > MAX_DEPTH) return `entry "${shown}" lies deeper than ${MAX_DEPTH} directories`;
@@ -192,7 +204,7 @@ async function feed(data: Readable, parser: tar.Parser, doneEvent: 'end' | 'clos
     parser.end();
     await Promise.race([faults, done]);
   } catch (thrown) {
-    throw guard.fault ?? bad(thrown instanceof Error ? thrown.message : String(thrown), thrown);
+    throw guard.fault ?? bad(whyFailed(thrown), thrown);
   }
   if (guard.fault !== undefined) throw guard.fault;
 }

@@ -74,6 +74,25 @@ describe('unpackArchive', () => {
     expect(await readdir(path.join(dir, 'real'))).toEqual([]);
   });
 
+  test.each([
+    ['a file below a file', 'f.py/x', 'ENOTDIR: not a directory'],
+    ['a name that the disk does not take', `a/${'n'.repeat(300)}`, 'ENAMETOOLONG: name too long'],
+    ['a file in place of a full directory', 'pkg', 'ENOTEMPTY: directory not empty'],
+  ])('%s is refused with its own name, not with a path of the worker', async (_what, name, why) => {
+    // A header of its own, because the plain one has room for 255 bytes.
+    const long = ` path=${name}\n`;
+    const text = `${long.length + String(long.length + 3).length}${long}`;
+    const header = { path: 'header', type: 'ExtendedHeader', text } as const;
+    const before = [
+      { path: 'f.py', text: '1' },
+      { path: 'pkg/a.py', text: '1' },
+    ] as const;
+    const unpacked = unpackArchive(entries(...before, header, { path: 'x', text: '1' }), dir);
+    const shown = name.length > 100 ? `${name.slice(0, 100)}…` : name;
+    const message = `cannot unpack function archive: entry "${shown}": ${why}`;
+    await expect(unpacked).rejects.toMatchObject({ message });
+  });
+
   test('limits hold', async () => {
     const limits = { maxBytes: 10, maxEntries: 2 };
     const many = entries({ path: 'a' }, { path: 'b' }, { path: 'c' });
