@@ -40,9 +40,14 @@ export async function readRequirements(read: ReadFile, file: string): Promise<Re
   const places: Place[] = [];
   const faults = new FaultList();
   let lines = 0;
+  /** The files that include the current one, outermost first. */
+  const open: string[] = [];
   const visit = async (name: string, into: string[], from?: string): Promise<void> => {
+    // As pip does. A file that two others include is no circle, and is read once.
+    if (open.includes(name)) throw invalid(from ?? name, name, `a circle: ${[...open, name].join(' includes ')}`);
     if (seen.has(name)) return;
     seen.add(name);
+    open.push(name);
     if (seen.size > MAX_FILES) throw invalid(from ?? name, name, `more than ${MAX_FILES} files are included`);
     const text = await read(name);
     if (text === undefined) throw invalid(from ?? name, name, 'there is no such file in the folder of the function');
@@ -62,6 +67,7 @@ export async function readRequirements(read: ReadFile, file: string): Promise<Re
           throw invalid(where, code, whyNot(option));
         });
     }
+    open.pop();
   };
   await visit(file, input.requirements);
   faults.check(() => {

@@ -27,11 +27,22 @@ describe("pip's requirements file", () => {
   test('files of the folder are included once, relative to the file that includes them', async () => {
     const input = await read({
       'requirements.txt': '-r reqs/base.txt\n--constraint=limits.txt\nrequests\n',
-      'reqs/base.txt': '-r more.txt\n-r ../requirements.txt\nflask\n',
+      'reqs/base.txt': '-r more.txt\n-r ./more.txt\n-c ../limits.txt\nflask\n',
       'reqs/more.txt': 'attrs\n',
       'limits.txt': 'urllib3<2\n',
     });
     expect(input).toEqual({ requirements: ['attrs', 'flask', 'requests'], constraints: ['urllib3<2'], hashed: false });
+  });
+
+  test('a circle over other files is refused, with the files on it', async () => {
+    const files = {
+      'requirements.txt': '-r a/b.txt\n',
+      'a/b.txt': 'six\n-c c.txt\n',
+      'a/c.txt': '-r ../requirements.txt\n',
+    };
+    const error = await refused(files);
+    expect(error.message).toMatch(/^a\/c\.txt line 1: /);
+    expect(error.message).toContain('requirements.txt includes a/b.txt includes a/c.txt includes requirements.txt');
   });
 
   test.each([
@@ -39,6 +50,8 @@ describe("pip's requirements file", () => {
     ['-r /etc/passwd', 'only files in the folder'],
     ['-r https://example.org/r.txt', 'only files in the folder'],
     ['-r absent.txt', 'no such file'],
+    ['-r requirements.txt', 'a circle: requirements.txt includes requirements.txt'],
+    ['-c ./requirements.txt', 'a circle: requirements.txt includes requirements.txt'],
     ['--index-url https://example.org/simple', 'cannot choose the index'],
     ['-i https://example.org/simple', 'cannot choose the index'],
     ['--extra-index-url=https://example.org/simple', 'cannot choose the index'],
