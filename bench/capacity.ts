@@ -2,6 +2,7 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LeafSpec, Sandbox } from '../src/sandbox/types';
+import { Lease } from '../src/sandbox/lease';
 import type { ZygoteProcess } from '../src/zygote/fleet/zygote-process';
 import { firstByte, Lab, pssMb } from './lab';
 import { quantile } from './stats';
@@ -208,15 +209,15 @@ async function leafPss(lab: Lab, spec: LeafSpec, zygote: ZygoteProcess): Promise
 }
 
 async function sparePss(lab: Lab, spec: LeafSpec, zygote: ZygoteProcess): Promise<number> {
-  const made: { destroy: () => Promise<void> }[] = [];
+  const made: Lease[] = [];
   try {
     return await growth(zygote, async () => {
-      const slot = await lab.sandboxes.factory.park(zygote.slot, spec.limits);
-      made.push(slot);
-      return slot.pid;
+      const lease = new Lease();
+      made.push(lease);
+      return (await lab.sandboxes.factory.park(zygote.slot, spec.limits, lease)).pid;
     });
   } finally {
-    await Promise.all(made.map((slot) => slot.destroy()));
+    await Promise.all(made.map((lease) => lease.free('measured')));
   }
 }
 
@@ -263,20 +264,19 @@ async function coldStart({ lab, spec }: Site, kind: BreakdownKind, zygote: Zygot
       importMs = info.importMs;
     },
   };
-  const parked = kind === 'spare' ? await factory.park(zygote.slot, spec.limits) : undefined;
+  const lease = new Lease(await pool.acquire(1));
+  const parked = kind === 'spare' ? await factory.park(zygote.slot, spec.limits, lease) : undefined;
   await sleep(PARKED_MS);
-  const charge = await pool.acquire(1);
   const fromMs = performance.now();
   let sandbox: Sandbox;
-  if (kind === 'fresh') sandbox = await factory.fresh(spec, hooks);
-  else if (parked === undefined) sandbox = await factory.fork(zygote.slot, spec, hooks);
-  else sandbox = await factory.go(parked, spec, zygote.slot.pid, charge, hooks);
+  if (kind === 'fresh') sandbox = await factory.fresh(spec, hooks, lease);
+  else if (parked === undefined) sandbox = await factory.fork(zygote.slot, spec, hooks, lease);
+  else sandbox = await factory.go(parked, spec, zygote.slot.pid, lease, hooks);
   const startMs = performance.now() - fromMs;
   try {
     const totalMs = (await firstByte(sandbox)) - fromMs;
     return { startMs, importMs, serveMs: totalMs - startMs - importMs, totalMs };
   } finally {
-    charge.release();
     await sandbox.destroy('measured');
   }
 }

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { Role } from '../helper/protocol';
 import { LeafRegistry, type LeafRegistryOptions, type LeafHooks } from './leaf-registry';
 import { LeafSandbox } from './leaf';
-import type { Charge } from './memory/memory-pool';
+import { Lease } from './lease';
 import type { GuestMounts, Slot } from './slot/slot';
 import type { SlotPool } from './slot/slot-pool';
 import type { LeafSpec, Sandbox, SandboxLimits, StartKind } from './types';
@@ -46,9 +46,14 @@ export class SandboxFactory {
     return this.leaves.list();
   }
 
-  /** Makes a leaf in a fresh process. @throws ArgyleError SANDBOX_CREATE, MEMORY_EXHAUSTED, HELPER_*. */
-  fresh(spec: LeafSpec, hooks: LeafHooks = {}): Promise<Sandbox> {
-    return this.make(spec, hooks, {
+  /**
+   * Makes a leaf in a fresh process.
+   *
+   * @param lease as for fork()
+   * @throws ArgyleError SANDBOX_CREATE, MEMORY_EXHAUSTED, HELPER_*.
+   */
+  fresh(spec: LeafSpec, hooks: LeafHooks = {}, lease = new Lease()): Promise<Sandbox> {
+    return this.make(spec, hooks, lease, {
       kind: 'fresh',
       slot: () => this.options.slots.take(spec.limits),
       submit: (slot, shown) => slot.spawn(Role.LEAF, shown),
@@ -58,10 +63,11 @@ export class SandboxFactory {
   /**
    * Forks a leaf from the zygote in `source`.
    *
+   * @param lease holds what the caller has reserved for the leaf; freed on failure, and when the leaf is destroyed
    * @throws ArgyleError as fresh(), and ZYGOTE_FAILED when the zygote died or refused.
    */
-  fork(source: Slot, spec: LeafSpec, hooks: LeafHooks = {}): Promise<Sandbox> {
-    return this.make(spec, hooks, {
+  fork(source: Slot, spec: LeafSpec, hooks: LeafHooks = {}, lease = new Lease()): Promise<Sandbox> {
+    return this.make(spec, hooks, lease, {
       kind: 'fork',
       slot: () => this.options.slots.take(spec.limits),
       submit: async (slot, shown) => {
@@ -73,14 +79,14 @@ export class SandboxFactory {
     });
   }
 
-  /** Forks a parked child from the zygote in `source`, for go(). @throws ArgyleError as fork(). */
-  async park(source: Slot, limits: SandboxLimits): Promise<Slot> {
-    const slot = await this.options.slots.take(limits);
+  /** Forks a parked child from the zygote in `source`, for go(). @throws ArgyleError as fork(); then `lease` is freed. */
+  async park(source: Slot, limits: SandboxLimits, lease: Lease): Promise<Slot> {
     try {
+      const slot = lease.hold(await this.options.slots.take(limits));
       await slot.forkFrom(source, Role.LEAF, {}, true);
       return slot;
     } catch (error) {
-      await slot.destroy();
+      await lease.free('it could not be forked');
       throw error;
     }
   }
@@ -88,27 +94,18 @@ export class SandboxFactory {
   /**
    * Turns a parked child into a leaf. The parked child is used up even when this call fails.
    *
-   * @param charge the spare's share of the memory pool; go() releases this charge as soon as the leaf has a charge of
-   *   its own
+   * @param lease the spare's; its charge is replaced as soon as the leaf has a charge of its own
    */
-  async go(spare: Slot, spec: LeafSpec, parentPid: number, charge: Charge, hooks: LeafHooks = {}): Promise<Sandbox> {
-    try {
-      return await this.make(spec, hooks, {
-        kind: 'spare',
-        slot: () => {
-          charge.release();
-          spare.orderLimits(spec.limits);
-          return Promise.resolve(spare);
-        },
-        submit: (slot, shown) => slot.go(shown),
-        parentPid,
-      });
-    } catch (error) {
-      void spare.destroy().then(() => {
-        charge.release();
-      });
-      throw error;
-    }
+  go(spare: Slot, spec: LeafSpec, parentPid: number, lease: Lease, hooks: LeafHooks = {}): Promise<Sandbox> {
+    return this.make(spec, hooks, lease, {
+      kind: 'spare',
+      slot: () => {
+        spare.orderLimits(spec.limits);
+        return Promise.resolve(spare);
+      },
+      submit: (slot, shown) => slot.go(shown),
+      parentPid,
+    });
   }
 
   /** Destroys every leaf. */
@@ -116,10 +113,9 @@ export class SandboxFactory {
     return this.leaves.close(reason);
   }
 
-  private make(spec: LeafSpec, hooks: LeafHooks, start: Start): Promise<Sandbox> {
-    return this.leaves.make(spec, hooks, async (id, undo) => {
-      const slot = await start.slot();
-      undo(() => slot.destroy());
+  private make(spec: LeafSpec, hooks: LeafHooks, lease: Lease, start: Start): Promise<Sandbox> {
+    return this.leaves.make(spec, hooks, lease, async (id) => {
+      const slot = lease.hold(await start.slot());
       const view = await this.options.slots.views.of(spec.packages.map(({ spec: name }) => name));
       hooks.ownedBy?.(slot);
       // The constructor writes the boot frame.
@@ -137,8 +133,7 @@ export class SandboxFactory {
       // The process of a spare already runs. The spare reads its boot frame while the helper executes the order.
       const early = start.kind === 'spare' ? bootLeaf() : undefined;
       const started = start.submit(slot, { code: spec.codeName, view });
-      const leaf = early ?? bootLeaf();
-      undo((why) => leaf.destroy(why));
+      const leaf = lease.hold(early ?? bootLeaf());
       await started;
       return leaf;
     });

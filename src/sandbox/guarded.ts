@@ -16,6 +16,7 @@ import type { AnswerHandler } from './answer/guard';
 import { FINAL_OUTPUT_MS } from './boot';
 import { failUnsent, isBroken } from './answer/lost-requests';
 import type { Candidate } from './memory/evictor';
+import type { Lease } from './lease';
 import type { Charge, Holder, MemoryPool } from './memory/memory-pool';
 import type { Paused } from './memory/shares';
 import { MEGABYTE } from './slot/slot';
@@ -31,8 +32,8 @@ const IDLE_MIN_MS = 5;
 
 export interface GuardOptions {
   pool: MemoryPool;
-  /** The share of the pool that the sandbox already holds; released when the sandbox is destroyed. */
-  charge: Charge;
+  /** Holds the share of the pool, and from now on the plain sandbox; freed when the sandbox is destroyed. */
+  lease: Lease;
   /** MB charged while running. */
   chargeMb: number;
   /** false: only the owner pauses and destroys the sandbox. Default true. */
@@ -54,6 +55,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   readonly exited: Promise<SandboxExit>;
   /** For thrash-watch.ts: performance.now() at the start of the current busy period, in ms; undefined while idle. */
   busySince: number | undefined;
+  private readonly charge: Charge;
   private state: 'running' | 'paused' = 'running';
   private deadWhy: string | undefined;
   private destroying: Promise<void> | undefined;
@@ -70,6 +72,8 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
     private readonly inner: PlainSandbox,
     private readonly options: GuardOptions,
   ) {
+    options.lease.hold(inner);
+    this.charge = options.lease.charge;
     this.exited = new Promise((resolve) => {
       this.endEarly = resolve;
       void inner.exited.then((exit) => {
@@ -118,7 +122,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   }
 
   mustYield(): boolean {
-    return this.options.pool.mustYield(this.options.charge);
+    return this.options.pool.mustYield(this.charge);
   }
 
   keep(kept: boolean): void {
@@ -163,11 +167,11 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
       const startMs = performance.now();
       await this.inner.pause();
       this.state = 'paused';
-      this.options.charge.move('paused');
+      this.charge.move('paused');
       this.options.stats.record('Pause()', performance.now() - startMs);
       if (this.options.downsizePaused) {
         const { memBytes } = await this.inner.usage();
-        this.options.charge.measured(Math.min(this.options.chargeMb, Math.ceil(memBytes / MEGABYTE)));
+        this.charge.measured(Math.min(this.options.chargeMb, Math.ceil(memBytes / MEGABYTE)));
       }
     });
   }
@@ -177,10 +181,10 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
     return this.enqueue(async () => {
       if (this.state === 'running') return;
       const startMs = performance.now();
-      await this.options.charge.resize(this.options.chargeMb);
+      await this.charge.resize(this.options.chargeMb);
       await this.inner.resume();
       this.state = 'running';
-      this.options.charge.move('instance');
+      this.charge.move('instance');
       this.lastUsedMs = Date.now();
       this.options.stats.record('Unpause()', performance.now() - startMs);
     });
@@ -216,9 +220,8 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   candidate(nowMs: number): Candidate | undefined {
     if (this.destroying !== undefined || this.activeRequests > 0) return undefined;
     const idleMs = nowMs - this.lastUsedMs;
-    const { charge, savesMs } = this.options;
-    const mb = charge.mb;
-    const base = { id: this.id, fn: charge.owner, savesMs: savesMs(), idleMs, keptAs: this.keptAs };
+    const { mb, owner } = this.charge;
+    const base = { id: this.id, fn: owner, savesMs: this.options.savesMs(), idleMs, keptAs: this.keptAs };
     // A running pause or resume means that the sandbox is about to be used or to give memory back.
     if (this.queued > 0) return undefined;
     // A dead sandbox belongs to no function, so no function's share protects it.
@@ -232,8 +235,8 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
 
   paused(nowMs: number): Paused | undefined {
     if (this.state !== 'paused' || this.deadWhy !== undefined) return undefined;
-    const { charge, chargeMb } = this.options;
-    return { fn: charge.owner, idleMs: nowMs - this.lastUsedMs, thawMb: chargeMb - charge.mb };
+    const { mb, owner } = this.charge;
+    return { fn: owner, idleMs: nowMs - this.lastUsedMs, thawMb: this.options.chargeMb - mb };
   }
 
   async reclaim(action: Candidate['action']): Promise<void> {
@@ -241,7 +244,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
       await this.pause().catch(() => undefined);
       return;
     }
-    if (this.deadWhy === undefined) this.options.onEvicted?.(this.options.charge.mb);
+    if (this.deadWhy === undefined) this.options.onEvicted?.(this.charge.mb);
     this.deadWhy ??= 'evicted to free memory';
     this.endEarly?.({ oomKills: 0, status: undefined, evicted: true });
     await this.destroy('evicted to free memory');
@@ -250,8 +253,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   private async free(reason: string): Promise<void> {
     const startMs = performance.now();
     this.options.pool.remove(this);
-    await this.inner.destroy(reason);
-    this.options.charge.release();
+    await this.options.lease.free(reason);
     this.options.stats.record('Destroy()', performance.now() - startMs);
     this.options.onDestroyed?.();
   }

@@ -6,7 +6,9 @@ import { Area, Code, Pool } from '../helper/protocol';
 import { ArgyleError } from '../errors';
 import { names } from './answer/boot-report';
 import { askGuest } from './boot';
+import { Lease } from './lease';
 import type { MemoryPool } from './memory/memory-pool';
+import type { Slot } from './slot/slot';
 import type { SlotPool } from './slot/slot-pool';
 import type { InstallResult, InstallerBoot, InstallerSandbox, SandboxLimits } from './types';
 
@@ -52,25 +54,22 @@ export class InstallerRunner implements InstallerSandbox {
 
   async run(boot: InstallerBoot, stagingName: string, options: { signal?: AbortSignal } = {}): Promise<InstallResult> {
     const { slots, pool, limits, timeoutMs } = this.options;
-    const charge = await pool.acquire(limits.memMb, 'installer');
+    const what = `installing ${boot.spec}`;
+    const lease = new Lease(await pool.acquire(limits.memMb, 'installer'));
+    let slot: Slot;
+    let answered: unknown;
     try {
-      const slot = await slots.make(Pool.INSTALL, limits);
-      const what = `installing ${boot.spec}`;
-      let answered: unknown;
-      try {
-        slot.log.origin.source = `pip ${boot.spec}`;
-        const answer = askGuest(slot, boot, { timeoutMs, signal: options.signal, what, maxBytes: ANSWER_BYTES });
-        // A failed spawn also ends the wait for an answer, because destroy() closes the socket.
-        [, answered] = await Promise.all([slot.install(stagingName), answer]);
-      } finally {
-        await slot.destroy();
-      }
-      // Readers of the staging directory require that no process can write to the directory any more.
-      if (!slot.isEmptied) throw new ArgyleError('SANDBOX_CREATE', `${what}: its processes were not seen to end`);
-      return parseInstallResult(what, answered);
+      slot = lease.hold(await slots.make(Pool.INSTALL, limits));
+      slot.log.origin.source = `pip ${boot.spec}`;
+      const answer = askGuest(slot, boot, { timeoutMs, signal: options.signal, what, maxBytes: ANSWER_BYTES });
+      // A failed spawn also ends the wait for an answer, because free() closes the socket.
+      [, answered] = await Promise.all([slot.install(stagingName), answer]);
     } finally {
-      charge.release();
+      await lease.free('the installation has ended');
     }
+    // Readers of the staging directory require that no process can write to the directory any more.
+    if (!slot.isEmptied) throw new ArgyleError('SANDBOX_CREATE', `${what}: its processes were not seen to end`);
+    return parseInstallResult(what, answered);
   }
 
   async removeTree(name: string): Promise<void> {

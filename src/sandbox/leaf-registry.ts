@@ -6,6 +6,7 @@ import { asArgyleError } from '../errors';
 import type { Stats } from '../metrics';
 import type { BootInfo } from './answer/boot-report';
 import { GuardedSandbox } from './guarded';
+import type { Lease } from './lease';
 import type { MemoryPool } from './memory/memory-pool';
 import { ThrashWatch } from './memory/thrash-watch';
 import type { LeafSpec, PlainSandbox, Sandbox, ZygoteTier } from './types';
@@ -43,9 +44,6 @@ export interface LeafHooks {
   ownedBy?: (slot: { readonly socketName: string }) => void;
 }
 
-/** Sets the step that frees everything made so far; replaces the step set before. */
-export type Undo = (step: (why: string) => Promise<void>) => void;
-
 export class LeafRegistry {
   private readonly live = new Set<GuardedSandbox>();
   private readonly watch: ThrashWatch | undefined;
@@ -68,38 +66,35 @@ export class LeafRegistry {
 
   /**
    * Charges the pool for a leaf, builds the leaf with `build`, and wraps the leaf in a guard.
-   * @throws ArgyleError MEMORY_EXHAUSTED, or the error of `build`, else SANDBOX_CREATE. On failure everything is freed.
+   * @param lease receives the charge and the leaf; freed on failure, and when the sandbox is destroyed
+   * @param build gives `lease` its slot or container, and then the leaf
+   * @throws ArgyleError MEMORY_EXHAUSTED, or the error of `build`, else SANDBOX_CREATE.
    */
   async make(
     spec: LeafSpec,
     hooks: LeafHooks,
-    build: (id: string, undo: Undo) => Promise<PlainSandbox>,
+    lease: Lease,
+    build: (id: string) => Promise<PlainSandbox>,
   ): Promise<GuardedSandbox> {
     const { pool, stats } = this.options;
     const startMs = performance.now();
     const chargeMb = spec.limits.memMb === 0 ? this.options.defaultMemMb : spec.limits.memMb;
-    const charge = await pool.acquire(chargeMb, 'instance', spec.boot.name);
-    const waitMs = performance.now() - startMs;
-    stats.record('Create()/acquire-mem', waitMs);
-    hooks.onMemory?.(waitMs, chargeMb);
-    const id = String(++this.lastId);
-    let undo = (_why: string): Promise<void> => Promise.resolve();
     let leaf: PlainSandbox;
     try {
-      leaf = await build(id, (step) => {
-        undo = step;
-      });
+      lease.recharge(await pool.acquire(chargeMb, 'instance', spec.boot.name));
+      const waitMs = performance.now() - startMs;
+      stats.record('Create()/acquire-mem', waitMs);
+      hooks.onMemory?.(waitMs, chargeMb);
+      leaf = await build(String(++this.lastId));
     } catch (thrown) {
       const error = asArgyleError('SANDBOX_CREATE', thrown);
-      // The caller does not wait for the clean-up. The charge is released when the clean-up is done.
-      void undo(error.message).then(() => {
-        charge.release();
-      });
+      // The caller does not wait for the clean-up.
+      void lease.free(error.message);
       throw error;
     }
     const sandbox: GuardedSandbox = new GuardedSandbox(leaf, {
       pool,
-      charge,
+      lease,
       chargeMb,
       evictable: hooks.ownedBy === undefined,
       downsizePaused: this.options.downsizePaused,

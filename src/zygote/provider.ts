@@ -11,6 +11,7 @@ import { ArgyleError } from '../errors';
 import type { Stats } from '../metrics';
 import type { BootInfo } from '../sandbox/answer/boot-report';
 import type { SandboxFactory } from '../sandbox/factory';
+import { Lease } from '../sandbox/lease';
 import type { LeafSpec, Sandbox, SandboxProvider, StartWish } from '../sandbox/types';
 import type { ColdStart, ColdStartRecorder } from './learn/cold-start';
 import type { Group, ZygoteGroups } from './fleet/groups';
@@ -201,43 +202,26 @@ export class ZygoteProvider implements SandboxProvider {
     zygote.markUsed();
     plan?.used(group);
     stats.count(zygote.pins.length > 0 ? 'ImportCache.hit' : 'ImportCache.root-hit');
-    const start = { preimported: zygote.pins, leaf: spec, onAnswer: turn.leave };
+    const start = { preimported: zygote.pins, leaf: spec, onAnswer: turn.leave, onDestroyed: turn.leave };
     const spare = zygote.spares?.take(spec.limits);
     if (spare !== undefined) {
-      // The zygote's reference for this descendant passes from the spare to the leaf here.
-      let counted = true;
-      const release = (): void => {
-        if (counted) zygote.release();
-        counted = false;
-      };
-      const onDestroyed = (): void => {
-        turn.leave();
-        release();
-      };
       try {
-        const hooks = recorder.hooks(cold, { ...start, kind: 'spare', onDestroyed });
-        const sandbox = await factory.go(spare.slot, spec, zygote.slot.pid, spare.charge, hooks);
+        const hooks = recorder.hooks(cold, { ...start, kind: 'spare' });
+        const sandbox = await factory.go(spare.slot, spec, zygote.slot.pid, spare.lease, hooks);
         zygote.fromSpares++;
         return this.started(sandbox, turn);
       } catch (error) {
-        release();
         if (error instanceof ArgyleError && FINAL.has(error.code)) throw error;
         stats.count('ImportCache.spare-failed');
         if (!zygote.isReady) throw new ArgyleError('ZYGOTE_FAILED', 'the zygote ended', { cause: error });
       }
     }
-    zygote.retain();
+    const lease = new Lease();
+    lease.descendFrom(zygote);
     zygote.inFlight++;
-    const onDestroyed = (): void => {
-      turn.leave();
-      zygote.release();
-    };
     try {
-      const hooks = recorder.hooks(cold, { ...start, kind: 'fork', onDestroyed });
-      return this.started(await factory.fork(zygote.slot, spec, hooks), turn);
-    } catch (error) {
-      zygote.release();
-      throw error;
+      const hooks = recorder.hooks(cold, { ...start, kind: 'fork' });
+      return this.started(await factory.fork(zygote.slot, spec, hooks, lease), turn);
     } finally {
       zygote.inFlight--;
     }

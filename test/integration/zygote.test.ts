@@ -188,16 +188,13 @@ def f(event):
     await until('a spare', () => zygote?.spares?.size === 1);
     const spare = zygote?.spares?.take(LIMITS);
     if (zygote === undefined || spare === undefined) throw new Error('no spare');
-    const { slot, charge } = spare;
+    const { slot, lease } = spare;
     await until('the rehearsal', () => faults(slot.pid) > 400);
     await new Promise((resolve) => setTimeout(resolve, 50));
     const before = faults(slot.pid);
     const source =
       'import os, sys\ndef f(event):\n    return [sorted(os.environ), sys.path[0], [name for name in ("_warm", "_argyle_sample") if name in sys.modules]]\n';
-    const onDestroyed = (): void => {
-      zygote.release();
-    };
-    const leaf = await rig.factory.go(slot, rig.leaf(source), zygote.slot.pid, charge, { onDestroyed });
+    const leaf = await rig.factory.go(slot, rig.leaf(source), zygote.slot.pid, lease);
     const { body } = await call(leaf);
     // About 20 faults are expected.
     expect(faults(slot.pid) - before).toBeLessThan(120);

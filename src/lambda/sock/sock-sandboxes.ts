@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { ArgyleError, asArgyleError } from '../../errors';
 import type { SandboxFactory } from '../../sandbox/factory';
 import { debugText } from '../../sandbox/leaf';
+import { Lease } from '../../sandbox/lease';
 import type { LeafSpec, PackageImport, SandboxLimits } from '../../sandbox/types';
 import type { GroupSpec, ZygoteMaker } from '../../zygote/fleet/zygote-maker';
 import { pinOf } from '../../zygote/policy/match';
@@ -194,11 +195,8 @@ export class SockSandboxes {
     const { factory } = this.deps;
     const link = join(this.deps.scratchDir, id);
     // The fork counts as a descendant from now on: the parent must not end before the fork is made.
-    parent?.process.retain();
-    let letGo = (): void => {
-      letGo = () => undefined;
-      parent?.process.release();
-    };
+    const lease = new Lease();
+    if (parent !== undefined) lease.descendFrom(parent.process);
     let code: SockCode | undefined;
     const clean = (): void => {
       unnameSocket(link);
@@ -212,14 +210,11 @@ export class SockSandboxes {
         ownedBy: (slot: { socketName: string }) => {
           socketName = slot.socketName;
         },
-        onDestroyed: () => {
-          letGo();
-        },
       };
       const sandbox =
         parent === undefined || request.runtime === 'native'
-          ? await factory.fresh(spec, hooks)
-          : await factory.fork(parent.process.slot, spec, hooks);
+          ? await factory.fresh(spec, hooks, lease)
+          : await factory.fork(parent.process.slot, spec, hooks, lease);
       parent?.process.markUsed();
       try {
         nameSocket(link, socketName);
@@ -229,7 +224,7 @@ export class SockSandboxes {
       }
       return ownedLeaf(id, sandbox, link, clean);
     } catch (thrown) {
-      letGo();
+      void lease.free('it could not be made');
       clean();
       throw asArgyleError('SANDBOX_CREATE', thrown);
     }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ArgyleError } from '../../errors';
 import { LeafRegistry, type LeafRegistryOptions, type LeafHooks } from '../leaf-registry';
 import { LeafSandbox } from '../leaf';
+import { Lease } from '../lease';
 import type { LeafSpec, Sandbox, SandboxProvider } from '../types';
 import type { PackageViews } from '../slot/views';
 import { Container, type ContainerParts } from './container';
@@ -35,17 +36,16 @@ export class DockerFactory implements SandboxProvider {
   /** Makes a leaf in a new container. @throws ArgyleError DOCKER_ENGINE, SANDBOX_CREATE, MEMORY_EXHAUSTED. */
   fresh(spec: LeafSpec, hooks: LeafHooks = {}): Promise<Sandbox> {
     const { containerParts, codeDir, network, views } = this.options;
-    return this.leaves.make(spec, hooks, async (id, undo) => {
-      const container = await Container.make(containerParts);
-      undo(() => container.destroy());
+    const lease = new Lease();
+    return this.leaves.make(spec, hooks, lease, async (id) => {
+      const container = lease.hold(await Container.make(containerParts));
       const handOver = hooks.ownedBy !== undefined;
       const dir = join(codeDir, spec.codeName);
       const view = await views.of(spec.packages.map(({ spec: name }) => name));
       const parts = { id, slot: container, start: 'fresh' as const, spec, parentPid: undefined, codeDir: dir };
       const shown = { codeDir: dir, ...(view === '' ? {} : { viewDir: join(codeDir, view) }) };
       // Order: the leaf is made before serve(), because the guest's first connection must carry the boot frame.
-      const leaf = new LeafSandbox({ ...parts, onBoot: hooks.onBoot, handOver });
-      undo((why) => leaf.destroy(why));
+      const leaf = lease.hold(new LeafSandbox({ ...parts, onBoot: hooks.onBoot, handOver }));
       if (handOver) await container.serve();
       hooks.ownedBy?.(container);
       await container.start({ role: 'leaf', limits: spec.limits, network, user: NOBODY, ...shown });

@@ -6,6 +6,7 @@ import { ArgyleError } from '../../errors';
 import { askGuest } from '../boot';
 import { describeDeath } from '../death';
 import { ANSWER_BYTES, parseInstallResult } from '../installer';
+import { Lease } from '../lease';
 import type { MemoryPool } from '../memory/memory-pool';
 import type { InstallResult, InstallerBoot, InstallerSandbox, SandboxLimits } from '../types';
 import { Container, type ContainerParts } from './container';
@@ -33,34 +34,31 @@ export class DockerInstaller implements InstallerSandbox {
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<InstallResult> {
     const { pool, limits, containerParts, packagesDir, network, timeoutMs } = this.options;
-    const charge = await pool.acquire(limits.memMb, 'installer');
+    const what = `installing ${boot.spec}`;
+    const lease = new Lease(await pool.acquire(limits.memMb, 'installer'));
+    let container: Container;
+    let answered: unknown;
     try {
-      const container = await Container.make(containerParts);
-      const what = `installing ${boot.spec}`;
-      let answered: unknown;
-      try {
-        container.log.origin.source = `pip ${boot.spec}`;
-        const hostDir = join(packagesDir, stagingName);
-        const user = await userFor(join(hostDir, 'files'));
-        await container.start({ role: 'installer', limits, network, user, hostDir });
-        const socket = await firstConnection(container, what, timeoutMs);
-        const host = {
-          exited: container.exited,
-          get exit() {
-            return container.exit;
-          },
-          connect: () => socket,
-        };
-        answered = await askGuest(host, boot, { timeoutMs, signal, what, maxBytes: ANSWER_BYTES });
-      } finally {
-        await container.destroy();
-      }
-      // Readers of the staging directory require that no process can write to the directory any more.
-      if (!container.isEmptied) throw new ArgyleError('SANDBOX_CREATE', `${what}: its container was not seen to end`);
-      return parseInstallResult(what, answered);
+      container = lease.hold(await Container.make(containerParts));
+      container.log.origin.source = `pip ${boot.spec}`;
+      const hostDir = join(packagesDir, stagingName);
+      const user = await userFor(join(hostDir, 'files'));
+      await container.start({ role: 'installer', limits, network, user, hostDir });
+      const socket = await firstConnection(container, what, timeoutMs);
+      const host = {
+        exited: container.exited,
+        get exit() {
+          return container.exit;
+        },
+        connect: () => socket,
+      };
+      answered = await askGuest(host, boot, { timeoutMs, signal, what, maxBytes: ANSWER_BYTES });
     } finally {
-      charge.release();
+      await lease.free('the installation has ended');
     }
+    // Readers of the staging directory require that no process can write to the directory any more.
+    if (!container.isEmptied) throw new ArgyleError('SANDBOX_CREATE', `${what}: its container was not seen to end`);
+    return parseInstallResult(what, answered);
   }
 
   async removeTree(name: string): Promise<void> {

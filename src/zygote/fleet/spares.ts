@@ -4,6 +4,7 @@
  */
 import type { Candidate } from '../../sandbox/memory/evictor';
 import type { SandboxFactory } from '../../sandbox/factory';
+import { Lease } from '../../sandbox/lease';
 import type { Charge, Holder, MemoryPool } from '../../sandbox/memory/memory-pool';
 import { MEGABYTE, type Slot } from '../../sandbox/slot/slot';
 import type { SandboxLimits } from '../../sandbox/types';
@@ -41,11 +42,9 @@ export class Spare implements Holder {
 
   constructor(
     readonly slot: Slot,
-    readonly charge: Charge,
+    readonly lease: Lease,
     /** Called when the spare is claimed or discarded. */
     private readonly leave: (spare: Spare) => void,
-    /** Called when the discarded spare has been freed. */
-    private readonly freed: () => void,
   ) {
     void slot.exited.then(() => this.discard());
   }
@@ -55,7 +54,7 @@ export class Spare implements Holder {
     return this.taken;
   }
 
-  /** Claims the spare for a leaf. The slot, the charge and the zygote's reference pass to the caller. */
+  /** Claims the spare for a leaf. The lease passes to the caller. */
   take(): void {
     this.taken = true;
     this.leave(this);
@@ -64,15 +63,13 @@ export class Spare implements Holder {
   async discard(): Promise<void> {
     if (this.taken) return;
     this.take();
-    await this.slot.destroy();
-    this.charge.release();
-    this.freed();
+    await this.lease.free('the spare is not wanted');
   }
 
   candidate(nowMs: number): Candidate | undefined {
     if (this.taken) return undefined;
     const idleMs = nowMs - this.since;
-    const base = { id: `spare slot ${this.slot.id}`, freesMb: this.charge.mb, savesMs: SAVES_MS, idleMs };
+    const base = { id: `spare slot ${this.slot.id}`, freesMb: this.lease.charge.mb, savesMs: SAVES_MS, idleMs };
     return { ...base, action: 'destroy', keptAs: 'spare' };
   }
 
@@ -106,7 +103,7 @@ export class SparePool implements Parked {
   }
 
   /**
-   * Claims the oldest spare. The caller takes over the zygote's reference for this descendant.
+   * Claims the oldest spare. Its lease passes to the caller.
    * @param limits limits of the leaf; the size of its scratch must be that of the spares
    */
   take(limits: SandboxLimits): Spare | undefined {
@@ -156,29 +153,20 @@ export class SparePool implements Parked {
   }
 
   private async parkOne(zygote: ZygoteProcess, charge: Charge, factory: SandboxFactory): Promise<boolean> {
-    zygote.retain();
+    const lease = new Lease(charge);
+    lease.descendFrom(zygote);
     zygote.inFlight++;
-    let slot: Slot | undefined;
+    let slot: Slot;
     try {
-      slot = await factory.park(zygote.slot, this.options.limits);
+      slot = await factory.park(zygote.slot, this.options.limits, lease);
     } catch {
-      await slot?.destroy();
-      charge.release();
-      zygote.release();
       return false;
     } finally {
       zygote.inFlight--;
     }
-    const spare = new Spare(
-      slot,
-      charge,
-      (gone) => {
-        this.left(gone);
-      },
-      () => {
-        zygote.release();
-      },
-    );
+    const spare = new Spare(slot, lease, (gone) => {
+      this.left(gone);
+    });
     this.parked.push(spare);
     this.options.pool.add(spare);
     setTimeout(() => {
@@ -192,7 +180,7 @@ export class SparePool implements Parked {
     const usage = await spare.slot.usage().catch(() => undefined);
     if (usage === undefined || spare.isTaken) return;
     this.spareMb = Math.max(1, Math.ceil(usage.memBytes / MEGABYTE));
-    spare.charge.measured(this.spareMb);
+    spare.lease.charge.measured(this.spareMb);
   }
 
   private left(spare: Spare): void {

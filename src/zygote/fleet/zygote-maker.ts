@@ -7,8 +7,8 @@ import { Role } from '../../helper/protocol';
 import { ArgyleError } from '../../errors';
 import { names } from '../../sandbox/answer/boot-report';
 import { askGuest } from '../../sandbox/boot';
+import { Lease } from '../../sandbox/lease';
 import type { MemoryPool } from '../../sandbox/memory/memory-pool';
-import type { Slot } from '../../sandbox/slot/slot';
 import type { SlotPool } from '../../sandbox/slot/slot-pool';
 import type { PackageImport, SandboxLimits, ZygoteReady } from '../../sandbox/types';
 import { lacksNeeds } from '../policy/candidates';
@@ -103,12 +103,10 @@ export class ZygoteMaker {
     const { submodules } = this;
     let guessMb = parent === undefined ? BASE_MB : BASE_MB / 4;
     for (const key of spec.imports.keys()) guessMb += costOf(key).mb;
-    const charge = await pool.acquire(Math.ceil(guessMb), 'zygote');
-    let slot: Slot | undefined;
-    // The reference keeps the parent alive while its child is being made.
-    parent?.retain();
+    const lease = new Lease(await pool.acquire(Math.ceil(guessMb), 'zygote'));
+    if (parent !== undefined) lease.descendFrom(parent);
     try {
-      slot = await slots.take(this.options.zygoteLimits);
+      const slot = lease.hold(await slots.take(this.options.zygoteLimits));
       slot.log.origin.source = `zygote ${spec.id === '' ? 'root' : spec.id}`;
       const shown = { view: await slots.views.of(spec.path) };
       const submit =
@@ -125,18 +123,15 @@ export class ZygoteMaker {
       const usage = await slot.usage();
       this.checkThreads(spec, usage.threads);
       const importMs = spec.pins.reduce((sum, key) => sum + costOf(key).ms, 0);
-      const zygote = new ZygoteProcess({ slot, charge, parent, pins: spec.pins, importMs, submodules: ahead, onGone });
+      const zygote = new ZygoteProcess({ slot, lease, parent, pins: spec.pins, importMs, submodules: ahead, onGone });
       zygote.setUsage(usage.memBytes);
       return zygote;
     } catch (error) {
       // POLICY: a failure first bans the submodules. The package itself is excluded only after it fails without them.
       const code = error instanceof ArgyleError ? error.code : '';
       if (OWN_FAULT.has(code)) for (const key of spec.imports.keys()) submodules.ban(key);
-      await slot?.destroy();
-      charge.release();
+      await lease.free('the zygote could not be made');
       throw error;
-    } finally {
-      parent?.release();
     }
   }
 

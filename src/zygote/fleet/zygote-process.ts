@@ -3,14 +3,16 @@
  * its descendants and is ended only when the count is 0.
  */
 import type { Candidate } from '../../sandbox/memory/evictor';
-import type { Charge, Holder } from '../../sandbox/memory/memory-pool';
+import type { Ancestor, Lease } from '../../sandbox/lease';
+import type { Holder } from '../../sandbox/memory/memory-pool';
 import { MEGABYTE, type Slot } from '../../sandbox/slot/slot';
 import type { SandboxLimits } from '../../sandbox/types';
 import type { PinKey } from '../policy/types';
 
 export interface ZygoteParts {
   slot: Slot;
-  charge: Charge;
+  /** Holds the slot, its charge and the parent's reference; freed when the zygote has ended. */
+  lease: Lease;
   parent: ZygoteProcess | undefined;
   /** Packages on its sys.path, which it may have imported, including its ancestors'. Sorted. */
   pins: readonly PinKey[];
@@ -26,10 +28,8 @@ export interface ZygoteParts {
 export interface Parked {
   readonly size: number;
   setTarget(count: number): void;
-  /**
-   * Claims a spare that fits a leaf's limits. The charge and the zygote's reference for the spare pass to the caller.
-   */
-  take(limits: SandboxLimits): { slot: Slot; charge: Charge } | undefined;
+  /** Claims a spare that fits a leaf's limits. The lease passes to the caller. */
+  take(limits: SandboxLimits): { slot: Slot; lease: Lease } | undefined;
   drop(): Promise<void>;
 }
 
@@ -44,7 +44,7 @@ const MB_PER_DESCENDANT = 4;
 /** Number of descendants for which the limit is raised at a time. */
 const DESCENDANTS_STEP = 16;
 
-export class ZygoteProcess implements Holder {
+export class ZygoteProcess implements Holder, Ancestor {
   readonly slot: Slot;
   readonly parent: ZygoteProcess | undefined;
   readonly pins: readonly PinKey[];
@@ -71,7 +71,6 @@ export class ZygoteProcess implements Holder {
     this.slot = parts.slot;
     this.parent = parts.parent;
     this.pins = parts.pins;
-    this.parent?.retain();
     this.makeRoom();
     void this.slot.exited.then(() => {
       this.killed = !this.isDraining && this.ending === undefined;
@@ -148,7 +147,7 @@ export class ZygoteProcess implements Holder {
   /** Charges the measured memory, given in bytes. */
   setUsage(memBytes: number): void {
     this.mb = Math.max(1, Math.ceil(memBytes / MEGABYTE));
-    this.parts.charge.measured(this.mb);
+    this.parts.lease.charge.measured(this.mb);
   }
 
   candidate(nowMs: number): Candidate | undefined {
@@ -185,9 +184,7 @@ export class ZygoteProcess implements Holder {
   private async free(): Promise<void> {
     this.isDraining = true;
     await this.spares?.drop();
-    await this.slot.destroy();
-    this.parts.charge.release();
-    this.parent?.release();
+    await this.parts.lease.free('the zygote has ended');
     this.parts.onGone(this);
   }
 }

@@ -1,4 +1,5 @@
 import { GuardedSandbox, type GuardOptions } from '../../../src/sandbox/guarded';
+import { Lease } from '../../../src/sandbox/lease';
 import { MemoryPool, type Charge } from '../../../src/sandbox/memory/memory-pool';
 import type { AnswerHandler } from '../../../src/sandbox/answer/guard';
 import type { SandboxExit } from '../../../src/sandbox/types';
@@ -45,7 +46,7 @@ describe('GuardedSandbox', () => {
     [evicted, destroyed] = [[], 0];
     sandbox = new GuardedSandbox(inner, {
       pool,
-      charge,
+      lease: new Lease(charge),
       chargeMb: 50,
       downsizePaused: true,
       stats,

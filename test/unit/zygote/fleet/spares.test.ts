@@ -1,7 +1,8 @@
 import type { SandboxFactory } from '../../../../src/sandbox/factory';
+import type { Lease } from '../../../../src/sandbox/lease';
 import { MemoryPool, type Charge } from '../../../../src/sandbox/memory/memory-pool';
 import type { Slot } from '../../../../src/sandbox/slot/slot';
-import type { SandboxExit } from '../../../../src/sandbox/types';
+import type { SandboxExit, SandboxLimits } from '../../../../src/sandbox/types';
 import { StatsRegistry } from '../../../../src/metrics';
 import { SparePool } from '../../../../src/zygote/fleet/spares';
 import type { ZygoteProcess } from '../../../../src/zygote/fleet/zygote-process';
@@ -45,9 +46,14 @@ describe('SparePool', () => {
     const count = { slot: {}, isReady: true, inFlight: 0, descendants: 0 };
     zygote = Object.assign(count, { retain: () => count.descendants++, release: () => count.descendants-- });
     const factory = {
-      park: async () => {
-        await park();
-        const slot = new FakeSlot(slots.length + 1);
+      park: async (_source: Slot, _limits: SandboxLimits, lease: Lease) => {
+        try {
+          await park();
+        } catch (error) {
+          await lease.free('it could not be forked');
+          throw error;
+        }
+        const slot = lease.hold(new FakeSlot(slots.length + 1));
         slots.push(slot);
         return slot as unknown as Slot;
       },
@@ -81,7 +87,8 @@ describe('SparePool', () => {
     expect([slots.length, zygote.descendants]).toEqual([3, 3]);
     await taken?.discard();
     expect(slots[0]?.destroyed).toBe(0);
-    taken?.charge.release();
+    await taken?.lease.free('the leaf has ended');
+    expect([slots[0]?.destroyed, pool.usedMb, zygote.descendants]).toEqual([1, 8, 2]);
   });
 
   test('none becomes a leaf with a scratch of another size', async () => {

@@ -9,6 +9,7 @@ import type { ImportCache, ZygoteNode } from '../../../../src/config/types';
 import { StatsRegistry } from '../../../../src/metrics';
 import type { LeafHooks, SandboxFactory } from '../../../../src/sandbox/factory';
 import type { BootInfo } from '../../../../src/sandbox/answer/boot-report';
+import { Lease } from '../../../../src/sandbox/lease';
 import { MemoryPool } from '../../../../src/sandbox/memory/memory-pool';
 import type { Slot } from '../../../../src/sandbox/slot/slot';
 import type { LeafSpec, PackageImport, Sandbox, SandboxLimits } from '../../../../src/sandbox/types';
@@ -102,16 +103,17 @@ class World {
       },
       fork: (source: Slot, spec: LeafSpec, hooks: LeafHooks) => this.serve(source, spec, hooks),
       park: (source: Slot) => Promise.resolve(this.slot(this.imported.get(source) ?? new Set())),
-      go: (spare: Slot, spec: LeafSpec, _pid: number, _charge: unknown, hooks: LeafHooks) =>
+      go: (spare: Slot, spec: LeafSpec, _pid: number, _lease: unknown, hooks: LeafHooks) =>
         this.serve(spare, spec, hooks),
     } as unknown as SandboxFactory;
     const maker = {
       make: async (spec: GroupSpec, parent: ZygoteProcess | undefined, onGone: (gone: ZygoteProcess) => void) => {
-        const charge = await pool.acquire(1);
+        const lease = new Lease(await pool.acquire(1));
+        if (parent !== undefined) lease.descendFrom(parent);
         const own = [...spec.path, ...[...spec.imports.values()].map((found) => found.spec)].map((t) => this.means(t));
         const above = parent === undefined ? [] : [...(this.imported.get(parent.slot) ?? [])];
         const slot = this.slot(new Set([...above, ...own]));
-        return new ZygoteProcess({ slot, charge, parent, pins: spec.pins, importMs: 100 * spec.pins.length, onGone });
+        return new ZygoteProcess({ slot, lease, parent, pins: spec.pins, importMs: 100 * spec.pins.length, onGone });
       },
       checkThreads: () => undefined,
     } as unknown as ZygoteMaker;

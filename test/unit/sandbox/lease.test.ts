@@ -1,0 +1,64 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { Lease } from '../../../src/sandbox/lease';
+import { MemoryPool } from '../../../src/sandbox/memory/memory-pool';
+import { StatsRegistry } from '../../../src/metrics';
+
+describe('Lease', () => {
+  let pool: MemoryPool;
+  let order: string[];
+  /** Lets the destruction of `slot` end. */
+  let destroyed: () => void;
+  const ancestor = { retain: () => order.push('retain'), release: () => order.push('release') };
+  const slot = {
+    destroy: async (reason: string) => {
+      order.push(`destroy: ${reason}`);
+      await new Promise<void>((resolve) => (destroyed = resolve));
+    },
+  };
+
+  beforeEach(() => {
+    pool = new MemoryPool({ totalMb: 100, timeoutMs: 50, stats: new StatsRegistry() });
+    order = [];
+  });
+
+  test('gives back the slot first, and the memory and the zygote when the slot is gone', async () => {
+    const lease = new Lease(await pool.acquire(30));
+    lease.descendFrom(ancestor);
+    expect(lease.hold(slot)).toBe(slot);
+    const freed = lease.free('unused');
+    await turn();
+    expect([order, pool.usedMb]).toEqual([['retain', 'destroy: unused'], 30]);
+    destroyed();
+    await freed;
+    expect([order, pool.usedMb]).toEqual([['retain', 'destroy: unused', 'release'], 0]);
+  });
+
+  test('is freed once, for the first reason', async () => {
+    const lease = new Lease(await pool.acquire(30));
+    lease.descendFrom(ancestor);
+    lease.hold(slot);
+    const both = Promise.all([lease.free('first'), lease.free('second')]);
+    destroyed();
+    await both;
+    expect(order).toEqual(['retain', 'destroy: first', 'release']);
+  });
+
+  test('releases the share that another one replaces', async () => {
+    const lease = new Lease(await pool.acquire(30));
+    const share = await pool.acquire(50);
+    lease.recharge(share);
+    expect([pool.usedMb, lease.charge]).toEqual([50, share]);
+  });
+
+  test('keeps nothing that arrives after its end', async () => {
+    const lease = new Lease();
+    await lease.free('cancelled');
+    lease.recharge(await pool.acquire(30));
+    lease.hold(slot);
+    expect([pool.usedMb, order]).toEqual([0, ['destroy: its memory was given back']]);
+  });
+
+  test('has no charge before it was given a share', () => {
+    expect(() => new Lease().charge).toThrow('no share');
+  });
+});
