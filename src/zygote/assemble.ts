@@ -14,7 +14,6 @@ import { PopularityPlanner } from './plan-popularity';
 import { StaticPlan } from './plan-static';
 import { TreePlanner, type ZygotePackages } from './plan-tree';
 import { ZygoteProvider } from './provider';
-import { ZygoteRenewal } from './fleet/renewal';
 import { SubmoduleBook } from './policy/submodules';
 import { StartProfiles } from './starts/start-profiles';
 import { startQueue, type StartQueue } from './starts/queue';
@@ -118,7 +117,7 @@ export function assembleZygotes(options: ZygoteLayerOptions): ZygoteLayer {
     tree === undefined
       ? popularity
       : new StaticPlan({ groups, stats, tree, replicas, sparesPerZygote: options.sparesPerZygote });
-  const learner = new SubmoduleLearner(submodules, new ZygoteRenewal(groups, submodules));
+  const learner = new SubmoduleLearner(submodules, groups);
   const provider = new ZygoteProvider({
     mode,
     factory,

@@ -61,7 +61,7 @@ export class ColdStartRecorder {
 
   /** Checks for renewals whose back-off has passed. */
   maintain(): void {
-    this.options.learner?.look();
+    void this.options.learner?.look();
   }
 
   async stop(): Promise<void> {

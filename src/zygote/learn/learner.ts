@@ -1,6 +1,12 @@
-/** Makes cold starts report the submodules that their handlers use, and renews zygotes that lack some of them. */
+/**
+ * Learns which submodules handlers use, and gives them to zygotes.
+ *
+ * Cold starts report the submodules that their handlers used. A zygote that lacks some of them is replaced by a new one
+ * that imports them as well. The old process serves until the new process is ready, and ends with its last leaf.
+ * Children are replaced after their parents, because an old parent could not end otherwise.
+ */
 import type { LeafSpec } from '../../sandbox/types';
-import type { ZygoteRenewal } from '../fleet/renewal';
+import type { Group, ZygoteGroups } from '../fleet/groups';
 import type { SubmoduleBook } from '../policy/submodules';
 import type { PackagePin } from '../policy/types';
 
@@ -9,13 +15,25 @@ const QUIET = 2;
 /** POLICY: limit for the reports of one version of a function's code. */
 const MAX_ASKED = 12;
 const MAX_CODES = 8192;
+/** Delay that combines the first reports of a function into one renewal, in ms. */
+const AFTER_MS = 300;
+/**
+ * POLICY: back-off between renewals of a group, in ms. A renewal repeats all imports. The first renewal is immediate;
+ * the back-off then doubles each time up to WAIT_MAX_MS.
+ */
+const WAIT_MS = 5000;
+const WAIT_MAX_MS = 3_600_000;
 
 export class SubmoduleLearner {
   private readonly codes = new Map<string, { asked: number; quiet: number }>();
+  private readonly renewals = new WeakMap<Group, { times: number; notBeforeMs: number }>();
+  private timer: NodeJS.Timeout | undefined;
+  private renewing: Promise<void> | undefined;
+  private stopped = false;
 
   constructor(
     private readonly submodules: SubmoduleBook,
-    private readonly renewal: ZygoteRenewal,
+    private readonly groups: Pick<ZygoteGroups, 'list' | 'renew'>,
   ) {}
 
   /** Returns the spec to start: with LeafBoot.learn, or unchanged. */
@@ -29,7 +47,7 @@ export class SubmoduleLearner {
   }
 
   /**
-   * Records a leaf's report for the function's own packages.
+   * Records a leaf's report for the function's own packages, and schedules a renewal when the report brings new names.
    * @param used submodules by spec, untrusted
    */
   record({ codeName, packages }: LeafSpec, pins: readonly PackagePin[], used: Record<string, string[]>): void {
@@ -42,15 +60,52 @@ export class SubmoduleLearner {
     }
     const code = this.codes.get(codeName);
     if (code !== undefined) code.quiet = news ? 0 : code.quiet + 1;
-    if (news) this.renewal.schedule();
+    if (news) this.schedule();
   }
 
-  /** Checks for renewals whose back-off has passed. */
-  look(): void {
-    void this.renewal.look();
+  /** Renews the outdated groups whose back-off has passed, one after the other, parents first. Never rejects. */
+  look(): Promise<void> {
+    this.renewing ??= this.renewAll().finally(() => (this.renewing = undefined));
+    return this.renewing;
   }
 
-  stop(): Promise<void> {
-    return this.renewal.stop();
+  async stop(): Promise<void> {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    await this.renewing;
+  }
+
+  private schedule(): void {
+    if (this.stopped) return;
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      void this.look();
+    }, AFTER_MS).unref();
+  }
+
+  private async renewAll(): Promise<void> {
+    const byDepth = [...this.groups.list()].sort((a, b) => a.spec.pins.length - b.spec.pins.length);
+    for (const group of byDepth) {
+      if (this.stopped) return;
+      if (!this.isStale(group) || !this.mayRenew(group)) continue;
+      await this.groups.renew(group);
+    }
+  }
+
+  private isStale(group: Group): boolean {
+    if (group.draining || group.creating !== undefined) return false;
+    const ready = group.processes.filter((zygote) => zygote.isReady);
+    const wanted = [...group.spec.imports.keys()].flatMap((key) => this.submodules.of(key));
+    return ready.some(
+      ({ submodules, parent }) => parent?.draining === true || wanted.some((name) => !submodules.has(name)),
+    );
+  }
+
+  private mayRenew(group: Group): boolean {
+    const past = this.renewals.get(group) ?? { times: 0, notBeforeMs: 0 };
+    if (Date.now() < past.notBeforeMs) return false;
+    past.notBeforeMs = Date.now() + Math.min(WAIT_MS * 2 ** past.times++, WAIT_MAX_MS);
+    this.renewals.set(group, past);
+    return true;
   }
 }

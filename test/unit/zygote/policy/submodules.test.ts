@@ -1,8 +1,5 @@
 import fc from 'fast-check';
-import { SubmoduleLearner } from '../../../../src/zygote/learn/learner';
-import type { ZygoteRenewal } from '../../../../src/zygote/fleet/renewal';
 import { SubmoduleBook, isSubmodule } from '../../../../src/zygote/policy/submodules';
-import type { LeafSpec } from '../../../../src/sandbox/types';
 
 const KEY = 'pillow==10.4';
 const TOP = ['PIL'];
@@ -60,35 +57,4 @@ test('what failed is not tried again, and a package can lose its submodules for 
   expect(book.ban(KEY)).toBe(false);
   expect(book.learn(KEY, TOP, ['PIL.ImageDraw'])).toBe(false);
   expect(book.of(KEY)).toEqual([]);
-});
-
-test('a function is asked until its reports bring nothing new, and only its own packages count', () => {
-  const book = new SubmoduleBook();
-  let scheduled = 0;
-  const renewal = { schedule: () => scheduled++, look: () => Promise.resolve(), stop: () => Promise.resolve() };
-  const learner = new SubmoduleLearner(book, renewal as unknown as ZygoteRenewal);
-  const packages = [{ spec: 'Pillow==10.4.0', modules: TOP }];
-  const leaf = { codeName: '1-thumbnail', packages, boot: { role: 'leaf' } } as unknown as LeafSpec;
-  const pins = [{ name: 'pillow', version: '10.4.0', spec: 'Pillow==10.4.0', key: KEY }];
-  expect(learner.learn(leaf).boot.learn).toBe(true);
-  learner.record(leaf, pins, {
-    'Pillow==10.4.0': ['PIL.Image'],
-    'numpy==2.1.0': ['numpy.linalg'],
-    constructor: ['x.y'],
-  });
-  expect([book.of(KEY), scheduled]).toEqual([['PIL.Image'], 1]);
-  for (let quiet = 0; quiet < 2; quiet++) {
-    expect(learner.learn(leaf).boot.learn).toBe(true);
-    learner.record(leaf, pins, {});
-  }
-  expect(learner.learn(leaf)).toBe(leaf);
-  expect(scheduled).toBe(1);
-  // Another state of the code is asked anew, and none for ever.
-  const next = { ...leaf, codeName: '2-thumbnail' };
-  let asked = 0;
-  for (let call = 0; call < 50; call++) {
-    if (learner.learn(next).boot.learn === true) asked++;
-    learner.record(next, pins, { 'Pillow==10.4.0': [`PIL.m${call}`] });
-  }
-  expect(asked).toBe(12);
 });
