@@ -16,17 +16,21 @@ export interface LoadOptions {
   call: (n: number) => { url: string; body: string };
   /** Time after which a call counts as hung, ms. Default 20,000 ms. */
   hangMs?: number;
+  /** Connections to the server, each with one call at a time. Further calls wait for a connection. Default 64. */
+  connections?: number;
 }
 
 /** Sends calls from start() to stop(). */
 export class Load {
   readonly outcomes: Outcome[] = [];
-  private readonly agent = new Agent({ connections: 64, pipelining: 1 });
+  private readonly agent: Agent;
   private readonly running = new Set<Promise<void>>();
   private timer: NodeJS.Timeout | undefined;
   private sent = 0;
 
-  constructor(private readonly options: LoadOptions) {}
+  constructor(private readonly options: LoadOptions) {
+    this.agent = new Agent({ connections: options.connections ?? 64, pipelining: 1 });
+  }
 
   start(): this {
     const startMs = performance.now();
