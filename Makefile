@@ -25,7 +25,7 @@ PY_SOURCES = $(shell git ls-files '*.py')
 C_SOURCES = $(shell git ls-files 'sandbox-helper/*.c' 'sandbox-helper/*.h')
 
 .PHONY: help deps deps-apt deps-bench build build-ts build-helper build-mirror build-uv lint lint-ts lint-format lint-c lint-py format test \
-	test-unit test-integration test-contract test-e2e test-vm bench bench-burst bench-cache bench-install bench-loops popular paper upstream default-tree fuzz \
+	test-unit test-integration test-contract test-e2e test-vm bench bench-burst bench-cache bench-install bench-loops bench-warmup popular paper upstream default-tree fuzz \
 	up down install uninstall clean
 
 help: ## list the targets
@@ -146,6 +146,10 @@ bench-install: build ## measure uploads and first calls with packages of PyPI, b
 bench-loops: build ## measure one event loop against several, and simulate more processors (as root)
 	npx tsc -p bench/tsconfig.json
 	node $(BENCH_NODE) build/js/bench/loops/main.js $(LOOPS_ARGS)
+
+bench-warmup: build ## measure what the warm-up costs the first calls of a worker (as root)
+	npx tsc -p bench/tsconfig.json
+	node $(BENCH_NODE) build/js/bench/warm-up.js $(WARMUP_ARGS)
 
 popular: build ## deploy sixty packages of PyPI from one unpinned line each, and use them: needs PyPI
 	npx tsc -p bench/tsconfig.json

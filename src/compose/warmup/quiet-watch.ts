@@ -1,13 +1,23 @@
 /** Tells the warm-up whether real requests need the processors. */
 
 /**
- * POLICY: a worker counts as busy for this time after each request, in ms. More frequent requests make V8 compile the
- * code without a warm-up.
+ * POLICY: the warm-up rests until no real request has ended for a multiple of the longest recent interval between two
+ * of them. A request that comes while the warm-up runs takes several times as long (README.md), so the warm-up must
+ * expect no request. Requests at regular intervals make V8 compile the code without a warm-up.
  */
-const QUIET_MS = 200;
+const INTERVALS = 2;
+/** Shortest and longest rest after a request, in ms. */
+const LEAST_MS = 200;
+const MOST_MS = 5000;
+/** The interval that is assumed after the first request, in ms. */
+const UNKNOWN_MS = 1000;
+/** A longer interval counts at once. Each later request reduces its share to this part. */
+const DECAY = 0.8;
 
 export class QuietWatch {
   private lastMs = -Infinity;
+  /** Longest recent interval between two requests, in ms. */
+  private intervalMs = UNKNOWN_MS;
 
   /**
    * @param isServing whether real requests are being served
@@ -20,10 +30,14 @@ export class QuietWatch {
 
   /** A real request has ended. */
   ended(): void {
-    this.lastMs = this.now();
+    const now = this.now();
+    const sinceMs = now - this.lastMs;
+    if (sinceMs < Infinity) this.intervalMs = Math.min(MOST_MS, Math.max(sinceMs, DECAY * this.intervalMs));
+    this.lastMs = now;
   }
 
   get isBusy(): boolean {
-    return this.isServing() || this.now() - this.lastMs < QUIET_MS;
+    const restMs = Math.min(MOST_MS, Math.max(LEAST_MS, INTERVALS * this.intervalMs));
+    return this.isServing() || this.now() - this.lastMs < restMs;
   }
 }

@@ -32,7 +32,7 @@ export interface WarmUpParts extends EnvironmentParts {
     closers: Closers,
     stop: AbortSignal,
   ) => Promise<(n: number) => Promise<void>>;
-  /** Whether real requests run, or ran less than QUIET_MS ago. */
+  /** Whether real requests run, or another one may come soon (quiet-watch.ts). */
   isBusy: () => boolean;
   budget: InterruptBudget;
 }
