@@ -7,6 +7,7 @@ reads the boot frame, waits for GO and takes the frame's role. A zygote's childr
 go through the loop again. A container has no such descriptors, only the path SOCKET (channel.py).
 """
 
+import faulthandler
 import gc
 import sys
 
@@ -27,6 +28,8 @@ def main(argv):
     if len(argv) == 3:
         channel.use_path(argv[2])
     sys.stdout.reconfigure(line_buffering=True)
+    # A native crash leaves Python's stack in the log. Children of a zygote inherit the handlers.
+    faulthandler.enable(2)
     # These objects live until the end, so the collector need not visit them.
     gc.freeze()
     gc.enable()

@@ -122,7 +122,7 @@ export interface SandboxExit {
   oomKills: number;
   /** Number of processes and threads that limits.procs refused. */
   procsRefused?: number;
-  /** Wait status of the first process; undefined for a forked process, which the helper cannot wait for. */
+  /** Wait status of the first process; undefined for a forked process when the kernel is older than 6.15. */
   status: number | undefined;
   /** The sandbox was evicted while idle; its code is not the cause. */
   evicted?: boolean;

@@ -6,7 +6,9 @@ const RAISE = "raise it in the function's ol.yaml, or in config.json for all fun
 
 test.each<[string, Partial<SandboxExit>, string]>([
   ['an exit', { status: 3 << 8 }, 'its first process exited with 3'],
-  ['a signal', { status: 11 }, 'killed by signal 11 (SIGSEGV)'],
+  ['a signal', { status: 11 }, 'killed by signal 11 (SIGSEGV), by a fault or by abort(); see its log'],
+  ['another signal', { status: 7 }, 'killed by signal 7 (SIGBUS)'],
+  ['a signal with a core dump', { status: 0x84 }, 'killed by signal 4 (SIGILL)'],
   ['a signal without a name', { status: 60 }, 'killed by signal 60'],
   ['an end of which nothing is known', {}, 'its first process ended'],
   ['memory', { oomKills: 1, status: 9 }, `out of memory: limits.mem_mb is 50 MB; ${RAISE}`],
