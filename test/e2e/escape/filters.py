@@ -1,6 +1,7 @@
-"""Reads the seccomp filters of running processes, the latest filter first.
+"""Reads the seccomp filters of running processes, the oldest filter first.
 
-Arguments: process ids. Prints a JSON list of programs for each. A program is a list of
+Arguments: process ids. Prints for each the number of its filters, and a JSON list of programs, or
+null when the kernel gives none back (CONFIG_CHECKPOINT_RESTORE). A program is a list of
 [code, jt, jf, k].
 """
 
@@ -37,22 +38,30 @@ def ptrace(request, pid, address, data=None):
     return result
 
 
+def count(pid):
+    """The number of a process's filters, as the kernel counts them."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("Seccomp_filters:"))
+
+
 def installed(pid):
     """All filters of a process. The process is stopped meanwhile."""
+    expected = count(pid)
     programs = []
     ptrace(SEIZE, pid, None)
     try:
         ptrace(INTERRUPT, pid, None)
         os.waitpid(pid, 0)
-        while True:
+        for index in range(expected):
             room = (Instruction * MAX_INSTRUCTIONS)()
             try:
-                count = ptrace(GET_FILTER, pid, len(programs), room)
+                length = ptrace(GET_FILTER, pid, index, room)
             except OSError as error:
-                if error.errno in (errno.ENOENT, errno.EINVAL):  # no further one, or none
-                    return programs
+                if index == 0 and error.errno in (errno.EINVAL, errno.EIO):
+                    return {"count": expected, "programs": None}
                 raise
-            programs.append([[i.code, i.jt, i.jf, i.k] for i in room[:count]])
+            programs.append([[i.code, i.jt, i.jf, i.k] for i in room[:length]])
+        return {"count": expected, "programs": programs}
     finally:
         ptrace(DETACH, pid, None)
 

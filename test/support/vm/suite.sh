@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Runs tests in the cgroup v2 guest. Writes jest's report to OUT/report.json and the kind of guest to OUT/machine. By
 # default, runs the tests of single sandboxes and of limits, which depend on the kernel. A guest at native CPU speed
-# also runs the tests of attacks, tenants and the network. test/e2e/escape/syscalls is left out: it reads filters back from
-# the kernel, which User Mode Linux does not support (CONFIG_CHECKPOINT_RESTORE), and filters do not depend on cgroups.
+# also runs the tests of attacks, system calls, tenants and the network.
 #
 #   suite.sh OUT [JEST ARGS...]
 set -euo pipefail
@@ -16,10 +15,10 @@ export ARGYLE_VM_MACHINE
 { cat "$out/machine.log" && echo "the guest is $ARGYLE_VM_MACHINE"; } | tee "$out/machine"
 if [ $# -eq 0 ]; then
   set -- test/integration/sandbox test/e2e/worker/limits
-  [ "$ARGYLE_VM_MACHINE" != uml ] || set -- "$@" test/e2e/escape/escape test/e2e/tenants test/e2e/network
+  [ "$ARGYLE_VM_MACHINE" != uml ] || set -- "$@" test/e2e/escape test/e2e/tenants test/e2e/network
 fi
-# The guest is slow, above all an emulated one, so tests read ARGYLE_VM and extend their time limits. A run takes 6 min,
-# or 8 min beside other load. A guest that does not end in time is started once more: User Mode Linux has stopped during
+# The guest is slow, above all an emulated one, so tests read ARGYLE_VM and extend their time limits. A run takes 7 min,
+# or 9 min beside other load. A guest that does not end in time is started once more: User Mode Linux has stopped during
 # a run, for an unknown reason. The output then names the test.
 for attempt in 1 2; do
   status=0
