@@ -24,19 +24,30 @@ export interface Sample extends Pressure {
  * POLICY: duration of thrashing before the sandbox is ended, in ms. A cold import at a tight limit thrashes for less
  * than this; a sandbox that thrashes ends within 2 s.
  */
-export const THRASH_MS = 1200;
+export const THRASH_MS = 1100;
 /** Part of the memory limit above which the kernel drops pages because of the limit. */
 const AT_LIMIT = 0.9;
 /** User CPU time per elapsed time; a smaller value counts as no progress. One CPU that computes is 1. */
 const IDLE_SHARE = 0.05;
 /**
+ * User CPU time per page that is read again, in µs; a smaller value counts as no progress. On a busy machine a sandbox
+ * runs less and reads less, so this value stays, while IDLE_SHARE holds for any sandbox that hardly gets a processor.
+ * Measured: 0.02 to 0.27 for code that is stuck, 0.6 to 3 for a mapped file that is read in order.
+ */
+const USEC_PER_PAGE = 0.3;
+/**
  * Least share of major faults among all faults. Code and data that are read in order cause about 16 other faults for
  * each major fault.
  */
 const MAJOR_SHARE = 0.25;
-/** Least number of major faults per second. A process that only waits has none. */
-const MAJOR_PER_S = 20;
+/**
+ * Least number of major faults per second. A process that only waits, or calls read(), has at most 4. A stuck one has
+ * 33 on a busy machine where each fault reads 8 MB ahead, and more everywhere else.
+ */
+const MAJOR_PER_S = 10;
 const PAGE_BYTES = 4096;
+/** Least part of THRASH_MS in intervals that thrash themselves. */
+const INTERVALS_SHARE = 0.75;
 
 /**
  * Whether a sandbox thrashed between two samples. All conditions must hold, because each condition alone is harmless:
@@ -44,38 +55,55 @@ const PAGE_BYTES = 4096;
  * - The sandbox read its whole memory again in each second. A sandbox that reads new files reads no page again.
  * - Major faults exceed MAJOR_PER_S and MAJOR_SHARE. Reading a file again by read(), or a mapped file in order, causes
  *   few major faults, because the kernel reads ahead.
- * - The code hardly ran. A slow sandbox still makes progress.
+ * - The code hardly ran, by the clock and by the pages that it read again. A slow sandbox still makes progress.
  */
 export function thrashed(from: Sample, to: Sample, limitBytes: number): boolean {
   const seconds = (to.atMs - from.atMs) / 1000;
   const major = to.majorFaults - from.majorFaults;
+  const refaults = to.refaults - from.refaults;
+  const userUsec = to.userUsec - from.userUsec;
   return (
     seconds > 0 &&
     limitBytes > 0 &&
     Math.min(from.memBytes, to.memBytes) >= AT_LIMIT * limitBytes &&
-    (to.refaults - from.refaults) * PAGE_BYTES >= limitBytes * seconds &&
+    refaults * PAGE_BYTES >= limitBytes * seconds &&
     major >= MAJOR_PER_S * seconds &&
     major >= MAJOR_SHARE * (to.faults - from.faults) &&
-    to.userUsec - from.userUsec <= IDLE_SHARE * seconds * 1e6
+    userUsec <= IDLE_SHARE * seconds * 1e6 &&
+    userUsec <= USEC_PER_PAGE * refaults
   );
 }
 
-/** Evaluates the samples of one sandbox. */
+/**
+ * Evaluates the samples of one sandbox.
+ *
+ * POLICY: the last THRASH_MS must be thrashing as a whole, and most of its intervals too. Not all: on a busy machine a
+ * sandbox does not run in some of them. Not the whole alone: bursts of thrashing with waits between them are harmless.
+ */
 export class ThrashDetector {
-  private last: Sample | undefined;
-  private sinceMs: number | undefined;
+  /** The samples since the last one that is at least THRASH_MS old. */
+  private samples: Sample[] = [];
 
   constructor(private readonly limitBytes: number) {}
 
-  /** Adds the next sample. Returns whether the sandbox thrashed in every interval of the last THRASH_MS. */
+  /** Adds the next sample. Returns whether the sandbox thrashed in the last THRASH_MS. */
   add(sample: Sample): boolean {
-    const { last } = this;
-    this.last = sample;
-    if (last === undefined || !thrashed(last, sample, this.limitBytes)) {
-      this.sinceMs = undefined;
+    // Below the limit nothing thrashes, so nothing before counts.
+    if (sample.memBytes < AT_LIMIT * this.limitBytes) {
+      this.samples = [];
       return false;
     }
-    this.sinceMs ??= last.atMs;
-    return sample.atMs - this.sinceMs >= THRASH_MS;
+    this.samples.push(sample);
+    const first = this.samples.findLastIndex(({ atMs }) => sample.atMs - atMs >= THRASH_MS);
+    if (first === -1) return false;
+    this.samples.splice(0, first);
+    const [from = sample] = this.samples;
+    if (!thrashed(from, sample, this.limitBytes)) return false;
+    let thrashedMs = 0;
+    this.samples.forEach((to, index) => {
+      const before = this.samples[index - 1];
+      if (before !== undefined && thrashed(before, to, this.limitBytes)) thrashedMs += to.atMs - before.atMs;
+    });
+    return thrashedMs >= INTERVALS_SHARE * (sample.atMs - from.atMs);
   }
 }

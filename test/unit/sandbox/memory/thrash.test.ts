@@ -72,6 +72,93 @@ test('it is recognised within 2 s, and only when it lasts', () => {
   expect(recognised([pause, pause, COLD, COLD, COLD, COLD, COLD])).toBe(7 * TICK_MS);
 });
 
+/** Measured beside 2 and 8 processes that compute: ms, pages read again, major faults, all faults, ms of user code. */
+type Measured = [ms: number, refaults: number, major: number, faults: number, userMs: number];
+/** In 302 and 274 ms it hardly ran. */
+const STUCK_BESIDE_2: Measured[] = [
+  [242, 11_269, 13, 15, 1],
+  [241, 28_370, 16, 18, 1],
+  [253, 30_524, 18, 22, 0],
+  [302, 9614, 4, 4, 0],
+  [242, 35_328, 18, 21, 0],
+  [246, 27_824, 15, 17, 0],
+];
+const STUCK_BESIDE_8: Measured[] = [
+  [580, 50_542, 27, 33, 0],
+  [274, 16_193, 8, 9, 0],
+  [242, 15_642, 9, 11, 0],
+  [280, 29_113, 16, 17, 0],
+  [240, 18_902, 11, 11, 0],
+];
+const NUMBA_BESIDE_2: Measured[] = [
+  [252, 16_935, 11, 17, 0],
+  [240, 22_952, 16, 23, 0],
+  [241, 13_542, 10, 11, 1],
+  [240, 14_454, 11, 11, 0],
+  [241, 14_352, 10, 13, 1],
+];
+/** A mapped file that is read in order: it gets on, however little it runs. */
+const SCANS_BESIDE_8: Measured[] = [
+  [275, 9703, 3, 249, 1],
+  [244, 8020, 4, 385, 8],
+  [251, 10_598, 6, 496, 4],
+  [275, 18_343, 6, 212, 0],
+  [247, 14_682, 4, 263, 18],
+  [262, 12_722, 3, 444, 5],
+];
+const READS_BESIDE_8: Measured[] = [
+  [252, 63_488, 0, 0, 0],
+  [260, 68_608, 0, 0, 4],
+  [264, 48_640, 0, 0, 4],
+  [297, 65_024, 0, 0, 0],
+  [266, 73_216, 0, 0, 0],
+];
+
+const MAPPED_PAGE_BY_PAGE = SCANS_BESIDE_8.map(([ms, pages, major, , user]): Measured => [
+  ms,
+  pages,
+  major,
+  major,
+  user,
+]);
+/** Wakes up, reads its memory again, and waits for longer. */
+const WAKES_UP: Measured[] = [
+  [240, 35_000, 20, 25, 0],
+  [240, 0, 0, 0, 0],
+  [120, 0, 0, 0, 0],
+];
+
+test.each<[string, number | undefined, Measured[]]>([
+  ['stuck beside 2 processes', 1280, STUCK_BESIDE_2],
+  ['stuck beside 8 processes', 1376, STUCK_BESIDE_8],
+  ['numba beside 2 processes', 1214, NUMBA_BESIDE_2],
+  ['a mapped file beside 8 processes', undefined, SCANS_BESIDE_8],
+  ['reading a file again beside 8 processes', undefined, READS_BESIDE_8],
+  // The same, had the kernel not mapped the pages around a fault: the code gets on, as few its ms are.
+  ['a mapped file, page by page', undefined, MAPPED_PAGE_BY_PAGE],
+  ['bursts with waits between them', undefined, WAKES_UP],
+])('on a busy machine, %s: ended after %s ms', (_, expectedMs, measured) => {
+  const detector = new ThrashDetector(LIMIT);
+  let sample = START;
+  detector.add(sample);
+  let endedMs: number | undefined;
+  for (const [ms, refaults, major, faults, userMs] of [...measured, ...measured, ...measured]) {
+    sample = after(sample, { refaults, major, faults, userMs }, ms);
+    if (detector.add(sample)) endedMs ??= sample.atMs;
+  }
+  expect(endedMs).toBe(expectedMs);
+});
+
+test('one look in a long time is enough, and a sandbox that frees memory begins anew', () => {
+  const detector = new ThrashDetector(LIMIT);
+  detector.add(START);
+  const long = after(START, { refaults: 200_000, major: 160, faults: 200, userMs: 2 }, THRASH_MS + 100);
+  expect(detector.add(long)).toBe(true);
+  const freed = after(long, { ...COLD, mb: 40 });
+  expect(detector.add(freed)).toBe(false);
+  expect(detector.add(after(freed, { refaults: 200_000, major: 160, faults: 200, userMs: 2 }, 1500))).toBe(false);
+});
+
 const interval = fc.record({
   refaults: fc.nat(100_000),
   major: fc.nat(200),
