@@ -10,7 +10,7 @@ import type { ZygoteProcess } from './zygote-process';
 import { leastLoaded } from '../policy/lookup';
 import { HELD_MS, NO_HELPER_RETRY_MS, STEADY_MS, waitAfterDeath, waitAfterFailure, wantsHelper } from './retries';
 import { SparePool } from './spares';
-import { zygoteTurn } from '../starts/zygote-turns';
+import { parentAndTurn } from '../starts/zygote-turns';
 import type { LiveZygote } from '../policy/types';
 
 export type { Group, GroupsOptions } from './group';
@@ -154,8 +154,9 @@ export class ZygoteGroups {
     for (const zygote of all.sort((a, b) => b.depth - a.depth)) await zygote.end();
   }
 
-  /** Returns a ready process; makes one if needed. @throws ArgyleError ZYGOTE_FAILED and the errors of sandboxes. */
+  /** Returns a ready process, also of a group that gone() forgot; makes it if needed. @throws errors of create(). */
   private ready(group: Group): Promise<ZygoteProcess> {
+    if (!this.groups.has(group.spec.id)) this.groups.set(group.spec.id, group);
     const zygote = leastLoaded(group.processes.filter(({ isReady }) => isReady));
     return zygote === undefined ? this.create(group) : Promise.resolve(zygote);
   }
@@ -237,11 +238,8 @@ export class ZygoteGroups {
   }
 
   private async make(group: Group, parentGroup: Group | undefined): Promise<ZygoteProcess> {
-    let parent = parentGroup === undefined ? undefined : await this.ready(parentGroup);
-    // Deadlock: the turn is taken after the parent exists, because a turn that waits for another turn may never end.
-    const turn = await zygoteTurn(group, this.options.starts, this.options.costOf);
+    const { parent, turn } = await parentAndTurn(group, this.options, parentGroup && (() => this.ready(parentGroup)));
     try {
-      if (parentGroup !== undefined && parent?.isReady !== true) parent = await this.ready(parentGroup);
       const other = changedPackage(group.spec, this.options.packages);
       if (other !== undefined) {
         this.retire(group);
