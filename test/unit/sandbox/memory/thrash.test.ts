@@ -114,6 +114,20 @@ const READS_BESIDE_8: Measured[] = [
   [266, 73_216, 0, 0, 0],
 ];
 
+/** The import of polars from a cold disk: it answered after 5 s. It thrashes, but never for long. */
+const POLARS_BESIDE_2: Measured[] = [
+  [240, 6375, 8, 116, 0],
+  [247, 5986, 14, 115, 0],
+  [261, 3005, 4, 618, 0],
+  [242, 94, 1, 542, 12],
+  [462, 0, 0, 620, 16],
+  [240, 0, 0, 166, 6],
+  [249, 1, 0, 988, 33],
+  [246, 0, 0, 722, 22],
+  [241, 1, 0, 618, 31],
+  [248, 4511, 3, 462, 48],
+  [240, 20_201, 16, 38, 3],
+];
 const MAPPED_PAGE_BY_PAGE = SCANS_BESIDE_8.map(([ms, pages, major, , user]): Measured => [
   ms,
   pages,
@@ -134,7 +148,8 @@ test.each<[string, number | undefined, Measured[]]>([
   ['numba beside 2 processes', 1214, NUMBA_BESIDE_2],
   ['a mapped file beside 8 processes', undefined, SCANS_BESIDE_8],
   ['reading a file again beside 8 processes', undefined, READS_BESIDE_8],
-  // The same, had the kernel not mapped the pages around a fault: the code gets on, as few its ms are.
+  ['polars beside 2 processes', undefined, POLARS_BESIDE_2],
+  // A mapped file, had the kernel not mapped the pages around a fault: the code gets on, as few its ms are.
   ['a mapped file, page by page', undefined, MAPPED_PAGE_BY_PAGE],
   ['bursts with waits between them', undefined, WAKES_UP],
 ])('on a busy machine, %s: ended after %s ms', (_, expectedMs, measured) => {
