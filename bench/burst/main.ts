@@ -34,6 +34,8 @@ const NUMPY = [
   '2.2.3',
   '2.2.4',
 ];
+/** The rest of what pandas needs: a list with versions only is installed as it is. */
+const OF_PANDAS = 'python-dateutil==2.9.0.post0\nsix==1.17.0\npytz==2025.2\ntzdata==2025.2';
 const PANDAS = ['2.2.2', '2.2.3', '2.3.0', '2.3.1', '2.3.2', '2.3.3'];
 /** Requirements and imported modules for the burst of many functions. */
 const MIXED: readonly (readonly [string, string])[] = [
@@ -168,7 +170,7 @@ async function main(): Promise<void> {
     const bench = new Bench(worker, fresh, trickle);
     const numpy = (n: number): Source => ({ requirements: `numpy==${NUMPY[n] ?? ''}`, module: 'numpy' });
     const pandas = (n: number): Source => {
-      const requirements = `pandas==${PANDAS[n] ?? ''}\nnumpy==${NUMPY[2 * PANDAS.length - 1 - n] ?? ''}`;
+      const requirements = `pandas==${PANDAS[n] ?? ''}\nnumpy==${NUMPY[2 * PANDAS.length - 1 - n] ?? ''}\n${OF_PANDAS}`;
       return { requirements, module: 'pandas' };
     };
     try {

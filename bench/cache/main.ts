@@ -31,11 +31,12 @@ async function main(): Promise<void> {
       memory: { type: 'string', default: '1000' },
       'tree-share': { type: 'string', default: '0.5' },
       modes: { type: 'string', default: MODES.join(',') },
+      installed: { type: 'string' },
       out: { type: 'string', default: 'out/cache-bench' },
     },
   });
   if (values.reqbench === '') throw new Error('make bench-cache needs REQBENCH=directory with the data of ReqBench');
-  const number = (name: Exclude<keyof typeof values, 'reqbench' | 'modes' | 'out'>): number => {
+  const number = (name: Exclude<keyof typeof values, 'reqbench' | 'modes' | 'installed' | 'out'>): number => {
     const value = Number(values[name]);
     if (!(value > 0)) throw new Error(`--${name} must be a number above 0, not '${values[name]}'`);
     return value;
@@ -67,6 +68,7 @@ async function main(): Promise<void> {
     treeShare: number('tree-share'),
     playMs: number('minutes') * 60_000,
     settings: {},
+    installed: values.installed === undefined ? undefined : resolve(values.installed),
     log: (line) => {
       console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
     },
@@ -81,6 +83,8 @@ async function main(): Promise<void> {
   const raw = {
     machine,
     trace,
+    played: result.trace,
+    costs: result.costs,
     lives: Object.fromEntries(result.lives),
     simulated: Object.fromEntries(result.simulated),
   };

@@ -1,11 +1,11 @@
 /** Replays the trace in the simulator with the costs measured on the live workers. Pure. */
 import { costModel, type CostModel } from '../../src/zygote/simulate/model';
-import { simulate, type SimPolicy, type SimResult } from '../../src/zygote/simulate/engine';
+import { simulate, type ColdStart, type SimPolicy, type SimResult } from '../../src/zygote/simulate/engine';
 import { lru, none, popularity, staticTree } from '../../src/zygote/simulate/policies';
 import type { PackageData } from '../../src/zygote/simulate/reqbench';
 import type { Trace } from '../../src/zygote/simulate/trace';
+import type { PinKey } from '../../src/zygote/policy/types';
 import type { PopularitySeed } from '../../src/zygote/learn/seed';
-import { quantile } from '../stats';
 import type { LiveCall, Start } from './life';
 
 /** Interval of the policy's timer, ms, as in the worker (plan-popularity.ts). */
@@ -19,15 +19,49 @@ export function learntData(
   return { ...data, costOf: (key) => costs[key] ?? data.costOf(key), requiresOf: (key) => requires[key] };
 }
 
-/** Median time of one kind of start without the handler's imports, ms; undefined without such starts. */
+/** Rounds of fitCosts(). More rounds change no total by one percent. */
+const FIT_ROUNDS = 30;
+
+/**
+ * The costs with which the imports of each fresh start add up to its measured time. The learnt costs alone miss it by a
+ * factor of up to 20: a function without packages in zygotes says only how long all its imports take together. Each
+ * round scales the packages of one start by its ratio of measured and expected time, so that their proportions stay as
+ * learnt.
+ */
+export function fitCosts(
+  { functions }: Pick<Trace, 'functions'>,
+  data: PackageData,
+  calls: readonly LiveCall[],
+): PackageData {
+  const factors = new Map<PinKey, number>();
+  const factorOf = (key: PinKey): number => factors.get(key) ?? 1;
+  const starts = calls.filter(({ start, status }) => start === 'fresh' && status === 200);
+  for (let round = 0; round < FIT_ROUNDS; round++) {
+    for (const { fn, importMs } of starts) {
+      const pins = functions[fn]?.pins ?? [];
+      const expectedMs = pins.reduce((sum, key) => sum + data.costOf(key).ms * factorOf(key), 0);
+      if (expectedMs === 0 || importMs === 0) continue;
+      // Half of the step, because several functions share a package and their measurements differ.
+      const step = Math.sqrt(importMs / expectedMs);
+      for (const key of pins) factors.set(key, factorOf(key) * step);
+    }
+  }
+  return {
+    ...data,
+    costOf: (key) => {
+      const { ms, mb } = data.costOf(key);
+      return { ms: ms * factorOf(key), mb };
+    },
+  };
+}
+
+/**
+ * Mean time of one kind of start without the handler's imports, ms; undefined without such starts. Totals are compared,
+ * so it is the mean: the slowest tenth of the starts, which wait for a processor, take half of the time.
+ */
 function startMs(calls: readonly LiveCall[], start: Start): number | undefined {
   const own = calls.filter((call) => call.start === start && call.status === 200);
-  return own.length === 0
-    ? undefined
-    : quantile(
-        own.map(({ ms, importMs }) => ms - importMs),
-        0.5,
-      );
+  return own.length === 0 ? undefined : own.reduce((sum, { ms, importMs }) => sum + ms - importMs, 0) / own.length;
 }
 
 /**
@@ -40,7 +74,7 @@ export function measuredModel(calls: readonly LiveCall[], memoryMb: number): Cos
     ...model,
     freshMs: startMs(calls, 'fresh') ?? model.freshMs,
     forkMs: startMs(calls, 'fork') ?? model.forkMs,
-    // The medians above include this cost.
+    // The means above include this cost.
     forkMsPerMb: startMs(calls, 'fork') === undefined ? model.forkMsPerMb : 0,
     spareMs: startMs(calls, 'spare') ?? model.spareMs,
   };
@@ -57,6 +91,27 @@ export interface ReplayOptions {
   readonly popularityShare: number;
 }
 
+/** A cold start of the simulator, beside the live one of the same call. */
+export interface SimStart extends Pick<ColdStart, 'atMs' | 'fn' | 'start' | 'importMs' | 'coldMs' | 'mb'> {
+  /** The packages that its zygote had imported. */
+  readonly preimported: readonly string[];
+}
+
+export interface Replayed extends SimResult {
+  readonly starts: readonly SimStart[];
+}
+
+/** The policy with a record of its cold starts. */
+function recorded(policy: SimPolicy): { policy: SimPolicy; starts: SimStart[] } {
+  const starts: SimStart[] = [];
+  const coldStart: SimPolicy['coldStart'] = (world, cold) => {
+    const { atMs, fn, start, importMs, coldMs, mb, zygote } = cold;
+    starts.push({ atMs, fn, start, importMs, coldMs, mb, preimported: zygote?.pins ?? [] });
+    policy.coldStart?.(world, cold);
+  };
+  return { policy: { ...policy, coldStart }, starts };
+}
+
 /** Results by the mode of the corresponding worker. `lru` has no worker. */
 export function replay({
   trace,
@@ -65,7 +120,7 @@ export function replay({
   warmup,
   treeShare,
   popularityShare,
-}: ReplayOptions): Map<string, SimResult> {
+}: ReplayOptions): Map<string, Replayed> {
   const policies: readonly (readonly [string, SimPolicy])[] = [
     ['none', none()],
     ['tree', staticTree(data, treeShare)],
@@ -73,6 +128,9 @@ export function replay({
     ['lru', lru(treeShare)],
   ];
   return new Map(
-    policies.map(([mode, policy]) => [mode, simulate(trace, data, model, policy, { tickMs: TICK_MS, warmup })]),
+    policies.map(([mode, plain]) => {
+      const { policy, starts } = recorded(plain);
+      return [mode, { ...simulate(trace, data, model, policy, { tickMs: TICK_MS, warmup }), starts }];
+    }),
   );
 }

@@ -9,14 +9,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { popularityBudgetMb } from '../../src/zygote/assemble';
 import { parseSeed } from '../../src/zygote/learn/seed';
-import type { SimResult } from '../../src/zygote/simulate/engine';
+import type { ImportCost } from '../../src/zygote/policy/types';
 import type { PackageData } from '../../src/zygote/simulate/reqbench';
 import type { Trace, TraceOptions } from '../../src/zygote/simulate/trace';
 import { LiveWorker, overlay } from '../subjects/live-worker';
 import type { Json } from '../subjects/live-worker';
 import { deployAll, traceOf, tryAll, withoutProbes, type Usable } from './functions';
 import { play, type Life, type Played } from './life';
-import { learntData, measuredModel, replay } from './replay';
+import { fitCosts, learntData, measuredModel, replay, type Replayed } from './replay';
 import type { CacheSource } from './source';
 
 const execute = promisify(execFile);
@@ -49,6 +49,8 @@ export interface CacheBench {
   readonly playMs: number;
   /** Further settings of all workers. */
   readonly settings: Json;
+  /** Directory of the installed packages, kept for further runs; undefined for one of this run. */
+  readonly installed: string | undefined;
   readonly log: (line: string) => void;
 }
 
@@ -58,7 +60,10 @@ export interface CacheResult {
   readonly sets: number;
   readonly packages: number;
   readonly lives: ReadonlyMap<string, Life>;
-  readonly simulated: ReadonlyMap<string, SimResult>;
+  readonly simulated: ReadonlyMap<string, Replayed>;
+  /** The calls at their real times, and the costs that the popularity worker learnt, to replay them again. */
+  readonly trace: Trace;
+  readonly costs: Readonly<Record<string, ImportCost>>;
 }
 
 /** @throws Error when no set can be used */
@@ -91,7 +96,11 @@ class Run {
     const sets = new Set(functions.map(({ pins }) => pins.join(' '))).size;
     const packages = new Set(functions.flatMap(({ pins }) => pins)).size;
     const { played, data } = await this.playAll(trace, usable);
-    return { functions: functions.length, sets, packages, ...this.replay({ functions, ...played }, played, data) };
+    const lived = { functions, invocations: played.invocations };
+    const keys = [...new Set(functions.flatMap(({ pins }) => pins))];
+    const costs = Object.fromEntries(keys.map((key) => [key, data.costOf(key)]));
+    const results = this.replay(lived, played, data);
+    return { functions: functions.length, sets, packages, trace: lived, costs, ...results };
   }
 
   /** Installs all packages, and fits the static tree to the worker's trace of the first calls. */
@@ -138,7 +147,7 @@ class Run {
     const calls = [...lives.values()].flatMap((life) => life.calls);
     const simulated = replay({
       trace,
-      data,
+      data: fitCosts(trace, data, lives.get('none')?.calls ?? []),
       model: measuredModel(calls, memoryMb),
       warmup: this.warmup / trace.invocations.length,
       treeShare,
@@ -170,7 +179,7 @@ class Run {
     const { root, source, settings, poolMb, callMb } = this.bench;
     const isTree = mode === 'tree' || mode === 'multitree';
     const own: Json = {
-      Pkgs_dir: join(this.shared, 'packages'),
+      Pkgs_dir: this.bench.installed ?? join(this.shared, 'packages'),
       mem_pool_mb: poolMb,
       limits: { mem_mb: callMb, procs: 64, runtime_sec: 60 },
       features: { import_cache: IMPORT_CACHE[mode] },

@@ -18,7 +18,7 @@ const COMMAND_MS = 90_000;
 const SPARE_MS = 1000;
 const SPARE_LOOK_MS = 5;
 /** Time limit of the worker's warm-up, ms. After its start, a worker calls itself for several seconds. */
-const WARMUP_MS = 60_000;
+const WARMUP_MS = 120_000;
 const WARMUP_POLL_MS = 100;
 
 export type Json = Record<string, unknown>;

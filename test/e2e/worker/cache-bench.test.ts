@@ -35,6 +35,7 @@ describePrivileged('the cache bench', () => {
         treeShare: 0.5,
         playMs: Infinity,
         settings: { argyle: { warmup_calls: 1 } },
+        installed: undefined,
         log: (line) => told.push(line),
       });
       expect(told.filter((line) => line.startsWith('left out'))).toEqual([]);

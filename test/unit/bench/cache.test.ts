@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { tiersMb, startOf, type LiveCall } from '../../../bench/cache/life';
 import { traceOf, withoutProbes } from '../../../bench/cache/functions';
 import { latencySpec, totalsSpec } from '../../../bench/cache/plots';
-import { learntData, measuredModel, replay } from '../../../bench/cache/replay';
+import { fitCosts, learntData, measuredModel, replay } from '../../../bench/cache/replay';
 import { reportOf, rowsOf, type CacheRow } from '../../../bench/cache/report';
 import { commonestSets, sampleSource } from '../../../bench/cache/source';
 import { renderSvg } from '../../../bench/plot';
@@ -80,6 +80,18 @@ describe('the replay', () => {
     expect(data.costOf('x==1')).toMatchObject({ ms: 7, mb: 2 });
     expect(data.costOf('top0==1.0')).toEqual(known.costOf('top0==1.0'));
     expect(data.requiresOf('x==1')).toEqual(['y']);
+  });
+
+  it('fits the costs of packages to the measured imports, in the proportions that were learnt', () => {
+    const costs: Record<string, number> = { 'a==1': 30, 'b==1': 10, 'c==1': 5 };
+    const data = { ...syntheticPackages(), costOf: (key: string) => ({ ms: costs[key] ?? 0, mb: 1 }) };
+    const functions = [['a==1', 'b==1'], ['b==1'], ['c==1']].map((pins, n) => ({ name: `f${n}`, pins, execMs: 1 }));
+    const calls = [400, 100, 0].map((importMs, fn) => ({ ...call(500, 'fresh', 200, importMs), fn }));
+    const fitted = fitCosts({ functions }, data, [...calls, { ...call(9, 'fork', 200, 9), fn: 2 }]);
+    expect(fitted.costOf('a==1').ms).toBeCloseTo(300, 0);
+    expect(fitted.costOf('b==1').ms).toBeCloseTo(100, 0);
+    // Without a measurement the learnt cost stays.
+    expect(fitted.costOf('c==1')).toEqual({ ms: 5, mb: 1 });
   });
 
   it('simulates the modes over the same calls', () => {
