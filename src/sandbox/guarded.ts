@@ -1,11 +1,11 @@
 /**
  * The sandbox that callers hold: a state machine around a plain sandbox, with its share of the memory pool.
  *
- * running ⇄ paused; both lead to dead, which is final.
+ * running → paused → thawing → running; all lead to dead, which is final.
  *
  * pause(), resume() and the pool's own pauses run one after the other. destroy() waits for none of them. After death
- * every call fails with SANDBOX_DEAD. A request to a paused sandbox resumes the sandbox first. The pool may therefore
- * pause an idle sandbox at any time; the delay for the owner is a fraction of a millisecond.
+ * every call fails with SANDBOX_DEAD. A request to a paused sandbox resumes the sandbox first, so the pool may pause an
+ * idle sandbox at any time. While thawing, requests may be sent; the guest reads them when it runs.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
@@ -24,10 +24,7 @@ import type { Pressure } from './memory/thrash';
 import type { Watched } from './memory/thrash-watch';
 import type { PlainSandbox, Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind, ZygoteTier } from './types';
 
-/**
- * The pool does not pause an instance that was made or used within this time, in ms: the next request is probably
- * close.
- */
+/** Time after the last use in which the pool does not pause an instance, in ms: the next request may be close. */
 const IDLE_MIN_MS = 5;
 
 export interface GuardOptions {
@@ -56,7 +53,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   /** For thrash-watch.ts: performance.now() at the start of the current busy period, in ms; undefined while idle. */
   busySince: number | undefined;
   private readonly charge: Charge;
-  private state: 'running' | 'paused' = 'running';
+  private state: 'running' | 'thawing' | 'paused' = 'running';
   private deadWhy: string | undefined;
   private destroying: Promise<void> | undefined;
   /** Tail of the queue of pauses and resumes. `queued` counts the members of the queue. */
@@ -144,7 +141,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
       failUnsent(counted, this.death());
       return;
     }
-    if (this.state === 'running' && this.queued === 0) {
+    if (this.state === 'thawing' || (this.state === 'running' && this.queued === 0)) {
       this.inner.dispatch(options, counted);
       return;
     }
@@ -177,12 +174,18 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   }
 
   /** No-op when running. @throws ArgyleError SANDBOX_DEAD; MEMORY_EXHAUSTED, after which the sandbox stays paused. */
-  resume(): Promise<void> {
+  resume(onOrdered?: () => void): Promise<void> {
     return this.enqueue(async () => {
       if (this.state === 'running') return;
       const startMs = performance.now();
       await this.charge.resize(this.options.chargeMb);
-      await this.inner.resume();
+      const thawed = this.inner.resume();
+      this.state = 'thawing';
+      onOrdered?.();
+      await thawed.catch((error: unknown) => {
+        this.state = 'paused';
+        throw error;
+      });
       this.state = 'running';
       this.charge.move('instance');
       this.lastUsedMs = Date.now();
@@ -218,12 +221,11 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   }
 
   candidate(nowMs: number): Candidate | undefined {
-    if (this.destroying !== undefined || this.activeRequests > 0) return undefined;
+    // A running pause or resume means that the sandbox is about to be used or to give memory back.
+    if (this.destroying !== undefined || this.activeRequests > 0 || this.queued > 0) return undefined;
     const idleMs = nowMs - this.lastUsedMs;
     const { mb, owner } = this.charge;
     const base = { id: this.id, fn: owner, savesMs: this.options.savesMs(), idleMs, keptAs: this.keptAs };
-    // A running pause or resume means that the sandbox is about to be used or to give memory back.
-    if (this.queued > 0) return undefined;
     // A dead sandbox belongs to no function, so no function's share protects it.
     if (this.deadWhy !== undefined) return { ...base, fn: undefined, action: 'destroy', freesMb: mb };
     if (this.state === 'paused') return { ...base, action: 'destroy', freesMb: mb };
@@ -240,10 +242,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   }
 
   async reclaim(action: Candidate['action']): Promise<void> {
-    if (action === 'pause') {
-      await this.pause().catch(() => undefined);
-      return;
-    }
+    if (action === 'pause') return this.pause().catch(() => undefined);
     if (this.deadWhy === undefined) this.options.onEvicted?.(this.charge.mb);
     this.deadWhy ??= 'evicted to free memory';
     this.endEarly?.({ oomKills: 0, status: undefined, evicted: true });

@@ -149,11 +149,16 @@ export interface Sandbox {
   dispatch(options: Dispatcher.DispatchOptions, handler: AnswerHandler): void;
   /** Attributes the following log output to this call; '' marks the end of the call. */
   running?(requestId: string): void;
-  /** True while the sandbox is paused or a pause or resume runs. A request then calls resume() first. */
+  /** True while the sandbox is paused or a pause or resume runs. A request calls resume() first. */
   readonly isPaused: boolean;
   /** Freezes all processes. Throws ArgyleError when the sandbox is dead. */
   pause(): Promise<void>;
-  resume(): Promise<void>;
+  /**
+   * Resolves when the sandbox runs.
+   * @param onOrdered called when the thaw is ordered, unless the sandbox runs already. Requests may be dispatched from
+   *   then on. When the thaw then fails, the owner must destroy the sandbox. A plain sandbox never calls it
+   */
+  resume(onOrdered?: () => void): Promise<void>;
   usage(): Promise<SandboxUsage>;
   /**
    * Whether the owner must destroy the sandbox between two requests because other functions lack memory. Absent when

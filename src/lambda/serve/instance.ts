@@ -16,6 +16,7 @@ import type { Invocation } from './call/invocation';
 import type { LambdaLog } from '../ports';
 import { whenImported } from './start/import-watch';
 import { Hops } from './call/redirects';
+import { thaw } from './call/thaw';
 
 /** Longest wait for a sandbox's description, in ms. An answer must not be delayed for longer. */
 const DEBUG_MS = 1000;
@@ -54,6 +55,8 @@ export class Instance {
   /** Whether the instance was given a request. That request reports the end of the sandbox. */
   private asked = false;
   private ended: boolean;
+  /** Whether a thaw was refused. The guest has not seen the request that was sent meanwhile. */
+  private stayedFrozen = false;
   private gone: Promise<void> | undefined;
   private left: Departure = 'ended';
 
@@ -196,7 +199,8 @@ export class Instance {
       case 'failed': {
         // POLICY: only an instance that has served a request may have died unnoticed. A new instance that fails is at
         // fault.
-        if (outcome.unsent && this.served > 0 && !hops.begun) {
+        const unseen = outcome.unsent || (this.stayedFrozen && !invocation.body.consumed);
+        if (unseen && this.served > 0 && !hops.begun) {
           this.retire('found dead');
           return 'retry';
         }
@@ -275,26 +279,17 @@ export class Instance {
     }
   }
 
-  /** Resumes a paused sandbox. False when the sandbox is unusable. */
-  private async wake(call: Call): Promise<boolean> {
+  /** Has a paused sandbox thawed. False when the sandbox is unusable. */
+  private wake(call: Call): boolean | Promise<boolean> {
     if (!this.usable) {
       void this.destroy('found dead');
       return false;
     }
     // The memory pool pauses sandboxes, too. The function's time limit begins once the sandbox runs.
     if (!this.sandbox.isPaused) return true;
-    const startMs = this.options.now();
-    try {
-      await this.sandbox.resume();
-    } catch (thrown) {
-      this.options.log.debug({ id: this.sandbox.id, err: thrown }, 'could not resume a paused sandbox');
+    return thaw(this.sandbox, call, this.options, (refused) => {
+      this.stayedFrozen = refused;
       void this.destroy('could not be resumed');
-      return false;
-    }
-    const ms = this.options.now() - startMs;
-    call.thawed(ms);
-    this.options.stats.record('LambdaInstance-WaitSandbox', ms);
-    this.options.stats.record('LambdaInstance-WaitSandbox-Unpause', ms);
-    return true;
+    });
   }
 }

@@ -1,3 +1,4 @@
+import { ArgyleError } from '../../../src/errors';
 import { GuardedSandbox, type GuardOptions } from '../../../src/sandbox/guarded';
 import { Lease } from '../../../src/sandbox/lease';
 import { MemoryPool, type Charge } from '../../../src/sandbox/memory/memory-pool';
@@ -73,6 +74,29 @@ describe('GuardedSandbox', () => {
     expect([inner.calls, pool.usedMb, pool.tierMb.instance]).toEqual([['pause', 'resume', 'dispatch'], 50, 50]);
     inner.requests[0]?.answer('hello');
     expect([answer.text, answer.ended]).toEqual(['hello', true]);
+  });
+
+  test('a request may be sent as soon as the thaw is ordered, and runs when the sandbox is thawed', async () => {
+    await sandbox.pause();
+    let thaw: () => void = () => undefined;
+    inner.hold = new Promise((resolve) => (thaw = resolve));
+    let ordered = false;
+    const resuming = sandbox.resume(() => (ordered = true));
+    await settle();
+    expect([ordered, sandbox.isPaused, sandbox.candidate(Date.now() + 1000)]).toEqual([true, true, undefined]);
+    const answer = send();
+    expect(inner.calls).toEqual(['pause', 'resume', 'dispatch']);
+    thaw();
+    await resuming;
+    inner.requests[0]?.answer('hello');
+    expect([answer.text, sandbox.isPaused]).toEqual(['hello', false]);
+  });
+
+  test('one whose thaw is refused stays paused', async () => {
+    await sandbox.pause();
+    inner.resume = () => Promise.reject(new ArgyleError('SANDBOX_STATE', 'no such slot'));
+    await expect(sandbox.resume(() => undefined)).rejects.toMatchObject({ code: 'SANDBOX_STATE' });
+    expect(sandbox.isPaused).toBe(true);
   });
 
   test('a request that meets a pause on its way waits until it is over, and is then served', async () => {

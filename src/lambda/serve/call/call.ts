@@ -63,10 +63,17 @@ export class Call {
     this.queueMs += waitedMs - this.startMs;
   }
 
-  /** Records that the instance was thawed for the call. */
-  thawed(ms: number): void {
+  /** Records that the instance is thawed for the call. The request may be sent meanwhile. */
+  thawing(): void {
     if (this.start === 'warm') this.start = 'unpause';
+  }
+
+  /** Records that the instance was thawed for the call. A request that was sent meanwhile counts from now on. */
+  thawed(ms: number): void {
+    this.thawing();
+    if (this.headMs > 0) return;
     this.startMs += ms;
+    if (this.sentMs > 0) this.sentMs = performance.now();
   }
 
   /** Records that the request is sent to the sandbox. With redirects, the first time counts. */
