@@ -81,7 +81,7 @@ export class ScriptedSandbox implements Sandbox {
     this.isPaused = true;
   }
 
-  async resume(): Promise<void> {
+  async resume(_onOrdered?: () => void): Promise<void> {
     this.calls.push('resume');
     await this.hold;
     this.isPaused = false;

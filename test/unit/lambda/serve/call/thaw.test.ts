@@ -41,7 +41,7 @@ describe('a request to a paused instance', () => {
     await sandbox.pause();
     sandbox.resume = (onOrdered) => {
       onOrdered?.();
-      return new Promise((resolve, reject) => {
+      return new Promise<void>((resolve, reject) => {
         endThaw = (error) => {
           if (error === undefined) resolve();
           else reject(error);
