@@ -29,8 +29,6 @@
  *
  * Every function that can fail returns 0 or a descriptor, or -1 with the fault recorded by fault().
  */
-#include <sys/epoll.h>
-
 #include "verbs/verbs.h"
 
 #ifndef ARGYLE_CONFIG

@@ -6,12 +6,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -24,7 +27,9 @@
 
 #define MAX_ROOTS 16
 #define CG_NAME 40
-#define AG_UIDS 8192u /* ids per helper: twice the number of slots */
+#define AG_UIDS 8192u          /* the fewest ids of a helper: twice the number of slots */
+#define AG_UIDS_MAX (1u << 22) /* the most */
+#define BLOCK_KINDS 9          /* leaves, and blocks of eight sizes */
 #define IDS_AHEAD 8
 #define CAP(name) (1ull << CAP_##name)
 
@@ -38,19 +43,22 @@ struct config {
   gid_t caller_gid; /* 0: only root may call */
 };
 
-struct fault {
-  int code;
-  int sys_errno;
-  unsigned stage;
-  char detail[32];
-};
-
 enum controller { CTL_MEMORY, CTL_PIDS, CTL_CPU, CTL_COUNT };
+
+/* The ids of one zygote and of all that is forked below it (ids.c). */
+struct block {
+  struct block *above; /* the block that it is a part of */
+  uid_t first;         /* the zygote's own */
+  unsigned size;
+  unsigned users;             /* 0: it does not exist */
+  unsigned turn[BLOCK_KINDS]; /* what was taken last: of its leaves' ids, and of the blocks of each size in it */
+};
 
 /* The user that a sandbox runs as. */
 struct identity {
-  uid_t uid; /* 0: none yet */
-  int ns_fd; /* its user namespace: a zygote's, or the one that a zygote's child enters */
+  uid_t uid;           /* 0: none yet */
+  int ns_fd;           /* its user namespace: a zygote's, or the one that a zygote's child enters */
+  struct block *block; /* a zygote's own block, else the block with its id */
 };
 
 /* One cgroup in each v1 hierarchy, all of one name. */
@@ -87,7 +95,6 @@ struct pool {
 
 struct session {
   struct config config;
-  uid_t first_uid; /* the first of this helper's AG_UIDS ids */
   uid_t caller_uid;
   gid_t caller_gid;
   bool greeted, seccomp;
@@ -99,7 +106,8 @@ struct session {
   int cg_top_v2;       /* locked while this helper lives */
   struct pool pool[3]; /* by enum ag_pool */
   struct slot slot[AG_MAX_SLOTS + 1];
-  unsigned busy; /* slots that wait for an empty cgroup or for a zygote's answer */
+  struct block block[AG_MAX_SLOTS + 1]; /* the first one has all ids of this helper */
+  unsigned busy;                        /* slots that wait for an empty cgroup or for a zygote's answer */
 };
 
 /* A descriptor that is closed, errno kept, when its variable goes out of scope. take_fd() moves it out. */
@@ -114,12 +122,11 @@ bool keep_fds(const int fds[], int nfds);
 /* diag.c */
 int fault(int code, unsigned stage, const char *detail);
 int fault_sys(unsigned stage, const char *detail); /* AG_E_SYS with errno */
-const struct fault *last_fault(void);
+const struct ag_completion *last_fault(void);
 void die(unsigned stage, const char *detail) __attribute__((noreturn));
 void die_of_fault(void) __attribute__((noreturn));
 extern bool events_broken; /* the worker no longer reads its completions */
-void reply(uint64_t seq, uint32_t slot, int result, const uint64_t value[8]);
-void event_exit(uint32_t slot, uint64_t status, uint64_t oom_kills, uint64_t pid, uint64_t pids_refused);
+void complete(enum ag_kind kind, uint64_t seq, uint32_t slot, int result, const uint64_t value[8]);
 uint64_t now_ms(void);
 
 /* watch.c */

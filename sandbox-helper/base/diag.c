@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Faults, replies and events. */
+ * Faults, and completions. */
 #include <time.h>
 
 #include "base/base.h"
 
-static struct fault current;
+static struct ag_completion current; /* of the last fault: code, sys_errno, stage, detail */
 bool events_broken;
 
 int fault(int code, unsigned stage, const char *detail) {
-  current = (struct fault){.code = code, .stage = stage};
+  current = (struct ag_completion){.code = code, .stage = stage};
   snprintf(current.detail, sizeof current.detail, "%s", detail);
   return -1;
 }
@@ -20,7 +20,7 @@ int fault_sys(unsigned stage, const char *detail) {
   return -1;
 }
 
-const struct fault *last_fault(void) { return &current; }
+const struct ag_completion *last_fault(void) { return &current; }
 
 /* Ends the helper with the stage as its exit code. */
 void die(unsigned stage, const char *detail) {
@@ -33,33 +33,18 @@ void die_of_fault(void) {
   die(last_fault()->stage, last_fault()->detail);
 }
 
-static void send_completion(const struct ag_completion *c) {
+/* Sends the answer to a request, or an event. Result 0 is AG_OK; with any other result the recorded fault is sent, and
+ * no value. When the worker no longer reads its completions, the main loop ends and cleans up. */
+void complete(enum ag_kind kind, uint64_t seq, uint32_t slot, int result, const uint64_t value[8]) {
+  struct ag_completion c = {0};
   ssize_t n;
-  do n = write(AG_EVENTS_FD, c, sizeof *c);
+  if (result != 0) c = current;
+  if (result == 0 && value) memcpy(c.value, value, sizeof c.value);
+  c.magic = AG_MAGIC, c.version = AG_VERSION, c.kind = (uint16_t)kind, c.seq = seq, c.slot = slot;
+  do n = write(AG_EVENTS_FD, &c, sizeof c);
   while (n < 0 && errno == EINTR);
   /* 128 bytes are below PIPE_BUF: a pipe takes all of them or none. */
-  events_broken |= n != (ssize_t)sizeof *c;
-}
-
-/* Answers one request: result 0 is AG_OK, any other result is the recorded fault. When the worker no longer reads its
- * completions, the main loop ends and cleans up. */
-void reply(uint64_t seq, uint32_t slot, int result, const uint64_t value[8]) {
-  struct ag_completion c = {.magic = AG_MAGIC, .version = AG_VERSION, .kind = AG_REPLY, .seq = seq, .slot = slot};
-  if (result == 0) {
-    if (value) memcpy(c.value, value, sizeof c.value);
-  } else {
-    c.code = current.code;
-    c.sys_errno = current.sys_errno;
-    c.stage = current.stage;
-    memcpy(c.detail, current.detail, sizeof c.detail);
-  }
-  send_completion(&c);
-}
-
-void event_exit(uint32_t slot, uint64_t status, uint64_t oom_kills, uint64_t pid, uint64_t pids_refused) {
-  struct ag_completion c = {.magic = AG_MAGIC, .version = AG_VERSION, .kind = AG_EVENT_EXIT, .slot = slot};
-  memcpy(c.value, (const uint64_t[]){status, oom_kills, pid, pids_refused}, 4 * sizeof c.value[0]);
-  send_completion(&c);
+  events_broken |= n != (ssize_t)sizeof c;
 }
 
 uint64_t now_ms(void) {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The tables of the session: descriptors, and slots by number. */
-#include <sys/epoll.h>
 #include <sys/signalfd.h>
 
 #include "base/base.h"

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The descriptors that the main loop waits for. */
-#include <sys/epoll.h>
-
 #include "base/base.h"
 
 int watch_fd(struct session *s, int fd, enum watch kind, uint32_t id) {

@@ -1,68 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A sandbox's identity: a host uid of its own, the gid of the same number, and a user namespace.
  *
- * A helper owns AG_UIDS of the ids in helper.conf, and no other helper of the machine has them. A leaf's user namespace
- * maps only the leaf's id. A zygote's maps its children's ids too, but the zygote cannot take one: it lacks CAP_SETUID,
- * and its filter allows only AG_GUEST_ID. The child enters a user namespace below the zygote's, which the helper makes
- * ahead (docs/adr/0009-identities.md). */
+ * A helper owns a range of the ids in helper.conf, and no other helper of the machine has them. A leaf's user namespace
+ * maps only the leaf's id. A zygote's also maps the ids of what is forked below it: its block, which is given to nobody
+ * else. The zygote cannot take such an id: it lacks CAP_SETUID, and its filter allows only AG_GUEST_ID. The child
+ * enters a user namespace below the zygote's, which the helper makes ahead (docs/adr/0009-identities.md).
+ *
+ * A namespace maps only ids that are mapped above it, and its map is written once. So blocks lie in blocks. The first
+ * id is the zygote's own. Ids of its leaves follow, up to the half of the block. The rest is for the blocks of zygotes
+ * that are forked from it: 4 of an eighth of the rest, 8 of a 32nd, 16 of a 128th, and so on. The helper's range has
+ * the same shape: its leaves are the fresh guests that are no zygotes. A block ends with its last user: the zygote, a
+ * child's slot, or a block in it. */
 #include <linux/sched.h>
-#include <sched.h>
 
 #include "mech/mech.h"
 
 #define LOCK_FILE "/run/argyle-uids" /* one byte per id; a lock ends with its helper */
+#define MIN_BLOCK 16
 
-static bool uid_taken[AG_UIDS];
-static unsigned last_uid;
+static bool taken[AG_UIDS_MAX]; /* of an existing block, the first id */
 
-/* Takes the first range of helper.conf's ids that no living helper has.
- * Safety: a record lock, as on the cgroup's name. Only root can open the file, and the helper opens it only here. */
+/* Takes a range of helper.conf's ids that no living helper has. POLICY: a 16th of all, from the first half. When
+ * helpers have these, AG_UIDS from anywhere, so that a small range serves many helpers. Safety: a record lock, as on
+ * the cgroup's name. Only root can open the file, and the helper opens it only here. */
 int ids_start(struct session *s) {
   const struct config *c = &s->config;
   SCOPED int lock = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (lock < 0) return fault_sys(AG_ST_CONFIG, LOCK_FILE);
-  for (uid_t first = c->first_uid; c->first_uid + c->uids - first >= AG_UIDS; first += AG_UIDS)
-    if (fcntl(lock, F_SETLK, &(struct flock){.l_type = F_WRLCK, .l_start = first, .l_len = AG_UIDS}) == 0) {
-      (void)take_fd(&lock); /* open until this process ends */
-      s->first_uid = first;
-      return 0;
-    }
+  unsigned share = c->uids / 16, n = share < AG_UIDS ? AG_UIDS : share < AG_UIDS_MAX ? share : AG_UIDS_MAX;
+  for (; n; n = n > AG_UIDS ? AG_UIDS : 0)
+    for (uid_t first = c->first_uid; c->first_uid + c->uids - first >= n + (n > AG_UIDS ? c->uids / 2 : 0); first += n)
+      if (fcntl(lock, F_SETLK, &(struct flock){.l_type = F_WRLCK, .l_start = first, .l_len = n}) == 0) {
+        (void)take_fd(&lock); /* open until this process ends */
+        s->slot[0].id.block = s->block;
+        s->block[0] = (struct block){.first = first, .size = n, .users = 1};
+        return 0;
+      }
   return fault(AG_E_STATE, AG_ST_CONFIG, "sandbox_uids: helpers have all");
 }
 
-/* An id that no slot and no process has; a killed helper may have left a process. The longest unused comes first. */
-static uid_t uid_take(const struct session *s) {
-  for (unsigned tries = 0; tries < AG_UIDS; tries++) {
-    last_uid = (last_uid + 1) % AG_UIDS;
-    if (uid_taken[last_uid] || getpriority(PRIO_USER, s->first_uid + last_uid) != -1 || errno != ESRCH) continue;
-    uid_taken[last_uid] = true;
-    return s->first_uid + last_uid;
+/* How many of a block's ids are not for blocks in it. */
+static unsigned leaves_of(const struct block *b) { return b->size < 4 * AG_MAX_SLOTS ? b->size / 2 : 2 * AG_MAX_SLOTS; }
+
+/* Takes one of n ids that lie `step` apart, or 0. The longest unused comes first, and none that a process has: a killed
+ * helper may have left one. */
+static uid_t uid_take(const struct session *s, uid_t at, unsigned step, unsigned n, unsigned *turn) {
+  for (unsigned tries = 0; tries < n; tries++) {
+    *turn = (*turn + 1) % n;
+    uid_t uid = at + *turn * step;
+    if (taken[uid - s->block->first] || getpriority(PRIO_USER, uid) != -1 || errno != ESRCH) continue;
+    return taken[uid - s->block->first] = true, uid;
   }
   return 0;
 }
 
+/* Takes a new block in this one, for a zygote. POLICY: the first zygotes get large blocks, and there is room for many.
+ */
+static uid_t block_take(struct session *s, struct block *above, struct block **block) {
+  unsigned size = (above->size - leaves_of(above)) / 8, n = 4, kind = 1;
+  uid_t uid = 0, at = above->first + leaves_of(above);
+  for (*block = s->block; (*block)->users; ++*block)
+    if (*block == &s->block[AG_MAX_SLOTS]) return 0;
+  for (; !uid && size >= MIN_BLOCK; at += n * size, n *= 2, size /= 4)
+    if ((uid = uid_take(s, at, size, n, &above->turn[kind++]))) **block = (struct block){above, uid, size, 1, {0}};
+  return uid;
+}
+
 static void identity_drop(struct session *s, struct identity *id) {
-  if (id->uid) uid_taken[id->uid - s->first_uid] = false;
+  struct block *b = id->block;
+  if (id->uid && id->uid != b->first) taken[id->uid - s->block->first] = false;
+  for (; id->uid && --b->users == 0; b = b->above) taken[b->first - s->block->first] = false;
   id->uid = 0;
   close_scoped(&id->ns_fd);
 }
 
-static bool is_own(const struct session *s, const struct slot *slot, uid_t uid) {
-  return slot->id.uid == uid || (slot->source && is_own(s, &s->slot[slot->source], uid));
-}
-
-/* Writes the id maps of the user namespace of process `pid`, which has no other process. A zygote's maps hold all ids
- * except those of the zygotes that it descends from; its own id is AG_GUEST_ID there. */
+/* Writes the id maps of the user namespace of process `pid`, which has no other process. A zygote's maps hold its
+ * block; its own id is AG_GUEST_ID there. */
 int ids_map(const struct session *s, const struct slot *slot, pid_t pid) {
   static const char *const files[] = {"setgroups", "uid_map", "gid_map"};
-  char map[2048];
-  uid_t from = s->first_uid, end = from + AG_UIDS;
-  int n = snprintf(map, sizeof map, "%u %u 1\n", AG_GUEST_ID, slot->id.uid);
-  for (uid_t uid = from; slot->role == AG_ZYGOTE && uid <= end; uid++) {
-    if (uid != end && !is_own(s, slot, uid)) continue;
-    if (uid > from) n += snprintf(map + n, sizeof map - (size_t)n, "%u %u %u\n", from, from, uid - from);
-    from = uid + 1;
-  }
+  const struct block *block = slot->id.block;
+  uid_t uid = slot->id.uid;
+  char map[128];
+  int n = snprintf(map, sizeof map, "%u %u 1\n", AG_GUEST_ID, uid);
+  if (uid == block->first) snprintf(map + n, sizeof map - (size_t)n, "%u %u %u\n", uid + 1, uid + 1, block->size - 1);
   for (int i = 0; i < 3; i++)
     if (put(s->proc_fd, proc_file(pid, files[i]), i ? map : "deny") < 0) return fault_sys(AG_ST_SPAWN, files[i]);
   return 0;
@@ -95,15 +115,23 @@ static bool make_child_namespace(const struct session *s, const struct slot *chi
  * over the zygote's. */
 static int make_identity(struct session *s, struct slot *child) {
   const struct clone_args args = {.flags = CLONE_FILES, .exit_signal = SIGCHLD};
+  struct block *from = s->slot[child->source].id.block;
   int status = 1;
-  child->id = (struct identity){uid_take(s), fcntl(s->null_fd, F_DUPFD_CLOEXEC, 0)};
-  pid_t pid = child->id.uid && child->id.ns_fd >= 0 ? (pid_t)syscall(SYS_clone3, &args, sizeof args) : -1;
+  child->id.block = from;
+  child->id.uid = child->role == AG_ZYGOTE ? block_take(s, from, &child->id.block)
+                                           : uid_take(s, from->first + 1, 1, leaves_of(from) - 1, from->turn);
+  if (!child->id.uid)
+    return fault(AG_E_LIMIT, AG_ST_SLOT, child->source ? "the zygote has no uid left" : "no uid left");
+  from->users++;
+  if (!child->source) return 0;
+  child->id.ns_fd = fcntl(s->null_fd, F_DUPFD_CLOEXEC, 0);
+  pid_t pid = child->id.ns_fd >= 0 ? (pid_t)syscall(SYS_clone3, &args, sizeof args) : -1;
   if (pid == 0) _exit(!make_child_namespace(s, child, child->id.ns_fd));
   /* Always waited for, because the process shares the helper's descriptors. */
   while (pid > 0 && waitpid(pid, &status, 0) < 0) continue;
   if (status == 0) return 0;
   identity_drop(s, &child->id);
-  return fault(AG_E_LIMIT, AG_ST_SLOT, "no uid or user namespace");
+  return fault(AG_E_LIMIT, AG_ST_SLOT, "no user namespace");
 }
 
 /* Makes up to `most` identities for a zygote's next children, if few are left. A failure shows when one is needed. */
@@ -118,7 +146,6 @@ int ids_ahead(struct session *s, uint32_t zygote, unsigned most) {
 int ids_assign(struct session *s, struct slot *slot) {
   struct slot *zygote = &s->slot[slot->source];
   ids_release(s, slot);
-  if (!slot->source) return (slot->id.uid = uid_take(s)) ? 0 : fault(AG_E_LIMIT, AG_ST_SLOT, "no uid");
   if (slot->role == AG_ZYGOTE || !zygote->nahead) return make_identity(s, slot);
   slot->id = zygote->ahead[--zygote->nahead];
   return 0;
@@ -132,13 +159,13 @@ bool ids_taken(const struct session *s, const struct slot *slot) {
   return get(s->proc_fd, proc_file(slot->pid, "status"), status, sizeof status) > 0 && strstr(status, want);
 }
 
-/* Takes the identity of a slot whose processes have ended. An identity below a living
- * zygote is kept for a later leaf of that zygote, if there is room. */
+/* Takes the identity of a slot whose processes have ended. An identity of a living zygote's own block is kept for a
+ * later leaf of that zygote, if there is room. */
 void ids_release(struct session *s, struct slot *slot) {
   struct slot *zygote = session_zygote(s, slot);
-  if (zygote && slot->role == AG_LEAF && slot->id.ns_fd >= 0 && zygote->nahead < IDS_AHEAD) {
+  if (zygote && slot->id.uid && slot->id.block == zygote->id.block && zygote->nahead < IDS_AHEAD) {
     zygote->ahead[zygote->nahead++] = slot->id;
-    slot->id = (struct identity){0, -1};
+    slot->id = (struct identity){.ns_fd = -1};
   }
   identity_drop(s, &slot->id);
   while (slot->nahead) identity_drop(s, &slot->ahead[--slot->nahead]);

@@ -9,7 +9,6 @@
  *
  * The namespace is private and the helper pivots into its root, so no mount reaches the host or outlives the helper. */
 #include <linux/mount.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * libFuzzer target: the request parser, the dispatch, the life of slots and a zygote's answers.
  *
- * Real: verbs/ without spawn.c, and base/, with real sockets, pipes and epoll.
+ * Real: verbs/ without spawn.c, ids.c without its processes, and base/, with real sockets, pipes and epoll.
  * Fake: what touches the machine (cgroups, mounts, BPF, clone, fork). A fake process is an eventfd, so
  * that it can be waited for like a pidfd. The input is a list of records, each led by a byte:
  *   0      a datagram of raw bytes          1      a request of few bytes, most likely well formed
@@ -22,11 +22,15 @@ void __wrap_die_of_fault(void) __attribute__((noreturn));
 pid_t __wrap_fork(void);
 int __wrap_kill(pid_t pid, int signal);
 pid_t __wrap_waitpid(pid_t pid, int *status, int options);
+int __wrap_ids_start(struct session *s);
+bool __wrap_ids_taken(const struct session *s, const struct slot *slot);
 int __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options);
 
 #define FAKES 8
 #define FAKE_PID 4242
 #define JOBS 17 /* one more than there can be */
+#define BLOCKS 64
+#define IDENTITIES ((FAKES + 1) * (1 + IDS_AHEAD))
 #define NONE (-2)
 static struct session session;
 static jmp_buf ended;
@@ -46,6 +50,7 @@ __attribute__((no_sanitize("address"))) long __wrap_syscall(long number, ...) {
   va_start(list, number);
   for (int i = 0; i < 6; i++) a[i] = va_arg(list, long);
   va_end(list);
+  if (number == SYS_clone3) return byte() % 8 ? FAKE_PID : (errno = EAGAIN, -1);
   if (number == SYS_pidfd_open) return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (number == SYS_pidfd_send_signal) return eventfd_write((int)a[0], 1);
   return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
@@ -61,7 +66,7 @@ void __wrap_die_of_fault(void) { __wrap_die(last_fault()->stage, last_fault()->d
 
 pid_t __wrap_fork(void) { return jobs++, FAKE_PID; }
 int __wrap_kill(pid_t pid, int signal) { return assert(pid == FAKE_PID), (void)signal, 0; }
-pid_t __wrap_waitpid(pid_t pid, int *status, int options) { return (void)status, (void)options, pid; }
+pid_t __wrap_waitpid(pid_t pid, int *status, int options) { return status ? *status = 0 : 0, (void)options, pid; }
 
 int __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options) {
   (void)id;
@@ -154,26 +159,13 @@ int cgroup_pressure(struct session *s, const struct slot *slot, uint64_t value[8
   return maybe(AG_ST_CGROUP);
 }
 int rootfs_chown(int root_fd, uid_t uid) { return (void)root_fd, (void)uid, maybe(AG_ST_SLOT); }
-int ids_start(struct session *s) { return (void)s, 0; }
-int ids_ahead(struct session *s, uint32_t zygote, unsigned most) {
-  assert(most > 0);
-  assert(s->slot[zygote].state != SLOT_FREE);
+/* As few ids as a helper may have, so that blocks and ids run out. */
+int __wrap_ids_start(struct session *s) {
+  s->block[0] = (struct block){.first = 2000000000, .size = AG_UIDS, .users = 1};
+  s->slot[0].id.block = s->block;
   return 0;
 }
-int ids_assign(struct session *s, struct slot *slot) {
-  assert(slot->state == SLOT_READY && (!slot->source || slot->pool == AG_POOL_LAMBDA));
-  ids_release(s, slot);
-  if (maybe(AG_ST_SLOT) < 0) return -1;
-  slot->id.uid = 1;
-  if (slot->source) slot->id.ns_fd = dup(s->null_fd); /* it goes with the FORK order */
-  return 0;
-}
-bool ids_taken(const struct session *s, const struct slot *slot) { return (void)s, (void)slot, byte() % 8; }
-void ids_release(struct session *s, struct slot *slot) {
-  (void)session_zygote(s, slot);
-  close_scoped(&slot->id.ns_fd);
-  slot->id.uid = 0;
-}
+bool __wrap_ids_taken(const struct session *s, const struct slot *slot) { return (void)s, (void)slot, byte() % 8; }
 void cgroup_stop(struct session *s) { (void)s; }
 int net_rule(struct session *s, unsigned pool, uint32_t passes, const uint64_t word[4], uint32_t bits) {
   for (int w = 0; w < 4; w++) assert(word[w] <= UINT32_MAX);
@@ -193,8 +185,12 @@ int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]
   int link[2];
   if (slot->state != SLOT_READY) return fault(AG_E_STATE, AG_ST_SPAWN, "slot is not ready");
   if (r->role < AG_LEAF || r->role > AG_INSTALLER) return fault(AG_E_BADREQ, AG_ST_SPAWN, "role");
-  if (maybe(AG_ST_SPAWN) < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0) return -1;
   slot->role = r->role;
+  slot->source = 0;
+  if (ids_assign(s, slot) < 0 || maybe(AG_ST_SPAWN) < 0 ||
+      socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0)
+    return -1;
+  if (r->role == AG_ZYGOTE) slot->id.ns_fd = dup(s->null_fd);
   slot->link_fd = link[0];
   close_scoped(&peer[r->slot]);
   peer[r->slot] = link[1];
@@ -205,6 +201,48 @@ int spawn_guest(struct session *s, const struct ag_request *r, uint64_t value[8]
   }
   value[0] = FAKE_PID;
   return 0;
+}
+
+/* --- identities --- */
+static bool has(const struct block *b, uid_t uid) { return uid - b->first < b->size; }
+
+static bool is_in(const struct block *b, const struct block *outer) {
+  while (b && b != outer) b = b->above;
+  return b;
+}
+
+/* No id is in two places, and no two blocks overlap unless one is inside the other. A block lives as long as something
+ * uses it. */
+static void check_ids(void) {
+  struct identity all[IDENTITIES];
+  unsigned n = 0, users[BLOCKS] = {1};
+  for (uint32_t id = 1; id <= FAKES + 1; id++) {
+    const struct slot *slot = &session.slot[id];
+    if (slot->id.uid) all[n++] = slot->id;
+    assert(!slot->id.uid || (slot->id.uid == slot->id.block->first) == (slot->role == AG_ZYGOTE));
+    for (unsigned i = 0; i < slot->nahead; i++) {
+      all[n++] = slot->ahead[i];
+      assert(slot->ahead[i].block == slot->id.block && slot->ahead[i].uid != slot->id.uid);
+    }
+  }
+  for (unsigned i = 0; i < n; i++) {
+    users[all[i].block - session.block]++;
+    assert(has(all[i].block, all[i].uid));
+    for (unsigned j = 0; j < i; j++) assert(all[i].uid != all[j].uid);
+  }
+  for (unsigned i = 1; i < BLOCKS; i++) {
+    const struct block *b = &session.block[i];
+    if (!b->users) continue;
+    users[b->above - session.block]++;
+    assert(b->size >= 16 && has(b->above, b->first) && has(b->above, b->first + b->size - 1));
+    for (unsigned j = 0; j < n; j++) assert(is_in(all[j].block, b) == has(b, all[j].uid));
+    for (unsigned j = 1; j < i; j++) {
+      const struct block *c = &session.block[j];
+      assert(!c->users || is_in(b, c) || is_in(c, b) || b->first - c->first >= c->size);
+      assert(!c->users || is_in(b, c) || is_in(c, b) || c->first - b->first >= b->size);
+    }
+  }
+  for (unsigned i = 0; i < BLOCKS; i++) assert(users[i] == session.block[i].users);
 }
 
 /* --- the other side --- */
@@ -287,6 +325,10 @@ static void zygote_answers(void) {
     struct cmsghdr *c = CMSG_FIRSTHDR(&h);
     if (c) {
       memcpy(got, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+      if (m.op == AG_LINK_FORK && (uint32_t)m.seq <= FAKES + 1) { /* the child's link */
+        close_scoped(&peer[(uint32_t)m.seq]);
+        peer[(uint32_t)m.seq] = fcntl(got[5], F_DUPFD_CLOEXEC, 0);
+      }
       for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) close(got[i]);
     }
     h.msg_controllen = sizeof control;
@@ -356,6 +398,7 @@ static void run(void) {
     unsigned waiting = 0;
     for (uint32_t id = 1; id <= FAKES + 1; id++) waiting += session.slot[id].wait_seq != 0;
     assert(waiting == session.busy);
+    if (session.greeted) check_ids();
   }
 }
 
@@ -370,6 +413,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   at = data, end = data + size;
   bool fresh = size && *at % 16 == 15; /* a session before HELLO, else one that is under way */
   session.greeted = !fresh;
+  if (!fresh) __wrap_ids_start(&session);
   session.network[1] = session.network[2] = fresh ? 0 : AG_NET_OUTBOUND;
   session.code_fd = session.packages_fd = session.base_fd = session.slots_fd = session.proc_fd;
   if (setjmp(ended) == 0) {
@@ -386,6 +430,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       fprintf(stderr, "busy %u, %llu asked, %llu answered\n", session.busy, (unsigned long long)asked,
               (unsigned long long)answered);
     assert(session.busy == 0 && asked == answered);
+    if (session.greeted) check_ids();
   }
   for (uint32_t id = 1; id <= AG_MAX_SLOTS; id++) {
     assert(!session.greeted || session.slot[id].state == SLOT_FREE || id > FAKES + 1);

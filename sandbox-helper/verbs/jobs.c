@@ -52,6 +52,6 @@ void job_ended(struct session *s, uint32_t job) {
     return;
   unwatch_fd(s, &jobs[job].pid_fd);
   errno = info.si_code == CLD_EXITED ? info.si_status : EINTR; /* EINTR: it was killed */
-  reply(jobs[job].seq, 0, errno ? fault_name(AG_ST_REMOVE, "remove tree") : 0, NULL);
+  complete(AG_REPLY, jobs[job].seq, 0, errno ? fault_name(AG_ST_REMOVE, "remove tree") : 0, NULL);
   jobs[job].seq = 0;
 }

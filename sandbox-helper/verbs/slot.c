@@ -2,7 +2,6 @@
  * The life of a slot: FREE -> READY -> (FORKING ->) PARKED -> RUNNING -> DEAD -> DESTROYING -> FREE. AG_DESTROY ends
  * a slot in any state.
  * No function waits here: a kill is answered when an exit or a tick finds the cgroup empty. */
-#include <poll.h>
 #include <sys/ioctl.h>
 
 #include "verbs/verbs.h"
@@ -98,7 +97,7 @@ void slot_answer(struct session *s, uint32_t id, int result, const uint64_t valu
   slot->wait_seq = 0;
   slot->kill_waits = false;
   s->busy--;
-  reply(seq, id, result, value);
+  complete(AG_REPLY, seq, id, result, value);
 }
 
 /* Kills by pidfd and by cgroup: a zygote that has left its cgroup is still the first process of its pid namespace, and
@@ -196,7 +195,7 @@ void slot_process_ended(struct session *s, uint32_t id) {
     status = facts[15];
   unwatch_fd(s, &slot->pid_fd);
   slot_fail(s, id); /* its children must not outlive it */
-  event_exit(id, status, oom, (uint64_t)slot->pid, refused);
+  complete(AG_EVENT_EXIT, 0, id, 0, (const uint64_t[8]){status, oom, (uint64_t)slot->pid, refused});
   slot->pid = 0;
   if (slot->kill_waits) (void)try_complete(s, id);
 }
@@ -210,10 +209,9 @@ void slots_tick(struct session *s) {
     if (!slot->wait_seq) continue;
     left--;
     bool late = now - slot->since_ms > WAIT_MS;
-    if (slot->state == SLOT_FORKING && late) {
-      slot_fail(s, id);
-      slot_answer(s, id, fault(AG_E_ZYGOTE, AG_ST_FORK, "the zygote does not answer"), NULL);
-    } else if (slot->state != SLOT_FORKING && !try_complete(s, id)) {
+    if (slot->state == SLOT_FORKING && late)
+      slot_forked(s, id, fault(AG_E_ZYGOTE, AG_ST_FORK, "the zygote does not answer"));
+    else if (slot->state != SLOT_FORKING && !try_complete(s, id)) {
       kill_all(s, slot);
       /* The slot has no process, and its cgroups cannot be removed: its zygote, which can bring a child into the v1
        * cgroups, has brought in other processes. The zygote ends, and with it every process of its pid namespace. */

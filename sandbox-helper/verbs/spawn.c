@@ -6,8 +6,6 @@
 #include <linux/close_range.h>
 #include <linux/sched.h>
 #include <linux/securebits.h>
-#include <poll.h>
-#include <sched.h>
 
 #include "seccomp_profile.h"
 #include "verbs/verbs.h"

@@ -96,7 +96,7 @@ static void handle_request(struct session *s, const struct ag_request *r, size_t
   if (well_formed) result = dispatch(s, r, fds, nfds, value);
   for (unsigned i = 0; i < nfds; i++) /* a verb has set to -1 those that it took over */
     if (fds[i] >= 0) close(fds[i]);
-  if (result <= 0) reply(size >= 16 ? r->seq : 0, well_formed ? r->slot : 0, result, value);
+  if (result <= 0) complete(AG_REPLY, size >= 16 ? r->seq : 0, well_formed ? r->slot : 0, result, value);
   /* A caller without a valid HELLO in this version cannot go on. */
   if (result < 0 && !s->greeted && (r->verb == AG_HELLO || !well_formed)) {
     cgroup_stop(s);

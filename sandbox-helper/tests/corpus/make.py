@@ -86,6 +86,48 @@ REQUEST = {
     "descriptors": request(3, 1, fds=5) + b"\1" * 2 + request(3, 1, role=2) + request(10, 1),
 }
 
+TICK = b"\4"  # also stands for success where the fuzzer asks for a byte
+
+
+def zygote(slot):
+    """A fresh zygote."""
+    return request(3, slot) + TICK * 3 + request(4, slot, role=2) + TICK * 12
+
+
+def fork(slot, source, role=1):
+    """A fork and the zygote's answer."""
+    ordered = request(3, slot) + TICK * 3 + request(5, slot, source, role) + TICK * 8
+    return ordered + bytes([2, source, 0]) + TICK * 16
+
+
+def destroy(*slots):
+    return b"".join(request(10, slot) + TICK * 3 for slot in slots)
+
+
+FAILS_LATE = request(5, 2, 1, role=2) + TICK * 5 + bytes([3, 0])
+REQUEST |= {
+    "zygotes": b"".join(zygote(slot) for slot in range(1, 10)) + destroy(1, 5, 9) + zygote(5),
+    "nested": zygote(1)
+    + fork(2, 1, role=2)
+    + fork(3, 2)
+    + fork(4, 1)
+    + destroy(1, 2)
+    + zygote(1)
+    + fork(2, 1, role=2)
+    + destroy(3, 4),
+    "many-leaves": zygote(1)
+    + fork(2, 1, role=2)
+    + b"".join(fork(slot, 2) for slot in range(3, 10))
+    + destroy(*range(3, 10)),
+    "changed-role": zygote(1)
+    + fork(3, 1)
+    + request(3, 2)
+    + TICK * 3
+    + FAILS_LATE
+    + request(5, 2, 1)
+    + TICK * 8,
+}
+
 for directory, seeds in (("config", CONFIG), ("names", NAMES), ("request", REQUEST)):
     for name, data in seeds.items():
         with open(os.path.join(HERE, directory, name), "wb") as file:

@@ -4,11 +4,12 @@ import { join, relative } from 'node:path';
 import type { Config, FileConfig } from '../../config';
 
 /**
- * Range of the sandboxes' host ids in files that `init` writes, the same for users and groups. Each helper takes 8,192
- * ids (AG_UIDS in base/base.h). The range lies above the ids of systemd and other container managers (at most
- * 1,879,048,191), and below 2^31, since some programs do not support larger ids.
+ * Range of the sandboxes' host ids in files that `init` writes, the same for users and groups. A helper takes up to
+ * 4,194,304 ids (AG_UIDS_MAX in base/base.h), so that each zygote has ids of its own for its children. The range lies
+ * above the ids of systemd and other container managers (at most 1,879,048,191), and below those of foreign images
+ * (2,147,352,576) and 2^31, since some programs do not support larger ids.
  */
-export const SANDBOX_IDS = { first: 2_000_000_000, count: 1_048_576 };
+export const SANDBOX_IDS = { first: 2_000_000_000, count: 134_217_728 };
 
 const IDS_LINE = `sandbox_uids ${SANDBOX_IDS.first} ${SANDBOX_IDS.count}`;
 

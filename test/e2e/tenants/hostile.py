@@ -15,7 +15,12 @@ import time
 from _argyle import channel
 from _argyle.fork import forklib
 
-TASK = json.load(open(f"{os.path.dirname(__file__)}/task.json"))
+
+def read_task():
+    return json.load(open(f"{os.path.dirname(__file__)}/task.json"))
+
+
+TASK = read_task()
 FDS = 10
 LIBC = ctypes.CDLL(None, use_errno=True)
 # System calls by their numbers on x86-64 and arm64.
@@ -129,6 +134,28 @@ def taken_ids():
     ]
 
 
+def become_others():
+    """The error of taking each named id as gid and as uid, by name."""
+
+    def name_of(action, one):
+        try:
+            action(one, one, one)
+        except OSError as error:
+            return errno.errorcode[error.errno]
+        return None
+
+    names = TASK["others"].items()
+    return {name: [name_of(os.setresgid, one), name_of(os.setresuid, one)] for name, one in names}
+
+
+def become_own():
+    """The first id of a range that it can take, or None."""
+    for one in range(*TASK["block"]):
+        if error_of(os.setresuid, one, one, one) is None:
+            return one
+    return None
+
+
 def kill_error():
     """The error of a signal to its child, process 2 of its namespace.
 
@@ -164,17 +191,23 @@ def empower(_root, _cgroup, _listener, _log, _errors, _link, user, *_):
         os._exit(0)
 
 
-def bear(enters):
-    """Forks by itself. The child keeps its ids, or tries to take all ids."""
+def bear(mode):
+    """Forks by itself. The child keeps its ids, or tries to take others."""
     data, fds = take_order(0)
+    if mode == "become":
+        TASK.update(read_task())
+        report("zygote", become_others())
     _, role, ticket, _ = channel.LINK_MSG.unpack(data)
     pid = clone(NEWPID | INTO_CGROUP, fds[1])
     if pid != 0:
         return 0
     for fd in fds[7:]:
         os.write(fd, b"0")
-    if enters:
-        report("newborn", {"enter": call(SETNS, fds[6], NEWUSER), "ids": taken_ids()})
+    entered = None if mode == "stay" else call(SETNS, fds[6], NEWUSER)
+    if mode == "choose":
+        report("newborn", {"enter": entered, "ids": taken_ids()})
+    if mode == "become":
+        report("newborn", {"enter": entered, **become_others(), "own": become_own()})
     answer(role, ticket, 0)
     while True:
         time.sleep(1)
@@ -193,8 +226,8 @@ def fork(library):
         if result == 0:
             BESIDE_FORK[mode](*fds)
         return result
-    if mode in ("stay", "choose"):
-        return bear(mode == "choose")
+    if mode in ("stay", "choose", "become"):
+        return bear(mode)
     data, _ = take_order(0)
     if not data:
         os._exit(0)

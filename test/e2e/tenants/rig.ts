@@ -34,16 +34,25 @@ export class TenantRig {
     this.helper = new RawHelper(fixture);
   }
 
-  async begin(): Promise<void> {
-    await this.helper.greet();
+  async begin(flags?: number): Promise<void> {
+    await this.helper.greet(flags);
     await this.zygote(ZYGOTE, 'shared');
   }
 
   /** Starts a zygote that imports one package. @returns the zygote's report */
   async zygote(slot: number, name: string, files: Record<string, string> = {}): Promise<string> {
     this.fixture.write(files);
-    const imports = [{ spec: `${name}==1`, modules: [name] }];
-    return this.helper.zygote(slot, { sys_path: [`/runtime/store/${name}==1/files`], imports });
+    return this.helper.zygote(slot, importing(name));
+  }
+
+  /** Forks a zygote that imports one package from the zygote in slot `source`. @returns its host pid */
+  async nested(slot: number, source: number, name: string, files: Record<string, string> = {}): Promise<number> {
+    this.fixture.write(files);
+    await this.helper.slot(slot, Pool.LAMBDA, [256 * 2 ** 20, 0, 0, 0, 0]);
+    const report = this.helper.exchange(slot, { role: 'zygote', ...importing(name) }, '', '\n');
+    const forked = await this.helper.call('FORK', { slot, source, role: Role.ZYGOTE });
+    if (!/"ok": ?true/.test(await report)) throw new Error(`zygote of ${name}: ${JSON.stringify(forked)}`);
+    return forked.value[0] ?? 0;
   }
 
   /** Starts a tenant's sandbox and sends its first event once. The answer ends where `end` matches. */
@@ -78,6 +87,10 @@ export interface Guest {
   pid: number;
   /** All bytes until the function closed the connection. */
   raw: string;
+}
+
+function importing(name: string): { sys_path: string[]; imports: object[] } {
+  return { sys_path: [`/runtime/store/${name}==1/files`], imports: [{ spec: `${name}==1`, modules: [name] }] };
 }
 
 /** The function closes the connection after its answer. */

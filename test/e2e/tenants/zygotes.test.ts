@@ -2,23 +2,14 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { Code, Role } from '../../../src/helper/protocol';
 import { cgroupsOf, slotCgroups, v1Hierarchies } from '../../support/cgroups';
-import { SANDBOX_IDS } from '../../support/helper/fixture';
+import { idsOf, mapOf } from '../../support/helper/ids';
 import { describePrivileged } from '../../support/privileged';
 import { until } from '../../support/until';
-import { TenantRig } from './rig';
+import { TenantRig, ZYGOTE } from './rig';
 
 jest.setTimeout(120_000);
 
 const DENIED = 'Permission denied';
-/** The first id of a helper, from the helper's lock on its ids. */
-function idOf(pid: number | undefined): number {
-  const lock = readFileSync('/proc/locks', 'utf8')
-    .split('\n')
-    .map((line) => line.split(/\s+/))
-    .find((fields) => fields[4] === String(pid) && Number(fields[6]) >= SANDBOX_IDS.first);
-  return Number(lock?.[6]);
-}
-
 /** Slots of the malicious package's zygote, and of a function that asked for the package. */
 const HOSTILE = 2000;
 const ASKED = 2001;
@@ -110,17 +101,15 @@ describePrivileged('a malicious package', () => {
     expect(readFileSync(`${above}/../code/victim/secret.txt`, 'utf8')).toBe('code secret');
   });
 
-  /** Ids of root, of nobody, and of the helper's sandboxes, including the victim's and the attacker's own. */
-  const ids = (): number[] => [
-    0,
-    1,
-    1001,
-    65534,
-    ...Array.from({ length: 12 }, (_, i) => idOf(rig.helper.child.pid) + i),
-  ];
+  /** Ids of root, of nobody, and of the helper's sandboxes: of fresh ones, and of the other zygote's block. */
+  const ids = async (): Promise<number[]> => {
+    const other = (await rig.helper.call('USAGE', { slot: ZYGOTE })).value[7] ?? 0;
+    const firsts = [idsOf(rig.helper.child.pid), ...mapOf(other)].map(({ first }) => first);
+    return [0, 1, 1001, 65534, ...firsts.flatMap((first) => Array.from({ length: 12 }, (_, i) => first + i))];
+  };
 
   it('can become nobody, make no namespace, and not touch what its child has become', async () => {
-    const { code, pid } = await order({ mode: 'empower', ids: ids() });
+    const { code, pid } = await order({ mode: 'empower', ids: await ids() });
     expect(code).toBe(0);
     expect(await told('zygote')).toEqual({
       ids: [],
@@ -137,8 +126,8 @@ describePrivileged('a malicious package', () => {
     expect(readFileSync(`/proc/${pid}/status`, 'utf8')).toMatch(/State:\t[RS]/);
   });
 
-  it("can choose no id for a zygote that it forks, though that one's namespace has all of the helper's", async () => {
-    const { code } = await order({ mode: 'choose', ids: ids() }, Role.ZYGOTE);
+  it("can choose no id for a zygote that it forks, though it has all capabilities in that one's namespace", async () => {
+    const { code } = await order({ mode: 'choose', ids: await ids() }, Role.ZYGOTE);
     expect(code).toBe(0);
     expect(await told('newborn')).toEqual({ enter: null, ids: [] });
     await until('it has ended', () => rig.helper.events.some((event) => event.slot === ASKED));

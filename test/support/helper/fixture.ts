@@ -19,8 +19,8 @@ import { ROOT } from './build';
 /** A user id without an account, and the group that may call the helper. */
 export const CALLER = 64999;
 export const CALLERS_GROUP = 64998;
-/** Range of sandbox ids. */
-export const SANDBOX_IDS = { first: 2_000_000_000, count: 1_048_576 };
+/** Range of sandbox ids, as in configs/helper.conf. */
+export const SANDBOX_IDS = { first: 2_000_000_000, count: 134_217_728 };
 
 let count = 0;
 

@@ -134,7 +134,7 @@ test('helper.conf names a root for every directory outside of the worker’s own
   expect(helperConfText('/ol', config, '/opt/guest').split('\n').slice(1)).toEqual([
     'root /ol',
     'root /big/packages',
-    'sandbox_uids 2000000000 1048576',
+    'sandbox_uids 2000000000 134217728',
     'guest /opt/guest',
     '',
   ]);
