@@ -85,6 +85,25 @@ real('zygotes with the real helper', () => {
     ]);
   });
 
+  it('have fresh processes beside them when they have no id left for a child', async () => {
+    // The smallest range: a zygote that is forked from the root has ids for 15 children.
+    await start({ mode: 'tree', spares: 0, poolMb: 10_000, ids: '1989000000 8192' });
+    const spec = rig.leaf(USES('alpha'), [rig.addPackage('alpha==1.1', 'VALUE = 1\n')]);
+    await rig.zygotes.provider.create(spec);
+    await ready('alpha==1.1');
+    const made: Sandbox[] = [];
+    for (let i = 0; i < 17; i++) {
+      made.push(await rig.zygotes.provider.create(spec));
+      expect((await call(made[i] as Sandbox)).status).toBe(200);
+    }
+    expect(made.map(({ start: kind }) => kind)).toEqual([...Array<string>(15).fill('fork'), 'fresh', 'fresh']);
+    const { parentPid } = made[0] as Sandbox;
+    expect(parentPid).toBe(rootPid('alpha==1.1'));
+    await made[3]?.destroy('test');
+    const next = await rig.zygotes.provider.create(spec);
+    expect([next.start, next.parentPid]).toEqual(['fork', parentPid]);
+  });
+
   it('survive what many living leaves took before they were in cgroups of their own', async () => {
     await start({ mode: 'tree', zygoteMb: 56, poolMb: 10_000, tree: { packages: [], children: [] } });
     const spec = rig.leaf(USES());

@@ -23,6 +23,7 @@ import { openPackagesDir } from '../../src/packages/store/packages-dir';
 import { PackageViews } from '../../src/sandbox/slot/views';
 import { assembleZygotes, type ZygoteLayer } from '../../src/zygote/assemble';
 import type { ZygotePackages } from '../../src/zygote/plan-tree';
+import { SANDBOX_IDS } from './helper/fixture';
 import { until } from './until';
 
 /**
@@ -38,6 +39,8 @@ export const LIMITS: SandboxLimits = { memMb: 50, procs: 10, cpuPercent: 100, sw
 const INSTALLER: SandboxLimits = { memMb: 250, procs: 32, cpuPercent: 0, swapBytes: 0, scratchMb: 64 };
 
 export interface RigOptions {
+  /** First id and number of ids in helper.conf; default: those of configs/helper.conf. */
+  ids?: string;
   mode?: ImportCache;
   tree?: ZygoteNode;
   /** Spawns the processes of fresh leaves ahead of use. */
@@ -77,7 +80,7 @@ export class Rig {
     const helperPath = findBuilt('sandbox-helper') ?? 'sandbox-helper';
     const confPath = join(this.dir, 'helper.conf');
     const guest = join(dirname(helperPath), 'guest');
-    const ids = 'sandbox_uids 2000000000 1048576\n';
+    const ids = `sandbox_uids ${options.ids ?? `${SANDBOX_IDS.first} ${SANDBOX_IDS.count}`}\n`;
     writeFileSync(confPath, `root ${this.dir}\n${ids}guest ${guest}\n`, { mode: 0o644 });
     const argyle = loadArgyle();
     const session = {
