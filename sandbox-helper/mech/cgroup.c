@@ -129,7 +129,7 @@ static int take_name(struct session *s) {
   return fault(AG_E_STATE, AG_ST_CGROUP, "a live helper has this name");
 }
 
-/* Takes the name and removes what a dead helper left. One living helper has a name.
+/* Takes the name and removes what a dead helper left. At most one live helper uses a name.
  * Safety: the name is one component with a fixed suffix. For callers other than root it begins with the caller's uid.
  */
 int cgroup_start(struct session *s, const char *name) {

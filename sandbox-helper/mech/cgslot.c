@@ -31,7 +31,7 @@ static bool read_number(int dir_fd, const char *path, const char *key, uint64_t 
   return at;
 }
 
-/* The same; 0 when there is none. */
+/* As read_number(), but returns the number; 0 when the file or the key is absent. */
 static uint64_t get_number(int dir_fd, const char *path, const char *key) {
   uint64_t value;
   return read_number(dir_fd, path, key, &value) ? value : 0;
@@ -173,12 +173,12 @@ int cgroup_open(struct session *s, const struct slot *slot, uid_t cloner) {
   return take_fd(&fd);
 }
 
-/* Opens the files to which a child writes 0 to join the slot's v1 cgroups. Returns their number, or -1. POLICY: `tasks`
- * and 0, never cgroup.procs or a pid. A thread that moves itself can neither fork nor end meanwhile, so the kernel
- * takes no lock over all forks (Linux 5.3). That lock costs 8 to 14 ms of waiting on an idle machine. Safety: a writer
- * can bring in, with the helper's rights, any process that it sees: those of the zygote's own pid namespace. Their
- * functions have asked for every package that the zygote runs. So a zygote can move only those processes, and only
- * under the limits of its child. A fresh guest holds none of these files when its program starts. */
+/* Opens the files to which a child writes 0 to join the slot's v1 cgroups. Returns their number, or -1. POLICY: the
+ * child writes 0 to `tasks`, never a pid, and never to cgroup.procs. A thread that moves itself cannot fork or end at
+ * the same time, so the kernel takes no lock over all forks (Linux 5.3). That lock costs 8 to 14 ms on an idle machine.
+ * Safety: a process that holds a file can move, with the helper's rights, each process of the zygote's pid namespace,
+ * and no other. The functions of these processes have required every package that the zygote runs. The moved processes
+ * come under the limits of the zygote's child. A fresh guest has closed the files before its program starts. */
 int cgroup_open_tasks(struct session *s, struct slot *slot, const char *zygote, int fds[CTL_COUNT]) {
   const int *v1_fd = s->pool[slot->pool].v1_fd;
   int n = 0;
@@ -232,8 +232,9 @@ bool cgroup_populated(struct session *s, unsigned p, const char *name) {
 }
 
 /* Removes the slot's cgroups, or stores the v1 set for reuse. Returns -1 without a fault while a process is dying
- * there. `whole`: all of them were made. A set that an earlier try removed in part is not stored: its v2 cgroup is gone
- * then. Must not be called again after it returned 0, because the v1 cgroups may serve another slot. */
+ * there. With `whole`, all of the slot's cgroups exist. A set that an earlier call removed in part is not stored;
+ * such a set has no v2 cgroup. Must not be called again after it returned 0, because the v1 cgroups may serve another
+ * slot. */
 int cgroup_remove(struct session *s, struct slot *slot, bool whole) {
   struct pool *pool = &s->pool[slot->pool];
   int gone = unlinkat(pool->v2_fd, slot->name, AT_REMOVEDIR);

@@ -71,7 +71,7 @@ static int adopt(struct session *s, uint32_t id) {
   pid_t pid = cgroup_first_pid(s, slot->pool, slot->name);
   if (pid <= 0) return fault(AG_E_ZYGOTE, AG_ST_FORK, "no child in the cgroup");
   SCOPED int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-  /* The pid may have been reused before it was opened. It was not, if it is still in the cgroup. */
+  /* The pid may have been reused before it was opened. A pid that is still in the cgroup was not reused. */
   if (pid_fd < 0 || cgroup_first_pid(s, slot->pool, slot->name) != pid)
     return fault(AG_E_ZYGOTE, AG_ST_FORK, "the child died");
   if (slot_started(s, id, take_fd(&pid_fd), pid, false) < 0) return -1;

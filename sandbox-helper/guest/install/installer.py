@@ -176,7 +176,7 @@ def _open_up(target):
 
 
 def _empty(target):
-    """Deletes the files of a failed run. The next try has another uid, which could not.
+    """Deletes the files of a failed run. The next run has another uid and cannot delete them.
 
     Other users' files stay, without an error: the answer matters more than an empty directory.
     """
@@ -186,7 +186,7 @@ def _empty(target):
         return
     for folder, folders, _ in os.walk(target):
         for name in folders:
-            # Before os.walk reads it.
+            # os.walk reads this folder next, which needs the permission.
             path = os.path.join(folder, name)
             if not os.path.islink(path):
                 _attempt(os.chmod, path, 0o700)

@@ -31,7 +31,7 @@ import { SeedStore } from './seed';
 
 /** Longest wait of a request for memory, in ms. It is shorter than the timeouts of clients and proxies. */
 const MEMORY_WAIT_MS = 30_000;
-/** Longest wait of a timer, in ms. In sock mode a client waits without limit until another client gives memory back. */
+/** Stands for no limit, in ms: in sock mode a request for memory waits until another client destroys a sandbox. */
 const ENDLESS_MS = 2 ** 31 - 1;
 
 /** The parts that all bases of a worker share. */
