@@ -228,7 +228,7 @@ export class InstancePool {
     const startMs = now();
     const first = instance.timesServed === 0;
     waiting.invocation.call.sandbox = instance.sandbox.id;
-    waiting.invocation.call.taken(startMs - waiting.since, first ? instance.making : undefined);
+    waiting.invocation.call.taken(startMs - waiting.since, instance.making(waiting.since));
     try {
       const runtimeMs = runtimeSec(settings, config.limits) * 1000;
       const result = await instance.serve(waiting.invocation, runtimeMs);

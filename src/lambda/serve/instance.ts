@@ -42,6 +42,7 @@ export type ServeResult = 'done' | 'cancelled' | 'retry';
 export class Instance {
   /** Time at which the instance became idle, in ms of options.now(). */
   idleSince: number;
+  private readonly madeAtMs: number;
   private pauseTimer: NodeJS.Timeout | undefined;
   /** Exchanges of the requests that run. */
   private readonly exchanges = new Set<Exchange>();
@@ -66,7 +67,7 @@ export class Instance {
     readonly code: CodeVersion,
     private readonly options: InstanceOptions,
   ) {
-    this.idleSince = options.now();
+    this.idleSince = this.madeAtMs = options.now();
     this.ended = sandbox.dead !== undefined;
     void sandbox.exited.then(({ evicted = false, lost = false }) => {
       this.ended = !evicted && !lost;
@@ -107,8 +108,11 @@ export class Instance {
     return this.served;
   }
 
-  /** How the instance was made, for its first call. */
-  get making(): { start: StartKind; tier?: ZygoteTier | undefined; ms: number; cause: ColdCause } {
+  /** How the instance was made, for a first call that waited for it since `sinceMs`; undefined for a warm call. */
+  making(
+    sinceMs: number,
+  ): { start: StartKind; tier?: ZygoteTier | undefined; ms: number; cause: ColdCause } | undefined {
+    if (this.served > 0 || this.madeAtMs < sinceMs) return undefined;
     const { start, tier } = this.sandbox;
     return { start, tier, ms: this.options.madeMs ?? 0, cause: this.options.cause ?? 'first' };
   }

@@ -214,7 +214,7 @@ describePrivileged('instances by ol.yaml', () => {
     const reply = await invoke(worker.url, 'least');
     expect([reply.status, reply.headers.get('server-timing')]).toEqual([
       200,
-      expect.not.stringMatching(/cold|fork|fresh/),
+      expect.not.stringMatching(/cold|fork|fresh|spare/),
     ]);
     const before = await instances('least');
     for (const pid of before) process.kill(pid, 'SIGKILL');

@@ -12,7 +12,8 @@ describe('the S3 store', () => {
   beforeAll(async () => {
     server = await startS3Server('functions');
     store = await openStore('s3://functions?region=us-east-1', { s3: (url) => Promise.resolve(openS3(url)) });
-  });
+    // The AWS SDK takes seconds to load on a busy machine.
+  }, 60_000);
   afterAll(async () => {
     await store.close();
     await server.close();

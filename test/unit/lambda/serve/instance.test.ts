@@ -54,6 +54,24 @@ describe('Instance', () => {
     expect([evicted.failedStart, evicted.departure]).toEqual([false, 'evicted']);
   });
 
+  test('counts as made for a call that waited for it, and not for a call that came later or is not the first', async () => {
+    const code = (await make())[1];
+    let clock = 1000;
+    const sandbox = new ScriptedSandbox();
+    const instance = new Instance(sandbox, code, { ...options, now: () => clock, madeMs: 7, cause: 'busy' });
+    expect([instance.making(990), instance.making(1001)]).toEqual([
+      { start: 'fresh', tier: undefined, ms: 7, cause: 'busy' },
+      undefined,
+    ]);
+    clock = 1010;
+    instance.unpark();
+    const served = instance.serve(new ScriptedClient().invocation('/a'), 0);
+    await settle();
+    sandbox.requests[0]?.answer('1');
+    await served;
+    expect(instance.making(990)).toBeUndefined();
+  });
+
   test('lets go of its code once, when its sandbox is gone', async () => {
     const [sandbox, code] = await make();
     const instance = new Instance(sandbox, code, options);
