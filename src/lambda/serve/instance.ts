@@ -11,15 +11,13 @@ import type { Sandbox, StartKind, ZygoteTier } from '../../sandbox/types';
 import type { Call } from './call/call';
 import type { CodeVersion } from '../code/version';
 import type { ColdCause, Departure } from './start/cold-cause';
+import { describeSandbox } from './describe';
 import { Exchange, LAST_BYTES_MS, unanswered, type Outcome } from './call/exchange';
 import type { Invocation } from './call/invocation';
 import type { LambdaLog } from '../ports';
 import { whenImported } from './start/import-watch';
 import { Hops } from './call/redirects';
 import { thaw } from './call/thaw';
-
-/** Longest wait for a sandbox's description, in ms. An answer must not be delayed for longer. */
-const DEBUG_MS = 1000;
 
 /** Message for a sandbox that ended before its first request. */
 export const ENDED_EARLY = 'the sandbox ended before it served a request';
@@ -246,22 +244,9 @@ export class Instance {
     else this.retired ??= why;
   }
 
-  /** The sandbox's description. Never rejects, and takes at most DEBUG_MS. */
-  async describe(): Promise<string> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<string>((resolve) => {
-      timer = setTimeout(resolve, DEBUG_MS, `SANDBOX ${this.sandbox.id} does not answer\n`);
-    });
-    const text = this.sandbox
-      .debugString()
-      .catch(
-        (thrown: unknown) => `SANDBOX ${this.sandbox.id}: ${thrown instanceof Error ? thrown.message : 'failed'}\n`,
-      );
-    try {
-      return await Promise.race([text, late]);
-    } finally {
-      clearTimeout(timer);
-    }
+  /** The sandbox's description. Never rejects. */
+  describe(): Promise<string> {
+    return describeSandbox(this.sandbox);
   }
 
   /** Destroys the sandbox. Resolves once the sandbox is gone and the code is released. Idempotent, never rejects. */
@@ -278,9 +263,15 @@ export class Instance {
       await this.sandbox.pause();
     } catch (thrown) {
       this.options.log.debug({ id: this.sandbox.id, err: thrown }, 'could not pause an idle sandbox');
-      // The sandbox is dead already, or in an unknown state.
-      void this.destroy('could not be paused');
+      this.lost('could not be paused', thrown);
     }
+  }
+
+  /** Destroys a sandbox that is dead or in an unknown state. @param thrown the error of a pause or thaw */
+  private lost(reason: string, thrown: unknown): void {
+    // The sandbox ended with its helper, and destroy() may come before the sandbox reports that.
+    if (thrown instanceof ArgyleError && thrown.code === 'HELPER_GONE') this.left = 'helper';
+    void this.destroy(reason);
   }
 
   /** Has a paused sandbox thawed. False when the sandbox is unusable. */
@@ -291,9 +282,9 @@ export class Instance {
     }
     // The memory pool pauses sandboxes, too. The function's time limit begins once the sandbox runs.
     if (!this.sandbox.isPaused) return true;
-    return thaw(this.sandbox, call, this.options, (refused) => {
+    return thaw(this.sandbox, call, this.options, (thrown, refused) => {
       this.stayedFrozen = refused;
-      void this.destroy('could not be resumed');
+      this.lost('could not be resumed', thrown);
     });
   }
 }

@@ -8,6 +8,7 @@ import { ArgyleError } from '../../../../src/errors';
 import { StatsRegistry } from '../../../../src/metrics';
 import { GuestFailure } from '../../../../src/sandbox/answer/failure';
 import type { LeafBoot, Sandbox, SandboxExit } from '../../../../src/sandbox/types';
+import { until } from '../../../support/until';
 import { LocalProvider } from '../../../support/process-sandboxes';
 import { ScriptedClient, ScriptedSandbox, settle, type ScriptedRequest } from '../../../support/scripted-sandbox';
 
@@ -70,6 +71,29 @@ describe('Instance', () => {
     sandbox.requests[0]?.answer('1');
     await served;
     expect(instance.making(990)).toBeUndefined();
+  });
+
+  test('ended with its helper when a pause is refused because the helper is gone', async () => {
+    const code = (await make())[1];
+    const sandbox = new ScriptedSandbox();
+    let refusal = new ArgyleError('HELPER_GONE', 'the helper ended');
+    sandbox.pause = () => Promise.reject(refusal);
+    const paused = async (): Promise<string> => {
+      const instance = new Instance(sandbox, code, { ...options, pauseAfterMs: 0 });
+      instance.unpark();
+      const served = instance.serve(new ScriptedClient().invocation('/a'), 0);
+      await settle();
+      sandbox.requests.pop()?.answer('1');
+      await served;
+      instance.leave();
+      instance.park();
+      await until('the instance is destroyed', () => !instance.usable);
+      return instance.departure;
+    };
+    expect(await paused()).toBe('helper');
+    sandbox.dead = undefined;
+    refusal = new ArgyleError('SANDBOX_CREATE', 'it cannot be frozen');
+    expect(await paused()).toBe('ended');
   });
 
   test('lets go of its code once, when its sandbox is gone', async () => {
