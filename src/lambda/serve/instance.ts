@@ -7,12 +7,13 @@ import type { Stats } from '../../metrics';
 import { ArgyleError } from '../../errors';
 import type { ErrorCode } from '../../errors';
 import type { GuestFailure } from '../../sandbox/answer/failure';
+import { FINAL_OUTPUT_MS } from '../../sandbox/boot';
 import type { Sandbox, StartKind, ZygoteTier } from '../../sandbox/types';
 import type { Call } from './call/call';
 import type { CodeVersion } from '../code/version';
 import type { ColdCause, Departure } from './start/cold-cause';
 import { describeSandbox } from './describe';
-import { Exchange, LAST_BYTES_MS, unanswered, type Outcome } from './call/exchange';
+import { Exchange, unanswered, type Outcome } from './call/exchange';
 import type { Invocation } from './call/invocation';
 import type { LambdaLog } from '../ports';
 import { whenImported } from './start/import-watch';
@@ -231,7 +232,7 @@ export class Instance {
    */
   private async othersReport({ code }: { code: ErrorCode }): Promise<GuestFailure | undefined> {
     if (code !== 'SANDBOX_DEAD' || this.capacity === 1) return undefined;
-    if (this.report === undefined && this.exchanges.size > 0) await sleep(LAST_BYTES_MS);
+    if (this.report === undefined && this.exchanges.size > 0) await sleep(FINAL_OUTPUT_MS);
     return this.report;
   }
 

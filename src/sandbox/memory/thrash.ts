@@ -22,7 +22,7 @@ export interface Sample extends Pressure {
 
 /**
  * POLICY: duration of thrashing before the sandbox is ended, in ms. A cold import at a tight limit thrashes for less
- * than this; a sandbox that thrashes ends within 2 s.
+ * than this. On an idle machine a sandbox that thrashes ends within 2 s.
  */
 export const THRASH_MS = 1100;
 /** Part of the memory limit above which the kernel drops pages because of the limit. */

@@ -8,6 +8,7 @@ import { ArgyleError, type ErrorCode } from '../../../errors';
 import { GuestFailure } from '../../../sandbox/answer/failure';
 import type { AnswerControl, AnswerHandler } from '../../../sandbox/answer/guard';
 import type { AnswerHead } from '../../../sandbox/answer/head';
+import { FINAL_OUTPUT_MS } from '../../../sandbox/boot';
 import type { Sandbox } from '../../../sandbox/types';
 import { decodedHead, mustDecode, toLambda } from './headers';
 import type { Invocation } from './invocation';
@@ -21,9 +22,6 @@ export type Outcome =
   | { kind: 'broken'; message: string; code: ErrorCode }
   /** The client went away. */
   | { kind: 'cancelled' };
-
-/** Wait for bytes that a sandbox wrote before its death, in ms. */
-export const LAST_BYTES_MS = 50;
 
 /** The original's messages, which are those of Go's HTTP client. */
 const TIMEOUT_BEFORE = 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)';
@@ -99,7 +97,7 @@ export class Exchange implements AnswerHandler {
 
   /** Call this when the sandbox has ended by itself. Otherwise a connection that was never accepted stays silent. */
   sandboxExited(): void {
-    if (this.outcome === undefined) this.deathTimer = setTimeout(this.onDeath, LAST_BYTES_MS);
+    if (this.outcome === undefined) this.deathTimer = setTimeout(this.onDeath, FINAL_OUTPUT_MS);
   }
 
   onStart(control: AnswerControl): void {
