@@ -93,6 +93,7 @@ export class AnswerGuard implements Dispatcher.DispatchHandler, AnswerControl {
       else if (++this.interim > MAX_INTERIM) this.refuse(`more than ${MAX_INTERIM} interim answers`);
       return;
     }
+    this.hooks.meter.headEnded();
     try {
       const found = readHead(this.method, status, statusMessage ?? '', rawStrings(controller.rawHeaders));
       if (typeof found === 'string') {

@@ -1,0 +1,86 @@
+import { PassThrough } from 'node:stream';
+import type { Socket } from 'node:net';
+import fc from 'fast-check';
+import { AnswerMeter } from '../../../../src/sandbox/answer/meter';
+
+const KIB = 1024;
+
+describe('AnswerMeter', () => {
+  let meter: AnswerMeter;
+  let socket: PassThrough;
+  let failure: Error | undefined;
+
+  beforeEach(() => open());
+
+  /** Makes a socket that has read `bytes` ahead. */
+  function open(bytes = 0): void {
+    meter = new AnswerMeter();
+    socket = new PassThrough({ highWaterMark: 1024 * KIB });
+    failure = undefined;
+    socket.on('error', (error) => (failure = error));
+    meter.watch(socket as unknown as Socket);
+    meter.reset();
+    if (bytes > 0) socket.write(Buffer.alloc(bytes, 'a'));
+  }
+  const size = (): number | undefined => (socket.read() as Buffer | null)?.length;
+  /** Reads until nothing is left, as the parser does. Returns the sizes of the pieces. */
+  function pieces(): number[] {
+    const sizes: number[] = [];
+    for (let piece = size(); piece !== undefined; piece = size()) sizes.push(piece);
+    return sizes;
+  }
+
+  test('gives the parser a head in pieces of 4 KiB, and the rest as it comes', () => {
+    open(64 * KIB);
+    expect([size(), size()]).toEqual([4 * KIB, 4 * KIB]);
+    meter.headEnded();
+    expect(pieces()).toEqual([56 * KIB]);
+    meter.reset();
+    socket.write(Buffer.alloc(5 * KIB));
+    expect(pieces()).toEqual([4 * KIB, KIB]);
+  });
+
+  test('gives nothing more of a socket that the parser has given up', () => {
+    open(64 * KIB);
+    expect(size()).toBe(4 * KIB);
+    socket.destroy(new Error('Headers Overflow Error'));
+    expect(size()).toBeUndefined();
+  });
+
+  test('cuts a head off after 128 KiB, and an answer at its allowance', async () => {
+    open(200 * KIB);
+    expect(pieces().reduce((sum, piece) => sum + piece, 0)).toBe(128 * KIB);
+    await new Promise(setImmediate);
+    expect(failure).toMatchObject({ code: 'GUEST_PROTOCOL' });
+
+    open(300 * KIB);
+    meter.headEnded();
+    meter.progress(4 * KIB);
+    expect(pieces()).toEqual([300 * KIB]);
+    socket.write(Buffer.alloc(30 * KIB));
+    expect(pieces()).toEqual([]);
+    await new Promise(setImmediate);
+    expect(failure).toMatchObject({ code: 'GUEST_PROTOCOL' });
+  });
+
+  test('changes no byte, however a guest writes its answer and wherever the head ends', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.uint8Array({ minLength: 1, maxLength: 9 * KIB }), { maxLength: 12 }),
+        fc.nat(40),
+        (writes, headPieces) => {
+          open();
+          const read: Buffer[] = [];
+          for (const bytes of writes) {
+            socket.write(bytes);
+            for (let piece = socket.read() as Buffer | null; piece !== null; piece = socket.read() as Buffer | null) {
+              if (read.length === headPieces) meter.headEnded();
+              if (read.push(piece) <= headPieces) expect(piece.length).toBeLessThanOrEqual(4 * KIB);
+            }
+          }
+          expect(Buffer.concat(read).equals(Buffer.concat(writes))).toBe(true);
+        },
+      ),
+    );
+  });
+});
