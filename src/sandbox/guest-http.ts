@@ -12,7 +12,6 @@ import type { ArgyleError } from '../errors';
 import { parseBootReport, type BootInfo } from './answer/boot-report';
 import { asFault, LENGTH_MISMATCH } from './answer/fault';
 import { AnswerGuard, type AnswerHandler, type AnswerHooks } from './answer/guard';
-import { MAX_HEAD_BYTES } from './answer/head';
 import { AnswerMeter } from './answer/meter';
 
 /** Parsed once, because every sandbox has its own client. */
@@ -53,7 +52,8 @@ function clientOver(hand: (callback: Handed) => void): Client {
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MS,
     keepAliveTimeoutThreshold: 0,
-    maxHeaderSize: MAX_HEAD_BYTES,
+    // AnswerMeter and head.ts hold the limits.
+    maxHeaderSize: Number.MAX_SAFE_INTEGER,
   });
 }
 

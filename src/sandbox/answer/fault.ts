@@ -11,12 +11,7 @@ const PARSER_ERROR = 'HTTPParserError';
 /** Code of the error for a body whose length differs from the declared length. */
 export const LENGTH_MISMATCH = 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH';
 /** Codes of undici's other errors for malformed answers. */
-const UNDICI_CODES: ReadonlySet<string> = new Set([
-  'UND_ERR_HEADERS_OVERFLOW',
-  LENGTH_MISMATCH,
-  'UND_ERR_RES_EXCEEDED_MAX_SIZE',
-  'ERR_ASSERTION',
-]);
+const UNDICI_CODES: ReadonlySet<string> = new Set([LENGTH_MISMATCH, 'UND_ERR_RES_EXCEEDED_MAX_SIZE', 'ERR_ASSERTION']);
 /** Messages of undici errors whose code also stands for a connection that merely ended. */
 const UNDICI_MESSAGES: ReadonlySet<string> = new Set(['bad response', 'bad upgrade']);
 

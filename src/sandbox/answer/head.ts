@@ -73,10 +73,15 @@ export function connectionNamed(raw: readonly string[]): Set<string> | undefined
   return named;
 }
 
-/** Converts undici's raw headers to strings. Bytes above 127 are kept (latin1). */
+/**
+ * Converts undici's raw headers to strings. Bytes above 127 are kept (latin1). Fields after the first one that readHead()
+ * refuses are left out.
+ */
 export function rawStrings(raw: unknown): string[] {
   if (!Array.isArray(raw)) return [];
-  return raw.map((part: unknown) => (Buffer.isBuffer(part) ? part.toString('latin1') : String(part)));
+  return raw
+    .slice(0, 2 * MAX_FIELDS + 2)
+    .map((part: unknown) => (Buffer.isBuffer(part) ? part.toString('latin1') : String(part)));
 }
 
 /**
@@ -89,6 +94,8 @@ export function rawStrings(raw: unknown): string[] {
 export function readHead(method: string, status: number, reason: string, raw: readonly string[]): ReadHead | string {
   if (!Number.isInteger(status) || status < 200 || status > 999) return `status ${status}`;
   if (raw.length / 2 > MAX_FIELDS) return `more than ${MAX_FIELDS} header fields`;
+  const bytes = raw.reduce((sum, { length }) => sum + length, 0);
+  if (bytes >= MAX_HEAD_BYTES) return `a head of ${bytes} bytes`;
   const named = connectionNamed(raw);
   const empty = status === 204 || status === 304;
   const headers: string[] = [];

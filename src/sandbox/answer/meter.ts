@@ -2,8 +2,8 @@
  * Limits the bytes that a guest sends without adding to its answer. A parser discards chunk extensions, empty lines,
  * interim answers and endless status lines, so no memory limit would stop them.
  *
- * A head reaches the parser in small pieces. After its limit for a head, undici parses the rest of the piece and makes
- * an error for each field in it. A piece of 64 KiB took up to 190 ms.
+ * Heads and trailers are limited here and in head.ts, not by undici: after its own limit, undici parses the rest of the
+ * chunk and makes an error for each field in it. That took up to 190 ms.
  */
 import type { Socket } from 'node:net';
 import { fault } from './fault';
@@ -11,13 +11,15 @@ import { MAX_HEAD_BYTES } from './head';
 
 /** Allowance of one answer besides its body, in bytes: head, trailers, and bytes that the socket has read ahead. */
 const SLACK_BYTES = 4 * MAX_HEAD_BYTES;
+/** Allowance until the head ends, in bytes: interim answers, the head, and the separators of its fields. */
+const HEAD_BYTES = MAX_HEAD_BYTES + 16 * 1024;
+/** Allowance after the head without a byte of a body, in bytes: trailers, and bytes that the socket has read ahead. */
+const IDLE_BYTES = 2 * MAX_HEAD_BYTES;
 /**
- * Allowance until the head ends, in bytes: interim answers, the head, and the separators of its fields. Fields without a
- * value add one byte each to undici's limit.
+ * Size of a chunk for the parser while the head is incomplete, in bytes. The head's allowance then does not count the
+ * start of a body.
  */
-const HEAD_BYTES = 2 * MAX_HEAD_BYTES;
-/** Size of a piece while the head is incomplete, in bytes: most heads are shorter. */
-const HEAD_PIECE_BYTES = 4096;
+const HEAD_CHUNK_BYTES = 4096;
 /** Allowance for each byte of a body, in bytes. A chunk of one byte takes six bytes. */
 const BYTES_PER_BODY_BYTE = 16;
 
@@ -25,6 +27,8 @@ export class AnswerMeter {
   private received = 0;
   private allowed = SLACK_BYTES;
   private inHead = true;
+  /** Bytes after the head without a byte of a body. */
+  private idle = 0;
 
   /** Counts the bytes of a connection. A connection above its allowance ends with GUEST_PROTOCOL. */
   watch(socket: Socket): void {
@@ -33,17 +37,19 @@ export class AnswerMeter {
     socket.read = (size?: number): unknown => {
       // A destroyed socket would still return the bytes that it has read ahead.
       if (socket.destroyed) return null;
-      const isLong = this.inHead && socket.readableLength > HEAD_PIECE_BYTES;
-      const chunk = read(isLong ? HEAD_PIECE_BYTES : size) as Buffer | null;
+      const isLong = this.inHead && socket.readableLength > HEAD_CHUNK_BYTES;
+      const chunk = read(isLong ? HEAD_CHUNK_BYTES : size) as Buffer | null;
       if (chunk === null) return null;
       this.received += chunk.length;
-      if (this.received <= (this.inHead ? HEAD_BYTES : this.allowed)) return chunk;
+      if (!this.inHead) this.idle += chunk.length;
+      if (this.isWithin) return chunk;
       socket.destroy(fault('it sends bytes that add nothing to its answer'));
       return null;
     };
     // A paused parser pushes the bytes that it has read back to the socket, and reads these bytes again later.
     socket.unshift = (chunk: Buffer): void => {
       this.received -= chunk.length;
+      this.idle = Math.max(0, this.idle - chunk.length);
       unshift(chunk);
     };
   }
@@ -53,6 +59,7 @@ export class AnswerMeter {
     this.received = 0;
     this.allowed = SLACK_BYTES;
     this.inHead = true;
+    this.idle = 0;
   }
 
   /** Ends the head of the answer. */
@@ -63,5 +70,11 @@ export class AnswerMeter {
   /** Raises the allowance for `bytes` of a body. */
   progress(bytes: number): void {
     this.allowed += BYTES_PER_BODY_BYTE * bytes;
+    this.idle = 0;
+  }
+
+  private get isWithin(): boolean {
+    if (this.inHead) return this.received <= HEAD_BYTES;
+    return this.received <= this.allowed && this.idle <= IDLE_BYTES;
   }
 }

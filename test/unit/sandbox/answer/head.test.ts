@@ -61,6 +61,7 @@ describe('readHead', () => {
     ['content length "-2"', 200, ['Content-Length', '-2']],
     ['content length "2"', 200, ['Content-Length', '2', 'Content-Length', '2']],
     ['content length "9007199254740993"', 200, ['Content-Length', '9007199254740993']],
+    ['a head of 65536 bytes', 200, ['X-A', 'a'.repeat(65533)]],
     [`more than ${MAX_FIELDS} header fields`, 200, Array.from({ length: 2 * MAX_FIELDS + 2 }, () => 'a')],
   ])('%s is a fault', (why, status, raw) => {
     const found = read(status, 'OK', raw);
