@@ -36,34 +36,32 @@ const rows = numbers.map(
   (n) => `| ${n} ${TITLES[n]} | ${here(n).length} | ${passed(here(n))} | ${heldElsewhere(n).length} |`,
 );
 const all = [...sections.values()].flat();
-const lists = numbers.map((n) => {
-  const items = here(n).map(({ text, status }) => `- ${status === 'passed' ? '' : `**${status}** `}${text}`);
-  const others = heldElsewhere(n).map(({ statement, file, title }) => `- ${statement}: \`${file}\`, "${title}"`);
-  const more = others.length === 0 ? '' : `\nHeld elsewhere:\n\n${others.join('\n')}\n`;
-  return `## ${n} ${TITLES[n]}\n\n${items.length === 0 ? '' : `${items.join('\n')}\n`}${more}`;
-});
+const lists = numbers
+  .filter((n) => heldElsewhere(n).length > 0)
+  .map((n) => {
+    const items = heldElsewhere(n).map(({ statement, file }) => `- ${statement}: \`${file}\``);
+    return `### ${n} ${TITLES[n]}\n\n${items.join('\n')}\n`;
+  });
 
 writeFileSync(
   'docs/contract-coverage.md',
   `# Coverage of the contract
 
-Each contract test is titled by the statement that it holds, and talks to a live worker. "Held elsewhere" lists statements that
-another test shows with the real parts (\`test/contract/elsewhere.json\`). \`node test/contract/coverage.mjs\` makes this page
-from a run of the contract tests.
+Each contract test has the statement that it holds as its title, and calls a live worker. This command prints the statements:
+\`npx jest --runInBand --verbose test/contract\`. \`node test/contract/coverage.mjs\` makes this page from its report.
 
-| section | statements tested here | passed | held elsewhere |
+| section | statements tested | passed | held elsewhere |
 | --- | --- | --- | --- |
 ${rows.join('\n')}
 | all | ${all.length} | ${passed(all)} | ${elsewhere.length} |
 
 ## Another worker
 
-\`ARGYLE_CONTRACT_URL=http://127.0.0.1:5000 npx jest --runInBand test/contract\` holds a running worker to the same tests. The
-title of a skipped test gives the reason:
+\`ARGYLE_CONTRACT_URL=http://127.0.0.1:5000 npx jest --runInBand test/contract\` tests a running worker. The title of a
+skipped test gives the reason:
 
-- "needs the worker's own files": the test reads files, processes or settings of the worker, or starts a worker. This
-  concerns all of \`bench\`, \`buckets\`, \`cgroups\`, \`memory\`, \`settings\`, \`sock-mode\`, \`storage\`, and a few others.
-- "the original differs": \`docs/differences.md\` lists the difference. A worker with \`/metrics\` counts as Argyle and is tested.
+- "needs the worker's own files": the test reads files, processes or settings of the worker, or starts a worker.
+- "the original differs": [differences.md](differences.md) lists the difference. A worker with \`/metrics\` counts as Argyle.
 - Tests of packages need a worker without installed packages that uses the project's index: run
   \`npm run mirror:serve -- --port 5001\`, set the worker's \`pip_mirror\` to the printed address, and set
   \`ARGYLE_CONTRACT_PACKAGES=1\`.
@@ -77,6 +75,10 @@ the default. Tests of Kafka need \`kcat\`, and a worker that reaches the tests' 
   (\`make upstream\`, \`OL_BOSS\`).
 - Batches of Kafka messages and error handlers, open wishes of section 9, are not built.
 - The test of a bucket by Google's protocol is optional, because its server comes from PyPI.
+
+## Held elsewhere
+
+Other tests hold these statements with the real parts. \`test/contract/elsewhere.json\` has the titles of the tests.
 
 ${lists.join('\n')}`,
 );
