@@ -5,7 +5,7 @@ import { defaultConfig } from './defaults';
 import { isObject } from './decode';
 import { metaOf, schema } from './schema';
 
-const HEADER = ['Key', 'Type', 'Default', 'When missing', 'What it does'];
+const HEADER = ['Key', 'Type', 'Default', 'What it does'];
 const TYPES: Record<string, string> = { number: 'int', boolean: 'bool', enum: 'string', record: 'object' };
 
 const INTRO = `# Settings
@@ -15,8 +15,8 @@ all errors of a file. \`ol worker up -o key=value,…\` sets keys for one start;
 objects.
 
 - Keys match in any case, at every level. Unknown keys are ignored with a warning. A value of another type is an error.
-- A key that is missing or null has the value in "When missing": zero for the keys of the original, the default for Argyle's
-  own keys.
+- A key that is missing or null is zero (\`0\`, \`false\`, \`""\` or \`{}\`), as in the original. Argyle's own keys, \`argyle.…\` and
+  \`….scratch_mb\`, have their default.
 - A key of \`installer_limits\` that is 0 has the value of \`limits\`.
 
 This page is generated from \`src/config/schema.ts\` by \`npm run docs:config\`.
@@ -24,10 +24,6 @@ This page is generated from \`src/config/schema.ts\` by \`npm run docs:config\`.
 
 const code = (value: unknown) =>
   value === '' ? '`""`' : `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``;
-
-function zeroOf(type: string): unknown {
-  return { int: 0, bool: false, object: {} }[type] ?? '';
-}
 
 function rowsOf(group: z.ZodObject, defaults: unknown, path: string): string[][] {
   return Object.entries(group.shape as Record<string, z.ZodType>).flatMap(([key, type]) => {
@@ -37,8 +33,7 @@ function rowsOf(group: z.ZodObject, defaults: unknown, path: string): string[][]
     const meta = metaOf(type);
     const kind = name === 'import_cache_tree' ? 'any' : (TYPES[type.def.type] ?? type.def.type);
     const shown = name === 'mem_pool_mb' ? 'max(total − 500, 500)' : code(value);
-    const missing = 'ours' in meta ? code(meta.ours) : code(zeroOf(kind));
-    return [[`\`${name}\``, kind, shown, missing, meta.about]];
+    return [[`\`${name}\``, kind, shown, meta.about]];
   });
 }
 

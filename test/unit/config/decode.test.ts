@@ -31,6 +31,21 @@ describe('decode', () => {
     expect(file?.argyle.function_queue).toBe(1024);
   });
 
+  test("missing keys are zero, and Argyle's own keys have their default, as docs/config.md says", () => {
+    const { file } = decode({ worker_port: '1', sandbox: 'sock', server_mode: 'sock' });
+    const { limits, installer_limits: installers, argyle, ...others } = file as unknown as ReturnType<typeof defaults>;
+    const of = (key: string) => defaults()[key] as Record<string, unknown>;
+    expect(argyle).toEqual(of('argyle'));
+    for (const [key, value] of Object.entries({ limits, installer_limits: installers })) {
+      expect(value).toMatchObject({ procs: 0, mem_mb: 0, runtime_sec: 0, scratch_mb: of(key)['scratch_mb'] });
+    }
+    const given = { worker_port: '1', sandbox: 'sock', server_mode: 'sock' };
+    const leaves = Object.values({ ...others, ...given }).flatMap((value) =>
+      typeof value === 'object' && value !== null ? Object.values(value) : [value],
+    );
+    expect(leaves.filter((value) => ![0, false, '', '1', 'sock'].includes(value as string))).toEqual([]);
+  });
+
   test('keys match in any case at every level', () => {
     const { file, warnings } = decode({
       ...defaults(),
