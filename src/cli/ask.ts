@@ -1,9 +1,9 @@
 /** Requests from commands to a worker. */
-import { request } from 'undici';
 import { z } from 'zod';
 import { closest } from './closest';
 import { CliError, type CommandContext } from './command';
 import type { FlagSpec } from './flags';
+import { request } from './request';
 import { authorization, workerTarget, type Target } from './target';
 
 export const TARGET_FLAG: FlagSpec = {

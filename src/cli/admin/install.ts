@@ -1,10 +1,10 @@
 /** `ol admin install`: uploads a lambda to a worker or to the boss. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { request } from 'undici';
 import { checkLambdaName } from '../../lambda/code/name';
 import { TARGET_FLAG } from '../ask';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
+import { request } from '../request';
 import { bossTarget, workerTarget, type Target } from '../target';
 import { installFolder } from './install-folder';
 import { lockCommand } from './lock';

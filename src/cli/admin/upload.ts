@@ -1,9 +1,9 @@
 /** Sends an archive to a worker or the boss, and reports the progress of its package install. */
 import { createReadStream, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { request } from 'undici';
 import { z } from 'zod';
 import { CliError } from '../command';
+import { request } from '../request';
 import { authorization, type Target } from '../target';
 
 /** Time between two polls of the install's progress, ms. */

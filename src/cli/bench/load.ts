@@ -1,5 +1,5 @@
 /** Puts load on a worker with several concurrent tasks. Each task sends its next request after the last response. */
-import { Pool } from 'undici';
+import type { Pool } from 'undici';
 import type { Tally } from './table';
 
 export interface LoadOptions {
@@ -34,7 +34,8 @@ async function call(pool: Pool, name: string): Promise<void> {
 export async function putLoad({ url, tasks, next, onError, onDone }: LoadOptions): Promise<Tally> {
   const tally = { successes: 0, errors: 0 };
   // The worker's timeouts apply, so the client has none.
-  const pool = new Pool(url, { connections: tasks, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 });
+  const undici = await import('undici');
+  const pool = new undici.Pool(url, { connections: tasks, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 });
   const task = async (): Promise<void> => {
     for (let name = next(); name !== undefined; name = next()) {
       try {

@@ -7,7 +7,7 @@ export interface Sample {
   value: number;
 }
 
-const LINE = /^([a-z_:][\w:]*)(?:\{(.*)\})? (\S+)$/i;
+const LINE = /^([a-z_:][\w:]*)(?:\{([^]*)\})? (\S+)$/i;
 const LABEL = /([a-z_]\w*)="((?:[^"\\]|\\.)*)"/gi;
 
 const unescape = (text: string): string => text.replace(/\\(.)/g, (_all, char: string) => (char === 'n' ? '\n' : char));

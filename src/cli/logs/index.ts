@@ -1,9 +1,9 @@
 /** `ol logs NAME`: prints a function's output and the errors of its calls. */
 import { createInterface } from 'node:readline';
-import { request, type Dispatcher } from 'undici';
 import { TARGET_FLAG, targetOf } from '../ask';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
 import type { FlagSpec } from '../flags';
+import { request, type Response } from '../request';
 import { authorization, type Target } from '../target';
 import { formatLine } from './format';
 
@@ -25,11 +25,7 @@ function argumentsOf({ args, flags }: CommandContext): { name: string; query: UR
   return { name, query };
 }
 
-async function ask(
-  url: string,
-  headers: Record<string, string>,
-  signal?: AbortSignal,
-): Promise<Dispatcher.ResponseData> {
+async function ask(url: string, headers: Record<string, string>, signal?: AbortSignal): Promise<Response> {
   const cut = signal === undefined ? {} : { signal };
   const answer = await request(url, { headers, bodyTimeout: 0, ...cut }).catch((cause: unknown) => {
     throw new CliError(`no answer from ${new URL(url).origin}: is the worker running?`, { cause });

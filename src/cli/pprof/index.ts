@@ -2,9 +2,9 @@
 import { createWriteStream } from 'node:fs';
 import { resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { request } from 'undici';
 import { TARGET_FLAG, targetOf } from '../ask';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
+import { request } from '../request';
 import { authorization } from '../target';
 
 async function ask(context: CommandContext, endpoint: string) {

@@ -1,12 +1,12 @@
 /** `ol zygote show`: the zygotes of a running worker. */
 import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { request } from 'undici';
 import { z } from 'zod';
 import { drawTree } from '../../zygote/policy/tree';
 import type { ZygoteInfo, ZygoteReport } from '../../zygote/policy/types';
 import { TARGET_FLAG } from '../ask';
 import { CliError, EXIT, type Command, type CommandContext } from '../command';
+import { request } from '../request';
 import { authorization, workerTarget, type Target } from '../target';
 import { drawVega, treeSpec } from './chart';
 import { packagesLabel, text } from './options';

@@ -13,6 +13,8 @@ describe('parseSamples', () => {
         const text = await (registers[0] as Registry).metrics();
         expect(parseSamples(text)).toEqual([{ name: 'x_total', labels: { lambda: label }, value }]);
       }),
+      // A regular expression's dot does not match these line separators.
+      { examples: ['\r', '\u2028', '\u2029'].map((label) => [label, 1]) },
     );
   });
 
