@@ -1,4 +1,4 @@
-/** Measures what single calls do not show: churn, memory per leaf, and the time of each phase of a cold start. */
+/** Measures churn, memory per leaf, and the time of each phase of a cold start. */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LeafSpec, Sandbox } from '../src/sandbox/types';

@@ -1,5 +1,5 @@
 /**
- * `make bench-warmup`: measures what the warm-up costs the first real calls of a worker. Workers with and without a
+ * `make bench-warmup`: measures how much the warm-up delays the first real calls of a worker. Workers with and without a
  * warm-up start in turns, and each is called from its start on. `--other DIR` measures another build beside this one.
  */
 import { execFile } from 'node:child_process';

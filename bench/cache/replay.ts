@@ -24,7 +24,7 @@ const FIT_ROUNDS = 30;
 
 /**
  * The costs with which the imports of each fresh start add up to its measured time. The learnt costs alone miss it by a
- * factor of up to 20: a function without packages in zygotes says only how long all its imports take together. Each
+ * factor of up to 20: a function without packages in zygotes reports only the total time of its imports. Each
  * round scales the packages of one start by its ratio of measured and expected time, so that their proportions stay as
  * learnt.
  */

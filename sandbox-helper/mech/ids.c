@@ -21,8 +21,8 @@
 static bool taken[AG_UIDS_MAX]; /* of an existing block, the first id */
 
 /* Takes a range of helper.conf's ids that no living helper has. POLICY: a 16th of all, from the first half. When
- * helpers have these, AG_UIDS from anywhere, so that a small range serves many helpers. Safety: a record lock, as on
- * the cgroup's name. Only root can open the file, and the helper opens it only here. */
+ * other helpers have all of these, the helper takes AG_UIDS ids from anywhere. So a small range serves many helpers.
+ * Safety: a record lock, as on the cgroup's name. Only root can open the file, and the helper opens it only here. */
 int ids_start(struct session *s) {
   const struct config *c = &s->config;
   SCOPED int lock = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -42,8 +42,8 @@ int ids_start(struct session *s) {
 /* How many of a block's ids are not for blocks in it. */
 static unsigned leaves_of(const struct block *b) { return b->size < 4 * AG_MAX_SLOTS ? b->size / 2 : 2 * AG_MAX_SLOTS; }
 
-/* Takes one of n ids that lie `step` apart, or 0. The longest unused comes first, and none that a process has: a killed
- * helper may have left one. */
+/* Takes one of n ids that lie `step` apart; 0 when there is none. The longest unused id comes first. An id of a
+ * living process is skipped, because a killed helper may have left the process. */
 static uid_t uid_take(const struct session *s, uid_t at, unsigned step, unsigned n, unsigned *turn) {
   for (unsigned tries = 0; tries < n; tries++) {
     *turn = (*turn + 1) % n;
@@ -134,7 +134,8 @@ static int make_identity(struct session *s, struct slot *child) {
   return fault(AG_E_LIMIT, AG_ST_SLOT, "no user namespace");
 }
 
-/* Makes up to `most` identities for a zygote's next children, if few are left. A failure shows when one is needed. */
+/* Makes up to `most` identities for a zygote's next children, if few are left. A failure is reported when an identity
+ * is needed. */
 int ids_ahead(struct session *s, uint32_t zygote, unsigned most) {
   struct slot *z = &s->slot[zygote], child = {.role = AG_LEAF, .source = zygote};
   if (z->role != AG_ZYGOTE || z->state != SLOT_RUNNING) return 0;

@@ -5,7 +5,7 @@
 
 #include "mech/mech.h"
 
-/* Descriptors that the helper needs for a few slots. A caller that leaves it fewer does so on purpose. */
+/* Descriptors that the helper needs for a few slots. Only a hostile caller leaves it fewer. */
 #define MIN_OPEN_FILES 256
 
 static void check_channels(void) {
@@ -13,7 +13,7 @@ static void check_channels(void) {
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd) _exit(AG_ST_USAGE);
   if (!is_unix_socket(AG_CONTROL_FD, SOCK_SEQPACKET)) die(AG_ST_USAGE, "descriptor 3 is not a seqpacket socket");
   if (!is_pipes_write_end(AG_EVENTS_FD)) die(AG_ST_USAGE, "descriptor 4 is not the write end of a pipe");
-  /* Blocking: the helper waits for a full pipe. Only a caller that does not read it suffers. */
+  /* Blocking: the helper waits while the pipe is full. This harms only a caller that does not read its pipe. */
   if (fcntl(AG_EVENTS_FD, F_SETFL, 0) < 0 || fcntl(AG_CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0 ||
       fcntl(AG_EVENTS_FD, F_SETFD, FD_CLOEXEC) < 0)
     die(AG_ST_USAGE, "fcntl");

@@ -66,7 +66,8 @@ static int make_dev(int base_mount) {
                                       "stdout",    "/host/.stderr", "stderr",    "../stdin", "fd/0",
                                       "../stdout", "fd/1",          "../stderr", "fd/2"};
   SCOPED int dev = new_tmpfs((char[]){"mode=0755,size=64k"}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-  /* Nobody may list fd: a program closes what it finds there, and without a procfs it would not find all. */
+  /* No process may list fd: a program would close only the listed descriptors, and without a procfs the list is
+   * incomplete. */
   bool made = dev >= 0 && mkdirat(dev, "fd", 0) == 0 && fchmodat(dev, "fd", 0711, 0) == 0;
   for (unsigned minor = 0; made && minor < 10; minor++)
     if (nodes[minor])

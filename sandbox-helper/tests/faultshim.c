@@ -2,7 +2,7 @@
  * LD_PRELOAD library: the N-th call of the C library that reaches the kernel fails with a chosen errno.
  *
  * The plan lies in a file that the test writes and that is mapped at start, so it also reaches the
- * helper's children until they exec. close() is left out: its result says nothing that could be acted on. */
+ * helper's children until they exec. close() is left out, because no caller acts on its result. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * libFuzzer target: helper.conf's parser. What it accepts must be usable without further checks. */
+ * libFuzzer target: helper.conf's parser. An accepted configuration must be usable without further checks. */
 #include <assert.h>
 
 #include "base/base.h"

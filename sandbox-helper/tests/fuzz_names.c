@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * libFuzzer target: names against a real tree with every kind of trap. What opens must lie below. */
+ * libFuzzer target: names against a real tree with every kind of trap. An opened file must lie below the root. */
 #include <assert.h>
 #include <limits.h>
 

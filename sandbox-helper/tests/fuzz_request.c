@@ -2,7 +2,7 @@
  * libFuzzer target: the request parser, the dispatch, the life of slots and a zygote's answers.
  *
  * Real: verbs/ without spawn.c, ids.c without its processes, and base/, with real sockets, pipes and epoll.
- * Fake: what touches the machine (cgroups, mounts, BPF, clone, fork). A fake process is an eventfd, so
+ * Fake: calls that change the machine (cgroups, mounts, BPF, clone, fork). A fake process is an eventfd, so
  * that it can be waited for like a pidfd. The input is a list of records, each led by a byte:
  *   0      a datagram of raw bytes          1      a request of few bytes, most likely well formed
  *   2      a zygote's answer, right or not  3      a process ends       4      a tick       5      a job ends */
@@ -28,7 +28,7 @@ int __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options);
 
 #define FAKES 8
 #define FAKE_PID 4242
-#define JOBS 17 /* one more than there can be */
+#define JOBS 17 /* one more than the most that can run */
 #define BLOCKS 64
 #define IDENTITIES ((FAKES + 1) * (1 + IDS_AHEAD))
 #define NONE (-2)
@@ -43,7 +43,7 @@ static const uint8_t *at, *end;
 static uint8_t byte(void) { return at < end ? *at++ : 0; }
 
 /* --- fakes --- */
-/* Reads six arguments whatever was passed, as the C library does. */
+/* Always reads six arguments, as the C library does. */
 __attribute__((no_sanitize("address"))) long __wrap_syscall(long number, ...) {
   long a[6];
   va_list list;
@@ -245,7 +245,7 @@ static void check_ids(void) {
   for (unsigned i = 0; i < BLOCKS; i++) assert(users[i] == session.block[i].users);
 }
 
-/* --- the other side --- */
+/* --- the worker's side --- */
 static void drain(void) {
   struct ag_completion c;
   while (read(completions, &c, sizeof c) == (ssize_t)sizeof c) {
@@ -418,7 +418,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   session.code_fd = session.packages_fd = session.base_fd = session.slots_fd = session.proc_fd;
   if (setjmp(ended) == 0) {
     run();
-    /* Whatever happened: every slot can be destroyed, and then every request has had one answer. */
+    /* At the end every slot can be destroyed, and every request has had exactly one answer. */
     at = end = data;
     struct ag_request r = {.magic = AG_MAGIC, .version = AG_VERSION, .verb = AG_DESTROY, .seq = 1};
     for (r.slot = 1; session.greeted && r.slot <= FAKES + 1; r.slot++)
@@ -439,7 +439,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   while (read(completions, &(struct ag_completion){0}, sizeof(struct ag_completion)) > 0) continue;
   while (recv(worker, &(char){0}, 1, MSG_DONTWAIT) >= 0 || recv(AG_CONTROL_FD, &(char){0}, 1, MSG_DONTWAIT) > 0)
     continue;
-  /* Nothing is left open but what session_start() opened: epoll, /proc, /dev/null, ourselves, signals. */
+  /* Only the descriptors of session_start() are open: epoll, /proc, /dev/null, the helper's pidfd, signals. */
   int opened = 0;
   for (int fd = 5; fd < 100; fd++)
     if (!before[fd] && fcntl(fd, F_GETFD) >= 0 && close(fd) == 0) opened++;

@@ -200,7 +200,8 @@ void slot_process_ended(struct session *s, uint32_t id) {
   if (slot->kill_waits) (void)try_complete(s, id);
 }
 
-/* Runs every TICK_MS ms while s->busy: completes slots whose processes have ended, and gives up stuck ones. */
+/* Runs every TICK_MS ms while s->busy: completes slots whose processes have ended, and gives up slots that are stuck.
+ */
 void slots_tick(struct session *s) {
   uint64_t now = now_ms();
   unsigned left = s->busy;

@@ -118,7 +118,7 @@ export class DepTraceFile implements DepTrace {
   }
 
   private rotate(): void {
-    // While the stream has not opened its file, a rename would make it create the old name again.
+    // Before the stream has opened its file, a rename would make the stream create the old name again.
     if (this.stream.pending) return;
     try {
       renameSync(this.file, `${this.file}.1`);

@@ -1,6 +1,6 @@
 /**
- * What a sandbox, a spare, a zygote or an installer holds: a share of the memory pool, a slot or container, and its
- * place among a zygote's descendants. free() is the only code that gives these back.
+ * The resources of a sandbox, a spare, a zygote or an installer: a share of the memory pool, a slot or container, and
+ * its place among a zygote's descendants. Only free() gives these back.
  */
 import type { Charge } from './memory/charge';
 

@@ -114,7 +114,7 @@ export interface SandboxUsage {
 /** How a leaf was started; used by statistics and tests. */
 export type StartKind = 'fresh' | 'fork' | 'spare';
 
-/** What a forked leaf's zygote had imported: nothing of its own ('root'), or packages. */
+/** Kind of a forked leaf's zygote: without packages ('root'), or with packages. */
 export type ZygoteTier = 'root' | 'packages';
 
 /** How a sandbox ended without a call of destroy(). */

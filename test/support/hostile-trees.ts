@@ -34,7 +34,7 @@ export const hostileEntry: fc.Arbitrary<HostileEntry> = fc.record({
   data: fc.constantFrom(...TARGETS).map(hex),
 });
 
-/** Compares a tree and its copy. Returns what the copy must not have, and what it lacks. */
+/** Compares a tree and its copy. Returns entries that the copy must not have, and entries that it lacks. */
 export function judgeCopy(tree: string, copy: string, uid: number): string[] {
   const out = execFileSync('/usr/bin/python3', [HOSTILE_TREE, 'judge', tree, copy, String(uid)], { encoding: 'utf8' });
   return JSON.parse(out) as string[];

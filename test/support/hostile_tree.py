@@ -105,7 +105,7 @@ def _walk(root):
 
 
 def judge(root, copy, uid):
-    """Prints what COPY must not have, and what it lacks of ROOT."""
+    """Prints entries that COPY must not have, and entries of ROOT that COPY lacks."""
     root, copy = os.fsencode(root), os.path.realpath(os.fsencode(copy))
     wrong = []
     for path in [copy, *_walk(copy)]:

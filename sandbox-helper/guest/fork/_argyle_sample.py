@@ -7,7 +7,7 @@ LIMITS = {"least": 0, "most": 1 << 16, "names": ("a", "b", "text"), "share": 0.5
 
 
 class Seen:
-    """Counts what it is shown."""
+    """Counts values by kind."""
 
     kinds = frozenset(("str", "int"))
 
@@ -26,7 +26,7 @@ class Seen:
 
 
 def each(event):
-    """Yields what is in the event, one by one."""
+    """Yields the event's values, one by one."""
     for name, value in sorted(event.items(), key=lambda pair: pair[0]):
         if isinstance(value, (list, tuple)):
             yield from value

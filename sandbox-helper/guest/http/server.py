@@ -14,8 +14,8 @@ from _argyle.http.http1 import HttpError, Response, parse_head, reason
 # limits.procs, for advice.
 hide_errors = False
 procs = 0
-# The files behind /dev/stdout and /dev/stderr, because a sandbox has no /proc. How many bytes of
-# each were copied to the log.
+# The files behind /dev/stdout and /dev/stderr (a sandbox has no /proc), with the number
+# of bytes that were copied to the log.
 _WRITTEN = {"/host/.stdout": 1, "/host/.stderr": 2}
 _copied = {}
 # Their directory, and the last time at which an entry of it was made or removed, ns.

@@ -1,7 +1,7 @@
 """Writes the hand-made seeds of the fuzzers.
 
-`make fuzz` keeps what it finds in build/test/found-*; found/ beside the seeds has the fewest of
-these that reach all that was reached (`-set_cover_merge=1`).
+`make fuzz` stores new inputs in build/test/found-*. found/ beside the seeds has the
+fewest of them with the same coverage (`-set_cover_merge=1`).
 """
 
 import os

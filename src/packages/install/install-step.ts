@@ -96,8 +96,9 @@ export class InstallSteps {
 }
 
 /**
- * Whether pip would fail as well, without a better message. A build is not final, since pip may find installed what uv
- * looks for in the index. An error with several indexes is not final, since pip reports which one refused.
+ * Whether pip would fail as well, without a better message. A failed build is not final, since pip may find a package
+ * installed that uv looks for in the index. An error with several indexes is not final, since pip reports which one
+ * refused.
  */
 function isFinal(output: string, { mirror, env }: IndexSource): boolean {
   if (/Failed to (download and )?build/.test(output)) return false;

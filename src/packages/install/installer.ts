@@ -30,7 +30,7 @@ export class PackageInstaller {
   private readonly lastAskedMs = new Map<string, number>();
   private readonly failures: FailureMemory;
   private readonly limiter: Limiter;
-  /** Lists of packages that were asked for. */
+  /** Number of lists of packages that were requested. */
   private askers = 0;
   private readonly maker: PackageMaker;
   private index: Promise<IndexSource> | undefined;
@@ -200,7 +200,7 @@ export class PackageInstaller {
     return { mirror, timeoutSec, env, netrc };
   }
 
-  /** POLICY: each list of packages takes turns with the others: a function's long one does not hold up a short one. */
+  /** POLICY: lists of packages take turns, so that a long list does not delay a short one. */
   private nextAsker(): string {
     return String(++this.askers);
   }

@@ -1,7 +1,7 @@
 /**
  * Reads a requirements.txt in pip's own format, for the resolver. It joins continued lines, and follows `-r` and `-c`
- * within the function's folder. It refuses what a function may not decide, such as the index. The resolver parses the
- * requirements themselves (ranges, extras, markers, hashes), since it implements PEP 508. The format:
+ * within the function's folder. It refuses settings that a function may not choose, such as the index. The resolver
+ * parses the requirements themselves (ranges, extras, markers, hashes), since it implements PEP 508. The format:
  * https://pip.pypa.io/en/stable/reference/requirements-file-format/
  */
 import { posix } from 'node:path';

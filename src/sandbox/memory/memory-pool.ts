@@ -102,7 +102,7 @@ export class MemoryPool implements Chargeable {
     return charge;
   }
 
-  /** Acquires a share of `mb` only if the memory is free now and no one waits; used for what is made ahead. */
+  /** Acquires a share of `mb` only if the memory is free now and no one waits. Sandboxes made ahead use it. */
   tryAcquire(mb: number, tier: MemoryTier = 'instance'): Charge | undefined {
     if (this.waiters.length > 0 || this.used + mb > this.options.totalMb) return undefined;
     const charge = new Charge(this, tier, '');

@@ -77,8 +77,9 @@ export function thrashed(from: Sample, to: Sample, limitBytes: number): boolean 
 /**
  * Evaluates the samples of one sandbox.
  *
- * POLICY: the last THRASH_MS must be thrashing as a whole, and most of its intervals too. Not all: on a busy machine a
- * sandbox does not run in some of them. Not the whole alone: bursts of thrashing with waits between them are harmless.
+ * POLICY: the last THRASH_MS must be thrashing as a whole, and most of its intervals too. Some intervals may fail the
+ * test, because a sandbox on a busy machine does not run in all of them. The whole alone is not enough, because
+ * bursts of thrashing with waits between them are harmless.
  */
 export class ThrashDetector {
   /** The samples since the last one that is at least THRASH_MS old. */
@@ -88,7 +89,7 @@ export class ThrashDetector {
 
   /** Adds the next sample. Returns whether the sandbox thrashed in the last THRASH_MS. */
   add(sample: Sample): boolean {
-    // Below the limit nothing thrashes, so nothing before counts.
+    // Below the limit a sandbox does not thrash, so earlier samples are dropped.
     if (sample.memBytes < AT_LIMIT * this.limitBytes) {
       this.samples = [];
       return false;

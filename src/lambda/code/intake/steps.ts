@@ -1,6 +1,6 @@
 /**
  * The steps between an archive and its running code, in order. An upload and a pull take the same steps. The steps run
- * in a separate thread (thread.ts), because an archive may be made to take long.
+ * in a separate thread (thread.ts), because a malicious archive may take long.
  *
  *   1. unpack      every entry is checked, links, names and sizes                archive.ts
  *   2. ol.yaml     is bounded, then parsed; limits stay below the operator's     ol-yaml.ts, limits.ts
