@@ -36,19 +36,14 @@ const rows = numbers.map(
   (n) => `| ${n} ${TITLES[n]} | ${here(n).length} | ${passed(here(n))} | ${heldElsewhere(n).length} |`,
 );
 const all = [...sections.values()].flat();
-const lists = numbers
-  .filter((n) => heldElsewhere(n).length > 0)
-  .map((n) => {
-    const items = heldElsewhere(n).map(({ statement, file }) => `- ${statement}: \`${file}\``);
-    return `### ${n} ${TITLES[n]}\n\n${items.join('\n')}\n`;
-  });
-
 writeFileSync(
   'docs/contract-coverage.md',
   `# Coverage of the contract
 
 Each contract test has the statement that it holds as its title, and calls a live worker. This command prints the statements:
-\`npx jest --runInBand --verbose test/contract\`. \`node test/contract/coverage.mjs\` makes this page from its report.
+\`npx jest --runInBand --verbose test/contract\`. Other tests hold further statements with the real parts:
+\`test/contract/elsewhere.json\` has each statement, its section, the test's file and its title.
+\`node test/contract/coverage.mjs\` makes this page from a report of the contract tests.
 
 | section | statements tested | passed | held elsewhere |
 | --- | --- | --- | --- |
@@ -75,10 +70,5 @@ the default. Tests of Kafka need \`kcat\`, and a worker that reaches the tests' 
   (\`make upstream\`, \`OL_BOSS\`).
 - Batches of Kafka messages and error handlers, open wishes of section 9, are not built.
 - The test of a bucket by Google's protocol is optional, because its server comes from PyPI.
-
-## Held elsewhere
-
-Other tests hold these statements with the real parts. \`test/contract/elsewhere.json\` has the titles of the tests.
-
-${lists.join('\n')}`,
+`,
 );
