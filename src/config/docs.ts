@@ -5,8 +5,7 @@ import { defaultConfig } from './defaults';
 import { isObject } from './decode';
 import { metaOf, schema } from './schema';
 
-const HEADER = ['Key', 'Type', 'Default', 'What it does'];
-const TYPES: Record<string, string> = { number: 'int', boolean: 'bool', enum: 'string', record: 'object' };
+const HEADER = ['Key', 'Default', 'What it does'];
 
 const INTRO = `# Settings
 
@@ -14,7 +13,8 @@ const INTRO = `# Settings
 all errors of a file. \`ol worker up -o key=value,…\` sets keys for one start; the values may not hold commas, equals signs or
 objects.
 
-- Keys match in any case, at every level. Unknown keys are ignored with a warning. A value of another type is an error.
+- Keys match in any case, at every level. Unknown keys are ignored with a warning. A value of another type than the
+  default's is an error.
 - A key that is missing or null is zero (\`0\`, \`false\`, \`""\` or \`{}\`), as in the original. Argyle's own keys, \`argyle.…\` and
   \`….scratch_mb\`, have their default.
 - A key of \`installer_limits\` that is 0 has the value of \`limits\`.
@@ -31,9 +31,8 @@ function rowsOf(group: z.ZodObject, defaults: unknown, path: string): string[][]
     const value = isObject(defaults) ? defaults[key] : undefined;
     if (type instanceof z.ZodObject) return rowsOf(type, value, `${name}.`);
     const meta = metaOf(type);
-    const kind = name === 'import_cache_tree' ? 'any' : (TYPES[type.def.type] ?? type.def.type);
     const shown = name === 'mem_pool_mb' ? 'max(total − 500, 500)' : code(value);
-    return [[`\`${name}\``, kind, shown, meta.about]];
+    return [[`\`${name}\``, shown, meta.about]];
   });
 }
 
