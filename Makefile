@@ -164,7 +164,7 @@ default-tree: build-ts ## fit configs/default-zygotes-40.json to today's package
 
 fuzz: ## fuzz the helper's parsers and the worker's view of its guests for a bounded time
 	$(MAKE) -C sandbox-helper fuzz
-	ARGYLE_FUZZ_ANSWERS=$${ARGYLE_FUZZ_ANSWERS:-100000} npx jest --runInBand test/e2e/worker/answers
+	ARGYLE_FUZZ_ANSWERS=$${ARGYLE_FUZZ_ANSWERS:-100000} npx jest --runInBand test/e2e/load/answers
 
 up: deps build ## start a worker, deploy the examples and invoke one
 	@scripts/up.sh $(STATE)

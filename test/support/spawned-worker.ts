@@ -27,6 +27,8 @@ import { until } from './until';
 const ROOT = resolve(__dirname, '../..');
 /** Ids without an entry in /etc/passwd, so that no real user's files are affected. */
 export const USER = { uid: 64990, gid: 64991 };
+/** Ids of its sandboxes. A worker with configs/helper.conf may hold the whole of a smaller range within that file's. */
+const USER_IDS = '1800000000 1048576';
 
 export interface E2eOptions {
   /** `user` runs the worker as USER, with a setuid helper that is made for the test. */
@@ -228,7 +230,7 @@ export class E2eWorker {
     cpSync(join(ROOT, 'build/guest'), guest, { recursive: true });
     writeFileSync(
       conf,
-      `root ${this.top}\nsandbox_uids 2000000000 1048576\n` + `caller_gid ${String(USER.gid)}\nguest ${guest}\n`,
+      `root ${this.top}\nsandbox_uids ${USER_IDS}\ncaller_gid ${String(USER.gid)}\nguest ${guest}\n`,
       { mode: 0o644 },
     );
     const built = buildHelper(`sandbox-helper-e2e-${String(process.pid)}`, [`-DARGYLE_CONFIG="${conf}"`]);

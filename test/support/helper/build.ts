@@ -1,6 +1,6 @@
 /** Builds test variants of the helper and of libguest in build/test/ if their sources have changed. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
 export const ROOT = resolve(__dirname, '../../..');
@@ -28,8 +28,11 @@ export function compile(name: string, sources: readonly string[], flags: readonl
   const inputs = [...sources, ...headers(), __filename];
   if (isFresh(target, inputs)) return target;
   mkdirSync(dirname(target), { recursive: true, mode: 0o755 });
-  const args = ['-std=c11', '-D_GNU_SOURCE', '-O1', '-g', '-I', HELPER_DIR, '-o', target, ...sources, ...flags];
+  // Renamed, because another group of tests may compile or start the same target at the same time.
+  const draft = `${target}.${process.pid}`;
+  const args = ['-std=c11', '-D_GNU_SOURCE', '-O1', '-g', '-I', HELPER_DIR, '-o', draft, ...sources, ...flags];
   execFileSync(cc, args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 120_000 });
+  renameSync(draft, target);
   return target;
 }
 
