@@ -1,6 +1,5 @@
-// `make upstream DIR=…`: runs the original's own scripts and clients, unchanged, against this worker, and prints what passed.
-// DIR is a checkout in which somebody has built the original's executable. It must run as root; port 5000, which the
-// scripts hold to be the worker's, must be free; test.py installs packages from the host's package index.
+// It must run as root. Port 5000, the scripts' port of the worker, must be free. test.py installs packages from the
+// host's package index.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { symlinkSync, writeFileSync } from 'node:fs';
@@ -13,7 +12,7 @@ const HOME = dirname(dirname(fileURLToPath(import.meta.url)));
 const PORT = 5000;
 const SCRIPT_MS = 1_500_000;
 
-/** Why a failure is meant: by script and test. docs/differences.md says more. */
+/** Reasons of deliberate failures, by script and test. docs/differences.md has details. */
 const DELIBERATE = {
   'seccomp_test.py syslog_test enable_seccomp=false':
     'without the filter the original lets a function read the kernel log; it has no CAP_SYSLOG here',
@@ -74,7 +73,7 @@ function row(script, test, passed, why) {
   process.stdout.write(`${passed ? 'passed' : 'failed'}  ${script} ${test}${passed ? '' : `: ${reason ?? why}`}\n`);
 }
 
-/** A script that writes its tests down in test.json. */
+/** A script that writes its results to test.json. */
 function suite(script) {
   rmSync(join(dir, 'test.json'), { force: true });
   rmSync(join(dir, 'test-dir'), { recursive: true, force: true });

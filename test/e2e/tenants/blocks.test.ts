@@ -1,8 +1,8 @@
 /**
- * A malicious package in a zygote tries to become what it does not own: a zygote beside it, that one's child, a fresh
- * leaf, the zygote above it. It tries this itself, and in a new process that has all capabilities in a user namespace
- * below the zygote's. Behind the filter each try fails. Without the filter the id map alone holds, and the control
- * shows that an id of its own block can be taken.
+ * A malicious package in a zygote tries to take ids of others: of a zygote beside it, of that zygote's child, of a
+ * fresh leaf, and of the zygote above it. It tries this in its own process, and in a new process with all capabilities
+ * in a user namespace below the zygote's. With the filter each attempt fails. Without the filter the id map alone
+ * refuses. The control: an id of the package's own block can be taken.
  */
 import { Code, Flag, Role } from '../../../src/helper/protocol';
 import { mapOf, maps, uidOf } from '../../support/helper/ids';
@@ -12,7 +12,10 @@ import { TenantRig, ZYGOTE } from './rig';
 
 jest.setTimeout(120_000);
 
-/** Slots of the zygote above, of the malicious one, of one beside it, of that one's child, and of a fresh leaf. */
+/**
+ * Slots: the zygote above, the malicious zygote, a zygote beside it, the child of that zygote, a fresh leaf, a function
+ * that asked.
+ */
 const [ROOT, HOSTILE, SIBLING, NEPHEW, FRESH, ASKED] = [2000, 2001, 2002, 2003, 2004, 2005];
 
 type Errors = (string | null)[];

@@ -1,4 +1,6 @@
-"""Tells how its process came to be: what was imported before, and what its import cost."""
+"""Reports the start of its process: the modules that were imported before, and the
+duration of its import.
+"""
 
 import os
 import sys

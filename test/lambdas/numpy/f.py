@@ -2,7 +2,7 @@
 
 import sys
 
-FROM_ZYGOTE = "numpy" in sys.modules  # a zygote had it before this function came
+FROM_ZYGOTE = "numpy" in sys.modules  # imported by a zygote before this function
 
 import numpy  # noqa: E402
 

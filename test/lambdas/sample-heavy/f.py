@@ -1,4 +1,5 @@
-"""A function whose package takes 300 ms to import and holds 30 MB: what a zygote saves."""
+"""A function whose package takes 300 ms to import and holds 30 MB. A zygote saves both.
+"""
 
 import argyle_sample_heavy
 

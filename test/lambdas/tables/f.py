@@ -2,7 +2,7 @@
 
 import sys
 
-FROM_ZYGOTE = "argyle_sample_frame" in sys.modules  # a zygote had it before this function came
+FROM_ZYGOTE = "argyle_sample_frame" in sys.modules  # imported by a zygote before this function
 
 import argyle_sample_frame  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""Plain WSGI without any package: tells what the server passes on."""
+"""Plain WSGI without any package: returns the environment that the server passes."""
 
 import json
 

@@ -90,7 +90,7 @@ describe('the replay', () => {
     const fitted = fitCosts({ functions }, data, [...calls, { ...call(9, 'fork', 200, 9), fn: 2 }]);
     expect(fitted.costOf('a==1').ms).toBeCloseTo(300, 0);
     expect(fitted.costOf('b==1').ms).toBeCloseTo(100, 0);
-    // Without a measurement the learnt cost stays.
+    // A package without a measurement keeps its learnt cost.
     expect(fitted.costOf('c==1')).toEqual({ ms: 5, mb: 1 });
   });
 

@@ -10,7 +10,7 @@ import { quantile, summarize } from '../../../bench/stats';
 const PLAN = { rounds: 6, warmup: 1, settleMs: 0 };
 const silent = (): void => undefined;
 
-/** A subject that takes what it is told, and writes down the order of its calls. */
+/** A subject with given durations, which records the order of its calls. */
 class Told implements Subject {
   readonly about = 'told';
   torn = 0;
@@ -142,7 +142,7 @@ test('calls that went another way are no samples, and too many of them leave the
     [],
     astray((call) => call === 5),
   );
-  // Also in the warm-up, in which nothing is lost by it.
+  // Calls of the warm-up stray as well. This loses no sample.
   const often = new Told(
     'often',
     [],
@@ -199,7 +199,7 @@ test('what the host took falls on who had started last, and only undisturbed sam
   let taken = 0;
   const calls: string[] = [];
   const hit = new Told('hit', calls, (call) => {
-    // Call 1 warms up; the host comes into the second of four measured ones.
+    // Call 1 is the warm-up. The host takes time in the second of four measured calls.
     if (call === 3) taken += 2;
     return call === 3 ? 40 : 4;
   });

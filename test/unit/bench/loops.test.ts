@@ -26,7 +26,7 @@ describe('the simulation of several loops', () => {
           machine.clients / allUs,
           coreUs === 0 ? Infinity : 1 / coreUs,
         ];
-        // Times are drawn, and so a little off their mean.
+        // Times are random, so their mean differs a little from the expected one.
         const most = 1.15e6 * Math.min(...bounds);
         expect(callsPerSecond(cost, { ...machine, calls: CALLS })).toBeLessThan(most);
       }),

@@ -12,7 +12,7 @@ const zygote = (id: string, packages: string[], more: Partial<Zygote> = {}): Zyg
   state: 'ready',
   ...more,
 });
-/** A root and a child with six after so many forks, of which so many were spares. */
+/** A root and a child that has imported six, each with its numbers of forks and of used spares. */
 const tiers = (root: [number, number], child: [number, number] = [0, 0], fresh?: number): Tiers => ({
   zygotes: [
     zygote('', [], { forks: root[0], fromSpares: root[1] }),

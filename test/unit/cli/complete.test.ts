@@ -69,7 +69,7 @@ test('the last argument asks for it, and zsh is told what each command does', as
 });
 
 describe('the shipped script, in a real bash', () => {
-  /** What bash has in COMPREPLY for a line, its last word still being typed. */
+  /** Contents of bash's COMPREPLY for a line whose last word is incomplete. */
   function complete(...words: string[]): string[] {
     const script = [
       `source ${join(ROOT, 'configs/completion/ol.bash')}`,

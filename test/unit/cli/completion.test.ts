@@ -1,4 +1,4 @@
-/** `ol completion`: its scripts in the shells that they are for. */
+/** `ol completion`: each script in its shell. */
 import { execFileSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { runOl } from '../../support/cli';
@@ -36,7 +36,7 @@ test('fish completes commands with their descriptions, and flags', () => {
 });
 
 test('zsh is given the commands with their descriptions', () => {
-  // The completion system itself needs a terminal: its function that shows what is offered prints it here.
+  // zsh's completion system needs a terminal. A stub of its function prints the completions.
   const stubs = 'compdef() { : }; _describe() { print -l -- ${(P)2} }; _files() { print files }';
   const complete = (...words: string[]): string[] => {
     const line = words.map((word) => `'${word}'`).join(' ');

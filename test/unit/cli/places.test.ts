@@ -1,4 +1,4 @@
-/** Where commands find things: the helper, servers, git repositories, the boss. */
+/** Commands find the helper, servers, git repositories and the boss. */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

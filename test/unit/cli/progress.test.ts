@@ -8,7 +8,7 @@ test('progressLine() tells what is done, of how much, for how long, in one line'
   expect(progressLine('a long step', 0, 0, 1, 8)).toHaveLength(7);
 });
 
-/** A terminal that keeps what it was sent. */
+/** A terminal that records its input. */
 const terminal = (isTTY: boolean) => {
   const sent: string[] = [];
   return { isTTY, columns: 80, sent, write: (text: string) => sent.push(text) };

@@ -1,4 +1,4 @@
-/** `ol secret` without a worker: it works on files. */
+/** `ol secret` without a running worker: the command uses files. */
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

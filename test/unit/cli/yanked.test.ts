@@ -10,7 +10,7 @@ import { ROOT } from '../../support/ol';
 
 jest.setTimeout(60_000);
 
-/** pip's report does not tell of it. */
+/** pip's report does not mention a yanked version. */
 const withUv = existsSync(join(ROOT, 'build/guest/uv')) ? test : test.skip;
 const WHEEL = 'argyle_sample_tiny-1.0.0-py3-none-any.whl';
 

@@ -148,7 +148,7 @@ describe('ol zygote show', () => {
 
 describe('ol zygote simulate', () => {
   const REQBENCH = process.env['ARGYLE_REQBENCH'] ?? join(__dirname, '../../../../shared/reqbench');
-  /** The three files that the simulator reads, small: it must run where ReqBench is absent. */
+  /** Small versions of the simulator's three files, because ReqBench may be absent. */
   function smallData(): string {
     const write = (name: string, json: unknown): void => {
       writeFileSync(join(dir, name), JSON.stringify(json));

@@ -1,4 +1,4 @@
-/** The files in configs/ are what they claim to be. */
+/** The files in configs/ are valid. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { defaultConfig, examine, loadTree } from '../../../src/config';

@@ -22,7 +22,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-/** What `run` throws, as a plain value. */
+/** The value that `run` throws. */
 function thrownBy(run: () => unknown): unknown {
   try {
     run();

@@ -1,4 +1,4 @@
-/** Pages lead to files that exist, and the how-tos are all listed. */
+/** Links lead to existing files, and the index lists every how-to. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 

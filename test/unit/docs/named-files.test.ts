@@ -1,10 +1,10 @@
-/** The files and tests that pages name in code spans are there. */
+/** The files and tests that pages name in code spans exist. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
 const ROOT = join(__dirname, '../../..');
 
-/** Paths of all files below a directory that end so, from the root. */
+/** Paths of all files below a directory with this ending, relative to the root. */
 function files(dir: string, end: string): string[] {
   return readdirSync(join(ROOT, dir), { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(end))

@@ -1,4 +1,4 @@
-/** docs/python.md: each line of its table names a test that there is, and each case has a line. */
+/** docs/python.md: each line of its table names an existing test, and each case has a line. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PYTHON_CASES } from '../../support/python-cases';

@@ -13,7 +13,7 @@ interface Counts {
   notes: string[];
 }
 
-/** Calls an export of counts.mjs in a process of its own: jest itself loads no ES modules. */
+/** Calls an export of counts.mjs in a separate process, because jest loads no ES modules. */
 function call(name: string, ...args: unknown[]): Counts {
   const script = `import * as counts from ${JSON.stringify(MODULE)};
     console.log(JSON.stringify(counts[process.argv[1]](...JSON.parse(process.argv[2]))));`;

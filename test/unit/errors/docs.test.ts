@@ -1,4 +1,4 @@
-/** docs/errors.md lists exactly the errors that there are, with the status and meaning that they have. */
+/** docs/errors.md lists exactly the existing errors, each with its status and meaning. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ERRORS } from '../../../src/errors';

@@ -9,7 +9,7 @@ function recorder() {
   return { lines, log: { info: write, warn: write } };
 }
 
-/** A check that does what it is told, and counts its runs. */
+/** A check with a given result, which counts its runs. */
 function told(name: string) {
   const self = {
     name,
@@ -43,7 +43,7 @@ describe('a worker', () => {
     now = 2000;
     expect(await readiness.report()).toEqual({ ready: true, checks: { good: { ok: true }, bad: { ok: true } } });
     expect([good.runs, bad.runs]).toEqual([3, 3]);
-    // Only changes are told.
+    // Only changes are logged.
     expect(lines.map(([message, fields]) => [message, (fields as { check: string }).check])).toEqual([
       ['not ready', 'bad'],
       ['ready again', 'bad'],

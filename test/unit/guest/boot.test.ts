@@ -167,7 +167,7 @@ def f(event):
     });
     const shown = JSON.parse((await guest.request()).body) as Record<string, unknown>;
     const handler = path.join(guest.root, 'handler');
-    // One BLAS thread: a zygote with threads could not be forked.
+    // One BLAS thread: a zygote with threads cannot be forked.
     const blas = { MKL_NUM_THREADS: '1', OMP_NUM_THREADS: '4', OPENBLAS_NUM_THREADS: '1' };
     const PYTHONPATH = `${handler}:/packages/b/files:/a`;
     expect(shown['env']).toEqual({ ...blas, PATH: '/own', A: 'ä "x" ${Y}', LC_CTYPE: 'C.UTF-8', PYTHONPATH });

@@ -1,4 +1,4 @@
-/** A guest without descriptors of its own, as in a container: it dials the worker where another would accept. */
+/** A guest without descriptors of its own, as in a container. It dials the worker instead of accepting connections. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -52,7 +52,7 @@ describe('a guest that dials', () => {
     child.stderr?.on('data', (text: Buffer) => (stderr += text.toString()));
     return once(child, 'close').then(([code]) => code as number | null);
   };
-  /** The guest's call of this number, from 0. */
+  /** The guest's nth connection, counted from 0. */
   const call = async (number: number): Promise<Socket> => {
     await until('the guest dials', () => dialled.length > number);
     return dialled[number] as Socket;

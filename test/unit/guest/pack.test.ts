@@ -1,4 +1,4 @@
-/** The file that a guest's modules come out of, and what happens without it. */
+/** The file with the guest's modules, and the start of a guest without this file. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

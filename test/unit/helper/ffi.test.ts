@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { loadArgyle } from '../../../src/helper/ffi';
 
-/** The turns that a program started here asks for, ns; undefined where the kernel does not tell. */
+/** The scheduler slice of a program that is started here, ns; undefined where the kernel does not report it. */
 function sliceOfChild(): number | undefined {
   const text = execFileSync('cat', ['/proc/self/sched'], { encoding: 'utf8' });
   const slice = /^se\.slice\s*:\s*(\d+)/m.exec(text)?.[1];
@@ -12,7 +12,7 @@ test('what this thread starts has the turns that it asked for', () => {
   const argyle = loadArgyle();
   const before = sliceOfChild();
   expect(argyle.setSchedSlice(100)).toBe(0);
-  // Only Linux 6.12 and later have turns of one's own, and tell of them.
+  // Only Linux 6.12 and later have slices of a thread's own, and report them.
   if (before !== undefined) expect(sliceOfChild()).toBe(100_000);
   expect(argyle.setSchedSlice(3000)).toBe(0);
   if (before !== undefined) expect(sliceOfChild()).toBe(3_000_000);

@@ -4,7 +4,7 @@ import { CLOSED, ruleFields, type NetworkRules } from '../../../src/helper/netwo
 import { Pool } from '../../../src/helper/protocol';
 import { installNetwork, lambdaNetwork, type SessionSettings } from '../../../src/helper/session';
 
-/** As the helper's map does it: of all prefixes that fit the longest, of equal ones the last. */
+/** As the helper's map decides: the longest matching prefix counts, of two equal ones the last. */
 function passes(rules: NetworkRules, address: string): boolean {
   let best = { bits: -1, passes: true };
   for (const { arg = [] } of ruleFields(Pool.LAMBDA, rules)) {

@@ -4,7 +4,7 @@ import * as protocol from '../../../src/helper/protocol';
 
 const header = readFileSync(join(__dirname, '../../../sandbox-helper/protocol.h'), 'utf8');
 
-/** The numbers that an enum or a set of defines with this prefix gives, by name without the prefix. */
+/** The numbers of an enum or of defines with this prefix, by name without the prefix. */
 function numbers(prefix: string): Record<string, number> {
   const found: Record<string, number> = {};
   for (const match of header.matchAll(new RegExp(`${prefix}(\\w+) ?=? ?(0x[0-9a-f]+|\\d+)u?`, 'g'))) {
@@ -16,7 +16,7 @@ function numbers(prefix: string): Record<string, number> {
 function enumOf(name: string, prefix: string): Record<string, number> {
   const body = new RegExp(`enum ${name} \\{([^}]*)\\}`).exec(header)?.[1]?.replace(/\/\*.*\*\//g, '') ?? '';
   const found: Record<string, number> = {};
-  let next = 0; // as C counts where no number stands
+  let next = 0; // as C counts without a number
   for (const match of body.matchAll(new RegExp(`\\b${prefix}(\\w+)(?: = (\\d+))?`, 'g'))) {
     next = match[2] === undefined ? next : Number(match[2]);
     if (match[1] !== undefined) found[match[1]] = next++;

@@ -8,7 +8,7 @@ jest.setTimeout(60_000);
 const WAIT_MS = 2000;
 /** A start without a fault, ms. */
 const START_MS = 100;
-/** The bound that operators are promised, ms. */
+/** The documented bound of a recovery, ms. */
 const RECOVERY_MS = 1000;
 
 class FakeHelper {
@@ -22,7 +22,7 @@ class FakeHelper {
     if (this.told !== undefined) listener(this.told);
   }
 
-  /** As HelperClient: gone at once, told of a little later. */
+  /** As in HelperClient: the client is gone at once and reports its end a little later. */
   die(toldAfterMs: number): void {
     if (this.isGone) return;
     this.isGone = true;
@@ -39,11 +39,11 @@ class FakeHelper {
   }
 }
 
-/** What becomes of one start. */
+/** The outcome of one start. */
 type Start =
   | { kind: 'fails'; afterMs: number }
   | { kind: 'starts'; afterMs: number }
-  /** It starts and ends `livesMs` later; 0 is before anybody could use it. */
+  /** The helper starts and ends `livesMs` later; 0 is before any caller could use it. */
   | { kind: 'dies'; afterMs: number; livesMs: number };
 type Step =
   | { kind: 'kill'; toldAfterMs: number }
@@ -68,7 +68,7 @@ class World {
   readonly supervisor: HelperSupervisor<FakeHelper>;
   readonly calls: Promise<void>[] = [];
   readonly all: FakeHelper[] = [];
-  /** When the last start or life that had a fault came to its end. */
+  /** End of the last start or life with a fault, ms. */
   faultMs = 0;
   private plan: Start[] = [];
   private starts = 0;
@@ -79,7 +79,7 @@ class World {
 
   async run(steps: readonly Step[]): Promise<void> {
     for (const taken of steps) {
-      // Those whose helper runs have it before anything else happens.
+      // Callers that have a running helper get it before the next event.
       await jest.advanceTimersByTimeAsync(0);
       if (taken.kind === 'plan') this.plan.push(taken.start);
       else if (taken.kind === 'wait') await jest.advanceTimersByTimeAsync(taken.ms);
@@ -147,7 +147,7 @@ describe('HelperSupervisor', () => {
         world.calls.push(world.call());
         await world.run(steps);
         world.mend();
-        // A start that is under way may turn out to be one whose helper dies later.
+        // A start in progress may be one whose helper dies later.
         while (Date.now() < world.faultMs) await jest.advanceTimersByTimeAsync(world.faultMs - Date.now());
         await jest.advanceTimersByTimeAsync(RECOVERY_MS);
         expect(world.supervisor.isRunning).toBe(true);
@@ -156,7 +156,7 @@ describe('HelperSupervisor', () => {
         await Promise.all(world.calls);
         await world.supervisor.close();
         expect(world.all.filter(({ isGone }) => !isGone)).toEqual([]);
-        // The deaths that were planned for helpers which were killed before.
+        // Planned deaths of helpers that were killed earlier.
         await jest.advanceTimersByTimeAsync(10_000);
         expect(jest.getTimerCount()).toBe(0);
       }),

@@ -1,4 +1,4 @@
-/** The helper's C points one way: main loop → verbs → mechanisms → base, in what it includes and in what it calls. */
+/** The includes and calls of the helper's C point one way: main loop → verbs → mechanisms → base. */
 import { appendFileSync, cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

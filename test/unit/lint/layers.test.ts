@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 
 const ROOT = resolve(__dirname, '../../..');
 
-/** Every import between two layers: allowed ones pass the linter, the others are refused. */
+/** The linter accepts each allowed import between two layers and refuses all others. */
 const ALLOWED: Record<string, readonly string[]> = {
   event: ['lambda', 'zygote', 'packages', 'sandbox', 'config', 'errors', 'metrics', 'log'],
   lambda: ['zygote', 'packages', 'sandbox', 'config', 'errors', 'metrics', 'log'],
@@ -17,7 +17,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   metrics: ['errors'],
   log: ['errors'],
 };
-/** Higher layers than the key that it must not know. */
+/** Layers that the key must not import. */
 const REFUSED: Record<string, readonly string[]> = {
   lambda: ['event'],
   zygote: ['lambda', 'event'],
@@ -30,7 +30,7 @@ const REFUSED: Record<string, readonly string[]> = {
   log: ['config', 'helper', 'sandbox', 'zygote', 'packages', 'lambda', 'event'],
 };
 
-/** A module of the layer, or undefined while it has none. */
+/** A module of the layer; undefined for a layer without modules. */
 function moduleOf(layer: string): string | undefined {
   const file = readdirSync(join(ROOT, 'src', layer)).find((name) => name.endsWith('.ts'));
   return file?.replace(/\.ts$/, '');
@@ -40,7 +40,7 @@ function lint(pairs: [string, string][]): string[][] {
   return lintImports(pairs.map(([from, to]) => [`src/${from}/probe.ts`, `../${to}/${moduleOf(to) ?? ''}`]));
 }
 
-/** What the linter says of each file that imports the module beside it. */
+/** The linter's messages for each file that imports the module beside it. */
 function lintImports(imports: [file: string, imported: string][]): string[][] {
   const snippets = imports.map(([file, imported]) => ({
     file,

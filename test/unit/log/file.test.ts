@@ -39,7 +39,7 @@ describe('a bounded log', () => {
     expect(readdirSync(dir).sort()).toEqual(['worker.out', 'worker.out.1', 'worker.out.2']);
     const kept = [`${file}.2`, `${file}.1`, file].flatMap(numbers);
     expect(kept.at(-1)).toBe(1_999);
-    // One after the other, without a gap.
+    // The numbers are consecutive.
     expect(kept).toEqual(Array.from(kept, (_n, i) => (kept[0] ?? 0) + i));
     for (const name of readdirSync(dir)) expect(statSync(join(dir, name)).size).toBeLessThan(1.2 * maxBytes);
   });
@@ -73,12 +73,12 @@ describePrivileged('a log on a full disk', () => {
       const log = new LogFile({ fd, file, maxBytes: 100_000, keep: 1 });
       log.write(line(0));
       disk.fill();
-      // What is left of the file's last block takes some.
+      // The rest of the file's last block takes some lines.
       for (let n = 1; n <= 200; n++) log.write(line(n));
       disk.free();
       log.write(line(201));
       const text = readFileSync(file, 'utf8');
-      // At most one line was cut, and none is joined to another.
+      // At most one line is cut, and no two lines are joined.
       expect(text.split('\n').filter((part) => part !== '' && !part.endsWith('}')).length).toBeLessThanOrEqual(1);
       expect(text).not.toMatch(/x\{/);
       const lost = Number(/"msg":"(\d+) log lines were lost"/.exec(text)?.[1]);

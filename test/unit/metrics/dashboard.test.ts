@@ -1,4 +1,4 @@
-/** The Grafana board and the rules for Prometheus name series that there are, and all of our own are on the board. */
+/** The Grafana board and the rules for Prometheus name existing series, and the board has all of the worker's own. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
@@ -64,7 +64,7 @@ async function exported(): Promise<Map<string, Set<string>>> {
   return found;
 }
 
-/** Series of an expression with the labels that their selectors, and what sums them, name. */
+/** Series of an expression, with the labels in their selectors and aggregations. */
 function series(expr: string): { name: string; labels: string[] }[] {
   const by = [...expr.matchAll(/by \(([^)]*)\)/g)].flatMap(([, list = '']) =>
     list.split(',').map((label) => label.trim()),

@@ -135,7 +135,7 @@ describe('GuestHttp', () => {
     let dialled = 0;
     const http = new GuestHttp(() => {
       dialled++;
-      // As a socket that is read does, it closes when the other end has.
+      // Like a socket that is read, it closes after the other end.
       return connect(path).resume();
     });
     await until('the connection', () => ends.length === 1);

@@ -80,7 +80,7 @@ describe('LogTap', () => {
       const { pipe, lines, tap: it } = tap();
       it.running('r1');
       await settled();
-      // All in one turn of the loop, as when both were readable.
+      // All of this happens in one turn of the loop, as when both are readable.
       it.running('');
       it.running('r2');
       pipe.emit('data', Buffer.from('of r1\n'));

@@ -1,4 +1,4 @@
-/** The list of statements that other tests than the contract's hold must name tests that are there. */
+/** The list of statements that tests outside of test/contract hold names existing tests. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 

@@ -8,7 +8,7 @@ const nodes = flatten({
   children: [{ packages: ['numpy'], children: [{ packages: ['pandas'], children: [] }] }],
 });
 
-/** Takes dependencies from the pins, and as a bare name where those have none, as the package layer does. */
+/** Takes dependencies from the pins, else by their bare name, as the package layer does. */
 const packages: ZygotePackages = {
   installedVersion: () => undefined,
   dependenciesOf: () => undefined,

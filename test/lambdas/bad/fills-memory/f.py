@@ -1,8 +1,8 @@
-"""Takes memory without end."""
+"""Allocates memory without end."""
 
 
 def f(event):
-    """Blocks that are written to, so that they count."""
+    """Writes to each block, so that the memory is charged."""
     blocks = []
     while True:
         blocks.append(bytearray(b"\1") * (4 << 20))

@@ -2,7 +2,7 @@
 
 
 def f(event):
-    """The bytes that fitted, and why no more did."""
+    """The number of written bytes, and the error at the end."""
     written, block = 0, b"x" * (1 << 20)
     with open("/tmp/full", "wb", buffering=0) as file:
         try:

@@ -1,11 +1,11 @@
-"""Forks for two seconds, from every process that it gets; all but the first then stay."""
+"""Forks for 2 s from every process. All processes but the first stay."""
 
 import os
 import time
 
 
 def f(event):
-    """How many children the first process was allowed, and how often it was refused."""
+    """Number of the first process's children, and number of refused forks."""
     first, started, refused = os.getpid(), 0, 0
     deadline = time.monotonic() + event.get("sec", 2)
     while time.monotonic() < deadline:

@@ -2,5 +2,5 @@
 
 
 def f(event):
-    """`{"mb": N}` megabytes of text, 8 unless told otherwise."""
+    """`{"mb": N}` megabytes of text, 8 by default."""
     return "x" * (event.get("mb", 8) << 20)

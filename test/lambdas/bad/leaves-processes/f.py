@@ -1,4 +1,4 @@
-"""Leaves a process behind that ignores polite signals."""
+"""Leaves a process behind that ignores all signals but SIGKILL."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import time
 
 
 def f(event):
-    """The child's id as this sandbox sees it."""
+    """The child's process id in this sandbox."""
     pid = os.fork()
     if pid == 0:
         os.setsid()

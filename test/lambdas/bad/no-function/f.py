@@ -1,3 +1,3 @@
-"""Has nothing that could be called."""
+"""Has no handler."""
 
 answer = 42

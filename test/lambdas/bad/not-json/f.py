@@ -1,4 +1,4 @@
-"""Returns what JSON cannot say."""
+"""Returns a value that JSON cannot represent."""
 
 
 def f(event):

@@ -1,4 +1,4 @@
-"""Its package installs well and cannot be imported."""
+"""Its package can be installed and cannot be imported."""
 
 import argyle_sample_broken
 

@@ -1,9 +1,9 @@
-"""Waits longer than it may."""
+"""Sleeps beyond its time limit."""
 
 import time
 
 
 def f(event):
-    """`{"sec": N}` is how long; a day unless told otherwise."""
+    """Sleeps `{"sec": N}` seconds, a day by default."""
     time.sleep(event.get("sec", 86400))
     return "woke up"

@@ -1,4 +1,4 @@
-"""Takes its time to be imported."""
+"""Is imported slowly."""
 
 import time
 
@@ -6,5 +6,5 @@ time.sleep(3)
 
 
 def f(event):
-    """Answers in the end."""
+    """Answers after the import."""
     return "imported"

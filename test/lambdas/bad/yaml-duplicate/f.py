@@ -1,4 +1,4 @@
-"""Its ol.yaml says the same key twice."""
+"""Its ol.yaml has the same key twice."""
 
 
 def f(event):

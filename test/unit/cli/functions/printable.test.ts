@@ -4,7 +4,7 @@ import { printable } from '../../../../src/cli/functions/printable';
 test('no control character is left, and all else is', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
-      // eslint-disable-next-line no-control-regex -- control characters are what it is about
+      // eslint-disable-next-line no-control-regex -- the expression matches control characters
       expect(printable(text)).not.toMatch(/[\x00-\x08\x0a-\x1f\x7f-\x9f]/);
     }),
   );

@@ -1,4 +1,4 @@
-/** The checks of /readyz against a disk that is really full, and against a real pool. */
+/** The checks of /readyz with a full disk and a real memory pool. */
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readyChecks } from '../../../../src/compose/observe/readiness';

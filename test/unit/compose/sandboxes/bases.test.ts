@@ -5,7 +5,7 @@ import type { LeafSpec, Sandbox } from '../../../../src/sandbox/types';
 const SANDBOX = (id: string) => ({ id }) as unknown as Sandbox;
 const LEAF = (base?: string) => ({ ...(base === undefined ? {} : { base }) }) as unknown as LeafSpec;
 
-/** A base that tells its name in what it answers. */
+/** A base whose answers contain its name. */
 function fake(name: string, log: string[] = []): Base {
   const plan: Plan = { pins: [{ spec: `${name}==1`, hashes: [] }], complete: true };
   return {

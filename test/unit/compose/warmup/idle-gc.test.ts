@@ -3,7 +3,7 @@ import { PerformanceObserver, constants } from 'node:perf_hooks';
 import { IdleGc } from '../../../../src/compose/warmup/idle-gc';
 import { until } from '../../../support/until';
 
-/** Longer than a collector waits. */
+/** Longer than the collector's delay, in ms. */
 const IDLE_MS = 30;
 
 function requests(collector: IdleGc, count: number): void {

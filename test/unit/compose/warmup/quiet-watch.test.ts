@@ -21,7 +21,7 @@ function requests(count: number, intervalMs: number): void {
   }
 }
 
-/** How long the worker counts as busy from now on, in ms. */
+/** Time for which the worker counts as busy from now on, in ms. */
 function rest(): number {
   const beginMs = nowMs;
   while (watch.isBusy) nowMs++;

@@ -1,8 +1,8 @@
-/** The id of a call, and where its time went, on their way through a worker. */
+/** The id of a call and its Server-Timing, through a whole worker. */
 import { MIRROR } from '../../../support/lambdas';
 import { call, startWorker, type TestWorker } from '../../../support/in-process-worker';
 
-/** Claims an id and times of its own. */
+/** A function that sets X-Request-Id and Server-Timing itself. */
 const CLAIMS = `
 def raw(h):
     h.send_response(200)

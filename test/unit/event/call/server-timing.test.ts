@@ -1,7 +1,7 @@
 import { serverTiming } from '../../../../src/event/call/server-timing';
 import { Call } from '../../../../src/lambda/serve/call/call';
 
-/** A call whose times were these, in ms since it began. */
+/** A call with these times, in ms since its begin. */
 function timed(fill: (call: Call) => void): string {
   const call = new Call('id', 'http');
   fill(call);

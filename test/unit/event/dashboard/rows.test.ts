@@ -1,7 +1,7 @@
 import { functionRows, LastMinute, ratesOf, type Reading } from '../../../../src/event/dashboard/rows';
 import { DURATION_BUCKETS, type FunctionReading } from '../../../../src/metrics/calls';
 
-/** Counts of durations, all of them in the bucket up to `bound`. */
+/** Counts of durations. All durations are in the bucket up to `bound`. */
 const durations = (bound: number, count: number): number[] =>
   [...DURATION_BUCKETS, Infinity].map((at) => (at === bound ? count : 0));
 const reading = (atMs: number, ...functions: FunctionReading[]): Reading => ({ atMs, functions });

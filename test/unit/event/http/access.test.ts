@@ -1,4 +1,4 @@
-/** Every route of the worker, with what it asks for. A route that is missing here fails the first test. */
+/** Every route of the worker, with its kind of access. A route that is missing here fails the first test. */
 import type { Express } from 'express';
 import { accessOf, type Access } from '../../../../src/event/http/access';
 import { BodyRate } from '../../../../src/event/http/body-rate';
@@ -11,7 +11,7 @@ import { archive, call, startWorker, type TestWorker } from '../../../support/in
 
 const DASHBOARD = '/^\\/dashboard(?:\\/|$)/';
 const REGISTRY = '/^\\/registry\\//';
-/** As it stands in the application, with a path below it. */
+/** Each route as the application declares it, and a path that matches it. */
 const ROUTES: [route: string, path: string, access: Access][] = [
   ['/status', '/status', 'probe'],
   ['/healthz', '/healthz', 'probe'],

@@ -1,4 +1,4 @@
-/** Bodies that dribble hold no sandbox and delay nobody; fast ones stream as ever. */
+/** Slow bodies hold no sandbox and delay no other call. Fast bodies are streamed. */
 import { createHash, randomBytes } from 'node:crypto';
 import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -11,7 +11,7 @@ import { call, startWorker, type TestWorker } from '../../../support/in-process-
 
 describe('BodyWindow', () => {
   const rate = { windowSec: 10, windowKb: 32 };
-  /** Ms until it is too slow, at so many bytes a second; undefined within an hour. */
+  /** Time until a body of this rate counts as too slow, in ms; undefined if it does not within an hour. */
   const lasts = (bytesPerSec: number, pausedMs = 0): number | undefined => {
     const window = new BodyWindow(0);
     for (let ms = 500; ms <= 3_600_000; ms += 500) {
@@ -36,7 +36,7 @@ describe('BodyWindow', () => {
   });
 });
 
-/** Answers the first part of a body, whatever comes then. */
+/** Answers after the first part of a body, without waiting for the rest. */
 const FIRST = `
 def raw(h):
     part = next(iter(h.chunks()))
@@ -63,7 +63,7 @@ describe('a worker', () => {
 
   const echo = () => call(worker, '/run/echo', { method: 'POST', body: '1' });
 
-  /** Sends a header and then a byte now and then; `answer` is what came back. */
+  /** Sends a header, and then one byte at a time, slowly. `answer` is the received text. */
   function dribble(head: string, drip: string): { answer: string; closed: boolean } {
     const state = { answer: '', closed: false };
     let timer: NodeJS.Timeout | undefined;

@@ -17,7 +17,7 @@ async function listening(listener: RequestListener): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Sends bytes in one write and returns all that comes until the connection ends. */
+/** Sends bytes in one write and returns everything until the connection ends. */
 function raw(port: number, bytes: string | Buffer): Promise<string> {
   const socket = connect(port, '127.0.0.1', () => socket.write(bytes));
   socket.setTimeout(10_000, () => socket.destroy(new Error('the connection stays open')));
@@ -53,7 +53,7 @@ describe('requests that arrive together', () => {
     const order: string[] = [];
     const port = await listening((req, res) => {
       order.push(req.url ?? '');
-      // Each takes the loop for a while, as a call of a function does.
+      // Each request blocks the loop for some time, as a call of a function does.
       const endMs = performance.now() + 2;
       while (performance.now() < endMs);
       res.end();

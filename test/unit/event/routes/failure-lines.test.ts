@@ -1,4 +1,4 @@
-/** Each 5xx that the worker makes itself leaves one line in its log, and nothing else does. */
+/** Each 5xx that the worker makes itself is one line in its log. No other answer is logged. */
 import { ArgyleError } from '../../../../src/errors';
 import { archive, call, startWorker, type TestWorker } from '../../../support/in-process-worker';
 

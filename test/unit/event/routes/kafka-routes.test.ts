@@ -59,7 +59,7 @@ describe('the Kafka routes', () => {
     });
     expect((await call(worker, '/kafka-init/with', { method: 'POST', body })).status).toBe(200);
     expect(registered.get('with')).toEqual([TRIGGER]);
-    // One request a trigger.
+    // The boss sends one request for each trigger.
     const other = JSON.stringify({ BootstrapServers: ['b:1'], Topics: ['t'], AutoOffsetReset: 'earliest' });
     expect((await call(worker, '/kafka-init/with', { method: 'POST', body: other })).status).toBe(200);
     expect(registered.get('with')).toEqual([TRIGGER, { ...TRIGGER, bootstrapServers: ['b:1'] }]);

@@ -35,7 +35,7 @@ describe('/registry', () => {
     expect(await readdir(worker.registryDir)).toEqual([]);
     expect((await call(worker, '/registry/')).body).toBe('[]\n');
     expect((await call(worker, '/registry/echo/config')).status).toBe(404);
-    // Until its cache time is over it runs on.
+    // The old code runs until the cache time is over.
     expect((await call(worker, '/run/echo', { method: 'POST', body: '{}' })).status).toBe(200);
   });
 

@@ -179,7 +179,7 @@ describe('/run as a proxy', () => {
         .get(`${worker.url}/run/proxy/big`, (response) => {
           response.on('data', (part: Buffer) => {
             received += part.length;
-            // A slow reader: the sandbox must wait, not the worker's memory grow.
+            // A slow reader: the sandbox must wait, and the worker's memory must not grow.
             if (received % (8 << 20) < part.length) {
               response.pause();
               setTimeout(() => response.resume(), 10);
@@ -191,7 +191,7 @@ describe('/run as a proxy', () => {
     });
     clearInterval(watch);
     expect(received).toBe(size);
-    // Both ends of both streams live in this process: far less than one body is the proof.
+    // Both ends of both streams are in this process. The growth must be far below the size of one body.
     expect(peak - before).toBeLessThan(80 << 20);
   }, 30_000);
 

@@ -1,4 +1,4 @@
-/** Entry files are compiled by libguest.so where it can be loaded, and by Python's builtin elsewhere: to the same. */
+/** libguest.so compiles entry files where it can be loaded, and Python's builtin elsewhere. The results are equal. */
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

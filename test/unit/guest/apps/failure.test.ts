@@ -1,4 +1,4 @@
-/** What a guest says when it has no answer, and that it says so to whoever asks next. */
+/** A guest without an answer reports the reason to its next request. */
 import { Guest, LEAF } from '../../../support/guest/guest';
 
 const said = (headers: NodeJS.Dict<string | string[]>): string =>

@@ -107,7 +107,7 @@ def app(environ, start_response):
     ] as const) {
       expect(await told('/run/echo/environ', host)).toMatchObject({ SERVER_NAME: name, SERVER_PORT: port });
     }
-    // The application answers other paths than it knows with what it counts.
+    // The application answers an unknown path with its counts.
     for (const path of ['/run/echo', '/run/echo/', '/run/echo?x']) {
       expect((await guest.request({ path })).headers['x-path']).toBe('/run/echo /');
     }

@@ -7,7 +7,7 @@ const TWINS = path.resolve(__dirname, '../../../support/guest/twins.py');
 
 type Draw = Record<'ssl' | 'random' | 'tempfile' | 'pid', string | number>;
 
-/** What the two children drew. Fails where the kernel allows no pid namespace, as does all of the product. */
+/** The values that the two children drew. Fails where the kernel allows no pid namespace, as Argyle itself does. */
 function twins(...options: string[]): [Draw, Draw] {
   const { stdout, stderr, status } = spawnSync(PYTHON, [TWINS, GUEST, ...options], { encoding: 'utf8' });
   expect({ stderr, status }).toEqual({ stderr: '', status: 0 });

@@ -1,4 +1,4 @@
-/** Python's text in huge pages of a zygote's own, so that forks inherit their tables. */
+/** Python's text in a zygote's own huge pages, whose page tables forks inherit. */
 import { runGuestScript } from '../../../support/guest/script';
 
 const SCRIPT = `

@@ -1,4 +1,4 @@
-/** The warm-up of zygotes and spares: a leaf's whole life, which leaves no trace that a handler could see. */
+/** The warm-up of zygotes and spares: the whole life of a leaf, without a trace that a handler could see. */
 import { runGuestScript } from '../../../support/guest/script';
 
 const SCRIPT = `
@@ -44,7 +44,7 @@ type Outcome = Record<'before' | 'after', Record<string, unknown>> & { seen: str
 describe('a warm-up', () => {
   test('runs what a leaf runs, up to an answer', () => {
     const { seen } = runGuestScript(SCRIPT) as Outcome;
-    // The second look at the connection finds its end.
+    // The second read of the connection finds its end.
     expect(seen).toEqual(['prepare', 'load', 'handler', '_serve_one', '_serve_one']);
   });
 

@@ -1,4 +1,4 @@
-/** What a handler wrote to /dev/stdout and /dev/stderr is copied to the log; most handlers write nothing there. */
+/** A handler's output to /dev/stdout and /dev/stderr is copied to the log. Most handlers write nothing there. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -68,7 +68,7 @@ describe('installer', () => {
     const cache = path.join(target, 'sample/__pycache__');
     const compiled = readdirSync(cache);
     expect(compiled).toHaveLength(2);
-    // PEP 552: flags 1 mark a hash-based file, without bit 2 it is not checked
+    // PEP 552: flags 1 mark a hash-based file; without bit 2 Python does not check the source
     for (const name of compiled) expect(readFileSync(path.join(cache, name)).readUInt32LE(4)).toBe(1);
     await guest.stop();
   }, 30_000);

@@ -29,7 +29,7 @@ describe('the code of a function', () => {
     const long = post(worker, 'f', { s: 0.8 });
     await until('runs', () => worker.manager.counts.busy === 1);
     worker.advance(60_000);
-    // A refused request brings the new code in as well.
+    // A refused request also pulls the new code.
     expect((await post(worker, 'f', {}, 'PUT')).status).toBe(405);
     expect(existsSync(path.join(worker.dir, 'code', '1-f'))).toBe(true);
     expect(JSON.parse((await post(worker, 'f')).body)).toMatchObject({ 1: 2 });
@@ -46,7 +46,8 @@ describe('the code of a function', () => {
     worker.advance(60_000);
     expect((await post(worker, 'f')).body).toBe(first.body);
     await utimes(path.join(worker.registryDir, 'f.tar.gz'), new Date(), new Date(Date.now() + 5000));
-    // The registry has just been asked: unchanged code starts the time anew, and is not looked for at each request.
+    // The registry has just been asked. The check of unchanged code restarts the time, so later requests do not ask
+    // again.
     worker.advance(59_000);
     expect((await post(worker, 'f')).body).toBe(first.body);
     worker.advance(1000);

@@ -1,4 +1,4 @@
-/** Updates of functions on a disk that is really full. */
+/** Updates of functions on a full disk. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ArgyleError } from '../../../../src/errors';
@@ -40,7 +40,7 @@ describePrivileged('a function that is updated while the disk is full', () => {
     disk.fill();
     for (let i = 0; i < 20; i++) expect(await run('f')).toEqual([200, '1']);
     expect(warnings).toEqual(['the disk is full: the function keeps its old code']);
-    // Tried again, and put off for longer each time, without another line in the log.
+    // The update is tried again after growing waits, without another line in the log.
     worker.advance(1_000);
     expect(await run('f')).toEqual([200, '1']);
     disk.free();
@@ -63,7 +63,7 @@ describePrivileged('a function that is updated while the disk is full', () => {
     expect(await run('g')).toEqual([200, '1']);
     await worker.deploy('f', { 'g.py': '' });
     expect((await run('f'))[0]).toBe(500);
-    // One for each 500, and none about old code.
+    // One line for each 500, and none about old code.
     expect(warnings).toEqual(['request failed', 'request failed']);
   });
 

@@ -8,7 +8,7 @@ import { storeContract } from '../../../support/store-contract';
 const why = whyNoGcs();
 const real = why === undefined ? describe : describe.skip;
 
-// Optional: Debian and npm have no server of this protocol, PyPI has (gcp-storage-emulator).
+// Optional: only PyPI has a server of this protocol (gcp-storage-emulator).
 real(`the GCS store${why === undefined ? '' : ` [optional] (${why})`}`, () => {
   const saved = { ...process.env };
   let server: GcsServer;

@@ -87,7 +87,7 @@ describe('the stamp of code', () => {
     ],
   ])('differs after %s', async (_what, change) => {
     const before = stamp();
-    // Linux counts times of change in ticks.
+    // Linux counts change times in ticks.
     await new Promise((resolve) => setTimeout(resolve, 20));
     change();
     expect(stamp()).not.toBe(before);

@@ -126,7 +126,7 @@ describe('the logs of functions', () => {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     expect(readdirSync(join(dir, 'logs')).sort()).toEqual(['b.log', 'c.log', 'd.log', 'e.log']);
-    // What an earlier worker left counts, too.
+    // Logs of an earlier worker count, too.
     await logs.close();
     logsOf({ totalBytes: 8 << 10 });
     await open.at(-1)?.flush();

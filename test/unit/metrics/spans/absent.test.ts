@@ -1,10 +1,13 @@
-/** A process of its own: what this one loads is jest's business. */
+/** A separate process, because jest loads modules of its own in this one. */
 import { execFileSync } from 'node:child_process';
 import { resolve } from 'node:path';
 
 const DIST = resolve(__dirname, '../../../../dist');
 
-/** Files of the SDK in the module cache after a script; prom-client loads the interface, which does nothing alone. */
+/**
+ * Files of the SDK in the module cache after a script. prom-client loads the interface package, which has no effect
+ * alone.
+ */
 function loadedBy(script: string): string[] {
   const list =
     'console.log(JSON.stringify(Object.keys(require.cache).filter((f) => /@opentelemetry.(?!api.)/.test(f))))';

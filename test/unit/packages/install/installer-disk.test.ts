@@ -24,7 +24,7 @@ jest.setTimeout(60_000);
 const TINY = 'argyle-sample-tiny==1.0.0';
 const fx = new PackageFixture();
 
-/** Puts an installed package where the original and earlier versions have it. */
+/** Puts an installed package at the place of the original and of earlier versions. */
 function makeForeign(spec: string, aside = join(fx.pkgsDir, 'aside')): void {
   const path = join(fx.pkgsDir, spec);
   renameSync(realpathSync(path), aside);
@@ -141,7 +141,7 @@ describe('a pin with hashes whose version is installed from another archive', ()
     expect(await shared.ensurePins([pin])).toEqual([beside]);
     const restarted = fx.installer();
     expect(await restarted.ensurePins([pin])).toEqual([beside]);
-    // A zygote asks for it by the name of its directory.
+    // A zygote requests the package by the name of its directory.
     expect(await restarted.resolveForZygote([beside?.spec ?? ''], [])).toEqual([beside]);
     expect(fx.sandbox.boots).toHaveLength(runs);
   });

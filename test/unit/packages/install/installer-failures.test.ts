@@ -61,7 +61,7 @@ describe('failing', () => {
       shared.ensure([TINY]),
     ]);
     expect([first.status, same.status, other.status]).toEqual(['rejected', 'rejected', 'fulfilled']);
-    // Those that ask for the same share one attempt.
+    // Requests for the same package share one attempt.
     expect(fx.sandbox.boots).toHaveLength(2);
   });
 

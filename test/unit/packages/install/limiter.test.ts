@@ -1,6 +1,6 @@
 import { Limiter } from '../../../../src/packages/install/limiter';
 
-/** Runs tasks by these askers and tells in which order they began. */
+/** Runs tasks of these askers and returns the order in which they began. */
 async function order(most: number, askers: string[]): Promise<string[]> {
   const limiter = new Limiter(most);
   const began: string[] = [];

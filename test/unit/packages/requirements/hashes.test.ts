@@ -7,7 +7,7 @@ const A = hash('a');
 const B = hash('b');
 const C = hash('c');
 
-/** Pins as a resolver gives them, each with the index's hash. */
+/** Pins of a resolver, each with the index's hash. */
 async function given(files: Record<string, string> | string, ...specs: string[]) {
   const texts = typeof files === 'string' ? { 'requirements.txt': files } : files;
   const input = await readRequirements((name) => Promise.resolve(texts[name]), 'requirements.txt');

@@ -8,7 +8,7 @@ import { TreeCopier } from '../../../../src/packages/store/tree-copier';
 import { hostileEntry, judgeCopy, makeTree } from '../../../support/hostile-trees';
 
 const uid = process.getuid?.() ?? 0;
-/** Root also makes devices, and links to others' files; whoever is not root can't read all of it either. */
+/** Only root can make devices and links to others' files, and read all of the tree. */
 const asRoot = uid === 0 ? test : test.skip;
 const INSTALLER = 64321;
 
@@ -63,7 +63,7 @@ test('a link stays within whatever other links it passes', () => {
         const depth = place === '.' ? 0 : place.split('/').length;
         if (staysWithin(Buffer.from(text), depth)) fs.symlinkSync(text, join(root, place, `l${index}`));
       });
-      // Links that lead over links: each name of the pool may be one.
+      // Links over links: each name of the pool may be a link.
       for (const [index] of targets.entries()) {
         const path = join(root, places[index % places.length] ?? '.', `l${index}`);
         if (fs.existsSync(path)) expect(`${fs.realpathSync(path)}/`.startsWith(`${root}/`)).toBe(true);

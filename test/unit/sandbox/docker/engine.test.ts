@@ -1,4 +1,4 @@
-/** The engine's answers, as an HTTP server on a socket gives them; test/e2e/worker/docker.test.ts has a real one. */
+/** The engine's answers, from an HTTP server on a socket. test/e2e/worker/docker.test.ts uses a real engine. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { Engine } from '../../../../src/sandbox/docker/engine';
 import { containerOptions } from '../../../../src/sandbox/docker/options';
 import { until } from '../../../support/until';
 
-/** As a body: the connection breaks in the middle of it. */
+/** A body during which the connection breaks. */
 const BREAK = Symbol('break');
 
 type Reply = [status: number, body: unknown];
@@ -99,7 +99,7 @@ describe('Engine', () => {
     await engine.create(OPTIONS);
     const removals = (): number => asked.filter((path) => path === 'DELETE /containers/1').length;
     await until('it is removed', () => removals() === 2);
-    // Once it has succeeded it is forgotten.
+    // After a successful removal the container is forgotten.
     await until('nothing more is owed', async () => {
       const before = removals();
       await engine.create(OPTIONS);

@@ -33,7 +33,7 @@ describe('GuestLine', () => {
     return socket;
   };
 
-  /** All that comes, without closing the other direction. */
+  /** All received text, without closing the other direction. */
   const text = (socket: Socket): Promise<string> =>
     new Promise((resolve) => {
       let all = '';

@@ -80,7 +80,7 @@ describe('Shares', () => {
     const ids = (all: { id: string }[]): string[] => all.map(({ id }) => id);
     expect(ids(shares.protect(idle).kept)).toEqual(['last']);
     expect(ids(shares.protect(idle).free)).toEqual(['older', 'of the rich', 'zygote']);
-    // Nothing is kept from its own function.
+    // A function's own instances are not kept from it.
     expect(shares.protect(idle, new Set(['poor'])).kept).toEqual([]);
     expect(shares.protect([{ fn: 'poor', idleMs: LAST_KEPT_MS }]).kept).toEqual([]);
     expect(shares.protect([1, 2].map((idleMs) => ({ fn: 'poor', idleMs }))).kept).toHaveLength(2);
@@ -118,7 +118,7 @@ describe('inLine', () => {
 const RUNNING_MB = 50;
 const PAUSED_MB = 8;
 
-/** An instance: paused at once, thawed and paused again as its function is called. */
+/** An instance that is paused at once, and thawed for each call of its function. */
 class Instance implements Holder {
   evicted = false;
   isPaused = false;
@@ -164,7 +164,7 @@ class Instance implements Holder {
 describe('the memory pool beside a function that wants all of it', () => {
   const makePool = (totalMb: number): MemoryPool =>
     new MemoryPool({ totalMb, timeoutMs: 2000, stats: new StatsRegistry() });
-  /** Wants more and more, and never gives anything back by itself. */
+  /** A function that requests ever more memory and returns none by itself. */
   const hog = (pool: MemoryPool, count: number): { got: Instance[]; failed: Promise<unknown> } => {
     const got: Instance[] = [];
     const all = Array.from({ length: count }, () => Instance.make(pool, 'hog').then((instance) => got.push(instance)));
@@ -251,7 +251,7 @@ describe('the memory pool beside a function that wants all of it', () => {
           if (what === 'end') continue;
           if (own !== undefined) await own.thaw();
           else {
-            // The first one may have to wait for an instance of the other's.
+            // The first instance may wait for an instance of the other function.
             const made = Instance.make(pool, fn);
             got.shift()?.end();
             quiet.set(fn, await made);

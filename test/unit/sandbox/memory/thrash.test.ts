@@ -6,7 +6,7 @@ const MB = 1 << 20;
 const LIMIT = 50 * MB;
 const TICK_MS = 250;
 
-/** What was counted in 250 ms, as it was measured with a limit of 50 MB: pages, faults, ms of user code, MB in use. */
+/** Counters of 250 ms, measured with a limit of 50 MB: pages, faults, ms of user code, MB in use. */
 interface Interval {
   refaults: number;
   major: number;
@@ -15,7 +15,7 @@ interface Interval {
   mb?: number;
 }
 
-/** numba, its packages' files not in the page cache, and in it: it hung until the time limit, or died late. */
+/** numba, with its packages' files outside and inside the page cache. It hung until the time limit, or died late. */
 const COLD: Interval = { refaults: 45_000, major: 39, faults: 60, userMs: 0 };
 const WARM: Interval = { refaults: 37_000, major: 32, faults: 33, userMs: 10 };
 
@@ -53,7 +53,7 @@ test('a sandbox without a limit, or two samples at once, are never taken for it'
   expect(thrashed(START, after(START, COLD, 0), LIMIT)).toBe(false);
 });
 
-/** After how many ms of these intervals it is recognised; undefined if not. */
+/** Time in these intervals until the thrashing is recognised, ms; undefined if it is not. */
 function recognised(intervals: Interval[]): number | undefined {
   const detector = new ThrashDetector(LIMIT);
   let sample = START;
@@ -74,7 +74,7 @@ test('it is recognised within 2 s, and only when it lasts', () => {
 
 /** Measured beside 2 and 8 processes that compute: ms, pages read again, major faults, all faults, ms of user code. */
 type Measured = [ms: number, refaults: number, major: number, faults: number, userMs: number];
-/** In 302 and 274 ms it hardly ran. */
+/** In the intervals of 302 and 274 ms the code hardly ran. */
 const STUCK_BESIDE_2: Measured[] = [
   [242, 11_269, 13, 15, 1],
   [241, 28_370, 16, 18, 1],
@@ -97,7 +97,7 @@ const NUMBA_BESIDE_2: Measured[] = [
   [240, 14_454, 11, 11, 0],
   [241, 14_352, 10, 13, 1],
 ];
-/** A mapped file that is read in order: it gets on, however little it runs. */
+/** A mapped file that is read in order: the code makes progress, although it runs little. */
 const SCANS_BESIDE_8: Measured[] = [
   [275, 9703, 3, 249, 1],
   [244, 8020, 4, 385, 8],
@@ -114,7 +114,7 @@ const READS_BESIDE_8: Measured[] = [
   [266, 73_216, 0, 0, 0],
 ];
 
-/** The import of polars from a cold disk: it answered after 5 s. It thrashes, but never for long. */
+/** The import of polars from a cold disk, which answered after 5 s. It thrashes for short times only. */
 const POLARS_BESIDE_2: Measured[] = [
   [240, 6375, 8, 116, 0],
   [247, 5986, 14, 115, 0],
@@ -135,7 +135,7 @@ const MAPPED_PAGE_BY_PAGE = SCANS_BESIDE_8.map(([ms, pages, major, , user]): Mea
   major,
   user,
 ]);
-/** Wakes up, reads its memory again, and waits for longer. */
+/** A process that wakes up, reads its memory again, and waits for longer. */
 const WAKES_UP: Measured[] = [
   [240, 35_000, 20, 25, 0],
   [240, 0, 0, 0, 0],
@@ -149,7 +149,7 @@ test.each<[string, number | undefined, Measured[]]>([
   ['a mapped file beside 8 processes', undefined, SCANS_BESIDE_8],
   ['reading a file again beside 8 processes', undefined, READS_BESIDE_8],
   ['polars beside 2 processes', undefined, POLARS_BESIDE_2],
-  // A mapped file, had the kernel not mapped the pages around a fault: the code gets on, as few its ms are.
+  // A mapped file, if the kernel did not map the pages around a fault: the code makes progress in few ms.
   ['a mapped file, page by page', undefined, MAPPED_PAGE_BY_PAGE],
   ['bursts with waits between them', undefined, WAKES_UP],
 ])('on a busy machine, %s: ended after %s ms', (_, expectedMs, measured) => {

@@ -1,4 +1,4 @@
-/** Zygotes whose parent ends while they wait. Only the processes and their slots are made up. */
+/** Zygotes whose parent ends while they wait. Only processes and slots are fakes. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StatsRegistry } from '../../../../src/metrics';
 import type { SandboxFactory } from '../../../../src/sandbox/factory';

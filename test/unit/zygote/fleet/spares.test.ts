@@ -34,7 +34,7 @@ class FakeSlot {
 describe('SparePool', () => {
   let pool: MemoryPool;
   let slots: FakeSlot[];
-  /** What park() does besides making a slot. */
+  /** An action of park() besides making a slot. */
   let park: () => Promise<void>;
   let zygote: { slot: object; isReady: boolean; inFlight: number; descendants: number };
   let spares: SparePool;
@@ -81,7 +81,7 @@ describe('SparePool', () => {
     await parked(2);
     const taken = spares.take(LIMITS);
     expect([taken?.slot.id, spares.size, taken?.isTaken]).toEqual([1, 1, true]);
-    // What it holds is the leaf's from now on.
+    // The leaf now owns the spare's resources.
     expect([zygote.descendants, pool.usedMb]).toEqual([2, 8]);
     await parked(2);
     expect([slots.length, zygote.descendants]).toEqual([3, 3]);

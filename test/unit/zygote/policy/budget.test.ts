@@ -6,7 +6,7 @@ test('zygotes may hold most of a large pool, and leave room for what runs at onc
   expect(popularityBudgetMb(1000, 50, 2)).toBe(800);
   expect(popularityBudgetMb(500, 50, 2)).toBe(300);
   expect(popularityBudgetMb(300, 50, 8)).toBe(120);
-  // Without a limit there is nothing to be charged ahead.
+  // Without a limit no memory is reserved for running instances.
   expect(popularityBudgetMb(1000, 0, 2)).toBe(900);
 });
 

@@ -172,7 +172,7 @@ describe('whatever is asked for, the tree', () => {
             expect(seen).toContain(zygote.parent);
             for (const pin of byId.get(zygote.parent)?.pins ?? []) expect(zygote.pins).toContain(pin);
           }
-          // Whoever is served asked for everything that was imported.
+          // Each served function requires every imported package.
           if (zygote.forksPerSec > 0 && zygote.id !== '') {
             expect(demands.some(({ pins }) => zygote.pins.every((pin) => pins.includes(pin)))).toBe(true);
           }
@@ -193,7 +193,7 @@ describe('whatever is asked for, the tree', () => {
     const demands = trace.functions.map(({ pins }, index) => ({ pins, ratePerSec: 1 / (index + 1) }));
     const startMs = performance.now();
     const tree = decide(demands, { costOf: data.costOf, requiresOf: data.requiresOf, budgetMb: 1000 });
-    // Some 150 ms when idle; the bound is for machines that are busy with other tests.
+    // This takes about 150 ms on an idle machine. The bound allows for other tests.
     expect(performance.now() - startMs).toBeLessThan(3000);
     expect(tree.zygotes.length).toBeLessThanOrEqual(DEFAULT_PARAMS.maxZygotes);
   });

@@ -29,7 +29,7 @@ import { flatten } from '../../../../src/zygote/policy/tree';
 
 jest.setTimeout(120_000);
 
-/** One way to write a requirement; without a version, what it means depends on the disk. */
+/** One way to write a requirement. The meaning of one without a version depends on the disk. */
 interface Written {
   text: string;
   name: string;
@@ -72,7 +72,7 @@ const packages = fc.array(fc.constantFrom(...WRITTEN.map(({ text }) => text)), {
 const treeOf = (depth: number): fc.Arbitrary<ZygoteNode> =>
   fc.record({ packages, children: depth === 0 ? fc.constant([]) : fc.array(treeOf(depth - 1), { maxLength: 3 }) });
 const tree = treeOf(3);
-/** What packages say that they depend on: anything. */
+/** Declared dependencies of packages, which may be wrong. */
 const lies = fc.dictionary(fc.constantFrom(...WRITTEN.map(({ text }) => text)), packages);
 
 class World {
@@ -80,11 +80,11 @@ class World {
   readonly groups: ZygoteGroups;
   readonly provider: ZygoteProvider;
   readonly popularity: PopularityPlanner | undefined;
-  /** Forks and spares that had something imported, for the test not to hold of nothing. */
+  /** Number of forks and spares with imports. The test requires some. */
   served = 0;
-  /** Told here, since the provider would take a failure for the process's. */
+  /** Recorded here, because the provider would take a thrown error for a failure of the process. */
   readonly violations: { uncalledFor: string[]; asked: string[] }[] = [];
-  /** What the process in a slot has imported. */
+  /** Packages that the process in a slot has imported. */
   private readonly imported = new Map<Slot, ReadonlySet<string>>();
   private readonly leaving: (() => void)[] = [];
   private slots = 0;
@@ -122,7 +122,7 @@ class World {
       installedVersion: (text: string) => this.version(text),
       resolveForZygote: (specs: readonly string[]) =>
         Promise.resolve([...specs, ...specs.flatMap((text) => this.lies[text] ?? [])].map(found)),
-      // Its metadata lie, too: they may speed a choice up and must not widen it.
+      // The metadata are wrong, too. They may speed up a choice and must not widen it.
       dependenciesOf: ({ spec }: { spec: string }) => this.lies[spec]?.map((other) => other.split(/[=>]/)[0] ?? other),
     };
     const nodes = flatten({ ...root, packages: [] });
@@ -177,7 +177,7 @@ class World {
     await this.provider.create(spec as unknown as LeafSpec);
   }
 
-  /** A leaf comes out of this slot: everything imported there must have been asked for. */
+  /** A leaf is forked from this slot. Its function must require everything that was imported there. */
   private serve(source: Slot, spec: LeafSpec, hooks: LeafHooks): Promise<Sandbox> {
     const asked = new Set(spec.packages.map(({ spec: text }) => this.means(text)));
     const imported = [...(this.imported.get(source) ?? ['a process that nobody made'])];
@@ -190,7 +190,7 @@ class World {
     return Promise.resolve({} as Sandbox);
   }
 
-  /** Name and version of what a spec's directory holds now; nothing is the same as a version that is not known. */
+  /** Name and version of the package in a spec's directory now. An unknown version equals no other version. */
   private means(text: string): string {
     return `${BY_TEXT.get(text)?.name ?? '?'} ${this.version(text) ?? `in ${text}`}`;
   }

@@ -13,7 +13,7 @@ function* counting(to: number, ms = 0): Steps<number> {
   return to;
 }
 
-/** More sets of packages than the policy looks at, many of them overlapping: the most work that there can be. */
+/** More sets of packages than the policy examines, many of them overlapping: the largest possible work. */
 function atTheBound(): PolicyInput {
   const data = syntheticPackages();
   const source = random(11);
@@ -59,7 +59,7 @@ test('an error in a step is the error of the whole', async () => {
   await expect(finishInSlices(failing(), 1)).rejects.toThrow('boom');
 });
 
-/** ms of every step, the least of several runs each: what else runs on the machine then hardly counts. */
+/** Duration of every step, ms: the minimum of several runs, which other programs hardly affect. */
 function stepTimes(make: () => Steps<unknown>, runs: number): number[] {
   const times: number[] = [];
   for (let run = 0; run < runs; run++) {
@@ -78,6 +78,6 @@ test('the popularity policy at its bound holds the event loop up for no more tha
   expect(desiredTree(input).zygotes.length).toBeGreaterThan(10);
   const times = stepTimes(() => desiredTreeSteps(input), 8);
   expect(times.length).toBeGreaterThan(1000);
-  // 2 ms here; a slice of SLICE_MS may end with such a step.
+  // The longest step takes 2 ms. A slice of SLICE_MS may end with such a step.
   expect(Math.max(...times)).toBeLessThan(10);
 });

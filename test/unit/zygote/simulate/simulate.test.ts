@@ -10,7 +10,7 @@ import { syntheticPackages } from '../../../support/zygote/synthetic';
 
 const REQBENCH = process.env['ARGYLE_REQBENCH'] ?? join(__dirname, '../../../../../shared/reqbench');
 
-/** Where the data is absent the made-up index still runs, so that the claim is tested everywhere. */
+/** Without ReqBench's data the synthetic index is used, so the claim is tested on every machine. */
 const SOURCES: [name: string, load: () => Promise<PackageData>][] = [
   ['a made-up package index', () => Promise.resolve(syntheticPackages())],
   ...(existsSync(REQBENCH) ? [['ReqBench', () => loadReqbench(REQBENCH)] as [string, () => Promise<PackageData>]] : []),
@@ -29,8 +29,8 @@ const SCENARIOS: Scenario[] = [
 ];
 
 /**
- * How many times as many ms of cold starts the others must at least have. The static tree and LRU are given their best
- * share of the memory with hindsight, and the static tree the true import costs; popularity starts knowing nothing.
+ * Least ratio of the others' total cold-start time to popularity's. The static tree and LRU have their best share of
+ * the memory in hindsight, and the static tree has the true import costs. popularity starts without knowledge.
  */
 const MARGIN = { none: 4, root: 2, lru: 1.2, static: 1.02 };
 
@@ -51,7 +51,7 @@ describe.each(SOURCES)('on traces from %s', (_name, load) => {
         .filter(({ ratio, least }) => !(ratio >= least));
       expect(tooClose).toEqual([]);
       for (const { peakMb } of byPolicy.values()) expect(peakMb).toBeLessThanOrEqual(memoryMb);
-      // It must not win by making zygotes all the time.
+      // popularity must not win by making zygotes all the time.
       expect(byPolicy.get('popularity')?.buildMs).toBeLessThan(0.05 * (trace.invocations.at(-1)?.atMs ?? 0));
     },
     120_000,

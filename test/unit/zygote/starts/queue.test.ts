@@ -1,4 +1,4 @@
-/** The queue of starts against made-up functions, packages and processors. */
+/** The queue of starts with simulated functions, packages and processors. */
 import fc from 'fast-check';
 import { FairQueue } from '../../../../src/sandbox/memory/fair-queue';
 import { StartQueue } from '../../../../src/zygote/starts/queue';
@@ -66,7 +66,7 @@ describe('a burst of first calls', () => {
     ];
     const calls = [...burst(20, 0, () => 'noisy'), { atMs: 5, fn: 'quiet', kind: 1 }];
     const { ms, mostAtOnce } = await simulateStarts({ cpus: CPUS, kinds, calls });
-    // Its 120 ms of work beside two others on two processors.
+    // The function has 120 ms of work, beside two others on two processors.
     expect(ms.at(-1)).toBeLessThan(1.5 * 120 + 1);
     expect(mostAtOnce).toBe(CPUS + 1);
   });
@@ -112,7 +112,7 @@ test('whatever zygotes and guesses do, every call is answered, soon, and with bo
         const outcome = await simulateStarts({ cpus, kinds, calls });
         expect(outcome.ms.every(Number.isFinite)).toBe(true);
         const alone = calls.reduce((sum, at) => sum + 20 + (kinds[at.kind]?.importMs ?? 0), 0);
-        // Each kind's zygote may fail once a second meanwhile, and be waited for once by each call.
+        // Each kind's zygote may fail once per second, and each call may wait once for it.
         expect(outcome.endMs).toBeLessThan(300 + 500 + 5000 + 2 * alone);
         const most = calls.length + 3 * (2 + outcome.endMs / 1000);
         expect(outcome.imports.reduce((sum, n) => sum + n, 0)).toBeLessThanOrEqual(most);
@@ -135,7 +135,7 @@ test('no more imports at once than processors, when imports take what they are e
       async (cpus, kinds, calls) => {
         const one = await simulateStarts({ cpus, kinds, calls: calls.map((at) => ({ ...at, fn: 'a' })) });
         expect(one.mostAtOnce).toBeLessThanOrEqual(cpus);
-        // Of functions without a turn as many may join as have others' second turns before them.
+        // As many functions without a turn may join as others hold second turns.
         const several = await simulateStarts({ cpus, kinds, calls });
         expect(several.mostAtOnce).toBeLessThanOrEqual(2 * cpus - 1);
       },

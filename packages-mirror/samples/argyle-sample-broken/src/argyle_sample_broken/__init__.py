@@ -1,4 +1,4 @@
-"""Installs well and cannot be imported."""
+"""Can be installed and cannot be imported."""
 
 import argyle_sample_tiny
 

@@ -1,3 +1,3 @@
-"""As small as a package can be: it knows its version."""
+"""The smallest package: only a version."""
 
 __version__ = "0"  # the builder puts the real one here

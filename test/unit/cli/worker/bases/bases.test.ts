@@ -19,7 +19,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** A root with a Python, a pipe, and a device where the tests may make one. */
+/** A root with a Python, a pipe, and a device if this user may make one. */
 function makeRoot(version = '3.13'): string {
   const root = join(dir, 'root');
   for (const path of ['usr/bin', 'dev', 'proc/1', 'etc/ssl/certs', 'run/lock']) {

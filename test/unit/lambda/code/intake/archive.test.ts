@@ -12,7 +12,7 @@ import {
   unpackArchive,
 } from '../../../../../src/lambda/code/intake/archive';
 
-/** A .tar.gz of hand-made entries, also of ones that no tool would make. */
+/** A .tar.gz of hand-made entries, including entries that no tool would make. */
 function entries(...list: (HeaderData & { text?: string })[]): Readable {
   const blocks: Buffer[] = [];
   for (const { text = '', ...data } of list) {
@@ -79,7 +79,7 @@ describe('unpackArchive', () => {
     ['a name that the disk does not take', `a/${'n'.repeat(300)}`, 'ENAMETOOLONG: name too long'],
     ['a file in place of a full directory', 'pkg', 'ENOTEMPTY: directory not empty'],
   ])('%s is refused with its own name, not with a path of the worker', async (_what, name, why) => {
-    // A header of its own, because the plain one has room for 255 bytes.
+    // An extended header, because the plain header has room for 255 bytes only.
     const long = ` path=${name}\n`;
     const text = `${long.length + String(long.length + 3).length}${long}`;
     const header = { path: 'header', type: 'ExtendedHeader', text } as const;

@@ -1,13 +1,13 @@
-/** Whatever is uploaded, found in the registry or asked about: the worker's main loop goes on. */
+/** No bomb blocks the worker's main loop: as an upload, at a call, or at a query of its settings. */
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BOMBS, HONEST } from '../../../../support/bombs';
 import { LoopDelay } from '../../../../support/loop-delay';
 import { call, startWorker, type Reply, type TestWorker } from '../../../../support/in-process-worker';
 
-/** Longest delay of the main loop, ms, by its own work: see loop-delay.ts. */
+/** Longest delay of the main loop by its own work (loop-delay.ts), ms. */
 const MAX_DELAY_MS = 50;
-/** Compiling and collecting garbage count, too: the best of so many tries does. */
+/** Compilation and garbage collection count, too, so the best of several tries is judged. */
 const TRIES = 3;
 
 jest.setTimeout(60_000);
@@ -24,7 +24,7 @@ afterAll(async () => {
   await worker.close();
 });
 
-/** The reply, and the longest delay of this process's loop until it came: server and client share the loop. */
+/** The reply, and the longest delay of this process's loop until the reply. Server and client share the loop. */
 async function timed(run: () => Promise<Reply>): Promise<{ reply: Reply; delayMs: number }> {
   const delay = new LoopDelay();
   const reply = await run();

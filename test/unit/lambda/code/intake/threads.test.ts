@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { IntakeThreads } from '../../../../../src/lambda/code/intake/threads';
 
-/** Does what the name of the job's directory says. */
+/** The name of a job's directory selects the action of the thread. */
 const SCRIPT = `
 const { parentPort, threadId } = require('node:worker_threads');
 const kept = [];
