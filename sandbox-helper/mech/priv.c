@@ -5,7 +5,7 @@
 
 #include "mech/mech.h"
 
-/* Descriptors that the helper needs for a few slots. Only a hostile caller leaves it fewer. */
+/* Descriptors that the helper needs for a few slots. A caller whose hard limit is lower is refused. */
 #define MIN_OPEN_FILES 256
 
 static void check_channels(void) {
