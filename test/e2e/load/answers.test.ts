@@ -93,7 +93,7 @@ describePrivileged('hostile answers', () => {
     return (attackers[0] as Attacker).play(NO_CASE, { ...answer, ...more } as HostileAnswer);
   };
 
-  it('an honest reason phrase outside ASCII costs nothing but itself', async () => {
+  it('an answer whose reason phrase is outside ASCII is passed on', async () => {
     const answer = await invoke(worker.url, 'wsgi/lost');
     expect(answer).toMatchObject({ status: 404, body: 'hi' });
     expect(await one('HTTP/1.1 200 O\x01K\r\nContent-Length: 2\r\n\r\nhi')).toMatchObject({ status: 200 });
@@ -106,7 +106,7 @@ describePrivileged('hostile answers', () => {
     ['a status line', "b'a' * 65536"],
     ['chunk extensions', "b'a' * 65536"],
     ['empty lines', "b'\\r\\n' * 32768"],
-  ])('an endless flood of %s is cut off, not served until its time is up', async (what, bytes) => {
+  ])('an endless flood of %s is cut off before limits.runtime_sec', async (what, bytes) => {
     const begin = {
       'a status line': "b'HTTP/1.1 200 '",
       'chunk extensions': "b'HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n1;'",
@@ -128,7 +128,7 @@ describePrivileged('hostile answers', () => {
       expect(answer?.body).toMatch(/no valid HTTP: (more than 5 interim answers|it sends bytes that add nothing)/);
   });
 
-  it(`${COUNT} answers, seed ${SEED}: the worker lives, others are served, each client gets a valid response`, async () => {
+  it(`the worker outlives ${COUNT} answers (seed ${SEED}), serves others, and gives each client a valid response`, async () => {
     const recordings = await record();
     expect(recordings.every((bytes) => bytes.includes('HTTP/1.1 '))).toBe(true);
     const stop = watch(worker.url, pid);

@@ -42,7 +42,7 @@ def f(event):
 const HEAVY = ['heavy==1.0.0', 'cost==1.0.0'];
 const FRESH = { 'ol.yaml': 'reuse-sandbox: false\n' };
 
-describePrivileged('first calls at once', () => {
+describePrivileged('simultaneous first calls', () => {
   let mirror: TestMirror;
   let worker: E2eWorker;
   beforeAll(async () => {
@@ -84,7 +84,7 @@ describePrivileged('first calls at once', () => {
   const repeated = (count: number, names: readonly string[]): string[] =>
     Array.from({ length: count }, (_, n) => names[n % names.length] ?? '');
 
-  it('imports once for all sandboxes of a function, and for all functions with the same packages', async () => {
+  it('import once for all sandboxes of a function, and for all functions with the same packages', async () => {
     await start('popularity');
     await install('one', uses(HEAVY, FRESH));
     const one = await call(repeated(CALLS, ['one']));
@@ -101,7 +101,7 @@ describePrivileged('first calls at once', () => {
     expect(importedBy(many.answers)).toBeLessThanOrEqual(availableParallelism() + 1);
   });
 
-  it('starts a few at a time without zygotes, and gives up starts that nobody needs any more', async () => {
+  it('start a few at a time without zygotes, and give up starts that nobody needs any more', async () => {
     await start('');
     await install('one', uses(HEAVY));
     const { answers, ms } = await call(repeated(CALLS, ['one']));
@@ -110,14 +110,14 @@ describePrivileged('first calls at once', () => {
     expect(ms).toBeLessThan((SLACK * CALLS * IMPORT_MS) / 10);
   });
 
-  it('goes on by itself where packages cannot be forked', async () => {
+  it('import in each sandbox packages that cannot be forked', async () => {
     await start('popularity');
     await install('threads', uses(['threads==1.0.0'], FRESH));
     const { answers } = await call(repeated(10, ['threads']));
     expect(importedBy(answers)).toBe(10);
   });
 
-  it('starts functions that only wait all the same', async () => {
+  it('start functions that only wait at the same time', async () => {
     await start('');
     const source = {
       'f.py': 'import time\n\n\ndef f(event):\n    time.sleep(1)\n    return {"id": "", "ahead": False}\n',

@@ -91,7 +91,7 @@ describePrivileged('instances by ol.yaml', () => {
     expect((await invoke(worker.url, 'many')).body.split(' ')[1]).toBe(replies[0]?.body.split(' ')[1]);
   });
 
-  test('one client that leaves touches no other request, and its own is cancelled', async () => {
+  test('a client that leaves cancels its own request and no other', async () => {
     await app('leave', 'concurrency: 10\nscale: {max: 1}\n');
     await invoke(worker.url, 'leave');
     const gone = new AbortController();
@@ -108,7 +108,7 @@ describePrivileged('instances by ol.yaml', () => {
     expect(last?.body.split(' ')[3]).toBe('1');
   });
 
-  test('of one that hangs the others end, and the next request finds a new instance', async () => {
+  test('a request that hangs lets the others of its instance end, and the next one gets a new instance', async () => {
     await app('hang', 'concurrency: 10\nlimits: {runtime_sec: 2}\n');
     const before = await invoke(worker.url, 'hang');
     const hung = invoke(worker.url, 'hang/hang');
@@ -123,7 +123,7 @@ describePrivileged('instances by ol.yaml', () => {
     expect(before.status).toBe(200);
   });
 
-  test('an answer that breaks off is told to its client alone', async () => {
+  test('an answer that breaks off fails for its client alone', async () => {
     await app('half', 'concurrency: 10\n');
     await invoke(worker.url, 'half');
     const slow = many(2, 'half/slow');
@@ -175,7 +175,7 @@ describePrivileged('instances by ol.yaml', () => {
     );
   });
 
-  test('what is no ASGI application is refused, at the upload or by its first answer', async () => {
+  test('a function that is no ASGI application is refused at the upload or by its first answer', async () => {
     const put = async (files: Record<string, string>) =>
       upload(worker.url, 'refused', await packLambda({ 'ol.yaml': 'concurrency: 5\n', ...files }));
     const plain = await put({ 'f.py': SLEEPER });
