@@ -160,13 +160,15 @@ class _Call:
                 self._body_sent = self._body.done
                 more = not self._body_sent
                 return {"type": "http.request", "body": data, "more_body": more}
-            if not await self._conn.fill():
+            # Another reader may have seen the end of the stream right behind the last bytes.
+            if self._conn.gone:
                 break
+            await self._conn.fill(self._ended)
         while not self._conn.gone and not self._ended.is_set():
             if len(self._conn.buf) > MAX_READ_AHEAD_BYTES:
                 await self._ended.wait()
-            elif await self._conn.wait_readable(self._ended):
-                await self._conn.fill()
+            else:
+                await self._conn.fill(self._ended)
         return {"type": "http.disconnect"}
 
     async def send(self, message):
@@ -209,5 +211,7 @@ class _Call:
     async def drain(self):
         """Reads and discards the rest of the request's body."""
         while not self._body.done:
-            if self._body.next() is None and not await self._conn.fill():
-                raise ClientGone("the request body ended too early")
+            if self._body.next() is None:
+                if self._conn.gone:
+                    raise ClientGone("the request body ended too early")
+                await self._conn.fill()

@@ -9,57 +9,71 @@ from _argyle.http.conn import RECV_BYTES, ClientGone, exit_if_forked
 
 
 class AsyncConnection:
-    """Like conn.Connection. The socket stays blocking and is used with MSG_DONTWAIT."""
+    """Like conn.Connection. The socket stays blocking and is used with MSG_DONTWAIT.
+
+    Several tasks may wait in fill(). One read at a time serves all of them: with a read of its own,
+    one task could take the bytes that another waits for.
+    """
 
     def __init__(self, sock, buf):
         self.sock = sock
         self._pid = posix.getpid()
         self.buf = buf
         self.gone = False
-        self._readable = None
+        # Resolves at the end of the read for which the event loop watches the socket.
+        self._read = None
 
     @property
     def is_own(self):
         """Like Connection.is_own."""
         return posix.getpid() == self._pid
 
-    async def fill(self):
-        """Waits for more bytes and appends them to buf. Returns False at the end of the stream."""
-        before = len(self.buf)
-        while not self.gone and len(self.buf) == before:
-            try:
-                data = self.sock.recv(RECV_BYTES, _socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                await self.wait_readable()
-                continue
-            except ConnectionError:
-                data = b""
-            if data:
-                self.buf += data
-            else:
-                self.gone = True
+    async def fill(self, event=None):
+        """Waits for more bytes in buf, or for `event`. Returns False at the end of the stream.
+
+        The caller looks into buf again: another task may have taken the bytes, or may have seen the
+        end of the stream behind them.
+        """
+        if self._read is None and not self.gone and not self._receive():
+            loop = asyncio.get_running_loop()
+            self._read = loop.create_future()
+            loop.add_reader(self.sock.fileno(), self._on_readable)
+        if self._read is not None:
+            await self._wait(event)
         return not self.gone
 
-    async def wait_readable(self, event=None):
-        """Waits for input, or for `event`. Returns False when the event is set."""
-        loop = asyncio.get_running_loop()
-        if self._readable is None:
-            self._readable = loop.create_future()
-            loop.add_reader(self.sock.fileno(), self._on_readable)
+    async def _wait(self, event):
+        # asyncio.wait() leaves the read alone when its caller is cancelled.
         if event is None:
-            await asyncio.wait([self._readable])
-            return True
-        waiter = loop.create_task(event.wait())
+            await asyncio.wait([self._read])
+            return
+        waiter = asyncio.get_running_loop().create_task(event.wait())
         try:
-            await asyncio.wait([self._readable, waiter], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([self._read, waiter], return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiter.cancel()
-        return not event.is_set()
+
+    def _receive(self):
+        """Appends bytes to buf, or sets `gone`. Returns False when there is nothing to read yet."""
+        try:
+            data = self.sock.recv(RECV_BYTES, _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            data = b""
+        self.buf += data
+        self.gone = not data
+        return True
 
     def _on_readable(self):
-        asyncio.get_running_loop().remove_reader(self.sock.fileno())
-        self._readable.set_result(None)
-        self._readable = None
+        if self._receive():
+            self._end_read()
+
+    def _end_read(self):
+        if self._read is not None:
+            asyncio.get_running_loop().remove_reader(self.sock.fileno())
+            self._read.set_result(None)
+            self._read = None
 
     async def send(self, *parts):
         """Sends all parts, in order. Raises ClientGone when the peer has left."""
@@ -93,6 +107,6 @@ class AsyncConnection:
             (loop.remove_writer if write else loop.remove_reader)(fd)
 
     def close(self):
-        if self._readable is not None:
-            asyncio.get_running_loop().remove_reader(self.sock.fileno())
+        self.gone = True
+        self._end_read()
         self.sock.close()

@@ -1,5 +1,7 @@
 /** `scale` and `concurrency` of ol.yaml, with real sandboxes. */
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { request } from 'undici';
 import { deploy, invoke, packLambda, upload } from '../../support/deploy';
 import { E2eWorker } from '../../support/spawned-worker';
 import { Load, quantile } from '../../support/load';
@@ -31,6 +33,14 @@ async def app(scope, receive, send):
             await asyncio.sleep(60)
         if path == "/block":
             time.sleep(60)
+        if path == "/size":
+            size, more = 0, True
+            while more:
+                message = await receive()
+                size += len(message["body"])
+                more = message["more_body"]
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            return await send({"type": "http.response.body", "body": b"%d" % size})
         if path == "/half":
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"half", "more_body": True})
@@ -89,6 +99,26 @@ describePrivileged('instances by ol.yaml', () => {
     // The instance was frozen after the last call, and is thawed for the next one.
     await sleep(200);
     expect((await invoke(worker.url, 'many')).body.split(' ')[1]).toBe(replies[0]?.body.split(' ')[1]);
+  });
+
+  test('large bodies arrive whole, and none waits for bytes that another task has read', async () => {
+    await app('large', 'concurrency: 2\n');
+    const bodies: string[] = [];
+    // The guest waits between the parts, so that many bytes arrive while it does.
+    async function* parts() {
+      for (let i = 0; i < 16; i++) {
+        yield Buffer.alloc(1 << 16);
+        await sleep(0);
+      }
+    }
+    const sender = async (): Promise<void> => {
+      for (let i = 0; i < 50; i++) {
+        const answer = await request(`${worker.url}/run/large/size`, { method: 'POST', body: Readable.from(parts()) });
+        bodies.push(await answer.body.text());
+      }
+    };
+    await Promise.all([sender(), sender(), sender()]);
+    expect(bodies.filter((body) => body !== String(1 << 20))).toEqual([]);
   });
 
   test('a client that leaves cancels its own request and no other', async () => {
