@@ -13,6 +13,7 @@ import { parseBootReport, type BootInfo } from './answer/boot-report';
 import { asFault, LENGTH_MISMATCH } from './answer/fault';
 import { AnswerGuard, type AnswerHandler, type AnswerHooks } from './answer/guard';
 import { AnswerMeter } from './answer/meter';
+import { readPastRefusals } from './answer/refused-writes';
 
 /** Parsed once, because every sandbox has its own client. */
 const ORIGIN = new URL('http://root');
@@ -176,6 +177,7 @@ export class GuestHttp implements AnswerHooks {
 function handOver(next: Socket | Promise<Socket>, meter: AnswerMeter, callback: Handed): void {
   const take = (socket: Socket): void => {
     meter.watch(socket);
+    readPastRefusals(socket, () => meter.hasBytes);
     if (socket.destroyed) {
       callback(socket.errored ?? new Error('the connection to the sandbox is closed'), null);
     } else if (socket.connecting) {

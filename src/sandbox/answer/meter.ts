@@ -54,6 +54,11 @@ export class AnswerMeter {
     };
   }
 
+  /** Whether a byte has been received since the start of the request. */
+  get hasBytes(): boolean {
+    return this.received > 0;
+  }
+
   /** Resets the counters at the start of a request. */
   reset(): void {
     this.received = 0;

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { request } from 'undici';
 import { deploy, invoke } from '../../support/deploy';
 import { E2eWorker } from '../../support/spawned-worker';
 import { Guest } from '../../support/guest/guest';
@@ -99,6 +100,40 @@ describePrivileged('hostile answers', () => {
     expect(await one('HTTP/1.1 200 O\x01K\r\nContent-Length: 2\r\n\r\nhi')).toMatchObject({ status: 200 });
     expect((await invoke(worker.url, 'echo', 1)).body.trim()).toBe('1');
     expect(worker.pid()).toBe(pid);
+  });
+
+  it('an answer arrives whole from a guest that closes before it has read the request', async () => {
+    const raw = readFileSync(join(SUPPORT, 'f.py'), 'utf8').replace(
+      /\ndef f\(event\):[^]*/,
+      `
+class App:
+    def __call__(self, environ, start_response):
+        sock = connection()
+        listener = socket.socket(fileno=4)
+        listener.setblocking(True)
+        while True:
+            sock.setblocking(True)
+            sock.sendall(b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: 2\\r\\n\\r\\nhi")
+            sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+            sock, _ = listener.accept()
+            sock.recv(1000)
+
+app = App()
+`,
+    );
+    await deploy(worker.url, { 'f.py': raw }, 'unread');
+    const wrong: string[] = [];
+    const sender = async (path: string, method: 'HEAD' | 'POST', count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) {
+        const body = new Uint8Array(1 << 20);
+        const answer = await request(`${worker.url}/run/${path}`, { method, body });
+        const text = await answer.body.text();
+        if (answer.statusCode !== 200 || (method === 'POST' && text !== 'hi')) wrong.push(`${path}: ${text}`);
+      }
+    };
+    await Promise.all([sender('wsgi', 'HEAD', 40), sender('wsgi', 'HEAD', 40), sender('unread', 'POST', 20)]);
+    expect(wrong).toEqual([]);
   });
 
   it.each<[string, string]>([

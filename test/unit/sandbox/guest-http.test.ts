@@ -53,13 +53,16 @@ describe('GuestHttp', () => {
     return http;
   };
   const open = (): GuestHttp => booted(() => connect(path));
-  const get = (http: GuestHttp): Promise<{ headers: Record<string, unknown>; raw: string[]; body: string }> =>
+  const get = (
+    http: GuestHttp,
+    method: 'GET' | 'HEAD' = 'GET',
+  ): Promise<{ headers: Record<string, unknown>; raw: string[]; body: string }> =>
     new Promise((resolve, reject) => {
       let raw: string[] = [];
       let headers: Record<string, unknown> = {};
       let body = '';
       http.dispatch(
-        { path: '/run/fn', method: 'GET' },
+        { path: '/run/fn', method },
         {
           onStart: () => undefined,
           onHead: (head) => {
@@ -113,6 +116,19 @@ describe('GuestHttp', () => {
       http.destroy(new Error('done'));
     },
   );
+
+  it.each([
+    ['HEAD', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n'],
+    ['GET', 'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n'],
+  ] as const)('does not read what follows an answer to %s that ends its connection', async (method, text) => {
+    respond = (socket) => socket.write(`${text}okHTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n`);
+    const http = open();
+    for (let i = 0; i < 3; i++) expect((await get(http, method)).body).toBe('');
+    respond = (socket) => socket.write(answer());
+    expect((await get(http)).body).toBe('ok');
+    expect([faults, received.length]).toEqual([[], 4]);
+    http.destroy(new Error('done'));
+  });
 
   it('made ahead it connects and sends nothing, and then writes frame and request in one turn', async () => {
     respond = (socket) => socket.write(answer());
