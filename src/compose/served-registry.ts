@@ -6,13 +6,13 @@ import type { WorkerLogs } from './observe/logs';
 
 interface ServedParts {
   stored: Registry;
-  triggers: TriggerHost;
+  triggers: Pick<TriggerHost, 'unregister'>;
   manager: LambdaManager;
   logs: Pick<WorkerLogs, 'functions'>;
 }
 
 /**
- * The registry of the HTTP routes. Deleting a function also ends its triggers and its log. Uploading one also makes its
+ * The registry of the HTTP routes. Deleting a function also ends its triggers, its log, and its instances. Uploading one also makes its
  * instances ahead.
  */
 export function servedRegistry({ stored, triggers, manager, logs }: ServedParts): FunctionRegistry {
@@ -29,6 +29,7 @@ export function servedRegistry({ stored, triggers, manager, logs }: ServedParts)
     installOf: (name) => stored.installOf(name),
     remove: async (name) => {
       await stored.remove(name);
+      manager.wasRemoved(name);
       await triggers.unregister(name);
       await logs.functions?.forget(name);
     },

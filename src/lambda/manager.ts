@@ -111,6 +111,11 @@ export class LambdaManager {
     this.functions.get(name)?.refresh();
   }
 
+  /** Ends a deleted function when registry_cache_ms runs out. Its calls are served until then, as in the original. */
+  wasRemoved(name: string): void {
+    this.functions.get(name)?.wasRemoved();
+  }
+
   /** Makes the instances of scale.min of a function, without a call. Never rejects: the next call reports an error. */
   async prepare(name: string): Promise<void> {
     if (this.closing !== undefined) return;

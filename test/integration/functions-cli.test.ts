@@ -39,6 +39,16 @@ describePrivileged('commands about functions', () => {
     });
   });
 
+  test('the call after ol admin install runs the new code', async () => {
+    mkdirSync(here.path('changes'));
+    for (const n of [1, 2, 3]) {
+      writeFileSync(here.path('changes/f.py'), `def f(event):\n    return ${n}\n`);
+      expect(await ol('admin', 'install', ...W, 'changes')).toMatchObject({ code: 0 });
+      expect(await ol('invoke', 'changes', ...W)).toMatchObject({ code: 0, out: `${n}\n` });
+    }
+    expect(await ol('rm', 'changes', ...W)).toMatchObject({ code: 0 });
+  });
+
   test('ol new overwrites nothing, and knows its templates', async () => {
     expect(await ol('new', 'made-f')).toMatchObject({ code: 1, err: 'made-f exists already; nothing was written\n' });
     expect(await ol('new', 'x', '-t', 'flsk')).toMatchObject({

@@ -19,6 +19,7 @@ import { plansOver } from './plans';
 import type { ManagerDeps } from '../../src/lambda/manager';
 import { LambdaManager } from '../../src/lambda/manager';
 import type { PackageService } from '../../src/lambda/ports';
+import { servedRegistry } from '../../src/compose/served-registry';
 import { openStore } from '../../src/lambda/registry/open-store';
 import { Registry } from '../../src/lambda/registry/registry';
 import type { LambdaSettings } from '../../src/lambda/settings';
@@ -139,7 +140,9 @@ export async function startWorker(options: WorkerOptions = {}): Promise<TestWork
     ...(options.onEnded === undefined ? {} : { onEnded: options.onEnded }),
   });
   metrics.observe({ instances: () => manager.counts, queued: () => manager.counts.queued });
-  const registry = await Registry.create(store, intake, options.maxUploadBytes ?? 0);
+  const stored = await Registry.create(store, intake, options.maxUploadBytes ?? 0);
+  const unregister = (): Promise<void> => Promise.resolve();
+  const registry = servedRegistry({ stored, manager, triggers: { unregister }, logs: { functions: undefined } });
   const { adminToken = '', access = {}, functionHost = 'client', triggers, zygotes } = options;
   const app = buildServer({
     ...{ invoker: manager, registry, stats, metrics, log, adminToken, access, functionHost },

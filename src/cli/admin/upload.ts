@@ -17,15 +17,13 @@ const stateShape = z.object({
 });
 
 export interface UploadOptions {
-  /** True: the next call runs the new code. False: the worker may run the old code for up to `registry_cache_ms`. */
-  fresh?: boolean;
   signal?: AbortSignal;
   /** Called with the number of installed packages. */
   onPackages?: (count: number) => void;
 }
 
 /**
- * Uploads a function. Returns when the server has stored it and installed its packages.
+ * Uploads a function. The next call runs the new code. Returns when the server has stored it and installed its packages.
  * @param report is called with a line for each installed package
  * @throws CliError with the server's status and message
  */
@@ -34,12 +32,12 @@ export async function upload(
   name: string,
   file: string,
   report: (line: string) => void,
-  { fresh = false, signal, onPackages }: UploadOptions = {},
+  { signal, onPackages }: UploadOptions = {},
 ): Promise<void> {
   const done = new AbortController();
   const progress = follow(target, name, { report, onPackages }, done.signal);
   try {
-    const answer = await request(`${target.url}/registry/${name}?install=wait${fresh ? '&fresh=1' : ''}`, {
+    const answer = await request(`${target.url}/registry/${name}?install=wait&fresh=1`, {
       method: 'POST',
       body: createReadStream(file),
       ...(signal === undefined ? {} : { signal }),

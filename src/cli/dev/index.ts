@@ -37,7 +37,7 @@ async function uploaded(context: CommandContext, { dir, name }: Folder, signal: 
   const startMs = performance.now();
   try {
     const tools = await toolsFor(cwd, flags.string('path'), env, join(dir, 'ol.yaml'));
-    await installFolder(targetOf(context), name, { dir, tools, fresh: true, signal }, err);
+    await installFolder(targetOf(context), name, { dir, tools, signal }, err);
     err(`uploaded ${name} in ${Math.round(performance.now() - startMs)} ms\n`);
     return true;
   } catch (thrown) {

@@ -41,6 +41,8 @@ export class CodePuller {
   private current: CodeVersion | undefined;
   private checkedAt = -Infinity;
   private pulling: Promise<CodeVersion> | undefined;
+  /** Whether the running pull, or the last one, may have missed a change. */
+  private outdated = false;
   private refused: { version: string; error: ArgyleError; until: number } | undefined;
 
   /** Whether the code is there but one of its secrets is not. */
@@ -88,6 +90,7 @@ export class CodePuller {
   /** Makes the next caller ask the registry. */
   expire(): void {
     this.checkedAt = -Infinity;
+    this.outdated = this.pulling !== undefined;
   }
 
   /** Whether there is code about which the next caller would ask the registry. */
@@ -117,8 +120,16 @@ export class CodePuller {
   }
 
   private pull(): Promise<CodeVersion> {
-    this.pulling ??= this.update().finally(() => (this.pulling = undefined));
-    return this.pulling;
+    const before = this.pulling;
+    if (before !== undefined && !this.outdated) return before;
+    this.outdated = false;
+    const update = (): Promise<CodeVersion> => this.update();
+    const pulling = (before?.then(update, update) ?? update()).finally(() => {
+      if (this.outdated) this.checkedAt = -Infinity;
+      if (this.pulling === pulling) this.pulling = undefined;
+    });
+    this.pulling = pulling;
+    return pulling;
   }
 
   private async update(): Promise<CodeVersion> {

@@ -34,6 +34,8 @@ export class LambdaFunction {
    * queue.
    */
   private arriving = 0;
+  /** Whether the registry was told to delete the function, and was not asked about it since. */
+  private removed = false;
 
   constructor(private readonly deps: FunctionDeps) {}
 
@@ -80,6 +82,11 @@ export class LambdaFunction {
     this.deps.puller.expire();
   }
 
+  /** Has the registry asked when registry_cache_ms runs out, without a call. Until then, calls are served. */
+  wasRemoved(): void {
+    this.removed = true;
+  }
+
   /** Whether ol.yaml keeps instances for future calls (scale.min). */
   get keepsWarm(): boolean {
     return this.deps.pool.keepsWarm;
@@ -104,10 +111,19 @@ export class LambdaFunction {
       // The next call reports an error of new code.
       void this.prepare().catch(() => undefined);
     }
+    if (this.removed && puller.isStale) this.look();
     // The registry no longer has the function, or a secret was removed. Idle instances end once no request waits for
     // them.
     const isServed = puller.codeDir !== undefined && !puller.isWithheld;
     if (!isServed && this.pending + this.arriving === 0 && pool.counts.queued === 0) pool.setCode(undefined);
+  }
+
+  /** Asks the registry about a deleted function, which may be there again. After a failed question, asks again. */
+  private look(): void {
+    this.removed = false;
+    this.prepare().catch((thrown: unknown) => {
+      this.removed = !(thrown instanceof ArgyleError) || thrown.code === 'REGISTRY';
+    });
   }
 
   debug(): Promise<string[]> {

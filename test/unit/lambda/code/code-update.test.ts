@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir, utimes } from 'node:fs/promises';
 import * as path from 'node:path';
 import type { TestWorker, WorkerOptions } from '../../../support/in-process-worker';
-import { call, startWorker } from '../../../support/in-process-worker';
+import { archive, call, startWorker } from '../../../support/in-process-worker';
 import { until } from '../../../support/until';
 
 const PID = 'import os, time\ndef f(event):\n    time.sleep(event.get("s", 0))\n    return [os.getpid(), VERSION]\n';
@@ -82,6 +82,56 @@ describe('the code of a function', () => {
     await until('forgotten', () => worker.manager.size === 0 && worker.provider.live.size === 0);
     await until('code gone', () => !existsSync(path.join(worker.dir, 'code', '1-f')));
   });
+
+  test('that was deleted runs for the cache time, and is then forgotten without a call', async () => {
+    await start({ settings: { registryCacheMs: 60_000 } });
+    await worker.deploy('f', { 'f.py': version(1) });
+    await post(worker, 'f');
+    expect((await call(worker, '/registry/f', { method: 'DELETE' })).status).toBe(200);
+    expect((await post(worker, 'f')).status).toBe(200);
+    const long = post(worker, 'f', { s: 2 });
+    await until('runs', () => worker.manager.counts.busy === 1);
+    await post(worker, 'f');
+    worker.advance(60_000);
+    await until('the idle instance is gone', () => worker.provider.live.size === 1);
+    expect((await long).status).toBe(200);
+    await until('forgotten', () => worker.manager.size === 0 && worker.provider.live.size === 0);
+    await until('code gone', () => !existsSync(path.join(worker.dir, 'code', '1-f')));
+  });
+
+  test('that was deleted and uploaded again is kept', async () => {
+    await start({ settings: { registryCacheMs: 60_000 } });
+    await worker.deploy('f', { 'f.py': version(1) });
+    const [pid] = JSON.parse((await post(worker, 'f')).body) as [number];
+    await call(worker, '/registry/f', { method: 'DELETE' });
+    await call(worker, '/registry/f', { method: 'POST', body: await archive({ 'f.py': version(2) }) });
+    expect((await post(worker, 'f')).body).toBe(`[${pid}, 1]`);
+    worker.advance(60_000);
+    await until('the new code is pulled', () => existsSync(path.join(worker.dir, 'code', '2-f/f.py')));
+    await until('the old code is gone', () => !existsSync(path.join(worker.dir, 'code', '1-f')));
+    expect(JSON.parse((await post(worker, 'f')).body)).toMatchObject({ 1: 2 });
+  });
+
+  test.each(['before its code is read', 'while its packages are installed'])(
+    'runs an upload with fresh=1 at the next call, also %s',
+    async (when) => {
+      let install: () => void = () => undefined;
+      const held = new Promise<void>((resolve) => (install = resolve));
+      await start({ settings: { registryCacheMs: 60_000 }, packages: { ensureInstalled: () => held.then(() => []) } });
+      const put = async (n: number, files = {}) =>
+        call(worker, '/registry/f?fresh=1', { method: 'POST', body: await archive({ 'f.py': version(n), ...files }) });
+      await put(1, { 'requirements.txt': 'six==1.16.0\n' });
+      const first = post(worker, 'f');
+      if (when.startsWith('before')) install();
+      else await until('it is unpacked', () => existsSync(path.join(worker.dir, 'code', '1-f/f.py')));
+      if (when.startsWith('before')) await first;
+      await put(2);
+      const next = post(worker, 'f');
+      install();
+      expect(JSON.parse((await next).body)).toMatchObject({ 1: 2 });
+      expect((await first).status).toBe(200);
+    },
+  );
 
   test('that is pulled while the worker stops is gone with it', async () => {
     let install: (() => void) | undefined;
