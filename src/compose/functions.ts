@@ -37,7 +37,7 @@ export async function makeFunctions(parts: FunctionsParts): Promise<Functions> {
     settings: memPoolMb === undefined ? settings : { ...settings, memPoolMb },
     onStarted: (sandbox, ms, name) => {
       metrics.sandboxStarted(sandbox.start, ms / 1000, sandbox.tier);
-      void sandbox.exited.then(({ oomKills }) => {
+      void sandbox.life.exited.then(({ oomKills }) => {
         if (oomKills > 0) metrics.oomKilled(name);
       });
     },

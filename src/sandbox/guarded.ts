@@ -1,9 +1,8 @@
 /**
- * The sandbox that callers hold: a state machine around a plain sandbox, with its share of the memory pool.
+ * The sandbox that callers hold: a plain sandbox with its share of the memory pool. It makes the moves of the
+ * sandbox's life (life.ts).
  *
- * running → paused → thawing → running; all lead to dead, which is final.
- *
- * pause(), resume() and the pool's own pauses run one after the other. destroy() waits for none of them. After death
+ * pause(), resume() and the pool's own pauses run one after the other. destroy() waits for none of them. After the end
  * every call fails with SANDBOX_DEAD. A request to a paused sandbox resumes the sandbox first, so the pool may pause an
  * idle sandbox at any time. While thawing, requests may be sent; the guest reads them when it runs.
  */
@@ -14,9 +13,11 @@ import type { Stats } from '../metrics';
 import { onceEnded } from './answer/ended';
 import type { AnswerHandler } from './answer/guard';
 import { FINAL_OUTPUT_MS } from './boot';
+import { describeDeath } from './death';
 import { failUnsent, isBroken } from './answer/lost-requests';
 import type { Candidate } from './memory/evictor';
 import type { Lease } from './lease';
+import type { Life } from './life';
 import type { Charge, Holder, MemoryPool } from './memory/memory-pool';
 import type { Paused } from './memory/shares';
 import { MEGABYTE } from './slot/slot';
@@ -26,6 +27,8 @@ import type { PlainSandbox, Sandbox, SandboxExit, SandboxLimits, SandboxUsage, S
 
 /** Time after the last use in which the pool does not pause an instance, in ms: the next request may be close. */
 const IDLE_MIN_MS = 5;
+/** The exit of a sandbox whose helper has ended. */
+const LOST: SandboxExit = { oomKills: 0, status: undefined, lost: true };
 
 export interface GuardOptions {
   pool: MemoryPool;
@@ -49,21 +52,16 @@ export interface GuardOptions {
 }
 
 export class GuardedSandbox implements Sandbox, Holder, Watched {
-  readonly exited: Promise<SandboxExit>;
+  readonly life: Life;
   /** For thrash-watch.ts: performance.now() at the start of the current busy period, in ms; undefined while idle. */
   busySince: number | undefined;
   private readonly charge: Charge;
-  private state: 'running' | 'thawing' | 'paused' = 'running';
-  private deadWhy: string | undefined;
-  private destroying: Promise<void> | undefined;
-  /** Tail of the queue of pauses and resumes. `queued` counts the members of the queue. */
+  private freed: Promise<void> | undefined;
+  /** Tail of the queue of pauses and resumes. Life.changes counts the members of the queue. */
   private queue: Promise<unknown> = Promise.resolve();
-  private queued = 0;
   private activeRequests = 0;
   private lastUsedMs = Date.now();
   private keptAs: 'minimum' | undefined;
-  /** Resolves `exited` before the helper reports the end. */
-  private endEarly: ((exit: SandboxExit) => void) | undefined;
 
   constructor(
     private readonly inner: PlainSandbox,
@@ -71,14 +69,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   ) {
     options.lease.hold(inner);
     this.charge = options.lease.charge;
-    this.exited = new Promise((resolve) => {
-      this.endEarly = resolve;
-      void inner.exited.then((exit) => {
-        if (this.deadWhy !== undefined) return;
-        this.deadWhy = inner.dead ?? 'its first process ended';
-        resolve(exit);
-      });
-    });
+    this.life = inner.life;
     if (options.evictable !== false) options.pool.add(this);
   }
 
@@ -110,14 +101,6 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
     return this.inner.limits;
   }
 
-  get dead(): string | undefined {
-    return this.deadWhy;
-  }
-
-  get isPaused(): boolean {
-    return this.state === 'paused' || this.queued > 0;
-  }
-
   mustYield(): boolean {
     return this.options.pool.mustYield(this.charge);
   }
@@ -127,7 +110,7 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   }
 
   weigh(weight: number): void {
-    if (this.deadWhy === undefined) this.inner.weigh?.(weight);
+    if (this.life.isAlive) this.inner.weigh?.(weight);
   }
 
   running(requestId: string): void {
@@ -137,12 +120,12 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   dispatch(options: Dispatcher.DispatchOptions, handler: AnswerHandler): void {
     if (this.activeRequests++ === 0) this.busySince = performance.now();
     const counted = this.counted(handler);
-    if (this.deadWhy !== undefined) {
-      failUnsent(counted, this.death());
+    if (this.life.isOpen) {
+      this.inner.dispatch(options, counted);
       return;
     }
-    if (this.state === 'thawing' || (this.state === 'running' && this.queued === 0)) {
-      this.inner.dispatch(options, counted);
+    if (!this.life.isAlive) {
+      failUnsent(counted, this.death());
       return;
     }
     this.resume()
@@ -157,13 +140,19 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   /** No-op when paused. @throws ArgyleError SANDBOX_DEAD, or SANDBOX_STATE while a request is served. */
   pause(): Promise<void> {
     return this.enqueue(async () => {
-      if (this.state === 'paused') return;
+      if (this.life.phase === 'paused') return;
       if (this.activeRequests > 0) {
         throw new ArgyleError('SANDBOX_STATE', `sandbox ${this.id} is serving a request and cannot be paused`);
       }
       const startMs = performance.now();
-      await this.inner.pause();
-      this.state = 'paused';
+      this.life.move('pausing');
+      try {
+        await this.inner.pause();
+      } catch (error) {
+        this.life.move('running');
+        throw error;
+      }
+      this.life.move('paused');
       this.charge.move('paused');
       this.options.stats.record('Pause()', performance.now() - startMs);
       if (this.options.downsizePaused) {
@@ -176,17 +165,22 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   /** No-op when running. @throws ArgyleError SANDBOX_DEAD; MEMORY_EXHAUSTED, after which the sandbox stays paused. */
   resume(onOrdered?: () => void): Promise<void> {
     return this.enqueue(async () => {
-      if (this.state === 'running') return;
+      if (this.life.phase === 'running') return;
       const startMs = performance.now();
-      await this.charge.resize(this.options.chargeMb);
-      const thawed = this.inner.resume();
-      this.state = 'thawing';
-      onOrdered?.();
-      await thawed.catch((error: unknown) => {
-        this.state = 'paused';
+      this.life.move('waking');
+      const pausedMb = this.charge.mb;
+      try {
+        await this.charge.resize(this.options.chargeMb);
+        const thawed = this.inner.resume();
+        this.life.move('thawing');
+        onOrdered?.();
+        await thawed;
+      } catch (error) {
+        this.life.move('paused');
+        this.charge.measured(pausedMb);
         throw error;
-      });
-      this.state = 'running';
+      }
+      this.life.move('running');
       this.charge.move('instance');
       this.lastUsedMs = Date.now();
       this.options.stats.record('Unpause()', performance.now() - startMs);
@@ -194,41 +188,38 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   }
 
   async usage(): Promise<SandboxUsage> {
-    if (this.destroying !== undefined) throw this.death();
+    if (this.life.isGivenUp) throw this.death();
     return this.inner.usage();
   }
 
   async pressure(): Promise<Pressure | undefined> {
-    return this.destroying === undefined ? this.inner.pressure?.() : undefined;
+    return this.life.isGivenUp ? undefined : this.inner.pressure?.();
   }
 
   fail(why: string): void {
-    if (this.deadWhy !== undefined) return;
-    this.deadWhy = why;
-    this.endEarly?.({ oomKills: 0, status: undefined });
-    void this.destroy(why);
+    if (this.life.finish('itself', why)) void this.destroy(why);
   }
 
   destroy(reason: string): Promise<void> {
-    this.deadWhy ??= reason;
-    this.destroying ??= this.free(reason);
-    return this.destroying;
+    this.life.finish('owner', reason);
+    this.freed ??= this.free(reason);
+    return this.freed;
   }
 
   async debugString(): Promise<string> {
-    if (this.destroying !== undefined) return `SANDBOX ${this.id} is DEAD: ${this.deadWhy ?? ''}\n`;
+    if (this.life.isGivenUp) return `SANDBOX ${this.id} is DEAD: ${this.life.end?.why ?? ''}\n`;
     return this.inner.debugString();
   }
 
   candidate(nowMs: number): Candidate | undefined {
     // A running pause or resume means that the sandbox is about to be used or to give memory back.
-    if (this.destroying !== undefined || this.activeRequests > 0 || this.queued > 0) return undefined;
+    if (this.life.isGivenUp || this.activeRequests > 0 || this.life.changes > 0) return undefined;
     const idleMs = nowMs - this.lastUsedMs;
     const { mb, owner } = this.charge;
     const base = { id: this.id, fn: owner, savesMs: this.options.savesMs(), idleMs, keptAs: this.keptAs };
     // A dead sandbox belongs to no function, so no function's share protects it.
-    if (this.deadWhy !== undefined) return { ...base, fn: undefined, action: 'destroy', freesMb: mb };
-    if (this.state === 'paused') return { ...base, action: 'destroy', freesMb: mb };
+    if (!this.life.isAlive) return { ...base, fn: undefined, action: 'destroy', freesMb: mb };
+    if (this.life.phase === 'paused') return { ...base, action: 'destroy', freesMb: mb };
     if (idleMs < IDLE_MIN_MS) return undefined;
     if (!this.options.downsizePaused) return { ...base, action: 'pause', freesMb: 0 };
     // The memory in use is measured only after the pause. Half of the charge is the estimate.
@@ -236,43 +227,49 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
   }
 
   paused(nowMs: number): Paused | undefined {
-    if (this.state !== 'paused' || this.deadWhy !== undefined) return undefined;
+    const { phase } = this.life;
+    if (phase !== 'paused' && phase !== 'waking') return undefined;
     const { mb, owner } = this.charge;
     return { fn: owner, idleMs: nowMs - this.lastUsedMs, thawMb: this.options.chargeMb - mb };
   }
 
   async reclaim(action: Candidate['action']): Promise<void> {
     if (action === 'pause') return this.pause().catch(() => undefined);
-    if (this.deadWhy === undefined) this.options.onEvicted?.(this.charge.mb);
-    this.deadWhy ??= 'evicted to free memory';
-    this.endEarly?.({ oomKills: 0, status: undefined, evicted: true });
-    await this.destroy('evicted to free memory');
+    const why = 'evicted to free memory';
+    if (this.life.finish('eviction', why)) this.options.onEvicted?.(this.charge.mb);
+    await this.destroy(why);
   }
 
   private async free(reason: string): Promise<void> {
     const startMs = performance.now();
+    this.life.move('freeing');
     this.options.pool.remove(this);
     await this.options.lease.free(reason);
+    this.life.move('freed');
     this.options.stats.record('Destroy()', performance.now() - startMs);
     this.options.onDestroyed?.();
   }
 
   private async enqueue(step: () => Promise<void>): Promise<void> {
-    this.queued++;
+    this.life.changes++;
     const run = this.queue.then(async () => {
-      if (this.deadWhy !== undefined) throw this.death();
+      if (!this.life.isAlive) throw this.death();
       try {
         await step();
       } catch (error) {
         // Errors during destruction are reported as SANDBOX_DEAD.
-        throw this.dead === undefined ? error : this.death();
+        if (this.life.end !== undefined) throw this.death();
+        // The sandbox ended with its helper, and this error may come before the report of that end.
+        const lost = error instanceof ArgyleError && error.code === 'HELPER_GONE';
+        if (lost && this.life.finish('helper', describeDeath(LOST), LOST)) void this.destroy('its helper ended');
+        throw error;
       }
     });
     this.queue = run.catch(() => undefined);
     try {
       await run;
     } finally {
-      this.queued--;
+      this.life.changes--;
     }
   }
 
@@ -287,12 +284,12 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
 
   /** Race: the connection ends before the helper reports the cause. The wait lets the error name the cause. */
   private async broken(cause: Error): Promise<ArgyleError> {
-    if (this.deadWhy === undefined) await Promise.race([this.exited, sleep(FINAL_OUTPUT_MS)]);
-    const why = this.deadWhy ?? cause.message;
+    if (this.life.isAlive) await Promise.race([this.life.exited, sleep(FINAL_OUTPUT_MS)]);
+    const why = this.life.end?.why ?? cause.message;
     return new ArgyleError('SANDBOX_DEAD', `sandbox ${this.id} broke off: ${why}`, { cause });
   }
 
   private death(): ArgyleError {
-    return new ArgyleError('SANDBOX_DEAD', `sandbox ${this.id} is dead: ${this.deadWhy ?? 'unknown'}`);
+    return new ArgyleError('SANDBOX_DEAD', `sandbox ${this.id} is dead: ${this.life.end?.why ?? 'unknown'}`);
   }
 }

@@ -1,5 +1,6 @@
 /**
- * A plain leaf: a slot or container with a guest, and an HTTP client for that guest. GuardedSandbox adds the states.
+ * A plain leaf: a slot or container with a guest, and an HTTP client for that guest. It reports the guest's end to its
+ * Life; GuardedSandbox makes the other moves.
  */
 import type { Dispatcher } from 'undici';
 import { ArgyleError } from '../errors';
@@ -8,6 +9,7 @@ import type { AnswerHandler } from './answer/guard';
 import { FINAL_OUTPUT_MS, bootFrame } from './boot';
 import { describeDeath } from './death';
 import type { GuestHttp } from './guest-http';
+import { Life } from './life';
 import type { LogOrigin } from './log-tap';
 import { MEGABYTE } from './slot/slot';
 import type { Pressure } from './memory/thrash';
@@ -80,11 +82,10 @@ export class LeafSandbox implements PlainSandbox {
   readonly id: string;
   readonly start: StartKind;
   readonly parentPid: number | undefined;
-  readonly exited: Promise<SandboxExit>;
+  readonly life = new Life();
   readonly limits: SandboxLimits;
   importMs: number | undefined;
   private readonly http: GuestHttp;
-  private why: string | undefined;
 
   /** Writes the boot frame at once. The caller starts the guest in parallel. */
   constructor(private readonly parts: LeafParts) {
@@ -97,42 +98,33 @@ export class LeafSandbox implements PlainSandbox {
     Object.assign(slot.log.origin, { source: `${name}#${parts.id}`, lambda: name, sandbox: parts.id });
     const { concurrency = 1 } = spec.boot;
     this.http = slot.http(concurrency);
-    this.exited = new Promise((resolve) => {
-      this.http.boot(bootFrame(spec.boot), {
-        onBoot: (info) => {
-          this.importMs = info.importMs;
-          parts.onBoot?.(info);
-        },
-        handOver: parts.handOver ?? false,
-        concurrency,
-        // POLICY: a guest that breaks the protocol is killed at once, because its further output is unpredictable. The
-        // owner sees a sandbox that ended by itself.
-        onFault: (error) => {
-          if (this.why !== undefined) return;
-          this.why = error.message;
-          this.http.destroy(error);
-          void slot.destroy();
-          resolve({ oomKills: 0, status: undefined });
-        },
-      });
-      void slot.exited.then((exit) => {
-        if (this.why !== undefined) return;
-        this.why = describeDeath(exit, this.limits);
-        // The socket may still hold the guest's last output. The delay delivers this output first.
-        setTimeout(() => {
-          this.http.destroy(this.death());
-        }, FINAL_OUTPUT_MS);
-        resolve(exit);
-      });
+    this.http.boot(bootFrame(spec.boot), {
+      onBoot: (info) => {
+        this.importMs = info.importMs;
+        parts.onBoot?.(info);
+      },
+      handOver: parts.handOver ?? false,
+      concurrency,
+      // POLICY: a guest that breaks the protocol is killed at once, because its further output is unpredictable. The
+      // owner sees a sandbox that ended by itself.
+      onFault: (error) => {
+        if (!this.life.finish('itself', error.message)) return;
+        this.http.destroy(error);
+        void slot.destroy();
+      },
+    });
+    void slot.exited.then((exit) => {
+      if (!this.life.isAlive) return;
+      this.life.finish(exit.lost === true ? 'helper' : 'itself', describeDeath(exit, this.limits), exit);
+      // The socket may still hold the guest's last output. The delay delivers this output first.
+      setTimeout(() => {
+        this.http.destroy(this.death());
+      }, FINAL_OUTPUT_MS);
     });
   }
 
   get pid(): number {
     return this.parts.slot.pid;
-  }
-
-  get dead(): string | undefined {
-    return this.why;
   }
 
   running(requestId: string): void {
@@ -164,7 +156,7 @@ export class LeafSandbox implements PlainSandbox {
   }
 
   async destroy(reason: string): Promise<void> {
-    this.why ??= reason;
+    this.life.finish('owner', reason);
     if (!this.http.isIdle) this.http.destroy(this.death());
     // Order: an idle guest whose connection ends accepts the next connection, so the guest is killed first.
     await this.parts.slot.destroy();
@@ -177,13 +169,14 @@ export class LeafSandbox implements PlainSandbox {
     try {
       usage = await slot.usage();
     } catch {
-      return `SANDBOX ${this.id} is DEAD: ${this.why ?? 'unknown'}\n`;
+      return `SANDBOX ${this.id} is DEAD: ${this.life.end?.why ?? 'unknown'}\n`;
     }
-    const ended = this.why === undefined ? [] : [`ENDED: ${this.why}`];
+    const { end } = this.life;
+    const ended = end === undefined ? [] : [`ENDED: ${end.why}`];
     return debugText({ ...slot.describe(this.id), hostDir: this.parts.codeDir }, usage, this.limits, ended);
   }
 
   private death(): ArgyleError {
-    return new ArgyleError('SANDBOX_DEAD', `sandbox ${this.id} is dead: ${this.why ?? 'unknown'}`);
+    return new ArgyleError('SANDBOX_DEAD', `sandbox ${this.id} is dead: ${this.life.end?.why ?? 'unknown'}`);
   }
 }

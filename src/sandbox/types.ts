@@ -1,6 +1,7 @@
 /** The interface of a sandbox. lambda/ and packages/ depend on these types and not on the helper. */
 import type { Dispatcher } from 'undici';
 import type { AnswerHandler } from './answer/guard';
+import type { Life, LifeView } from './life';
 import type { Pressure } from './memory/thrash';
 
 /** Resource limits of one sandbox; 0 means no limit. */
@@ -117,15 +118,13 @@ export type StartKind = 'fresh' | 'fork' | 'spare';
 /** Kind of a forked leaf's zygote: without packages ('root'), or with packages. */
 export type ZygoteTier = 'root' | 'packages';
 
-/** How a sandbox ended without a call of destroy(). */
+/** How the first process of a sandbox ended. */
 export interface SandboxExit {
   oomKills: number;
   /** Number of processes and threads that limits.procs refused. */
   procsRefused?: number;
   /** Wait status of the first process; undefined for a forked process when the kernel is older than 6.15. */
   status: number | undefined;
-  /** The sandbox was evicted while idle; its code is not the cause. */
-  evicted?: boolean;
   /** The sandbox ended together with the helper; its code is not the cause. */
   lost?: boolean;
 }
@@ -143,14 +142,12 @@ export interface Sandbox {
   /** Import time of the handler as the guest reports it, in ms; undefined before the first answer. */
   readonly importMs?: number | undefined;
   readonly limits: SandboxLimits;
-  /** Reason of the end; undefined while the sandbox lives. */
-  readonly dead: string | undefined;
+  /** Whether the sandbox runs, is paused or has ended. */
+  readonly life: LifeView;
   /** Sends one HTTP request to the guest. Headers are raw pairs without hop-by-hop fields. */
   dispatch(options: Dispatcher.DispatchOptions, handler: AnswerHandler): void;
   /** Attributes the following log output to this call; '' marks the end of the call. */
   running?(requestId: string): void;
-  /** True while the sandbox is paused or a pause or resume runs. A request calls resume() first. */
-  readonly isPaused: boolean;
   /** Freezes all processes. Throws ArgyleError when the sandbox is dead. */
   pause(): Promise<void>;
   /**
@@ -176,14 +173,14 @@ export interface Sandbox {
   pressure?(): Promise<Pressure | undefined>;
   /** Kills all processes and frees everything. Idempotent, never rejects. */
   destroy(reason: string): Promise<void>;
-  /** Resolves once, when the first process ends without a call of destroy(). */
-  readonly exited: Promise<SandboxExit>;
   /** The multi-line description that the contract requires. */
   debugString(): Promise<string>;
 }
 
-/** A sandbox without the paused state; GuardedSandbox holds that state. */
-export type PlainSandbox = Omit<Sandbox, 'isPaused'>;
+/** A sandbox that only reports its end; GuardedSandbox makes the other moves of its life. */
+export interface PlainSandbox extends Sandbox {
+  readonly life: Life;
+}
 
 /** A request for a leaf. */
 export interface LeafSpec {

@@ -91,8 +91,8 @@ real('leaves with the real helper', () => {
   it('tell of a handler that cannot be imported', async () => {
     const sandbox = await rig.factory.fresh(rig.leaf('import nonsense\n'));
     await expect(call(sandbox)).rejects.toMatchObject({ code: 'SANDBOX_DEAD' });
-    expect(await sandbox.exited).toEqual({ oomKills: 0, procsRefused: 0, status: 1 << 8 });
-    expect(sandbox.dead).toBe('its first process exited with 1');
+    expect(await sandbox.life.exited).toEqual({ oomKills: 0, procsRefused: 0, status: 1 << 8 });
+    expect(sandbox.life.end?.why).toBe('its first process exited with 1');
     await until('the traceback is logged', () => rig.logs.some((line) => /^fn#\d+: ModuleNotFoundError/.test(line)));
   });
 
@@ -102,7 +102,7 @@ real('leaves with the real helper', () => {
     await new Promise((resolve) => setTimeout(resolve, 200));
     process.kill(sandbox.pid, 'SIGKILL');
     expect(await answer).toMatchObject({ code: 'SANDBOX_DEAD' });
-    expect((await sandbox.exited).status).toBe(9);
+    expect((await sandbox.life.exited).status).toBe(9);
   });
 
   it('are killed when they use more memory than they may', async () => {
@@ -110,8 +110,8 @@ real('leaves with the real helper', () => {
       rig.leaf('def f(event):\n    x = bytearray(200 << 20)\n    return len(x)\n'),
     );
     await expect(call(sandbox)).rejects.toMatchObject({ code: 'SANDBOX_DEAD' });
-    expect((await sandbox.exited).oomKills).toBeGreaterThan(0);
-    expect(sandbox.dead).toMatch(/^out of memory: limits\.mem_mb is \d+ MB; raise it in /);
+    expect((await sandbox.life.exited).oomKills).toBeGreaterThan(0);
+    expect(sandbox.life.end?.why).toMatch(/^out of memory: limits\.mem_mb is \d+ MB; raise it in /);
     expect(await sandbox.debugString()).toMatch(/OOM KILLS: [1-9]/);
   });
 
@@ -160,7 +160,7 @@ real('a helper that is killed', () => {
     const answer = call(sandbox).catch((error: unknown) => error);
     process.kill((await rig.supervisor.get()).pid, 'SIGKILL');
     expect(await answer).toMatchObject({ code: 'SANDBOX_DEAD' });
-    await sandbox.exited;
+    await sandbox.life.exited;
     await until('the sandbox is dead', () => !alive(pid));
     await sandbox.destroy('gone');
     const next = await rig.factory.fresh(rig.leaf(ECHO));

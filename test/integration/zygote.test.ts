@@ -257,7 +257,7 @@ def f(event):
     const sandbox = await rig.zygotes.provider.create(rig.leaf(USES()));
     const pid = rootPid('');
     process.kill(pid, 'SIGKILL');
-    await sandbox.exited;
+    await sandbox.life.exited;
     await expect(call(sandbox)).rejects.toMatchObject({ code: 'SANDBOX_DEAD' });
     const fresh = await rig.zygotes.provider.create(rig.leaf(USES()));
     expect((await call(fresh)).status).toBe(200);
@@ -339,7 +339,8 @@ def f(event):
     await sandbox.pause();
     // The test takes all memory that the root zygote leaves, so the idle instance must be evicted.
     const charge = await rig.pool.acquire(rig.pool.totalMb - provider.report().memory.usedMb);
-    expect(await sandbox.exited).toMatchObject({ evicted: true });
+    await sandbox.life.exited;
+    expect(sandbox.life.end).toMatchObject({ by: 'eviction' });
     expect(evicted).toHaveBeenCalledTimes(1);
     const [name, mb] = evicted.mock.lastCall ?? [];
     expect(name).toBe('fn');

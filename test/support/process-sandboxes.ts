@@ -14,10 +14,10 @@ import type { Dispatcher } from 'undici';
 import { ArgyleError } from '../../src/errors';
 import type { AnswerHandler } from '../../src/sandbox/answer/guard';
 import { GuestHttp } from '../../src/sandbox/guest-http';
+import { Life } from '../../src/sandbox/life';
 import type {
   LeafSpec,
   Sandbox,
-  SandboxExit,
   SandboxLimits,
   SandboxProvider,
   SandboxUsage,
@@ -29,8 +29,7 @@ const GUEST = path.join(__dirname, 'mini_guest.py');
 export class LocalSandbox implements Sandbox {
   readonly parentPid = undefined;
   readonly start: StartKind = 'fresh';
-  readonly exited: Promise<SandboxExit>;
-  dead: string | undefined;
+  readonly life = new Life();
   frozen = false;
   pauses = 0;
   /** Simulated wait for memory in resume(), ms. */
@@ -50,22 +49,14 @@ export class LocalSandbox implements Sandbox {
         resolve();
       });
     });
-    this.exited = new Promise((resolve) => {
-      void this.ended.then(() => {
-        if (this.dead !== undefined) return;
-        this.dead = 'process ended';
-        onGone(this);
-        resolve({ oomKills: 0, status: child.exitCode ?? undefined });
-      });
+    void this.ended.then(() => {
+      const exit = { oomKills: 0, status: child.exitCode ?? undefined };
+      if (this.life.finish('itself', 'process ended', exit)) onGone(this);
     });
   }
 
   get pid(): number {
     return this.child.pid ?? 0;
-  }
-
-  get isPaused(): boolean {
-    return this.frozen;
   }
 
   get limits(): SandboxLimits {
@@ -78,18 +69,22 @@ export class LocalSandbox implements Sandbox {
   }
 
   pause(): Promise<void> {
-    if (this.dead !== undefined) return Promise.reject(new ArgyleError('SANDBOX_DEAD', this.dead));
+    if (!this.life.isAlive) return Promise.reject(this.death());
     this.pauses++;
     this.frozen = true;
     this.child.kill('SIGSTOP');
+    if (this.life.phase === 'running') this.life.move('pausing');
+    this.life.move('paused');
     return Promise.resolve();
   }
 
   async resume(): Promise<void> {
     if (this.frozen) await sleep(this.resumeMs);
-    if (this.dead !== undefined) throw new ArgyleError('SANDBOX_DEAD', this.dead);
+    if (!this.life.isAlive) throw this.death();
+    if (!this.frozen) return;
     this.frozen = false;
     this.child.kill('SIGCONT');
+    for (const phase of ['waking', 'thawing', 'running'] as const) this.life.move(phase);
   }
 
   usage(): Promise<SandboxUsage> {
@@ -98,13 +93,14 @@ export class LocalSandbox implements Sandbox {
   }
 
   async destroy(reason: string): Promise<void> {
-    if (this.dead === undefined) {
-      this.dead = reason;
-      this.onGone(this);
-    }
+    if (this.life.finish('owner', reason)) this.onGone(this);
     this.child.kill('SIGKILL');
     await this.ended;
-    this.client?.destroy(new ArgyleError('SANDBOX_DEAD', this.dead));
+    this.client?.destroy(this.death());
+  }
+
+  private death(): ArgyleError {
+    return new ArgyleError('SANDBOX_DEAD', this.life.end?.why ?? 'unknown');
   }
 
   private connect(): GuestHttp {
@@ -118,7 +114,8 @@ export class LocalSandbox implements Sandbox {
   }
 
   debugString(): Promise<string> {
-    const text = this.dead === undefined ? `SOCK ${this.id}\n` : `SANDBOX ${this.id} is DEAD: ${this.dead}\n`;
+    const { end } = this.life;
+    const text = end === undefined ? `SOCK ${this.id}\n` : `SANDBOX ${this.id} is DEAD: ${end.why}\n`;
     return Promise.resolve(text);
   }
 }

@@ -5,7 +5,12 @@ import { Cancellation } from '../../src/lambda/serve/call/cancellation';
 import { InvocationBody, type Invocation, type ResponseSink } from '../../src/lambda/serve/call/invocation';
 import type { AnswerControl, AnswerHandler } from '../../src/sandbox/answer/guard';
 import type { AnswerHead } from '../../src/sandbox/answer/head';
-import type { Sandbox, SandboxExit, SandboxLimits, SandboxUsage } from '../../src/sandbox/types';
+import { GuardedSandbox, type GuardOptions } from '../../src/sandbox/guarded';
+import { Lease } from '../../src/sandbox/lease';
+import { Life } from '../../src/sandbox/life';
+import { MemoryPool } from '../../src/sandbox/memory/memory-pool';
+import { StatsRegistry } from '../../src/metrics';
+import type { PlainSandbox, SandboxExit, SandboxLimits, SandboxUsage } from '../../src/sandbox/types';
 
 export const LIMITS: SandboxLimits = { memMb: 50, procs: 10, cpuPercent: 100, swapBytes: 0, scratchMb: 64 };
 
@@ -50,25 +55,23 @@ export class ScriptedRequest {
   }
 }
 
-export class ScriptedSandbox implements Sandbox {
+/** A plain sandbox; guard() makes the moves of its life. */
+export class ScriptedSandbox implements PlainSandbox {
   readonly pid = 1;
   readonly parentPid = undefined;
   readonly start = 'fresh';
   readonly limits = LIMITS;
-  readonly exited: Promise<SandboxExit>;
+  readonly life = new Life();
   readonly requests: ScriptedRequest[] = [];
   /** Names of the calls that changed the sandbox, in order. */
   readonly calls: string[] = [];
-  dead: string | undefined;
-  isPaused = false;
+  /** Whether the guest is frozen in fact. */
+  frozen = false;
   memBytes = 10 * 1024 * 1024;
   /** A promise that pause(), resume() and destroy() wait for. */
   hold: Promise<void> | undefined;
-  private exit: (exit: SandboxExit) => void = () => undefined;
 
-  constructor(readonly id = '1') {
-    this.exited = new Promise((resolve) => (this.exit = resolve));
-  }
+  constructor(readonly id = '1') {}
 
   dispatch({ path }: { path: string }, handler: AnswerHandler): void {
     this.calls.push('dispatch');
@@ -78,35 +81,43 @@ export class ScriptedSandbox implements Sandbox {
   async pause(): Promise<void> {
     this.calls.push('pause');
     await this.hold;
-    this.isPaused = true;
+    this.frozen = true;
   }
 
-  async resume(_onOrdered?: () => void): Promise<void> {
+  async resume(): Promise<void> {
     this.calls.push('resume');
     await this.hold;
-    this.isPaused = false;
+    this.frozen = false;
   }
 
   usage(): Promise<SandboxUsage> {
     const counts = { pids: 1, oomKills: 0, threads: 1, pid: 1 };
-    return Promise.resolve({ memBytes: this.memBytes, cpuUsec: 0, frozen: this.isPaused, ...counts });
+    return Promise.resolve({ memBytes: this.memBytes, cpuUsec: 0, frozen: this.frozen, ...counts });
   }
 
   async destroy(reason: string): Promise<void> {
-    this.dead ??= reason;
+    this.life.finish('owner', reason);
     this.calls.push('destroy');
     await this.hold;
   }
 
   /** Makes the sandbox's first process end by itself. */
-  end(exit: Partial<SandboxExit> = {}): void {
-    this.dead ??= 'its first process ended';
-    this.exit({ oomKills: 0, status: 0, ...exit });
+  end(exit: Partial<SandboxExit> = {}, why = 'its first process ended'): void {
+    this.life.finish(exit.lost === true ? 'helper' : 'itself', why, { oomKills: 0, status: 0, ...exit });
   }
 
   debugString(): Promise<string> {
     return Promise.resolve(`SOCK ${this.id}\n`);
   }
+}
+
+/** A scripted sandbox as callers hold it, with 50 MB of a memory pool of its own. */
+export function guard(inner: ScriptedSandbox, options: Partial<GuardOptions> = {}): GuardedSandbox {
+  const stats = new StatsRegistry();
+  const pool = new MemoryPool({ totalMb: 1000, timeoutMs: 60, stats });
+  const lease = new Lease(pool.tryAcquire(LIMITS.memMb, 'instance'));
+  const rest = { chargeMb: LIMITS.memMb, downsizePaused: true, savesMs: () => 10 };
+  return new GuardedSandbox(inner, { pool, lease, stats, ...rest, ...options });
 }
 
 /** Runs everything that is ready to run. */

@@ -3,6 +3,7 @@ import { ArgyleError, asArgyleError } from '../../errors';
 import type { Sandbox } from '../../sandbox/types';
 import type { CodeVersion } from '../code/version';
 import { BusyInstances } from './busy-instances';
+import { IdleInstances } from './idle-instances';
 import { ColdCauses } from './start/cold-cause';
 import { ENDED_EARLY, type Instance } from './instance';
 import type { Invocation } from './call/invocation';
@@ -24,8 +25,7 @@ const MAX_ATTEMPTS = 4;
 export class InstancePool {
   private code: CodeVersion | undefined;
   private readonly queue = new WaitQueue();
-  /** Least recently used first. The last one is the least likely to be frozen. */
-  private idle: Instance[] = [];
+  private readonly idle = new IdleInstances();
   private readonly busy: BusyInstances;
   /** Work that must end before close() resolves. */
   private readonly endings = new Set<Promise<unknown>>();
@@ -64,9 +64,7 @@ export class InstancePool {
   }
 
   get counts(): PoolCounts {
-    const paused = this.idle.filter((instance) => instance.isPaused).length;
-    const idle = this.idle.length - paused;
-    return { queued: this.queue.length, busy: this.busy.size, idle, paused, starting: this.starting };
+    return { queued: this.queue.length, busy: this.busy.size, ...this.idle.counts, starting: this.starting };
   }
 
   get sandboxes(): Sandbox[] {
@@ -86,9 +84,7 @@ export class InstancePool {
     this.code?.release();
     this.code = code;
     this.serviceMs = undefined;
-    const old = this.idle;
-    this.idle = [];
-    for (const instance of old) this.end(instance, 'its code is out of date');
+    for (const instance of this.idle.takeAll()) this.end(instance, 'its code is out of date');
     this.warm.reset();
     this.keepWarm();
   }
@@ -114,9 +110,13 @@ export class InstancePool {
     this.dropDead();
     this.busy.look();
     const nowMs = this.deps.now();
-    const idleMs = this.idle.map((instance) => nowMs - instance.idleSince);
-    const surplus = instancesToRetire(idleMs, this.busy.size, this.deps.settings.surplusIdleMs, this.scale.min);
-    for (const instance of this.idle.splice(0, surplus)) this.end(instance, 'no longer needed');
+    const surplus = instancesToRetire(
+      this.idle.idleMs(nowMs),
+      this.busy.size,
+      this.deps.settings.surplusIdleMs,
+      this.scale.min,
+    );
+    for (const instance of this.idle.takeOldest(surplus)) this.end(instance, 'no longer needed');
     this.keepWarm();
   }
 
@@ -142,7 +142,7 @@ export class InstancePool {
     this.closed = true;
     clearTimeout(this.timer);
     while (this.queue.length > 0) this.queue.take()?.reject(shuttingDown());
-    for (const instance of this.idle.splice(0)) this.end(instance, 'the worker is stopping');
+    for (const instance of this.idle.takeAll()) this.end(instance, 'the worker is stopping');
     if (this.busy.size > 0) {
       await Promise.race([deadline, new Promise<void>((resolve) => (this.whenQuiet = resolve))]);
     }
@@ -213,7 +213,7 @@ export class InstancePool {
     // POLICY: the helper ended before any request was sent. The next start waits for a new helper.
     const { head } = this.queue;
     if (error.code === 'HELPER_GONE' && head !== undefined && this.deps.now() - head.since < NEW_HELPER_MS) return;
-    if (this.busy.size > 0 || this.idle.some((instance) => instance.usable)) {
+    if (this.busy.size > 0 || this.idle.hasUsable) {
       this.noStartBefore = this.deps.now() + RETRY_START_MS;
     } else {
       this.queue.take()?.reject(error);
@@ -263,17 +263,11 @@ export class InstancePool {
     const fit = instance.usable || instance.failedStart;
     if (this.closed || instance.code !== this.code || used || !fit) this.end(instance, 'served its last request');
     else if (instance.timesServed > 0 && instance.sandbox.mustYield?.() === true) this.end(instance, 'gave way');
-    else {
-      this.idle.push(instance);
-      instance.park();
-    }
+    else this.idle.add(instance);
   };
 
   private dropDead(): void {
-    if (this.idle.every((instance) => instance.usable)) return;
-    const dead = this.idle.filter((instance) => !instance.usable);
-    this.idle = this.idle.filter((instance) => instance.usable);
-    for (const instance of dead) {
+    for (const instance of this.idle.takeDead()) {
       if (instance.failedStart) this.track(this.reportFailedStart(instance));
       else this.end(instance, 'found dead');
     }

@@ -11,7 +11,7 @@ import { FINAL_OUTPUT_MS } from '../../sandbox/boot';
 import type { Sandbox, StartKind, ZygoteTier } from '../../sandbox/types';
 import type { Call } from './call/call';
 import type { CodeVersion } from '../code/version';
-import type { ColdCause, Departure } from './start/cold-cause';
+import { departureOf, type ColdCause, type Departure } from './start/cold-cause';
 import { describeSandbox } from './describe';
 import { Exchange, unanswered, type Outcome } from './call/exchange';
 import type { Invocation } from './call/invocation';
@@ -54,11 +54,9 @@ export class Instance {
   private served = 0;
   /** Whether the instance was given a request. That request reports the end of the sandbox. */
   private asked = false;
-  private ended: boolean;
   /** Whether a thaw was refused. The guest has not seen the request that was sent meanwhile. */
   private stayedFrozen = false;
   private gone: Promise<void> | undefined;
-  private left: Departure = 'ended';
 
   /** Takes over one reference to `code`, and releases it when the sandbox is gone. */
   constructor(
@@ -67,10 +65,7 @@ export class Instance {
     private readonly options: InstanceOptions,
   ) {
     this.idleSince = this.madeAtMs = options.now();
-    this.ended = sandbox.dead !== undefined;
-    void sandbox.exited.then(({ evicted = false, lost = false }) => {
-      this.ended = !evicted && !lost;
-      if (!this.ended) this.left = evicted ? 'evicted' : 'helper';
+    void sandbox.life.exited.then(() => {
       for (const exchange of this.exchanges) exchange.sandboxExited();
     });
   }
@@ -80,12 +75,12 @@ export class Instance {
    * too.
    */
   get failedStart(): boolean {
-    return !this.asked && this.ended;
+    return !this.asked && this.sandbox.life.end?.by === 'itself';
   }
 
   /** False once the sandbox was destroyed, was evicted, has ended by itself, or has failed a request. */
   get usable(): boolean {
-    return this.gone === undefined && this.sandbox.dead === undefined && this.retired === undefined;
+    return this.sandbox.life.isAlive && this.retired === undefined;
   }
 
   /** Number of requests for which the instance is chosen now. */
@@ -96,10 +91,6 @@ export class Instance {
   /** Most requests at the same time. */
   get capacity(): number {
     return this.code.facts.config.concurrency ?? 1;
-  }
-
-  get isPaused(): boolean {
-    return this.sandbox.isPaused;
   }
 
   /** Number of requests that were answered in full. */
@@ -118,7 +109,7 @@ export class Instance {
 
   /** How the instance ended. Valid once the instance is not usable any more. */
   get departure(): Departure {
-    return this.left;
+    return departureOf(this.sandbox.life.end);
   }
 
   /** Call this when the instance is idle. It is frozen after pauseAfterMs. */
@@ -163,7 +154,9 @@ export class Instance {
    * @throws ArgyleError SANDBOX_DEAD, TIMEOUT with the contract's message when no response had begun
    */
   async serve(invocation: Invocation, runtimeMs: number): Promise<ServeResult> {
-    if (!(await this.wake(invocation.call))) {
+    // No await for a running sandbox: the memory pool could pause the idle sandbox before the request is sent.
+    const awake = this.wake(invocation.call);
+    if (!(awake === true || (await awake))) {
       if (this.failedStart) throw await this.failure('SANDBOX_DEAD', ENDED_EARLY);
       return 'retry';
     }
@@ -264,15 +257,8 @@ export class Instance {
       await this.sandbox.pause();
     } catch (thrown) {
       this.options.log.debug({ id: this.sandbox.id, err: thrown }, 'could not pause an idle sandbox');
-      this.lost('could not be paused', thrown);
+      void this.destroy('could not be paused');
     }
-  }
-
-  /** Destroys a sandbox that is dead or in an unknown state. @param thrown the error of a pause or thaw */
-  private lost(reason: string, thrown: unknown): void {
-    // The sandbox ended with its helper, and destroy() may come before the sandbox reports that.
-    if (thrown instanceof ArgyleError && thrown.code === 'HELPER_GONE') this.left = 'helper';
-    void this.destroy(reason);
   }
 
   /** Has a paused sandbox thawed. False when the sandbox is unusable. */
@@ -282,10 +268,10 @@ export class Instance {
       return false;
     }
     // The memory pool pauses sandboxes, too. The function's time limit begins once the sandbox runs.
-    if (!this.sandbox.isPaused) return true;
-    return thaw(this.sandbox, call, this.options, (thrown, refused) => {
+    if (!this.sandbox.life.isPaused) return true;
+    return thaw(this.sandbox, call, this.options, (refused) => {
       this.stayedFrozen = refused;
-      this.lost('could not be resumed', thrown);
+      void this.destroy('could not be resumed');
     });
   }
 }

@@ -27,7 +27,11 @@ export function pickInstance(
  * Takes the instance for the next request; undefined when no instance may have the request.
  * @param idle instances without requests, most recently used last; the selected one is removed from this list
  */
-export function takeInstance(busy: Iterable<Instance>, idle: Instance[], code?: CodeVersion): Instance | undefined {
+export function takeInstance(
+  busy: Iterable<Instance>,
+  idle: Pick<Instance[], 'length' | 'pop'>,
+  code?: CodeVersion,
+): Instance | undefined {
   const concurrency = code?.facts.config.concurrency ?? 1;
   if (concurrency === 1) return idle.pop();
   const roomy: Instance[] = [];

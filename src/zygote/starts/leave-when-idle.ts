@@ -31,7 +31,7 @@ export function leaveWhenIdle(sandbox: Sandbox, turn: Turn, starts: Pick<StartQu
   };
   const look = async (): Promise<void> => {
     if (turn.isLeft) return;
-    if (sandbox.dead !== undefined || (starts.waiting > 0 && (await isOver()))) turn.leave();
+    if (!sandbox.life.isAlive || (starts.waiting > 0 && (await isOver()))) turn.leave();
     else again(LOOK_MS);
   };
   again(Math.max(LOOK_MS, turn.expectedMs - IDLE_MS));

@@ -1,11 +1,11 @@
 import { ArgyleError } from '../../../src/errors';
-import { GuardedSandbox, type GuardOptions } from '../../../src/sandbox/guarded';
+import type { GuardedSandbox, GuardOptions } from '../../../src/sandbox/guarded';
 import { Lease } from '../../../src/sandbox/lease';
 import { MemoryPool, type Charge } from '../../../src/sandbox/memory/memory-pool';
 import type { AnswerHandler } from '../../../src/sandbox/answer/guard';
 import type { SandboxExit } from '../../../src/sandbox/types';
 import { StatsRegistry } from '../../../src/metrics';
-import { ScriptedSandbox, settle } from '../../support/scripted-sandbox';
+import { guard, ScriptedSandbox, settle } from '../../support/scripted-sandbox';
 
 const REQUEST = { path: '/', method: 'GET' } as const;
 
@@ -39,19 +39,16 @@ describe('GuardedSandbox', () => {
   let evicted: number[];
   let destroyed: number;
 
-  async function make(options: Partial<GuardOptions> = {}): Promise<void> {
+  async function make(options: Partial<GuardOptions> = {}, timeoutMs = 1000): Promise<void> {
     const stats = new StatsRegistry();
-    pool = new MemoryPool({ totalMb: 100, timeoutMs: 60, stats });
+    pool = new MemoryPool({ totalMb: 100, timeoutMs, stats });
     charge = await pool.acquire(50, 'instance', 'f');
     inner = new ScriptedSandbox();
     [evicted, destroyed] = [[], 0];
-    sandbox = new GuardedSandbox(inner, {
+    sandbox = guard(inner, {
       pool,
       lease: new Lease(charge),
-      chargeMb: 50,
-      downsizePaused: true,
       stats,
-      savesMs: () => 10,
       onEvicted: (mb) => evicted.push(mb),
       onDestroyed: () => destroyed++,
       ...options,
@@ -67,7 +64,7 @@ describe('GuardedSandbox', () => {
 
   test('a paused one is charged what it uses, and the whole again before a request reaches it', async () => {
     await sandbox.pause();
-    expect([sandbox.isPaused, pool.usedMb, pool.tierMb.paused]).toEqual([true, 10, 10]);
+    expect([sandbox.life.isPaused, pool.usedMb, pool.tierMb.paused]).toEqual([true, 10, 10]);
     const answer = send();
     expect(inner.requests).toHaveLength(0);
     await settle();
@@ -83,20 +80,21 @@ describe('GuardedSandbox', () => {
     let ordered = false;
     const resuming = sandbox.resume(() => (ordered = true));
     await settle();
-    expect([ordered, sandbox.isPaused, sandbox.candidate(Date.now() + 1000)]).toEqual([true, true, undefined]);
+    expect([ordered, sandbox.life.isPaused, sandbox.candidate(Date.now() + 1000)]).toEqual([true, true, undefined]);
     const answer = send();
     expect(inner.calls).toEqual(['pause', 'resume', 'dispatch']);
     thaw();
     await resuming;
     inner.requests[0]?.answer('hello');
-    expect([answer.text, sandbox.isPaused]).toEqual(['hello', false]);
+    expect([answer.text, sandbox.life.isPaused]).toEqual(['hello', false]);
   });
 
-  test('one whose thaw is refused stays paused', async () => {
+  test('one whose thaw is refused stays paused, and gives the memory back that it got for it', async () => {
     await sandbox.pause();
+    expect(pool.usedMb).toBe(10);
     inner.resume = () => Promise.reject(new ArgyleError('SANDBOX_STATE', 'no such slot'));
     await expect(sandbox.resume(() => undefined)).rejects.toMatchObject({ code: 'SANDBOX_STATE' });
-    expect(sandbox.isPaused).toBe(true);
+    expect([sandbox.life.isPaused, pool.usedMb]).toEqual([true, 10]);
   });
 
   test('a request that meets a pause on its way waits until it is over, and is then served', async () => {
@@ -112,7 +110,7 @@ describe('GuardedSandbox', () => {
     await settle();
     expect(inner.calls).toEqual(['pause', 'resume', 'dispatch']);
     inner.requests[0]?.answer('late');
-    expect([answer.text, sandbox.isPaused]).toEqual(['late', false]);
+    expect([answer.text, sandbox.life.isPaused]).toEqual(['late', false]);
   });
 
   test('a request that comes before a pause has begun wins', async () => {
@@ -136,10 +134,10 @@ describe('GuardedSandbox', () => {
 
   test("the pool's own pause shows, and the next request thaws it", async () => {
     await sandbox.reclaim('pause');
-    expect([sandbox.isPaused, sandbox.dead]).toEqual([true, undefined]);
+    expect([sandbox.life.isPaused, sandbox.life.end?.why]).toEqual([true, undefined]);
     send();
     await settle();
-    expect([inner.calls, sandbox.isPaused]).toEqual([['pause', 'resume', 'dispatch'], false]);
+    expect([inner.calls, sandbox.life.isPaused]).toEqual([['pause', 'resume', 'dispatch'], false]);
   });
 
   test('a thaw waits for memory, which a request gets when others give it back', async () => {
@@ -147,7 +145,7 @@ describe('GuardedSandbox', () => {
     const other = await pool.acquire(90);
     const answer = send();
     await settle();
-    expect([inner.requests.length, sandbox.isPaused]).toEqual([0, true]);
+    expect([inner.requests.length, sandbox.life.isPaused]).toEqual([0, true]);
     other.release();
     await settle();
     inner.requests[0]?.answer('thawed');
@@ -155,16 +153,21 @@ describe('GuardedSandbox', () => {
   });
 
   test('without memory the request fails as never sent, and the sandbox stays paused', async () => {
-    await make({ evictable: false });
+    await make({ evictable: false }, 60);
     await sandbox.pause();
     const other = await pool.acquire(90);
     const answer = send();
     await new Promise((resolve) => setTimeout(resolve, 120));
     expect(answer.error).toMatchObject({ code: 'MEMORY_EXHAUSTED' });
-    expect([inner.calls, sandbox.isPaused, sandbox.dead, pool.usedMb]).toEqual([['pause'], true, undefined, 100]);
+    expect([inner.calls, sandbox.life.isPaused, sandbox.life.end?.why, pool.usedMb]).toEqual([
+      ['pause'],
+      true,
+      undefined,
+      100,
+    ]);
     other.release();
     await sandbox.resume();
-    expect(sandbox.isPaused).toBe(false);
+    expect(sandbox.life.isPaused).toBe(false);
   });
 
   test('one that is destroyed while it waits for memory fails its request, and leaves no place in line', async () => {
@@ -184,8 +187,9 @@ describe('GuardedSandbox', () => {
   test('an eviction says so, gives the memory back once, and fails what comes later', async () => {
     await sandbox.pause();
     await Promise.all([sandbox.reclaim('destroy'), sandbox.destroy('again')]);
-    expect(await sandbox.exited).toMatchObject({ evicted: true });
-    expect([evicted, destroyed, pool.usedMb, sandbox.dead]).toEqual([[10], 1, 0, 'evicted to free memory']);
+    await sandbox.life.exited;
+    expect(sandbox.life.end).toMatchObject({ by: 'eviction' });
+    expect([evicted, destroyed, pool.usedMb, sandbox.life.end?.why]).toEqual([[10], 1, 0, 'evicted to free memory']);
     const answer = send();
     expect(answer.error).toBeUndefined();
     await settle();
@@ -204,7 +208,7 @@ describe('GuardedSandbox', () => {
     await settle();
     fail(new Error('no such cgroup'));
     await expect(pausing).rejects.toMatchObject({ code: 'SANDBOX_DEAD' });
-    expect(sandbox.dead).toBe('its first process ended');
+    expect(sandbox.life.end?.why).toBe('its first process ended');
   });
 
   test('a broken connection waits for the reason of the end, and names it', async () => {
@@ -212,8 +216,7 @@ describe('GuardedSandbox', () => {
     inner.requests[0]?.sent().fail('ECONNRESET');
     await settle();
     expect(answer.error).toBeUndefined();
-    inner.dead = 'killed: it used more than limits.mem_mb';
-    inner.end({ oomKills: 1 });
+    inner.end({ oomKills: 1 }, 'killed: it used more than limits.mem_mb');
     await settle();
     expect(answer.error).toMatchObject({
       code: 'SANDBOX_DEAD',
@@ -223,10 +226,10 @@ describe('GuardedSandbox', () => {
 
   test('one that is given up ends at once for those who wait for its exit', async () => {
     const exits: SandboxExit[] = [];
-    void sandbox.exited.then((exit) => exits.push(exit));
+    void sandbox.life.exited.then((exit) => exits.push(exit));
     sandbox.fail('it thrashes');
     sandbox.fail('again');
     await settle();
-    expect([exits.length, sandbox.dead, destroyed, pool.usedMb]).toEqual([1, 'it thrashes', 1, 0]);
+    expect([exits.length, sandbox.life.end?.why, destroyed, pool.usedMb]).toEqual([1, 'it thrashes', 1, 0]);
   });
 });

@@ -20,7 +20,7 @@ export function thaw(
   sandbox: Sandbox,
   call: Call,
   { now, log, stats }: Pick<InstanceOptions, 'now' | 'log' | 'stats'>,
-  onFailed: (thrown: unknown, refused: boolean) => void,
+  onFailed: (refused: boolean) => void,
 ): Promise<boolean> {
   call.thawing();
   const startMs = now();
@@ -37,7 +37,7 @@ export function thaw(
     };
     sandbox.resume(ordered).then(thawed, (thrown: unknown) => {
       log.debug({ id: sandbox.id, err: thrown }, 'could not resume a paused sandbox');
-      onFailed(thrown, thrown instanceof ArgyleError && REFUSALS.has(thrown.code));
+      onFailed(thrown instanceof ArgyleError && REFUSALS.has(thrown.code));
       resolve(false);
     });
   });

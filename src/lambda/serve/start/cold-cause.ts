@@ -1,4 +1,5 @@
 /** Why a function needed a new instance, as one word. */
+import type { End } from '../../../sandbox/life';
 
 /**
  * - `first`: the function had no instance since the worker started;
@@ -13,6 +14,12 @@ export type ColdCause = 'first' | 'busy' | 'once' | 'code' | Departure;
 
 /** How an instance ended. */
 export type Departure = 'evicted' | 'helper' | 'ended';
+
+/** @param end the end of the instance's sandbox; undefined while the sandbox lives */
+export function departureOf(end: End | undefined): Departure {
+  if (end?.by === 'eviction') return 'evicted';
+  return end?.by === 'helper' ? 'helper' : 'ended';
+}
 
 /** Remembers how the last instance of one function ended. */
 export class ColdCauses {

@@ -12,11 +12,11 @@ const NEXT_TO_NONE_USEC = 500;
 const MOST_MS = 30_000;
 
 /** Resolves once a sandbox without a request uses no more processor time, or has ended. Never rejects. */
-export async function whenImported(sandbox: Pick<Sandbox, 'dead' | 'usage'>): Promise<void> {
+export async function whenImported(sandbox: Pick<Sandbox, 'life' | 'usage'>): Promise<void> {
   let lastUsec = -Infinity;
   for (let waitedMs = 0; waitedMs < MOST_MS; waitedMs += LOOK_MS) {
     await sleep(LOOK_MS, undefined, { ref: false });
-    if (sandbox.dead !== undefined) return;
+    if (!sandbox.life.isAlive) return;
     const usage = await sandbox.usage().catch(() => undefined);
     if (usage === undefined || usage.cpuUsec - lastUsec <= NEXT_TO_NONE_USEC) return;
     lastUsec = usage.cpuUsec;

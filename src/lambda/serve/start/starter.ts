@@ -58,8 +58,8 @@ export class Starter {
       stats.record('LambdaInstance-WaitSandbox', ms);
       if (sandbox.start === 'fresh') stats.record('LambdaInstance-WaitSandbox-NoImportCache', ms);
       onStarted(sandbox, ms, this.name);
-      void sandbox.exited.then(({ lost = false }) => {
-        if (lost) gate.lost();
+      void sandbox.life.exited.then(() => {
+        if (sandbox.life.end?.by === 'helper') gate.lost();
       });
       const { pauseAfterMs } = settings;
       onMade(new Instance(sandbox, code, { stats, log, pauseAfterMs, now, madeMs: ms, cause }));

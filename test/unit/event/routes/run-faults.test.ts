@@ -81,7 +81,7 @@ describe('/run when something fails', () => {
     const before = [...worker.provider.live];
     socket.destroy();
     await until('request cancelled', () => worker.manager.counts.busy === 0);
-    await until('sandbox gone', () => before.some((one) => one.dead === 'the client went away'));
+    await until('sandbox gone', () => before.some((one) => one.life.end?.why === 'the client went away'));
   });
 
   test('a client that goes away while it sends a body cancels too', async () => {

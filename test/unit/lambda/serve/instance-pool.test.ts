@@ -5,8 +5,9 @@ import { StartGate } from '../../../../src/lambda/serve/start/start-gate';
 import type { LambdaSettings } from '../../../../src/lambda/settings';
 import { ArgyleError } from '../../../../src/errors';
 import { StatsRegistry } from '../../../../src/metrics';
+import type { GuardedSandbox } from '../../../../src/sandbox/guarded';
 import type { Sandbox } from '../../../../src/sandbox/types';
-import { ScriptedClient, ScriptedSandbox, settle } from '../../../support/scripted-sandbox';
+import { guard, ScriptedClient, ScriptedSandbox, settle } from '../../../support/scripted-sandbox';
 import { until } from '../../../support/until';
 import { LIMITS } from '../../../support/in-process-worker';
 
@@ -25,6 +26,8 @@ const SETTINGS: LambdaSettings = {
 
 describe('InstancePool', () => {
   let made: ScriptedSandbox[];
+  /** The same sandboxes as the instances hold them. */
+  let guards: GuardedSandbox[];
   /** What making a sandbox waits for, and may fail with. */
   let starting: () => Promise<void>;
   let pool: InstancePool;
@@ -41,13 +44,14 @@ describe('InstancePool', () => {
     code.release();
   }
   function make(settings: Partial<LambdaSettings> = {}, config: Partial<LambdaConfig> = {}): void {
-    [made, released, versions, warnings.length] = [[], 0, 0, 0];
+    [made, guards, released, versions, warnings.length] = [[], [], 0, 0, 0];
     starting = () => Promise.resolve();
     const create = async (): Promise<Sandbox> => {
       await starting();
       const sandbox = new ScriptedSandbox(String(made.length + 1));
       made.push(sandbox);
-      return sandbox;
+      guards.push(guard(sandbox));
+      return guards.at(-1) as Sandbox;
     };
     const log = {
       debug: () => undefined,
@@ -182,7 +186,7 @@ describe('InstancePool', () => {
     (await request(0, 0)).answer('');
     await settle();
     // Not by its own idle time: nobody told the instance.
-    await made[0]?.pause();
+    await guards[0]?.reclaim('pause');
     expect(pool.counts).toMatchObject({ idle: 0, paused: 1 });
     const client = send();
     (await request(0, 1)).answer('thawed');
@@ -191,17 +195,26 @@ describe('InstancePool', () => {
     expect(made).toHaveLength(1);
   });
 
+  test('one that has been evicted counts neither as idle nor as paused', async () => {
+    send();
+    (await request(0, 0)).answer('');
+    await settle();
+    await guards[0]?.reclaim('pause');
+    await guards[0]?.reclaim('destroy');
+    expect(pool.counts).toMatchObject({ idle: 0, paused: 0 });
+  });
+
   test('one that cannot be thawed is given up, and its request goes to a new one', async () => {
     send();
     (await request(0, 0)).answer('');
     await settle();
-    const [first] = made;
-    await first?.pause();
+    const [first] = guards;
+    await first?.reclaim('pause');
     if (first !== undefined) first.resume = () => Promise.reject(new ArgyleError('MEMORY_EXHAUSTED', 'no memory'));
     const client = send();
     (await request(1, 0)).answer('new');
     await settle();
-    expect([client.text, first?.dead]).toEqual(['new', 'could not be resumed']);
+    expect([client.text, first?.life.end?.why]).toEqual(['new', 'could not be resumed']);
   });
 
   test('a used instance that died unnoticed costs no request its answer', async () => {
@@ -212,7 +225,7 @@ describe('InstancePool', () => {
     (await request(0, 1)).fail('ECONNREFUSED');
     (await request(1, 0)).answer('second');
     await settle();
-    expect([client.text, client.result, made[0]?.dead]).toEqual(['second', 'answered', 'found dead']);
+    expect([client.text, client.result, made[0]?.life.end?.why]).toEqual(['second', 'answered', 'found dead']);
   });
 
   test('a client that leaves while it waits has no instance made for it', async () => {
@@ -231,15 +244,15 @@ describe('InstancePool', () => {
     const running = await request(0, 0);
     setCode();
     const next = send();
-    expect(made[0]?.dead).toBeUndefined();
+    expect(made[0]?.life.end?.why).toBeUndefined();
     running.answer('old');
-    await until('it has ended', () => made[0]?.dead !== undefined);
+    await until('it has ended', () => made[0]?.life.end?.why !== undefined);
     (await request(1, 0)).answer('new');
     await settle();
     expect([client.text, next.text, released]).toEqual(['old', 'new', 1]);
     pool.setCode(undefined);
     await settle();
-    expect([made[1]?.dead, released]).toEqual(['its code is out of date', 2]);
+    expect([made[1]?.life.end?.why, released]).toEqual(['its code is out of date', 2]);
   });
 
   test('an instance of reuse-sandbox: false serves once', async () => {
@@ -247,7 +260,7 @@ describe('InstancePool', () => {
     send();
     (await request(0, 0)).answer('');
     await settle();
-    expect([made[0]?.dead, pool.empty]).toEqual(['served its last request', true]);
+    expect([made[0]?.life.end?.why, pool.empty]).toEqual(['served its last request', true]);
   });
 
   test('instances that nobody has needed for long are given up but for one', async () => {
@@ -266,7 +279,7 @@ describe('InstancePool', () => {
   test('scale.min keeps instances without a call, and makes up for one that ends', async () => {
     make({ maxInstances: 3 }, { scale: { min: 2, max: 0 } });
     await until('they are there', () => pool.counts.idle === 2);
-    made[0]?.end({ evicted: true });
+    void guards[0]?.reclaim('destroy');
     await settle();
     pool.sweep();
     await until('it is made up for', () => made.length === 3 && pool.counts.idle === 2);
@@ -283,7 +296,12 @@ describe('InstancePool', () => {
     await expect(pool.submit(new ScriptedClient().invocation())).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
     begun.answer('last');
     await closing;
-    expect([running.text, made[0]?.dead, pool.empty, released]).toEqual(['last', 'served its last request', true, 1]);
+    expect([running.text, made[0]?.life.end?.why, pool.empty, released]).toEqual([
+      'last',
+      'served its last request',
+      true,
+      1,
+    ]);
   });
 
   test('closing waits for a start that is under way, and ends what comes of it', async () => {

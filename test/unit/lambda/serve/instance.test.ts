@@ -7,10 +7,16 @@ import { defaultLambdaConfig } from '../../../../src/lambda/code/lambda-config';
 import { ArgyleError } from '../../../../src/errors';
 import { StatsRegistry } from '../../../../src/metrics';
 import { GuestFailure } from '../../../../src/sandbox/answer/failure';
-import type { LeafBoot, Sandbox, SandboxExit } from '../../../../src/sandbox/types';
+import type { LeafBoot, Sandbox } from '../../../../src/sandbox/types';
 import { until } from '../../../support/until';
 import { LocalProvider } from '../../../support/process-sandboxes';
-import { ScriptedClient, ScriptedSandbox, settle, type ScriptedRequest } from '../../../support/scripted-sandbox';
+import {
+  guard,
+  ScriptedClient,
+  ScriptedSandbox,
+  settle,
+  type ScriptedRequest,
+} from '../../../support/scripted-sandbox';
 
 const LOG = { debug: () => undefined, info: () => undefined, warn: () => undefined };
 
@@ -45,13 +51,12 @@ describe('Instance', () => {
     const [dies, code] = await make();
     const dead = new Instance(dies, code, options);
     process.kill(dies.pid, 'SIGKILL');
-    await dies.exited;
+    await dies.life.exited;
     expect([dead.usable, dead.failedStart, dead.departure]).toEqual([false, true, 'ended']);
 
-    const [plain, other] = await make();
-    const exited = Promise.resolve<SandboxExit>({ oomKills: 0, status: undefined, evicted: true });
-    const evicted = new Instance(Object.assign(Object.create(plain) as Sandbox, { exited }), other, options);
-    await exited;
+    const idle = guard(new ScriptedSandbox());
+    const evicted = new Instance(idle, (await make())[1], options);
+    await idle.reclaim('destroy');
     expect([evicted.failedStart, evicted.departure]).toEqual([false, 'evicted']);
   });
 
@@ -59,7 +64,7 @@ describe('Instance', () => {
     const code = (await make())[1];
     let clock = 1000;
     const sandbox = new ScriptedSandbox();
-    const instance = new Instance(sandbox, code, { ...options, now: () => clock, madeMs: 7, cause: 'busy' });
+    const instance = new Instance(guard(sandbox), code, { ...options, now: () => clock, madeMs: 7, cause: 'busy' });
     expect([instance.making(990), instance.making(1001)]).toEqual([
       { start: 'fresh', tier: undefined, ms: 7, cause: 'busy' },
       undefined,
@@ -75,11 +80,10 @@ describe('Instance', () => {
 
   test('ended with its helper when a pause is refused because the helper is gone', async () => {
     const code = (await make())[1];
-    const sandbox = new ScriptedSandbox();
-    let refusal = new ArgyleError('HELPER_GONE', 'the helper ended');
-    sandbox.pause = () => Promise.reject(refusal);
-    const paused = async (): Promise<string> => {
-      const instance = new Instance(sandbox, code, { ...options, pauseAfterMs: 0 });
+    const paused = async (refusal: ArgyleError): Promise<string> => {
+      const sandbox = new ScriptedSandbox();
+      sandbox.pause = () => Promise.reject(refusal);
+      const instance = new Instance(guard(sandbox), code, { ...options, pauseAfterMs: 0 });
       instance.unpark();
       const served = instance.serve(new ScriptedClient().invocation('/a'), 0);
       await settle();
@@ -90,10 +94,8 @@ describe('Instance', () => {
       await until('the instance is destroyed', () => !instance.usable);
       return instance.departure;
     };
-    expect(await paused()).toBe('helper');
-    sandbox.dead = undefined;
-    refusal = new ArgyleError('SANDBOX_CREATE', 'it cannot be frozen');
-    expect(await paused()).toBe('ended');
+    expect(await paused(new ArgyleError('HELPER_GONE', 'the helper ended'))).toBe('helper');
+    expect(await paused(new ArgyleError('SANDBOX_CREATE', 'it cannot be frozen'))).toBe('ended');
   });
 
   test('lets go of its code once, when its sandbox is gone', async () => {
@@ -101,7 +103,7 @@ describe('Instance', () => {
     const instance = new Instance(sandbox, code, options);
     expect(await instance.describe()).toBe('SOCK 1\n');
     await Promise.all([instance.destroy('test'), instance.destroy('again')]);
-    expect([released, sandbox.dead, instance.usable]).toEqual([1, 'test', false]);
+    expect([released, sandbox.life.end?.why, instance.usable]).toEqual([1, 'test', false]);
     expect(await instance.describe()).toBe('SANDBOX 1 is DEAD: test\n');
   });
 
@@ -120,7 +122,7 @@ describe('Instance', () => {
       const facts = (await make())[1].facts;
       const code = new CodeVersion({ ...facts, config: { ...facts.config, concurrency: 2 } }, () => undefined);
       const sandbox = new ScriptedSandbox();
-      const instance = new Instance(sandbox, code, options);
+      const instance = new Instance(guard(sandbox), code, options);
       const errors: Record<string, string> = {};
       const calls = ['/a', '/b'].map(async (path) => {
         instance.unpark();

@@ -4,9 +4,11 @@ import { CodeVersion } from '../../../../../src/lambda/code/version';
 import { defaultLambdaConfig } from '../../../../../src/lambda/code/lambda-config';
 import { Instance, type ServeResult } from '../../../../../src/lambda/serve/instance';
 import { StatsRegistry } from '../../../../../src/metrics';
-import { ScriptedClient, ScriptedSandbox, settle } from '../../../../support/scripted-sandbox';
+import { guard, ScriptedClient, ScriptedSandbox, settle } from '../../../../support/scripted-sandbox';
 
 const FACTS = { name: 'f', codeName: '1-f-1', dir: '/nowhere', version: '1', entryFile: 'f.py' };
+
+const HELPER_ENDED = 'the sandbox helper ended, and every sandbox with it';
 
 describe('a request to a paused instance', () => {
   let sandbox: ScriptedSandbox;
@@ -27,7 +29,8 @@ describe('a request to a paused instance', () => {
     sandbox = new ScriptedSandbox();
     const rest = { runtime: 'python' as const, env: {}, packages: [], config: defaultLambdaConfig() };
     now = 0;
-    instance = new Instance(sandbox, new CodeVersion({ ...FACTS, ...rest }, () => undefined), {
+    const guarded = guard(sandbox);
+    instance = new Instance(guarded, new CodeVersion({ ...FACTS, ...rest }, () => undefined), {
       stats: new StatsRegistry(),
       log: { debug: () => undefined, info: () => undefined, warn: () => undefined },
       pauseAfterMs: -1,
@@ -38,9 +41,8 @@ describe('a request to a paused instance', () => {
     sandbox.requests[0]?.answer('');
     await served;
     instance.leave();
-    await sandbox.pause();
-    sandbox.resume = (onOrdered) => {
-      onOrdered?.();
+    await guarded.pause();
+    sandbox.resume = () => {
       return new Promise<void>((resolve, reject) => {
         endThaw = (error) => {
           if (error === undefined) resolve();
@@ -70,7 +72,7 @@ describe('a request to a paused instance', () => {
     sandbox.requests[1]?.sent();
     endThaw(new ArgyleError(code, 'no thaw'));
     await settle();
-    expect(sandbox.dead).toBe('could not be resumed');
+    expect(sandbox.life.end?.why).toBe(code === 'HELPER_GONE' ? HELPER_ENDED : 'could not be resumed');
     sandbox.requests[1]?.fail('UND_ERR_DESTROYED');
     return served;
   };

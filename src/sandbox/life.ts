@@ -1,0 +1,119 @@
+/**
+ * The life of a leaf: one state machine, and the only record of whether a leaf runs, is frozen or has ended. The leaf
+ * reports the end of its process here. GuardedSandbox makes all other moves. Instances and the memory pool read it.
+ *
+ *   running → pausing → paused → waking → thawing → running
+ *   each of these → ended → freeing → freed
+ *
+ * A failed pause leads back to `running`, a failed thaw back to `paused`.
+ */
+import type { SandboxExit } from './types';
+
+/**
+ * - `running`: serves requests;
+ * - `pausing`, `thawing`: the freeze or thaw is ordered;
+ * - `paused`: frozen;
+ * - `waking`: frozen, waits for the memory to run;
+ * - `ended`: serves no more requests, still holds its memory and its slot;
+ * - `freeing`, `freed`: its lease is being freed, is free.
+ */
+export type Phase = 'running' | 'pausing' | 'paused' | 'waking' | 'thawing' | 'ended' | 'freeing' | 'freed';
+
+/** The moves between phases. */
+export const MOVES: Readonly<Record<Phase, readonly Phase[]>> = {
+  running: ['pausing', 'ended'],
+  pausing: ['paused', 'running', 'ended'],
+  paused: ['waking', 'ended'],
+  waking: ['thawing', 'paused', 'ended'],
+  thawing: ['running', 'paused', 'ended'],
+  ended: ['freeing'],
+  freeing: ['freed'],
+  freed: [],
+};
+
+/**
+ * Who ended a leaf: its own process or a breach of its limits; an eviction; the end of the sandbox helper; a call of
+ * destroy().
+ */
+export type EndedBy = 'itself' | 'eviction' | 'helper' | 'owner';
+
+export interface End {
+  readonly by: EndedBy;
+  readonly why: string;
+}
+
+/** What everybody may read. */
+export interface LifeView {
+  readonly phase: Phase;
+  /** False from the end on. */
+  readonly isAlive: boolean;
+  /** Whether the leaf is frozen, or a pause or resume is ordered. A request calls resume() first. */
+  readonly isPaused: boolean;
+  /** Undefined while the leaf lives. */
+  readonly end: End | undefined;
+  /** Resolves once, when the leaf ends without a call of destroy(). */
+  readonly exited: Promise<SandboxExit>;
+}
+
+export class Life implements LifeView {
+  readonly exited: Promise<SandboxExit>;
+  /** Number of ordered pauses and resumes that have not completed. */
+  changes = 0;
+  private current: Phase = 'running';
+  private ended: End | undefined;
+  private resolveExited: ((exit: SandboxExit) => void) | undefined;
+
+  constructor() {
+    this.exited = new Promise((resolve) => (this.resolveExited = resolve));
+  }
+
+  get phase(): Phase {
+    return this.current;
+  }
+
+  get isAlive(): boolean {
+    return this.ended === undefined;
+  }
+
+  get isPaused(): boolean {
+    return this.current === 'paused' || this.changes > 0;
+  }
+
+  get end(): End | undefined {
+    return this.ended;
+  }
+
+  /** Whether a request may be sent now. A guest that is being thawed reads the request when it runs. */
+  get isOpen(): boolean {
+    return this.current === 'thawing' || (this.current === 'running' && this.changes === 0);
+  }
+
+  /** Whether destroy() was called. */
+  get isGivenUp(): boolean {
+    return this.current === 'freeing' || this.current === 'freed';
+  }
+
+  /**
+   * Makes a move of MOVES. A pause or thaw that completes after the end has no effect.
+   * @throws Error for any other move, which is a fault of the worker
+   */
+  move(to: Exclude<Phase, 'ended'>): void {
+    if (MOVES[this.current].includes(to)) this.current = to;
+    else if (this.isAlive || to === 'freeing' || to === 'freed') {
+      throw new Error(`a leaf cannot go from ${this.current} to ${to}`);
+    }
+  }
+
+  /**
+   * Ends the life. The first call counts; the others have no effect.
+   * @param exit resolves `exited`; not used when the owner ends the leaf
+   * @returns whether this was the first call
+   */
+  finish(by: EndedBy, why: string, exit: SandboxExit = { oomKills: 0, status: undefined }): boolean {
+    if (this.ended !== undefined) return false;
+    this.ended = { by, why };
+    this.current = 'ended';
+    if (by !== 'owner') this.resolveExited?.(exit);
+    return true;
+  }
+}
