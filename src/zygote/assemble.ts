@@ -87,7 +87,7 @@ export function assembleZygotes(options: ZygoteLayerOptions): ZygoteLayer {
   const costOf = tracker.costs.of;
   const limits = options.leafLimits;
   const budgetMb = mode === 'popularity' ? popularityBudgetMb(pool.totalMb, limits.memMb, options.cpus) : 0;
-  const excluded = (key: string): boolean => tracker.isExcluded(key);
+  const excluded = (key: string): boolean => tracker.packages.isExcluded(key);
   const isTree = mode === 'tree' || mode === 'multitree';
   const tree = isTree ? new TreePlanner({ nodes: flatten(options.tree), packages, costOf, excluded }) : undefined;
   const submodules = new SubmoduleBook();
@@ -97,7 +97,7 @@ export function assembleZygotes(options: ZygoteLayerOptions): ZygoteLayer {
     pool,
     zygoteLimits: zygoteLimits(options.leafLimits, options.installerLimits),
     costOf,
-    requiresOf: tracker.requiresOf,
+    requiresOf: tracker.packages.requiresOf,
     onImported: (key, cost) => {
       tracker.imported(key, cost);
     },

@@ -1,11 +1,11 @@
 /** Evaluates the popularity policy at intervals and executes its decisions. One evaluation is called a look. */
-import type { LeafSpec, PackageImport } from '../sandbox/types';
+import type { PackageImport } from '../sandbox/types';
 import type { ZygoteGroups } from './fleet/groups';
 import { dependenciesFirst } from './policy/import-order';
 import { ROOT, below } from './plan-tree';
 import { finishInSlices } from './policy/steps';
 import type { PopularityTracker } from './learn/tracker';
-import type { PackagePin, PinKey, ZygoteAction } from './policy/types';
+import type { PinKey, ZygoteAction } from './policy/types';
 import type { ZygotePlan } from './zygote-plan';
 
 /** Minimum time between two looks, in ms. A look computes for a few ms; making a zygote takes a few hundred ms. */
@@ -24,8 +24,6 @@ const SLICE_MS = 1;
 const SOON_MS = 200;
 /** Interval of looks without cold starts, in ms. These looks retire unused zygotes. */
 const IDLE_TICK_MS = 30_000;
-/** Limit for the packages whose modules are remembered. */
-const CATALOG = 8192;
 
 export interface PopularityPlannerOptions {
   tracker: PopularityTracker;
@@ -35,7 +33,6 @@ export interface PopularityPlannerOptions {
 }
 
 export class PopularityPlanner implements ZygotePlan {
-  private readonly catalog = new Map<PinKey, PackageImport>();
   private timer: NodeJS.Timeout | undefined;
   private lastMs = 0;
   private lookMs = 0;
@@ -47,20 +44,8 @@ export class PopularityPlanner implements ZygotePlan {
 
   constructor(private readonly options: PopularityPlannerOptions) {}
 
-  /** Remembers what a package provides; a zygote with the package needs this. */
-  know(key: PinKey, found: PackageImport): void {
-    // A spec without a version may have changed its version, so the latest request replaces an older entry.
-    if (this.catalog.get(key)?.spec === found.spec) return;
-    if (this.catalog.size >= CATALOG) this.catalog.clear();
-    this.catalog.set(key, found);
-  }
-
-  asked(leaf: LeafSpec, pins: readonly PackagePin[]): void {
-    const bySpec = new Map(leaf.packages.map((found) => [found.spec, found]));
-    for (const { key, spec } of pins) {
-      const found = bySpec.get(spec);
-      if (found !== undefined) this.know(key, found);
-    }
+  asked(): void {
+    // A look decides on zygotes.
   }
 
   used(): void {
@@ -69,11 +54,6 @@ export class PopularityPlanner implements ZygotePlan {
 
   maintain(): void {
     // The planner has a timer of its own.
-  }
-
-  /** The installed spec of each known package, by key. */
-  get specs(): [PinKey, string][] {
-    return [...this.catalog].map(([key, { spec }]) => [key, spec]);
   }
 
   /** Schedules a look soon. */
@@ -157,14 +137,14 @@ export class PopularityPlanner implements ZygotePlan {
     }
     const parent = groups.get(parentId)?.spec;
     if (parent === undefined) return;
-    const { requiresOf } = this.options.tracker;
+    const { packages } = this.options.tracker;
     const own = dependenciesFirst(
       pins.filter((key) => !parent.pins.includes(key)),
-      requiresOf,
+      packages.requiresOf,
     );
     const imports = new Map<PinKey, PackageImport>();
     for (const key of own) {
-      const found = this.catalog.get(key);
+      const found = packages.importOf(key);
       // A seed may name packages that no function of this worker has required yet. Their zygote is made after the first
       // such request.
       if (found === undefined) return;

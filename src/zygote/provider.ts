@@ -116,7 +116,7 @@ export class ZygoteProvider implements SandboxProvider {
     const pins = [...pinsByName(spec.packages.map(({ spec: name }) => this.pin(name))).values()];
     const wanted = new Set(pins.map(({ key }) => key));
     setImmediate(() => {
-      recorder.asked(pins);
+      recorder.asked(spec, pins);
       plan.asked(spec, pins);
     });
     let kind: StartProfile = kinds.of(pins, spec.packages, Math.max(0, spec.boot.sys_path.length - pins.length));

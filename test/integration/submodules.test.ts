@@ -119,7 +119,7 @@ real('submodules', () => {
     const { before } = await forked(spec);
     expect(before).toContain('alpha.image');
     for (const name of ['alpha.needs_handler', 'alpha.fake', 'os.fake']) expect(before).not.toContain(name);
-    expect(rig.zygotes.tracker.excluded.size).toBe(0);
+    expect(rig.zygotes.tracker.packages.excluded.size).toBe(0);
   });
 
   it('that start threads cost a package its submodules and not its zygote', async () => {
@@ -133,6 +133,6 @@ real('submodules', () => {
     expect(sandbox.start).toBe('fork');
     expect(before).toContain('alpha');
     expect(before).not.toContain('alpha.image');
-    expect(rig.zygotes.tracker.excluded.size).toBe(0);
+    expect(rig.zygotes.tracker.packages.excluded.size).toBe(0);
   });
 });

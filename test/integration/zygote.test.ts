@@ -229,14 +229,14 @@ def f(event):
     ] as const) {
       const beta = rig.addPackage(spec, source);
       await rig.zygotes.provider.create(rig.leaf(USES('alpha'), [alpha, beta]));
-      await until('the verdict', () => rig.zygotes.tracker.excluded.has(spec));
+      await until('the verdict', () => rig.zygotes.tracker.packages.excluded.has(spec));
       await ready('alpha==1.1');
       const sandbox = await rig.zygotes.provider.create(rig.leaf(USES('alpha'), [alpha, beta]));
       expect(sandbox.parentPid).toBe(rootPid('alpha==1.1'));
       expect((await call(sandbox)).status).toBe(200);
     }
-    expect(rig.zygotes.tracker.excluded.get('beta==1.1')).toMatch(/threads/);
-    expect(rig.zygotes.tracker.excluded.get('beta==2.1')).toMatch(/RuntimeError/);
+    expect(rig.zygotes.tracker.packages.excluded.get('beta==1.1')).toMatch(/threads/);
+    expect(rig.zygotes.tracker.packages.excluded.get('beta==2.1')).toMatch(/RuntimeError/);
   });
 
   it('are retired when they start threads later', async () => {
@@ -248,7 +248,7 @@ def f(event):
     await ready('alpha==1.1');
     await new Promise((resolve) => setTimeout(resolve, 1000));
     await rig.zygotes.groups.refresh();
-    expect(rig.zygotes.tracker.excluded.get('alpha==1.1')).toMatch(/2 threads/);
+    expect(rig.zygotes.tracker.packages.excluded.get('alpha==1.1')).toMatch(/2 threads/);
     expect((await rig.zygotes.provider.create(rig.leaf(USES(), [alpha]))).parentPid).toBe(rootPid(''));
   });
 

@@ -99,18 +99,17 @@ export class SeedStore {
     for (const key of new Set(sets.flatMap(({ pins }) => pins))) {
       const found = await packages.peek(specs[key] ?? key).catch(() => undefined);
       if (found === undefined) continue;
-      zygotes.popularity?.know(key, found);
+      zygotes.tracker.packages.know(key, found);
       zygotes.submodules.learn(key, found.modules, submodules[key] ?? []);
     }
     zygotes.popularity?.measured();
   }
 
   private text(): string {
-    const { tracker, popularity, submodules } = this.parts.zygotes;
+    const { tracker, submodules } = this.parts.zygotes;
     this.savedChanges = tracker.changes;
     const seed: PopularitySeed = {
       ...tracker.toSeed(Date.now()),
-      specs: Object.fromEntries(popularity?.specs ?? []),
       submodules: Object.fromEntries(submodules.entries()),
     };
     return JSON.stringify(seed);

@@ -44,13 +44,16 @@ export interface LeafStart {
 export class ColdStartRecorder {
   constructor(private readonly options: RecorderOptions) {}
 
-  /** Records the dependencies of packages that the tracker does not know yet. Runs outside the request path. */
-  asked(pins: readonly PackagePin[]): void {
-    const { tracker, packages } = this.options;
+  /** Records what the packages of a start provide, and what they need. Runs outside the request path. */
+  asked(leaf: LeafSpec, pins: readonly PackagePin[]): void {
+    const { packages: book } = this.options.tracker;
+    const bySpec = new Map(leaf.packages.map((found) => [found.spec, found]));
     for (const { key, spec } of pins) {
-      if (tracker.requiresOf(key) !== undefined) continue;
-      const needed = packages.dependenciesOf({ spec, hashes: [] });
-      if (needed !== undefined) tracker.requires(key, needed);
+      const found = bySpec.get(spec);
+      if (found !== undefined) book.know(key, found);
+      if (book.requiresOf(key) !== undefined) continue;
+      const needed = this.options.packages.dependenciesOf({ spec, hashes: [] });
+      if (needed !== undefined) book.requires(key, needed);
     }
   }
 

@@ -24,7 +24,7 @@ const Seed = z.object({
 export type PopularitySeed = z.infer<typeof Seed>;
 
 /** The part of the seed that the tracker owns. */
-export type TrackerSeed = Omit<PopularitySeed, 'specs' | 'submodules'>;
+export type TrackerSeed = Omit<PopularitySeed, 'submodules'>;
 
 /** @throws ArgyleError CONFIG_INVALID naming the first field at fault */
 export function parseSeed(value: unknown): PopularitySeed {

@@ -1,24 +1,18 @@
-/** Counts cold starts and their costs, and runs the popularity policy on these counts. */
+/** Learns from cold starts what the popularity policy needs, and runs the policy on it. */
 import type { StartKind } from '../../sandbox/types';
-import { setId } from '../policy/candidates';
 import { CostBook } from '../policy/costs';
 import { diff } from '../policy/diff';
 import { Ghosts } from '../policy/ghosts';
-import { nameOfKey } from '../policy/match';
 import { DEFAULT_PARAMS, type PolicyParams } from '../policy/params';
 import { desiredTreeSteps } from '../policy/popularity';
+import { DemandCounts, type DemandCountsOptions } from './demand-counts';
+import { PackageBook } from './package-book';
 import { parseSeed, type PopularitySeed, type TrackerSeed } from './seed';
 import { finish, type Steps } from '../policy/steps';
 import type { Demand, DesiredTree, ImportCost, LiveZygote, PinKey, ZygoteAction } from '../policy/types';
 
-export interface TrackerOptions {
+export interface TrackerOptions extends DemandCountsOptions {
   readonly params?: PolicyParams;
-  /** Half-life of the fast count, in ms; this count follows recent changes. */
-  readonly fastHalfLifeMs?: number;
-  /** Half-life of the slow count, in ms; this count covers rare sets. */
-  readonly slowHalfLifeMs?: number;
-  /** Limit for remembered sets; the least requested sets are dropped first. */
-  readonly maxSets?: number;
 }
 
 /** One cold start of any kind. A resume of a paused instance is no cold start, because no zygote could help. */
@@ -48,51 +42,29 @@ export interface Decision {
 /** Memory of remembered ghosts, as a share of the budget. */
 const GHOST_SHARE = 0.1;
 
-interface Tracked {
-  readonly pins: readonly PinKey[];
-  fast: number;
-  slow: number;
-  atMs: number;
-  /** Import time without any zygote, in ms. */
-  importMs: number | undefined;
-}
-
 export class PopularityTracker {
   readonly costs = new CostBook();
+  readonly packages = new PackageBook();
   private readonly params: PolicyParams;
-  private readonly fastMs: number;
-  private readonly slowMs: number;
-  private readonly maxSets: number;
-  private readonly sets = new Map<string, Tracked>();
+  private readonly counts: DemandCounts;
   private readonly ghosts: Ghosts;
-  private readonly requirements = new Map<PinKey, readonly string[]>();
-  /** Reasons by key or by bare name. */
-  private readonly exclusions = new Map<string, string>();
-  private startMs: number | undefined;
   private changed = 0;
   private readonly starts: Record<StartKind, number> = { fresh: 0, fork: 0, spare: 0 };
 
   constructor(options: TrackerOptions = {}) {
     this.params = options.params ?? DEFAULT_PARAMS;
-    this.fastMs = options.fastHalfLifeMs ?? 10 * 60_000;
-    this.slowMs = options.slowHalfLifeMs ?? 120 * 60_000;
-    this.maxSets = options.maxSets ?? 4096;
-    this.ghosts = new Ghosts(this.fastMs, 0);
+    this.counts = new DemandCounts(options);
+    this.ghosts = new Ghosts(this.counts.fastMs, 0);
   }
 
   /** Records one cold start. Cheap, because it runs on the request path. */
   observe(start: StartObservation): void {
     this.changed++;
-    this.startMs ??= start.atMs;
     this.starts[start.start]++;
     const pins = [...new Set(start.pins)].sort();
-    const id = setId(pins);
-    const tracked = this.sets.get(id) ?? { pins, fast: 0, slow: 0, atMs: start.atMs, importMs: undefined };
-    this.decay(tracked, start.atMs);
-    tracked.fast += 1;
-    tracked.slow += 1;
-    this.sets.set(id, tracked);
-    if (this.sets.size > this.maxSets * 1.25) this.forget(start.atMs);
+    const already = new Set(start.preimported);
+    this.counts.add(pins, start.atMs, already.size === 0 ? start.importMs : undefined);
+    if (this.counts.isFull) this.forget(start.atMs);
     if (start.fn !== undefined && start.coldMs !== undefined) {
       this.ghosts.started(start.fn, this.unavoidableMs(start, start.coldMs), start.atMs);
     }
@@ -100,12 +72,10 @@ export class PopularityTracker {
       this.ghosts.waited(start.waitMs, start.waitedForMb ?? this.params.rootMb, start.atMs);
     }
     if (start.importMs === undefined) return;
-    const already = new Set(start.preimported);
     this.costs.handlerImported(
       pins.filter((key) => !already.has(key)),
       start.importMs,
     );
-    if (already.size === 0) tracked.importMs = (tracked.importMs ?? start.importMs) * 0.7 + start.importMs * 0.3;
   }
 
   /** Records the eviction of an idle instance; see Ghosts. */
@@ -119,30 +89,15 @@ export class PopularityTracker {
     this.costs.measured(key, cost.ms, cost.mb);
   }
 
-  /** Records the names that a package needs, as its installer reported them. */
-  requires(key: PinKey, names: readonly string[]): void {
-    this.requirements.set(key, names);
+  /** Excludes a package from all zygotes; see PackageBook. */
+  exclude(packageKey: string, reason: string): void {
+    this.changed++;
+    this.packages.exclude(packageKey, reason);
   }
 
   /** Returns the import time of handlers with these sorted pins and no imports by a zygote, in ms. */
   importMsOf(pins: readonly PinKey[]): number | undefined {
-    return this.sets.get(setId(pins))?.importMs;
-  }
-
-  /** Names that a package needs; undefined when unknown. */
-  readonly requiresOf = (key: PinKey): readonly string[] | undefined => this.requirements.get(key);
-
-  /**
-   * Excludes a package from all zygotes from now on.
-   * @param package key of one version, or a bare name for all versions
-   */
-  exclude(packageKey: string, reason: string): void {
-    this.changed++;
-    this.exclusions.set(packageKey, reason);
-  }
-
-  get excluded(): ReadonlyMap<string, string> {
-    return this.exclusions;
+    return this.counts.importMsOf(pins);
   }
 
   /** Number of recorded cold starts, by kind. */
@@ -157,26 +112,7 @@ export class PopularityTracker {
 
   /** The demands at `nowMs`, as rates. */
   demands(nowMs: number): Demand[] {
-    return finish(this.demandSteps(nowMs));
-  }
-
-  private *demandSteps(nowMs: number): Steps<Demand[]> {
-    const sinceMs = Math.max(1000, nowMs - (this.startMs ?? nowMs));
-    // A count with half-life h converges to rate × h/ln 2. The last factor corrects a count that has run only for
-    // sinceMs.
-    const perSecond = (halfLifeMs: number): number =>
-      (1000 * Math.LN2) / (halfLifeMs * (1 - Math.pow(2, -sinceMs / halfLifeMs)));
-    const fast = perSecond(this.fastMs);
-    const slow = perSecond(this.slowMs);
-    const demands: Demand[] = [];
-    for (const tracked of [...this.sets.values()]) {
-      yield;
-      this.decay(tracked, nowMs);
-      const ratePerSec = (tracked.fast * fast + tracked.slow * slow) / 2;
-      const { pins, importMs } = tracked;
-      demands.push(importMs === undefined ? { pins, ratePerSec } : { pins, ratePerSec, importMs });
-    }
-    return demands;
+    return finish(this.counts.demandSteps(nowMs));
   }
 
   /**
@@ -195,12 +131,12 @@ export class PopularityTracker {
     const price = this.ghosts.price(nowMs);
     const params = { ...this.params, priceMsPerSecPerMb: Math.max(price, this.params.priceMsPerSecPerMb) };
     const desired = yield* desiredTreeSteps({
-      demands: yield* this.demandSteps(nowMs),
+      demands: yield* this.counts.demandSteps(nowMs),
       costOf: this.costs.of,
-      requiresOf: this.requiresOf,
+      requiresOf: this.packages.requiresOf,
       budgetMb,
       live: live(),
-      excluded: (key) => this.isExcluded(key),
+      excluded: (key) => this.packages.isExcluded(key),
       params,
     });
     return { desired, actions: ramp(diff(live(), desired), this.params.maxNewPerLook) };
@@ -209,17 +145,14 @@ export class PopularityTracker {
   /** Returns the learnt state for a file; the next worker passes it to restore(). */
   toSeed(nowMs: number): TrackerSeed {
     this.forget(nowMs);
+    const { required, excluded, specs } = this.packages;
     return {
       version: 1,
-      ageMs: nowMs - (this.startMs ?? nowMs),
-      sets: [...this.sets.values()].map((tracked) => {
-        this.decay(tracked, nowMs);
-        const { pins, fast, slow, importMs } = tracked;
-        return { pins: [...pins], fast, slow, ...(importMs === undefined ? {} : { importMs }) };
-      }),
+      ...this.counts.toSeed(nowMs),
       costs: Object.fromEntries(this.costs.entries()),
-      requires: Object.fromEntries([...this.requirements].map(([key, names]) => [key, [...names]])),
-      excluded: Object.fromEntries(this.exclusions),
+      requires: Object.fromEntries([...required].map(([key, names]) => [key, [...names]])),
+      excluded: Object.fromEntries(excluded),
+      specs,
     };
   }
 
@@ -229,13 +162,10 @@ export class PopularityTracker {
    */
   restore(seed: unknown, nowMs: number): PopularitySeed {
     const parsed = parseSeed(seed);
-    this.startMs = nowMs - parsed.ageMs;
-    for (const { pins, fast, slow, importMs } of parsed.sets) {
-      this.sets.set(setId(pins), { pins, fast, slow, atMs: nowMs, importMs });
-    }
+    this.counts.restore(parsed, nowMs);
     this.costs.load(Object.entries(parsed.costs));
-    for (const [key, names] of Object.entries(parsed.requires)) this.requirements.set(key, names);
-    for (const [key, reason] of Object.entries(parsed.excluded)) this.exclusions.set(key, reason);
+    for (const [key, names] of Object.entries(parsed.requires)) this.packages.requires(key, names);
+    for (const [key, reason] of Object.entries(parsed.excluded)) this.packages.exclude(key, reason);
     return parsed;
   }
 
@@ -248,32 +178,16 @@ export class PopularityTracker {
     const already = new Set(preimported);
     const msOf = (keys: readonly PinKey[]): number => keys.reduce((sum, key) => sum + this.costs.of(key).ms, 0);
     const own = pins.filter((key) => !already.has(key));
-    const barred = own.filter((key) => this.isExcluded(key));
+    const barred = own.filter((key) => this.packages.isExcluded(key));
     const avoidable = barred.length === 0 ? 1 : 1 - msOf(barred) / (msOf(own) || 1);
     return Math.max(0, coldMs - waitMs - importMs * avoidable);
   }
 
-  /** Whether a package is excluded from zygotes. */
-  isExcluded(key: PinKey): boolean {
-    return this.exclusions.has(key) || this.exclusions.has(nameOfKey(key));
-  }
-
-  private decay(tracked: Tracked, nowMs: number): void {
-    const passedMs = Math.max(0, nowMs - tracked.atMs);
-    tracked.fast *= Math.pow(2, -passedMs / this.fastMs);
-    tracked.slow *= Math.pow(2, -passedMs / this.slowMs);
-    tracked.atMs = Math.max(nowMs, tracked.atMs);
-  }
-
   /** Keeps the most requested sets and the knowledge about their packages. */
   private forget(nowMs: number): void {
-    const kept = [...this.sets];
-    for (const [, tracked] of kept) this.decay(tracked, nowMs);
-    kept.sort(([, a], [, b]) => b.slow - a.slow);
-    for (const [id] of kept.splice(this.maxSets)) this.sets.delete(id);
-    const wanted = new Set(kept.flatMap(([, tracked]) => tracked.pins));
+    const wanted = this.counts.forget(nowMs);
     this.costs.prune(wanted);
-    for (const key of this.requirements.keys()) if (!wanted.has(key)) this.requirements.delete(key);
+    this.packages.prune(wanted);
   }
 }
 

@@ -111,7 +111,7 @@ export function popularity(data: PackageData, options: PopularityOptions = {}): 
       for (const key of pins) {
         const names = known.has(key) ? undefined : data.requiresOf(key);
         known.add(key);
-        if (names !== undefined) tracker.requires(key, names);
+        if (names !== undefined) tracker.packages.requires(key, names);
       }
       tracker.observe({
         atMs,

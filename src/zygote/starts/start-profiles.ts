@@ -112,7 +112,7 @@ class PackageKind implements StartProfile {
     const more = this.possible(best, this.leftMs(best?.spec.pins));
     if (more === undefined) return;
     const imports = new Map<PinKey, PackageImport>();
-    for (const key of dependenciesFirst(more, this.options.tracker.requiresOf)) {
+    for (const key of dependenciesFirst(more, this.options.tracker.packages.requiresOf)) {
       const found = this.imports.get(key);
       if (found !== undefined) imports.set(key, found);
     }
@@ -143,7 +143,7 @@ class PackageKind implements StartProfile {
    */
   private possible(best: Group | undefined, ownMs: number): PinKey[] | undefined {
     const { groups, tracker, pool } = this.options;
-    const pins = without(this.keys, (key) => tracker.isExcluded(key), tracker.requiresOf);
+    const pins = without(this.keys, (key) => tracker.packages.isExcluded(key), tracker.packages.requiresOf);
     const has = new Set(best?.spec.pins);
     const more = pins.filter((key) => !has.has(key) && this.imports.has(key));
     const all = this.above(best, more);

@@ -63,7 +63,7 @@ describe('PopularityTracker', () => {
     tracker.exclude('zmq', 'crashed after a fork');
     const held = tracker.tick(MINUTE, 100, []).desired.zygotes.flatMap(({ pins }) => pins);
     expect(held).toEqual(['numpy==2']);
-    expect(tracker.excluded.get('zmq')).toBe('crashed after a fork');
+    expect(tracker.packages.excluded.get('zmq')).toBe('crashed after a fork');
   });
 
   it('remembers a bounded number of sets, the most asked for', () => {
@@ -83,7 +83,7 @@ describe('PopularityTracker', () => {
     for (let ms = 0; ms < 30 * MINUTE; ms += 1000)
       tracker.observe(cold(ms, ['numpy==2', 'pandas==2'], { importMs: 250 }));
     tracker.imported('numpy==2', { ms: 50, mb: 4 });
-    tracker.requires('pandas==2', ['numpy']);
+    tracker.packages.requires('pandas==2', ['numpy']);
     tracker.exclude('zmq', 'threads');
     const now = 30 * MINUTE;
     const seed: unknown = JSON.parse(JSON.stringify(tracker.toSeed(now)));
@@ -93,7 +93,7 @@ describe('PopularityTracker', () => {
       tracker.demands(now).map((demand) => ({ ...demand, ratePerSec: expect.closeTo(demand.ratePerSec, 6) as number })),
     );
     expect(next.tick(1e12, 100, [])).toEqual(tracker.tick(now, 100, []));
-    expect(next.excluded.get('zmq')).toBe('threads');
+    expect(next.packages.excluded.get('zmq')).toBe('threads');
   });
 
   it.each([
