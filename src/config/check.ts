@@ -3,7 +3,8 @@ import { isAbsolute } from 'node:path';
 import { BASE_NAME } from './bases';
 import { cidrFault, MAX_CIDRS } from './cidr';
 import type { Problem } from './decode';
-import { show, type FileConfig } from './schema';
+import { type FileConfig } from './schema';
+import { show } from './setting';
 
 /** Problems of each entry in the two prefix lists. */
 function cidrProblems({ argyle, sandbox }: FileConfig): Problem[] {

@@ -1,6 +1,7 @@
 /** Decodes the JSON of config.json as Go's encoding/json fills a struct. Pure. */
 import { z } from 'zod';
-import { metaOf, schema, show, typeMessage, type FileConfig } from './schema';
+import { schema, type FileConfig } from './schema';
+import { metaOf, show, typeMessage } from './setting';
 
 /** One problem of a setting. */
 export interface Problem {

@@ -3,7 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import { defaultConfig } from './defaults';
 import { isObject } from './decode';
-import { metaOf, schema } from './schema';
+import { schema } from './schema';
+import { metaOf } from './setting';
 
 const HEADER = ['Key', 'Default', 'What it does'];
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { ArgyleError } from '../errors';
 import { checkConfig } from './check';
 import { decode, isObject, type Problem } from './decode';
-import { show } from './schema';
+import { show } from './setting';
 import { EMPTY_TREE, loadTree } from './tree';
 import type { Config, LimitsConfig, ZygoteNode } from './types';
 

@@ -2,7 +2,8 @@
 import { ArgyleError } from '../errors';
 import { z } from 'zod';
 import { foldKey, isObject } from './decode';
-import { metaOf, schema, show } from './schema';
+import { schema } from './schema';
+import { metaOf, show } from './setting';
 
 const TRUE = ['1', 't', 'T', 'TRUE', 'true', 'True'];
 const FALSE = ['0', 'f', 'F', 'FALSE', 'false', 'False'];

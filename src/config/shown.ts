@@ -3,7 +3,8 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 import { isObject } from './decode';
 import { defaultConfig } from './defaults';
-import { metaOf, schema } from './schema';
+import { schema } from './schema';
+import { metaOf } from './setting';
 import type { Config } from './types';
 
 /** Replaces a secret. */

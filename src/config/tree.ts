@@ -1,7 +1,7 @@
 /** Parses the zygote tree in all formats of `import_cache_tree`. */
 import { readFileSync } from 'node:fs';
 import { foldKey, isObject } from './decode';
-import { kindOf, show } from './schema';
+import { kindOf, show } from './setting';
 import type { ZygoteNode } from './types';
 
 /** Deepest accepted tree. Each level is one more process in a chain, and recursion must end. */

@@ -11,19 +11,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ArgyleError } from '../errors';
 import type { Argyle, Channel } from './ffi';
 import type { PoolNetwork } from './session';
-import { describeExit, helperError } from './errors';
-import {
-  COMPLETION_BYTES,
-  Code,
-  Kind,
-  REQUEST_BYTES,
-  Verb,
-  decodeCompletion,
-  encodeRequest,
-  type Completion,
-  type RequestFields,
-  type VerbName,
-} from './protocol';
+import { describeExit } from './errors';
+import { Completions, type ExitListener } from './completions';
+import { REQUEST_BYTES, Verb, encodeRequest, type Completion, type RequestFields, type VerbName } from './protocol';
 
 export interface HelperOptions {
   argyle: Argyle;
@@ -37,12 +27,6 @@ export interface HelperOptions {
   network: readonly PoolNetwork[];
   /** Time limit of the helper's first answers, ms. Default START_TIMEOUT_MS. */
   startTimeoutMs?: number;
-}
-
-interface Waiting {
-  verb: VerbName;
-  resolve: (completion: Completion) => void;
-  reject: (error: Error) => void;
 }
 
 interface Unsent {
@@ -65,13 +49,11 @@ const EXIT_CODE_MS = 100;
 const CLOSE_TIMEOUT_MS = 30_000;
 
 export class HelperClient {
-  private readonly waiting = new Map<number, Waiting>();
+  private readonly completions: Completions;
   private readonly unsent: Unsent[] = [];
-  private readonly exits = new Map<number, (completion: Completion | undefined) => void>();
   private readonly goneListeners: ((error: ArgyleError) => void)[] = [];
   private readonly scratch = Buffer.alloc(REQUEST_BYTES);
   private readonly exited: Promise<void>;
-  private partial: Buffer = Buffer.alloc(0);
   private seq = 0;
   private ending: string | undefined;
   private failure: ArgyleError | undefined;
@@ -88,8 +70,12 @@ export class HelperClient {
         resolve();
       }),
     );
+    this.completions = new Completions(() => {
+      this.ending ??= 'it sent a record of another protocol';
+      this.child.kill('SIGKILL');
+    });
     events.on('data', (chunk: Buffer) => {
-      this.receive(chunk);
+      this.completions.receive(chunk);
     });
     events.on('error', () => undefined);
     this.exited = new Promise<void>((resolve) => {
@@ -184,7 +170,7 @@ export class HelperClient {
       }
       const seq = ++this.seq;
       encodeRequest(this.scratch, Verb[verb], seq, fields);
-      this.waiting.set(seq, { verb, resolve, reject });
+      this.completions.expect(seq, { verb, resolve, reject });
       if (this.unsent.length > 0 || !this.send(seq, this.scratch, fds)) {
         this.unsent.push({ seq, bytes: Buffer.from(this.scratch), fds });
         if (this.unsent.length === 1)
@@ -196,12 +182,12 @@ export class HelperClient {
   }
 
   /** Calls `listener` once when the slot's first process ends. When the helper itself ended, it passes undefined. */
-  onExit(slot: number, listener: (completion: Completion | undefined) => void): void {
-    this.exits.set(slot, listener);
+  onExit(slot: number, listener: ExitListener): void {
+    this.completions.onExit(slot, listener);
   }
 
   offExit(slot: number): void {
-    this.exits.delete(slot);
+    this.completions.offExit(slot);
   }
 
   /** Calls `listener` once when the helper ends without close(). */
@@ -230,9 +216,7 @@ export class HelperClient {
     const result = this.argyle.submit(this.channel.control, bytes, fds);
     if (result === -EAGAIN) return false;
     if (result < 0) {
-      const waiting = this.waiting.get(seq);
-      this.waiting.delete(seq);
-      waiting?.reject(new ArgyleError('HELPER_GONE', `cannot reach the helper: errno ${-result}`));
+      this.completions.reject(seq, new ArgyleError('HELPER_GONE', `cannot reach the helper: errno ${-result}`));
       if (result === -EPIPE) this.lose(); // the pipe's end comes later; until then callers would retry in a loop
     }
     return true;
@@ -251,41 +235,11 @@ export class HelperClient {
     }
   }
 
-  private receive(chunk: Buffer): void {
-    const bytes = this.partial.length === 0 ? chunk : Buffer.concat([this.partial, chunk]);
-    let offset = 0;
-    for (; offset + COMPLETION_BYTES <= bytes.length; offset += COMPLETION_BYTES) {
-      const completion = decodeCompletion(bytes, offset);
-      if (completion === undefined) {
-        this.ending ??= 'it sent a record of another protocol';
-        this.child.kill('SIGKILL');
-        return;
-      }
-      this.settle(completion);
-    }
-    this.partial = bytes.subarray(offset);
-  }
-
-  private settle(completion: Completion): void {
-    if (completion.kind === Kind.EVENT_EXIT) {
-      const listener = this.exits.get(completion.slot);
-      this.exits.delete(completion.slot);
-      listener?.(completion);
-      return;
-    }
-    const waiting = this.waiting.get(completion.seq);
-    if (waiting === undefined) return;
-    this.waiting.delete(completion.seq);
-    if (completion.code === Code.OK) waiting.resolve(completion);
-    else waiting.reject(helperError(waiting.verb, completion));
-  }
-
   /** Handles the helper's end before its cause is known: sends nothing more and counts every sandbox as dead. */
   private lose(): void {
     this.closeControl();
     this.unsent.length = 0;
-    for (const listener of this.exits.values()) listener(undefined);
-    this.exits.clear();
+    this.completions.endSlots();
   }
 
   private gone(): void {
@@ -293,8 +247,7 @@ export class HelperClient {
     const error = new ArgyleError('HELPER_GONE', `the sandbox helper is gone: ${this.ending ?? 'its pipe closed'}`);
     this.failure = error;
     this.lose();
-    for (const { reject } of this.waiting.values()) reject(error);
-    this.waiting.clear();
+    this.completions.rejectAll(error);
     for (const listener of this.goneListeners.splice(0)) listener(error);
   }
 }

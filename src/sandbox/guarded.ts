@@ -20,7 +20,7 @@ import type { Lease } from './lease';
 import type { Life } from './life';
 import type { Charge, Holder, MemoryPool } from './memory/memory-pool';
 import type { Paused } from './memory/shares';
-import { MEGABYTE } from './slot/slot';
+import { MEGABYTE } from './slot/limits';
 import type { Pressure } from './memory/thrash';
 import type { Watched } from './memory/thrash-watch';
 import type { PlainSandbox, Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind, ZygoteTier } from './types';

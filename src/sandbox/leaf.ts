@@ -11,7 +11,7 @@ import { describeDeath } from './death';
 import type { GuestHttp } from './guest-http';
 import { Life } from './life';
 import type { LogOrigin } from './log-tap';
-import { MEGABYTE } from './slot/slot';
+import { MEGABYTE } from './slot/limits';
 import type { Pressure } from './memory/thrash';
 import type { LeafSpec, PlainSandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind } from './types';
 

@@ -12,7 +12,8 @@ import { DockerFactory } from '../../sandbox/docker/factory';
 import { DockerInstaller } from '../../sandbox/docker/installer';
 import { MemoryPool } from '../../sandbox/memory/memory-pool';
 import { PackageViews } from '../../sandbox/slot/views';
-import { makePackages, poolOptions, toSandboxLimits, type SharedParts, type WorkerSandboxes } from './sandboxes';
+import { makePackages } from './packages';
+import { poolOptions, toSandboxLimits, type SharedParts, type WorkerSandboxes } from './sandboxes';
 
 /**
  * The engine's network for each value of `argyle.network`. The bridge does not reach this host's loopback or the ports

@@ -9,7 +9,7 @@
 import { statfs } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import { diskFull } from '../../errors';
-import { MEGABYTE } from '../../sandbox/slot/slot';
+import { MEGABYTE } from '../../sandbox/slot/limits';
 
 export interface DiskSpace {
   /** Bytes that ordinary users can use. */

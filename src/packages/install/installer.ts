@@ -1,6 +1,6 @@
 /** Installs packages for functions. Each pin is installed once, in a fresh sandbox, and shared by all functions. */
 import { ArgyleError, asArgyleError } from '../../errors';
-import { MEGABYTE } from '../../sandbox/slot/slot';
+import { MEGABYTE } from '../../sandbox/slot/limits';
 import type { PackageImport } from '../../sandbox/types';
 import { choosePin, parseDependency } from '../requirements/closure';
 import { DiskWatch } from './disk-watch';

@@ -5,13 +5,14 @@
 import { createHash } from 'node:crypto';
 import { rmdir } from 'node:fs/promises';
 import { ArgyleError } from '../../errors';
-import { MEGABYTE } from '../../sandbox/slot/slot';
+import { MEGABYTE } from '../../sandbox/slot/limits';
 import type { InstallResult } from '../../sandbox/types';
 import { TreeRefused } from '../store/copy-tree';
 import { type DiskWatch, FILES_PER_MB } from './disk-watch';
 import { failure, type InstallSteps, reasonOf } from './install-step';
 import { sameTree } from '../store/same-tree';
-import type { PackageMeta, PackageStore, Survey } from '../store/store';
+import type { PackageMeta, PackageStore } from '../store/store';
+import { survey, type Survey } from '../store/survey';
 import { type Pin, TARGET } from './tools';
 import type { TreeCopier } from '../store/tree-copier';
 
@@ -45,7 +46,7 @@ export class PackageMaker {
     const { store, steps } = this.options;
     const old = await store.foreign(spec);
     if (old === undefined) return undefined;
-    if ((await store.survey(old)) === undefined) {
+    if ((await survey(old)) === undefined) {
       await store.remove(spec);
       return undefined;
     }
@@ -97,7 +98,7 @@ export class PackageMaker {
   private async finish(stage: string): Promise<Survey | undefined> {
     const { store } = this.options;
     await this.copy(store.madeIn(stage), await store.finishing(stage));
-    return store.survey(store.finishedIn(stage));
+    return survey(store.finishedIn(stage));
   }
 
   /** Copies under the disk limit of an install. */

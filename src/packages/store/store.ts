@@ -24,6 +24,7 @@ import {
 import { join } from 'node:path';
 import { z } from 'zod';
 import { linkTo, openPackagesDir, placeIn, storeOf } from './packages-dir';
+import { isDirectory } from './survey';
 
 export const STAGE_PREFIX = '.stage-';
 export const MARKER = 'argyle.json';
@@ -49,13 +50,6 @@ const MetaSchema = z.object({
 
 /** Metadata of an installed package. The marker file contains it as JSON. */
 export type PackageMeta = z.infer<typeof MetaSchema>;
-
-/** Properties of a package that its files show. */
-export interface Survey {
-  name: string;
-  version: string;
-  bytes: number;
-}
 
 export interface StoredPackage {
   spec: string;
@@ -229,15 +223,6 @@ export class PackageStore {
     return found;
   }
 
-  /** Disk use, and name and version from the dist-info that pip writes last; undefined for an incomplete package. */
-  async survey(files: string): Promise<Survey | undefined> {
-    if (!(await isDirectory(files))) return undefined;
-    const info = (await readdir(files)).find((entry) => /\.(dist|egg)-info$/.test(entry));
-    if (info === undefined) return undefined;
-    const [, distribution = '', version = ''] = /^(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info$/.exec(info) ?? [];
-    return { name: distribution, version, bytes: await diskUse(files) };
-  }
-
   /** Reads the package's link. */
   private async find(spec: string): Promise<string | undefined> {
     const place = placeIn(await readlink(join(this.pkgsDir, spec)).catch(() => ''));
@@ -263,24 +248,6 @@ function stageName(): string {
 
 function isErrno(error: unknown, code: string): boolean {
   return (error as NodeJS.ErrnoException).code === code;
-}
-
-async function isDirectory(path: string): Promise<boolean> {
-  return lstat(path).then(
-    (stats) => stats.isDirectory(),
-    () => false,
-  );
-}
-
-/** Disk use below `path` in bytes. Links are not followed; unreadable entries count as 0. */
-async function diskUse(path: string): Promise<number> {
-  let bytes = 0;
-  for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
-    const child = join(path, entry.name);
-    const stats = await lstat(child).catch(() => undefined);
-    bytes += (stats?.blocks ?? 0) * 512 + (entry.isDirectory() ? await diskUse(child) : 0);
-  }
-  return bytes;
 }
 
 function isRunning(pid: number): boolean {

@@ -1,5 +1,5 @@
 /** Builds the options of a container. Pure. */
-import { MEGABYTE } from '../slot/slot';
+import { MEGABYTE } from '../slot/limits';
 import type { SandboxLimits } from '../types';
 import { STORE } from '../slot/views';
 import type { ContainerOptions, LimitOptions, MountOptions } from './api';

@@ -7,22 +7,14 @@
 import { ArgyleError } from '../../errors';
 import type { Stats } from '../../metrics';
 import { Charge, type Chargeable, type MemoryTier } from './charge';
-import { chooseVictims, type Candidate } from './evictor';
+import type { Candidate } from './evictor';
 import { FairQueue } from './fair-queue';
-import { demandsOf, inLine, mostReservedMb, PATIENCE_MS, Shares, type Paused } from './shares';
+import { Reclaimer, type Holder } from './reclaimer';
+import { demandsOf, inLine, mostReservedMb, PATIENCE_MS, Shares } from './shares';
 import { yields } from './yield';
 
 export { Charge, type MemoryTier } from './charge';
-
-/** A holder of memory that the pool can reclaim. */
-export interface Holder {
-  /** Describes what reclaiming the holder would free; undefined while the holder is in use. */
-  candidate(nowMs: number): Candidate | undefined;
-  /** Memory that resuming the holder needs; undefined while the holder is not paused, absent when nothing pauses it. */
-  paused?(nowMs: number): Paused | undefined;
-  /** Executes the candidate's action. Never rejects. The memory returns to the pool through the holder's charge. */
-  reclaim(action: Candidate['action']): Promise<void>;
-}
+export type { Holder } from './reclaimer';
 
 export interface MemoryPoolOptions {
   totalMb: number;
@@ -53,11 +45,12 @@ export class MemoryPool implements Chargeable {
   private readonly held = new Map<string, number>();
   /** Shares that their owners are about to return for other functions. */
   private readonly yielding = new Set<Charge>();
-  private readonly holders = new Set<Holder>();
-  private readonly reclaiming = new Set<Holder>();
+  private readonly holders: Reclaimer;
   private again: NodeJS.Timeout | undefined;
 
-  constructor(private readonly options: MemoryPoolOptions) {}
+  constructor(private readonly options: MemoryPoolOptions) {
+    this.holders = new Reclaimer(options);
+  }
 
   get totalMb(): number {
     return this.options.totalMb;
@@ -81,14 +74,9 @@ export class MemoryPool implements Chargeable {
    * @param sparing true leaves holders that are kept for later use (Candidate.keptAs) in place
    */
   hasRoom(mb: number, sparing = false): boolean {
-    const nowMs = Date.now();
     let needed = this.used + mb - this.options.totalMb;
     for (const waiter of this.waiters.entries()) needed += waiter.mb;
-    for (const holder of needed > 0 ? this.holders : []) {
-      const found = holder.candidate(nowMs);
-      if (found !== undefined && !(sparing && found.keptAs !== undefined)) needed -= found.freesMb;
-    }
-    return needed <= 0;
+    return needed <= 0 || needed <= this.holders.freeableMb(sparing);
   }
 
   /**
@@ -129,7 +117,7 @@ export class MemoryPool implements Chargeable {
   }
 
   remove(holder: Holder): void {
-    this.holders.delete(holder);
+    this.holders.remove(holder);
   }
 
   /** @internal Called by Charge. */
@@ -227,24 +215,11 @@ export class MemoryPool implements Chargeable {
 
   /** @param more a request in addition to those of the waiters */
   private shares(more?: { fn: string; mb: number }): Shares {
-    const nowMs = Date.now();
-    const paused = [...this.holders].flatMap((holder) => holder.paused?.(nowMs) ?? []);
+    const paused = this.holders.paused();
     const waiting = [...this.waiters.entries(), ...(more === undefined ? [] : [more])];
     let ownedMb = 0;
     for (const mb of this.held.values()) ownedMb += mb;
     return new Shares(this.options.totalMb - this.used + ownedMb, demandsOf(this.held, waiting, paused));
-  }
-
-  /** Lists the holders that can be reclaimed and are not being reclaimed. */
-  private idle(): (Candidate & { holder: Holder })[] {
-    const nowMs = Date.now();
-    const idle: (Candidate & { holder: Holder })[] = [];
-    for (const holder of this.holders) {
-      if (this.reclaiming.has(holder)) continue;
-      const candidate = holder.candidate(nowMs);
-      if (candidate !== undefined) idle.push({ ...candidate, holder });
-    }
-    return idle;
   }
 
   private adjust(charge: Charge, byMb: number): void {
@@ -257,13 +232,10 @@ export class MemoryPool implements Chargeable {
     else this.held.delete(charge.owner);
   }
 
-  /**
-   * POLICY: memory kept for functions below their share is reclaimed last, and only for functions below their share.
-   */
+  /** Reclaims what the waiters need, and checks again later while any of them waits. */
   private reclaim(shares = this.shares()): void {
     const nowMs = Date.now();
     let neededMb = this.used - this.options.totalMb;
-    for (const holder of this.reclaiming) neededMb -= holder.candidate(nowMs)?.freesMb ?? 0;
     let [overMb, patientMb] = [0, 0];
     const over = new Set<string>();
     for (const { fn, mb, sinceMs, charge } of this.waiters.entries()) {
@@ -273,27 +245,12 @@ export class MemoryPool implements Chargeable {
         over.add(fn);
       } else if (shares.isToGive(fn, mb) && nowMs - sinceMs < PATIENCE_MS) patientMb += mb;
     }
-    const { free, kept } = shares.protect(this.idle(), over);
-    const thawMb = overMb > 0 ? shares.thawMb : 0;
-    const victims = chooseVictims(free, neededMb + thawMb);
-    for (const { freesMb } of victims) neededMb -= freesMb;
-    for (const victim of victims.concat(chooseVictims(kept, neededMb - overMb - patientMb))) {
-      this.reclaiming.add(victim.holder);
-      this.options.onEvict?.(victim);
-      void this.reclaimOne(victim);
-    }
+    this.holders.reclaim({ neededMb, overMb, patientMb, over }, shares);
     if (this.waiters.length > 0) {
       this.again ??= setTimeout(() => {
         this.again = undefined;
         if (this.waiters.length > 0) this.reclaim();
       }, LOOK_AGAIN_MS);
     }
-  }
-
-  private async reclaimOne(victim: Candidate & { holder: Holder }): Promise<void> {
-    const startMs = performance.now();
-    await victim.holder.reclaim(victim.action);
-    this.reclaiming.delete(victim.holder);
-    if (victim.action === 'destroy') this.options.stats.record('evict', performance.now() - startMs);
   }
 }

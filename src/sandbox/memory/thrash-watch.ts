@@ -1,6 +1,6 @@
 /** Ends sandboxes that thrash (thrash.ts). Checks only sandboxes that have been busy for at least BUSY_MS. */
 import { memoryAdvice } from '../death';
-import { MEGABYTE } from '../slot/slot';
+import { MEGABYTE } from '../slot/limits';
 import { ThrashDetector, type Pressure } from './thrash';
 import type { SandboxLimits } from '../types';
 

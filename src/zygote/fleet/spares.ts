@@ -6,7 +6,8 @@ import type { Candidate } from '../../sandbox/memory/evictor';
 import type { SandboxFactory } from '../../sandbox/factory';
 import { Lease } from '../../sandbox/lease';
 import type { Charge, Holder, MemoryPool } from '../../sandbox/memory/memory-pool';
-import { MEGABYTE, type Slot } from '../../sandbox/slot/slot';
+import { MEGABYTE } from '../../sandbox/slot/limits';
+import type { Slot } from '../../sandbox/slot/slot';
 import type { SandboxLimits } from '../../sandbox/types';
 import type { Parked, ZygoteProcess } from './zygote-process';
 

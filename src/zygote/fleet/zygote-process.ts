@@ -5,7 +5,8 @@
 import type { Candidate } from '../../sandbox/memory/evictor';
 import type { Ancestor, Lease } from '../../sandbox/lease';
 import type { Holder } from '../../sandbox/memory/memory-pool';
-import { MEGABYTE, type Slot } from '../../sandbox/slot/slot';
+import { MEGABYTE } from '../../sandbox/slot/limits';
+import type { Slot } from '../../sandbox/slot/slot';
 import type { SandboxLimits } from '../../sandbox/types';
 import type { PinKey } from '../policy/types';
 

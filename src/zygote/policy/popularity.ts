@@ -14,7 +14,8 @@
  */
 import { candidateSteps, without } from './candidates';
 import type { PolicyParams } from './params';
-import { Selection, type Chosen, type Worth } from './selection';
+import type { Chosen } from './options';
+import { Selection, type Worth } from './selection';
 import { finish, type Steps } from './steps';
 import type { CostOf, Demand, DesiredTree, DesiredZygote, LiveZygote, PinKey, RequiresOf } from './types';
 

@@ -6,47 +6,14 @@
  * is monotone and submodular, so the greedy selection by value per cost is within a constant factor of the optimum. A
  * child shares its parent's pages, so costs fall when ancestors are chosen; ratios are updated at once, not lazily.
  */
-import { setId } from './candidates';
 import { servesKeys } from './match';
+import { optionSteps, savedMs, type Chosen, type Option, type Options, type SelectionInput } from './options';
 import type { PolicyParams } from './params';
 import type { Steps } from './steps';
-import type { CostOf, Demand, LiveZygote, PinKey } from './types';
-
-export interface Option {
-  readonly id: string;
-  readonly pins: readonly PinKey[];
-  /** Import time in ms and memory in MB of all pins together. */
-  readonly ms: number;
-  readonly mb: number;
-  readonly keys: ReadonlySet<PinKey>;
-  /** Indexes of the demands that this set can serve. */
-  readonly covers: readonly number[];
-  /** The live zygote with this set; the parent of a live zygote is fixed. */
-  readonly live: LiveZygote | undefined;
-  /** Set once the option is chosen. */
-  taken: Chosen | undefined;
-  /** Additional saving over the chosen zygotes, in ms per second. */
-  gain: number;
-  /** The chosen zygote that would be its parent. */
-  parent: Chosen | undefined;
-}
-
-export interface Chosen {
-  readonly option: Option;
-  readonly parent: Chosen | undefined;
-  readonly depth: number;
-}
+import type { Demand } from './types';
 
 /** The use of each chosen zygote. */
 export type Worth = Map<Chosen, { forksPerSec: number; lossMsPerSec: number }>;
-
-export interface SelectionInput {
-  readonly demands: readonly Demand[];
-  readonly candidates: readonly (readonly PinKey[])[];
-  readonly live: readonly LiveZygote[];
-  readonly costOf: CostOf;
-  readonly params: PolicyParams;
-}
 
 /** Tolerance for rounding errors, in ms per second. */
 const NEGLIGIBLE = 1e-9;
@@ -55,63 +22,21 @@ export class Selection {
   readonly chosen: Chosen[] = [];
   private readonly params: PolicyParams;
   private readonly demands: readonly Demand[];
-  private readonly options = new Map<string, Option>();
+  private readonly options: Options;
   /** Saving of the best chosen zygote for each demand, against a fork of the root, in ms. */
   private readonly best: number[];
-  /** The options that can serve each demand. */
-  private readonly coveredBy: Option[][];
 
-  private constructor(input: SelectionInput) {
+  private constructor(input: SelectionInput, options: Options) {
     this.params = input.params;
     this.demands = input.demands;
+    this.options = options;
     this.best = input.demands.map(() => 0);
-    this.coveredBy = input.demands.map(() => []);
+    this.take(options.root, undefined);
   }
 
   /** Makes a selection that contains only the root. */
   static *steps(input: SelectionInput): Steps<Selection> {
-    const selection = new Selection(input);
-    yield* selection.addOptions(input);
-    return selection;
-  }
-
-  private *addOptions(input: SelectionInput): Steps<void> {
-    const wanted = input.demands.map((demand) => new Set(demand.pins));
-    yield;
-    const postings = new Map<PinKey, number[]>();
-    for (const [index, demand] of input.demands.entries()) {
-      for (const key of demand.pins) {
-        const list = postings.get(key);
-        if (list === undefined) postings.set(key, [index]);
-        else list.push(index);
-      }
-      yield;
-    }
-    const live = new Map(input.live.map((zygote) => [setId(zygote.pins), zygote]));
-    for (const pins of [...input.candidates, ...input.live.map((zygote) => zygote.pins)]) {
-      yield;
-      const id = setId(pins);
-      if (id === '' || this.options.has(id)) continue;
-      const rarest = pins
-        .map((key) => postings.get(key) ?? [])
-        .reduce((least, list) => (list.length < least.length ? list : least));
-      const covers = rarest.filter((index) => servesKeys(pins, wanted[index] ?? new Set()));
-      const option = makeOption(pins, covers, live.get(id), input.costOf);
-      this.options.set(id, option);
-      for (const index of covers) {
-        this.coveredBy[index]?.push(option);
-        const demand = this.demands[index];
-        if (demand !== undefined) option.gain += demand.ratePerSec * Math.max(0, this.savedMs(option, demand));
-      }
-    }
-    this.take(makeOption([], [], live.get(''), input.costOf), undefined);
-  }
-
-  /** Saving of one cold start by a fork of that set instead of the root, in ms. */
-  savedMs(option: Option, demand: Demand): number {
-    const { importMs } = demand;
-    const ms = importMs !== undefined && importMs < option.ms ? importMs : option.ms;
-    return ms - this.params.forkMsPerMb * option.mb;
+    return new Selection(input, yield* optionSteps(input));
   }
 
   /**
@@ -124,7 +49,7 @@ export class Selection {
     while (this.chosen.length < maxZygotes) {
       yield;
       let pick: { option: Option; ratio: number; costMb: number } | undefined;
-      for (const option of this.options.values()) {
+      for (const option of this.options.byId.values()) {
         if (option.taken !== undefined) continue;
         const { gain } = option;
         if (gain <= NEGLIGIBLE) continue;
@@ -148,11 +73,12 @@ export class Selection {
   drop(choice: Chosen): void {
     this.chosen.splice(this.chosen.indexOf(choice), 1);
     choice.option.taken = undefined;
-    for (const option of this.options.values()) if (option.parent === choice) option.parent = this.searchParent(option);
+    for (const option of this.options.byId.values())
+      if (option.parent === choice) option.parent = this.searchParent(option);
     for (const index of choice.option.covers) {
       const demand = this.demands[index];
       if (demand === undefined) continue;
-      const left = this.serving(index).map((other) => this.savedMs(other.option, demand));
+      const left = this.serving(index).map((other) => savedMs(other.option, demand, this.params));
       this.serve(index, demand, Math.max(0, ...left));
     }
   }
@@ -165,7 +91,7 @@ export class Selection {
       let first: { choice: Chosen; ms: number } | undefined;
       let secondMs = 0;
       for (const choice of this.serving(index)) {
-        const ms = this.savedMs(choice.option, demand);
+        const ms = savedMs(choice.option, demand, this.params);
         if (first === undefined || ms > first.ms) {
           secondMs = Math.max(0, first?.ms ?? 0);
           first = { choice, ms };
@@ -198,17 +124,17 @@ export class Selection {
 
   private serving(index: number): Chosen[] {
     const found: Chosen[] = [];
-    for (const { taken } of this.coveredBy[index] ?? []) if (taken !== undefined) found.push(taken);
+    for (const { taken } of this.options.coveredBy[index] ?? []) if (taken !== undefined) found.push(taken);
     return found;
   }
 
   /** Sets the saving of a demand, and updates the gains of all options that can serve the demand. */
-  private serve(index: number, demand: Demand, savedMs: number): void {
+  private serve(index: number, demand: Demand, bestMs: number): void {
     const before = this.best[index] ?? 0;
-    this.best[index] = savedMs;
-    for (const option of this.coveredBy[index] ?? []) {
-      const saves = this.savedMs(option, demand);
-      const gains = saves > savedMs ? saves - savedMs : 0;
+    this.best[index] = bestMs;
+    for (const option of this.options.coveredBy[index] ?? []) {
+      const saves = savedMs(option, demand, this.params);
+      const gains = saves > bestMs ? saves - bestMs : 0;
       const gained = saves > before ? saves - before : 0;
       option.gain += demand.ratePerSec * (gains - gained);
     }
@@ -230,7 +156,7 @@ export class Selection {
     const missing: Option[] = [];
     let parentId = option.live?.parent;
     while (parentId !== undefined) {
-      const above = this.options.get(parentId);
+      const above = this.options.byId.get(parentId);
       if (above === undefined || above.taken !== undefined) break;
       missing.unshift(above);
       parentId = above.live?.parent;
@@ -241,7 +167,8 @@ export class Selection {
   private parentOf(option: Option): Chosen | undefined {
     const alive = option.live?.parent;
     // The parent of a live zygote is fixed; '' is the root.
-    if (alive !== undefined) return alive === '' ? this.chosen[0] : (this.options.get(alive)?.taken ?? option.parent);
+    if (alive !== undefined)
+      return alive === '' ? this.chosen[0] : (this.options.byId.get(alive)?.taken ?? option.parent);
     return option.parent;
   }
 
@@ -267,32 +194,15 @@ export class Selection {
     const choice: Chosen = { option, parent, depth: parent === undefined ? 0 : parent.depth + 1 };
     this.chosen.push(choice);
     option.taken = choice;
-    for (const other of this.options.values()) {
+    for (const other of this.options.byId.values()) {
       if (other.taken === undefined && this.isBetterParent(choice, other.parent, other)) other.parent = choice;
     }
     if (parent === undefined) return;
     for (const index of option.covers) {
       const demand = this.demands[index];
       if (demand === undefined) continue;
-      const saved = this.savedMs(option, demand);
+      const saved = savedMs(option, demand, this.params);
       if (saved > (this.best[index] ?? 0)) this.serve(index, demand, saved);
     }
   }
-}
-
-function makeOption(
-  pins: readonly PinKey[],
-  covers: readonly number[],
-  live: LiveZygote | undefined,
-  costOf: CostOf,
-): Option {
-  let ms = 0;
-  let mb = 0;
-  for (const key of pins) {
-    const cost = costOf(key);
-    ms += cost.ms;
-    mb += cost.mb;
-  }
-  const none = { taken: undefined, gain: 0, parent: undefined };
-  return { id: setId(pins), pins, keys: new Set(pins), ms, mb, covers, live, ...none };
 }

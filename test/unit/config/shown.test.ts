@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { defaultConfig, type Config } from '../../../src/config';
-import { metaOf, schema } from '../../../src/config/schema';
+import { schema } from '../../../src/config/schema';
+import { metaOf } from '../../../src/config/setting';
 import { EMPTY_TREE } from '../../../src/config/tree';
 import { HIDDEN, shownConfig, withoutCredentials } from '../../../src/config/shown';
 
