@@ -86,7 +86,7 @@ describePrivileged('an error in each layer', () => {
   });
 
   it.each([
-    ['helper', 'helper/client:HelperClient:settle', 'uncaughtException'],
+    ['helper', 'helper/completions:Completions:settle', 'uncaughtException'],
     ['sandbox', 'sandbox/log-tap:LogTap:take', 'uncaughtException'],
     ['lambda', 'lambda/serve/instance:Instance:leave', 'unhandledRejection'],
   ])('%s: %s ends it with its cause in the log, and the next one starts clean', async (_layer, place, origin) => {
