@@ -12,7 +12,6 @@ const SAVE_MS = 6000;
 describe('SeedStore', () => {
   let dir = '';
   const warn = jest.fn();
-  const know = jest.fn();
   const measured = jest.fn();
   const peek = jest.fn();
 
@@ -29,7 +28,7 @@ describe('SeedStore', () => {
 
   function seedStore(): { store: SeedStore; tracker: PopularityTracker; submodules: SubmoduleBook } {
     const [tracker, submodules] = [new PopularityTracker(), new SubmoduleBook()];
-    const popularity = { know, measured, specs: [[KEY, 'pillow==1.0']] };
+    const popularity = { measured };
     const parts = {
       zygotes: { tracker, submodules, popularity },
       packages: { peek },
@@ -50,6 +49,7 @@ describe('SeedStore', () => {
     const first = seedStore();
     first.store.start();
     first.tracker.observe({ atMs: Date.now(), pins: [KEY], start: 'fresh', preimported: [], importMs: 80 });
+    first.tracker.packages.know(KEY, { spec: 'pillow==1.0', modules: ['PIL'] });
     first.submodules.learn(KEY, ['PIL'], ['PIL.Image']);
     jest.advanceTimersByTime(SAVE_MS);
     expect(parseSeed(await written())).toMatchObject({ specs: { [KEY]: 'pillow==1.0' } });
@@ -60,7 +60,7 @@ describe('SeedStore', () => {
     expect(second.tracker.demands(Date.now())[0]?.pins).toEqual([KEY]);
     expect(second.submodules.of(KEY)).toEqual(['PIL.Image']);
     expect(peek).toHaveBeenCalledWith('pillow==1.0');
-    expect(know).toHaveBeenCalledWith(KEY, { spec: 'pillow==1.0', modules: ['PIL'] });
+    expect(second.tracker.packages.importOf(KEY)).toEqual({ spec: 'pillow==1.0', modules: ['PIL'] });
     expect(measured).toHaveBeenCalled();
     await second.store.close();
     await first.store.close();
@@ -78,11 +78,12 @@ describe('SeedStore', () => {
     const old = { version: 1, ageMs: 1000, sets: [set], costs: {}, requires: {}, excluded: {} };
     writeFileSync(file(), JSON.stringify(old));
     peek.mockResolvedValue(undefined);
-    seedStore().store.start();
+    const { store, tracker } = seedStore();
+    store.start();
     jest.useRealTimers();
     await new Promise(setImmediate);
     expect(peek).toHaveBeenCalledWith(KEY);
-    expect(know).not.toHaveBeenCalled();
+    expect(tracker.packages.specs).toEqual({});
     expect(warn).not.toHaveBeenCalled();
   });
 
