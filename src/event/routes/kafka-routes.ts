@@ -1,7 +1,7 @@
 /** `/kafka/register/<name>` of the original worker, and `/kafka-init` and `/kafka-stop`, which its boss calls. */
-import type { Request, RequestHandler, Response } from 'express';
+import type { Request, RequestHandler } from 'express';
 import { z } from 'zod';
-import { ArgyleError, asArgyleError } from '../../errors';
+import { ArgyleError, asArgyleError, type ErrorCode } from '../../errors';
 import type { KafkaTrigger } from '../../lambda/code/lambda-config';
 import { checkLambdaName } from '../../lambda/code/name';
 import { decodePath, splitTarget } from '../http/mux';
@@ -24,10 +24,29 @@ function nameBehind(req: Request, prefix: string): string {
   return name;
 }
 
-function guarded(log: EventLog, handle: (req: Request, res: Response) => Promise<void>): RequestHandler {
+/** The answer to a request that a handler refuses. */
+interface Refusal {
+  status: number;
+  message: string;
+  code?: ErrorCode;
+}
+
+/** @returns the message of the success, or why the request is refused */
+type Handler = (lambda: string, req: Request) => Promise<string | Refusal>;
+
+const UNREGISTERED = 'Kafka consumers unregistered';
+const registered = ({ length }: readonly KafkaTrigger[]): string =>
+  `Kafka consumers registered for ${length} trigger(s)`;
+
+/** The route of `prefix`, whose remainder is the function's name. */
+function route(log: EventLog, prefix: string, handlers: Readonly<Record<string, Handler>>): RequestHandler {
   return async (req, res) => {
     try {
-      await handle(req, res);
+      const lambda = nameBehind(req, prefix);
+      const handler = Object.hasOwn(handlers, req.method) ? handlers[req.method] : undefined;
+      const result = (await handler?.(lambda, req)) ?? { status: 405, message: 'method not allowed' };
+      if (typeof result === 'string') sendJson(res, 200, { status: 'success', lambda, message: result });
+      else sendError(res, result.status, result.message, result.code);
     } catch (thrown) {
       const error = asArgyleError('INTERNAL', thrown);
       const isBadName = error.code === 'LAMBDA_NAME';
@@ -39,61 +58,42 @@ function guarded(log: EventLog, handle: (req: Request, res: Response) => Promise
 }
 
 export function kafkaRegisterRoute({ registry, triggers, log }: KafkaDeps): RequestHandler {
-  return guarded(log, async (req, res) => {
-    const lambda = nameBehind(req, '/kafka/register/');
-    if (req.method === 'DELETE') {
+  return route(log, '/kafka/register/', {
+    POST: async (lambda) => {
+      const config = await registry.config(lambda);
+      if (config === undefined) {
+        return { status: 404, message: `lambda ${lambda} not found`, code: 'LAMBDA_NOT_FOUND' };
+      }
+      const kafka = config.triggers.kafka ?? [];
+      if (kafka.length === 0) return { status: 400, message: 'lambda has no Kafka triggers' };
+      await triggers.register(lambda, kafka);
+      return registered(kafka);
+    },
+    DELETE: async (lambda) => {
       await triggers.unregister(lambda);
-      sendJson(res, 200, { status: 'success', lambda, message: 'Kafka consumers unregistered' });
-      return;
-    }
-    if (req.method !== 'POST') {
-      sendError(res, 405, 'method not allowed');
-      return;
-    }
-    const config = await registry.config(lambda);
-    if (config === undefined) {
-      sendError(res, 404, `lambda ${lambda} not found`, 'LAMBDA_NOT_FOUND');
-      return;
-    }
-    const kafka = config.triggers.kafka ?? [];
-    if (kafka.length === 0) {
-      sendError(res, 400, 'lambda has no Kafka triggers');
-      return;
-    }
-    await triggers.register(lambda, kafka);
-    const message = `Kafka consumers registered for ${kafka.length} trigger(s)`;
-    sendJson(res, 200, { status: 'success', lambda, message });
+      return UNREGISTERED;
+    },
   });
 }
 
 export function kafkaInitRoute({ triggers, log }: KafkaDeps): RequestHandler {
-  return guarded(log, async (req, res) => {
-    const lambda = nameBehind(req, '/kafka-init/');
-    if (req.method !== 'POST') {
-      sendError(res, 405, 'method not allowed');
-      return;
-    }
-    const kafka = parseTriggers(await readBody(req));
-    if (typeof kafka === 'string') {
-      sendError(res, 400, kafka);
-      return;
-    }
-    // The boss sends the triggers of a function one by one, after one /kafka-stop.
-    await triggers.add(lambda, kafka);
-    const message = `Kafka consumers registered for ${kafka.length} trigger(s)`;
-    sendJson(res, 200, { status: 'success', lambda, message });
+  return route(log, '/kafka-init/', {
+    POST: async (lambda, req) => {
+      const kafka = parseTriggers(await readBody(req));
+      if (typeof kafka === 'string') return { status: 400, message: kafka };
+      // The boss sends the triggers of a function one by one, after one /kafka-stop.
+      await triggers.add(lambda, kafka);
+      return registered(kafka);
+    },
   });
 }
 
 export function kafkaStopRoute({ triggers, log }: KafkaDeps): RequestHandler {
-  return guarded(log, async (req, res) => {
-    const lambda = nameBehind(req, '/kafka-stop/');
-    if (req.method !== 'POST') {
-      sendError(res, 405, 'method not allowed');
-      return;
-    }
-    await triggers.unregister(lambda);
-    sendJson(res, 200, { status: 'success', lambda, message: 'Kafka consumers unregistered' });
+  return route(log, '/kafka-stop/', {
+    POST: async (lambda) => {
+      await triggers.unregister(lambda);
+      return UNREGISTERED;
+    },
   });
 }
 
