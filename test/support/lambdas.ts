@@ -1,5 +1,8 @@
 /** Test support: functions that answer, hang and die at every stage of a response. */
 
+/** Answers with its event. */
+export const ECHO = 'def f(event):\n    return event\n';
+
 /** Echoes its request: request line, headers as a list of pairs, body. */
 export const MIRROR = `
 import json

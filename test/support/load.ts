@@ -77,3 +77,30 @@ export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
 }
+
+/** The durations of calls, in ms. */
+export const times = (outcomes: readonly Outcome[]): number[] => outcomes.map(({ ms }) => ms);
+
+/** The calls without the answer 200. */
+export const failures = (outcomes: readonly Outcome[]): Outcome[] => outcomes.filter(({ status }) => status !== 200);
+
+/** A quantile of the durations of calls without and with a disturbance. */
+export interface Comparison {
+  /** The quantiles, in ms. */
+  before: number;
+  during: number;
+  /** Both and their ratio, for the test's output. */
+  text: string;
+}
+
+/** @param what name of the quantile in the text */
+export function compare(
+  what: string,
+  share: number,
+  quiet: readonly number[],
+  disturbed: readonly number[],
+): Comparison {
+  const [before, during] = [quantile(quiet, share), quantile(disturbed, share)];
+  const ratio = (during / before).toFixed(2);
+  return { before, during, text: `${what} ${before.toFixed(1)}, ${during.toFixed(1)} ms (ratio ${ratio})` };
+}

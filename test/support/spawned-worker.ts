@@ -30,6 +30,12 @@ export const USER = { uid: 64990, gid: 64991 };
 /** Ids of its sandboxes. A worker with configs/helper.conf may hold the whole of a smaller range within that file's. */
 const USER_IDS = '1800000000 1048576';
 
+/** Configuration of a worker whose only zygote has imported no package. */
+export const ROOT_ZYGOTE = {
+  features: { import_cache: 'tree' },
+  import_cache_tree: { packages: [], children: [] },
+} as const;
+
 export interface E2eOptions {
   /** `user` runs the worker as USER, with a setuid helper that is made for the test. */
   as?: 'root' | 'user';

@@ -7,8 +7,9 @@ import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker } from '../../support/spawned-worker';
-import { Load, quantile } from '../../support/load';
+import { E2eWorker, ROOT_ZYGOTE } from '../../support/spawned-worker';
+import { ECHO } from '../../support/lambdas';
+import { compare, failures, Load, times } from '../../support/load';
 import { precede } from '../../support/precedence';
 import { describePrivileged } from '../../support/privileged';
 
@@ -37,7 +38,6 @@ const MOST_TIMES = 1.5;
 const MEDIAN_FLOOR_MS = VM ? 1_000 : 15;
 const FLOOR_MS = VM ? 4_000 : 400;
 
-const ECHO = 'def f(event):\n    return event\n';
 const COMPUTES = `import time
 
 
@@ -67,8 +67,7 @@ describePrivileged('a function that is called now and then is served as if it we
   const worker = new E2eWorker({
     config: {
       mem_pool_mb: 2000,
-      features: { import_cache: 'tree' },
-      import_cache_tree: { packages: [], children: [] },
+      ...ROOT_ZYGOTE,
     },
   });
   beforeAll(async () => {
@@ -90,8 +89,8 @@ describePrivileged('a function that is called now and then is served as if it we
     const load = new Load({ perSecond: PER_SECOND, call }).start();
     await sleep(PHASE_MS);
     const outcomes = await load.stop();
-    expect(outcomes.filter(({ status }) => status !== 200)).toEqual([]);
-    return outcomes.map(({ ms }) => ms);
+    expect(failures(outcomes)).toEqual([]);
+    return times(outcomes);
   }
 
   /** Sends the other function's calls from a separate process. In this process they would delay the measured calls. */
@@ -119,16 +118,11 @@ describePrivileged('a function that is called now and then is served as if it we
       ending = undefined;
       await sleep(SETTLE_MS);
     }
-    const of = (share: number): [number, number] => [quantile(alone, share), quantile(beside, share)];
-    const [medians, p99s] = [of(0.5), of(0.99)];
-    const shown = (name: string, [before, during]: [number, number]): string =>
-      `${name} ${before.toFixed(1)}, ${during.toFixed(1)} ms (ratio ${(during / before).toFixed(2)})`;
-    process.stdout.write(
-      `beside ${other.what}: ${shown('medians', medians)}, ${shown('99th percentiles', p99s)}; ` +
-        `the other answered ${answered} calls\n`,
-    );
-    expect(medians[1]).toBeLessThan(Math.max(MEDIAN_FLOOR_MS, MOST_TIMES * medians[0]));
-    expect(p99s[1]).toBeLessThan(Math.max(FLOOR_MS, MOST_TIMES * p99s[0]));
+    const medians = compare('medians', 0.5, alone, beside);
+    const p99s = compare('99th percentiles', 0.99, alone, beside);
+    process.stdout.write(`beside ${other.what}: ${medians.text}, ${p99s.text}; the other answered ${answered} calls\n`);
+    expect(medians.during).toBeLessThan(Math.max(MEDIAN_FLOOR_MS, MOST_TIMES * medians.before));
+    expect(p99s.during).toBeLessThan(Math.max(FLOOR_MS, MOST_TIMES * p99s.before));
     // The other function does not starve, either.
     if (other.fn === 'large' || other.calls > 8) expect(answered).toBeGreaterThan(ROUNDS);
   });

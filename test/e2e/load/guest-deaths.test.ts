@@ -1,9 +1,11 @@
 /** Guests and zygotes are killed under load. Calls of other functions are served as before. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker } from '../../support/spawned-worker';
-import { Load, quantile, type Outcome } from '../../support/load';
+import { E2eWorker, ROOT_ZYGOTE } from '../../support/spawned-worker';
+import { ECHO } from '../../support/lambdas';
+import { compare, failures, Load, quantile, times, type Outcome } from '../../support/load';
 import { describePrivileged } from '../../support/privileged';
+import { guestPids, zygotes } from '../../support/reports';
 import { until } from '../../support/until';
 
 const VM = process.env['ARGYLE_VM'] === '1';
@@ -27,7 +29,6 @@ const FLOOR_MS = VM ? 2_000 : 120;
 const SERVED_MS = VM ? 20_000 : 1_500;
 const DEATHS = VM ? 3 : 7;
 
-const ECHO = 'def f(event):\n    return event\n';
 const LARGE = 'def f(event):\n    return "x" * (1 << 20)\n';
 /** The function of the nth call. 15 calls per second have large answers. */
 const TURNS = ['echo', 'hit', 'numbers', 'hit', 'large', 'echo', 'hit', 'numbers', 'echo', 'hit'] as const;
@@ -36,7 +37,7 @@ const BYSTANDERS = ['echo', 'numbers', 'large'];
 
 describePrivileged('guests that die', () => {
   const worker = new E2eWorker({
-    config: { features: { import_cache: 'tree' }, import_cache_tree: { packages: [], children: [] } },
+    config: ROOT_ZYGOTE,
   });
   beforeAll(async () => {
     await worker.init();
@@ -52,20 +53,13 @@ describePrivileged('guests that die', () => {
       call: (n) => ({ url: `${worker.url}/run/${of(n)}`, body: JSON.stringify({ n }) }),
     }).start();
 
-  /** Host pids of the first processes of a function's sandboxes. */
-  async function guestsOf(name: string): Promise<number[]> {
-    const texts = (await (await fetch(`${worker.url}/debug`)).text()).split('--------\n');
-    const mine = texts.filter((text) => text.includes(`-${name}\n`));
-    return mine.flatMap((text) => /\(first (\d+)\)/.exec(text)?.slice(1).map(Number) ?? []);
-  }
-
   /** Sends calls for some seconds. With `kill`, two guests of the function `hit` die per second. */
   async function phase(kill: boolean): Promise<{ outcomes: Outcome[]; killed: number }> {
     const running = load();
     const endMs = performance.now() + PHASE_MS;
     let killed = 0;
     while (performance.now() < endMs) {
-      const pids = await guestsOf('hit');
+      const pids = await guestPids(worker.url, 'hit');
       const pid = pids[Math.floor(Math.random() * pids.length)];
       if (kill && pid !== undefined) {
         process.kill(pid, 'SIGKILL');
@@ -89,20 +83,15 @@ describePrivileged('guests that die', () => {
     }
     expect(killed).toBeGreaterThan(ROUNDS);
     // Only calls of the killed function may be lost. Each guest serves one call at a time.
-    const failed = troubled.filter(({ status }) => status !== 200);
+    const failed = failures(troubled);
     expect(failed.filter(({ n }) => of(n) !== 'hit')).toEqual([]);
     expect(failed.length).toBeLessThanOrEqual(killed);
     for (const name of BYSTANDERS) {
-      const times = (outcomes: Outcome[]): number[] => outcomes.filter(({ n }) => of(n) === name).map(({ ms }) => ms);
-      const [before, during] = [quantile(times(quiet), 0.99), quantile(times(troubled), 0.99)];
-      const medians = [quantile(times(quiet), 0.5), quantile(times(troubled), 0.5)]
-        .map((ms) => ms.toFixed(1))
-        .join(', ');
-      process.stdout.write(
-        `${name}: medians ${medians} ms, 99th percentiles ${before.toFixed(0)}, ${during.toFixed(0)} ms, ` +
-          `ratio ${(during / before).toFixed(2)}; ${killed} guests killed\n`,
-      );
-      expect(during).toBeLessThan(Math.max(FLOOR_MS, MOST_TIMES * before));
+      const own = (outcomes: Outcome[]): number[] => times(outcomes.filter(({ n }) => of(n) === name));
+      const medians = compare('medians', 0.5, own(quiet), own(troubled));
+      const p99s = compare('99th percentiles', 0.99, own(quiet), own(troubled));
+      process.stdout.write(`${name}: ${medians.text}, ${p99s.text}; ${killed} guests killed\n`);
+      expect(p99s.during).toBeLessThan(Math.max(FLOOR_MS, MOST_TIMES * p99s.before));
     }
   });
 
@@ -110,17 +99,12 @@ describePrivileged('guests that die', () => {
   let running: Load | undefined;
   afterEach(() => running?.stop());
 
-  async function zygoteStates(): Promise<string[]> {
-    const report = (await (await fetch(`${worker.url}/zygotes`)).json()) as { zygotes: { state: string }[] };
-    return report.zygotes.map(({ state }) => state);
-  }
-
   const zygote = (): number | undefined => {
     const helper = worker.helperPid();
     return worker.guests('zygote').find(({ ppid }) => ppid === helper)?.pid;
   };
 
-  const isReady = async (): Promise<boolean> => (await zygoteStates()).includes('ready');
+  const isReady = async (): Promise<boolean> => (await zygotes(worker.url)).some(({ state }) => state === 'ready');
 
   /** Kills the zygote and waits for its end. A replacement that is made meanwhile is left alone. */
   async function killZygote(): Promise<void> {
@@ -137,30 +121,25 @@ describePrivileged('guests that die', () => {
       await until('a zygote is ready', isReady, 60_000);
       await killZygote();
     }
-    const times: number[] = [];
+    const tookMs: number[] = [];
     for (let n = 0; n < 3; n++) {
       const startMs = performance.now();
       const answer = await invoke(worker.url, 'later', { n });
-      times.push(performance.now() - startMs);
+      tookMs.push(performance.now() - startMs);
       expect([answer.status, JSON.parse(answer.body)]).toEqual([200, { n }]);
     }
     const isBack = await isReady();
     const outcomes = await running.stop();
     running = undefined;
-    const longest = Math.max(...outcomes.map(({ ms }) => ms));
-    const failed = outcomes.filter(({ status }) => status !== 200).length;
+    const longest = Math.max(...times(outcomes));
+    const failed = failures(outcomes).length;
     process.stdout.write(
-      `${DEATHS} deaths of the zygote: new calls took ${times.map((ms) => ms.toFixed(0)).join(', ')} ms, ` +
+      `${DEATHS} deaths of the zygote: new calls took ${tookMs.map((ms) => ms.toFixed(0)).join(', ')} ms, ` +
         `of ${outcomes.length} others ${failed} failed, the longest took ${longest.toFixed(0)} ms\n`,
     );
     if (!VM) expect(isBack).toBe(false);
-    expect(Math.max(...times)).toBeLessThan(SERVED_MS);
+    expect(Math.max(...tookMs)).toBeLessThan(SERVED_MS);
     // The maximum is not compared: on a busy machine it may be as long without any death.
-    expect(
-      quantile(
-        outcomes.map(({ ms }) => ms),
-        0.99,
-      ),
-    ).toBeLessThan(2 * SERVED_MS);
+    expect(quantile(times(outcomes), 0.99)).toBeLessThan(2 * SERVED_MS);
   });
 });

@@ -1,9 +1,11 @@
 /** The helper is killed 20 times while 150 calls per second arrive. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deploy } from '../../support/deploy';
-import { E2eWorker } from '../../support/spawned-worker';
-import { Load, quantile } from '../../support/load';
+import { ECHO } from '../../support/lambdas';
+import { E2eWorker, ROOT_ZYGOTE } from '../../support/spawned-worker';
+import { failures, Load, quantile, times } from '../../support/load';
 import { describePrivileged } from '../../support/privileged';
+import { metrics, zygotes } from '../../support/reports';
 import { until } from '../../support/until';
 
 const VM = process.env['ARGYLE_VM'] === '1';
@@ -22,11 +24,10 @@ const MAY_FAIL = 0.03;
 /** The answer of a failed call: one line that states the reason. */
 const CLEAR = /^(502 RoundTrip failed: |500 could not create Sandbox: |500 .*helper)/;
 const FUNCTIONS = ['echo', 'numbers', 'cold'] as const;
-const ECHO = 'def f(event):\n    return event\n';
 
 describePrivileged('a helper that dies again and again', () => {
   const worker = new E2eWorker({
-    config: { features: { import_cache: 'tree' }, import_cache_tree: { packages: [], children: [] } },
+    config: ROOT_ZYGOTE,
   });
   beforeAll(async () => {
     await worker.init();
@@ -39,8 +40,8 @@ describePrivileged('a helper that dies again and again', () => {
   afterAll(() => worker.remove());
 
   const memoryMb = async (): Promise<number> => {
-    const text = await (await fetch(`${worker.url}/metrics`)).text();
-    return Number(/^argyle_memory_pool_used_bytes (\d+)/m.exec(text)?.[1]) / 2 ** 20;
+    const used = /^argyle_memory_pool_used_bytes (\d+)/m.exec(await metrics(worker.url));
+    return Number(used?.[1]) / 2 ** 20;
   };
 
   const helperRuns = (): Promise<void> =>
@@ -76,26 +77,26 @@ describePrivileged('a helper that dies again and again', () => {
       ({ status, body, n }) => status === 200 && (JSON.parse(body) as { n: number }).n !== n,
     );
     expect(wrong).toEqual([]);
-    const failed = outcomes.filter(({ status }) => status !== 200);
+    const failed = failures(outcomes);
     for (const { status, body } of failed) expect(`${String(status)} ${body}`).toMatch(CLEAR);
     const kinds = new Map<string, number>();
     for (const { status, body } of failed) {
       const kind = `${String(status)} ${body.split('\n')[0] ?? ''}`.replace(/\d+/g, '#').slice(0, 150);
       kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
     }
-    const times = outcomes.map(({ ms }) => ms);
+    const ms = times(outcomes);
     process.stdout.write(
       `${String(DEATHS)} deaths, ${String(outcomes.length)} calls, ${String(failed.length)} failed ` +
-        `(${((100 * failed.length) / outcomes.length).toFixed(2)} %), median ${quantile(times, 0.5).toFixed(1)} ms, ` +
-        `p99 ${quantile(times, 0.99).toFixed(0)} ms, longest ${quantile(times, 1).toFixed(0)} ms\n`,
+        `(${((100 * failed.length) / outcomes.length).toFixed(2)} %), median ${quantile(ms, 0.5).toFixed(1)} ms, ` +
+        `p99 ${quantile(ms, 0.99).toFixed(0)} ms, longest ${quantile(ms, 1).toFixed(0)} ms\n`,
     );
     for (const [kind, count] of kinds) process.stdout.write(`  ${count} ${kind}\n`);
     expect(failed.length / outcomes.length).toBeLessThan(MAY_FAIL);
     // Afterwards no call fails, and zygotes and spares exist again.
-    expect(after.filter(({ status }) => status !== 200)).toEqual([]);
+    expect(failures(after)).toEqual([]);
     await until('zygote and spares are there', async () => {
-      const answer = (await (await fetch(`${worker.url}/zygotes`)).json()) as { zygotes: { spares: number }[] };
-      return answer.zygotes.length === 1 && answer.zygotes[0]?.spares === 2;
+      const found = await zygotes(worker.url);
+      return found.length === 1 && found[0]?.spares === 2;
     });
     expect(await memoryMb()).toBeLessThan(1000);
   });

@@ -8,6 +8,7 @@ import { Load, quantile } from '../../support/load';
 import { precede } from '../../support/precedence';
 import { describePrivileged } from '../../support/privileged';
 import { pypiReached } from '../../support/pypi';
+import { guestPids } from '../../support/reports';
 import { until } from '../../support/until';
 
 jest.setTimeout(120_000);
@@ -82,11 +83,7 @@ describePrivileged('instances by ol.yaml', () => {
   const many = (count: number, path: string) =>
     Promise.all(Array.from({ length: count }, () => invoke(worker.url, path)));
   /** Host pids of the first processes of a function's instances. */
-  const instances = async (name: string): Promise<number[]> => {
-    const text = await (await fetch(`${worker.url}/debug`)).text();
-    const own = text.split('--------').filter((part) => part.includes(`-${name}\n`));
-    return own.map((part) => Number(/\(first (\d+)\)/.exec(part)?.[1]));
-  };
+  const instances = (name: string): Promise<number[]> => guestPids(worker.url, name);
 
   test('several requests run at once in one instance, and the freeze waits for all', async () => {
     await app('many', 'concurrency: 20\nscale: {max: 1}\n');

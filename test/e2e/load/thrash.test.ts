@@ -1,6 +1,6 @@
 /** Functions at their memory limit. A stuck function is ended. A function that only reads a lot is not. */
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker } from '../../support/spawned-worker';
+import { E2eWorker, ROOT_ZYGOTE } from '../../support/spawned-worker';
 import { describePrivileged } from '../../support/privileged';
 
 const VM = process.env['ARGYLE_VM'] === '1';
@@ -42,7 +42,7 @@ def f(event):
 // An emulated machine is too slow to detect a stuck function.
 (VM ? describe.skip : describePrivileged)('a function at its memory limit', () => {
   const worker = new E2eWorker({
-    config: { features: { import_cache: 'tree' }, import_cache_tree: { packages: [], children: [] } },
+    config: ROOT_ZYGOTE,
   });
 
   beforeAll(async () => {

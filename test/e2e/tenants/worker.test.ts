@@ -4,8 +4,8 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startMirror, type Mirror } from '../../../packages-mirror/server';
-import type { ZygoteReport } from '../../../src/zygote/policy/types';
 import { deploy, invoke } from '../../support/deploy';
+import { zygotes } from '../../support/reports';
 import { E2eWorker } from '../../support/spawned-worker';
 import { Keeper } from '../../support/helper/keeper';
 import { describePrivileged } from '../../support/privileged';
@@ -103,10 +103,7 @@ describePrivileged('in one worker', () => {
    * repeatedly.
    */
   async function forkOfHostile(): Promise<void> {
-    const node = async () => {
-      const report = (await (await fetch(`${url()}/zygotes`)).json()) as ZygoteReport;
-      return report.zygotes.find((one) => one.packages.length === 1);
-    };
+    const node = async () => (await zygotes(url())).find((one) => one.packages.length === 1);
     await until('its zygote is ready', async () => (await node())?.state === 'ready');
     await deploy(url(), { 'f.py': ASKED, 'requirements.txt': `${SPEC}\n` }, 'asked-too');
     await call('asked-too', {});

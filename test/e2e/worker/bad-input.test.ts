@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy, invoke, packLambda, upload } from '../../support/deploy';
-import { E2eWorker } from '../../support/spawned-worker';
+import { E2eWorker, ROOT_ZYGOTE } from '../../support/spawned-worker';
 import { until } from '../../support/until';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
@@ -20,8 +20,7 @@ describePrivileged('bad input', () => {
       config: {
         pip_mirror: mirror.url,
         limits: { runtime_sec: process.env['ARGYLE_VM'] === '1' ? 20 : 3 },
-        features: { import_cache: 'tree' },
-        import_cache_tree: { packages: [], children: [] },
+        ...ROOT_ZYGOTE,
       },
     });
     await worker.init();

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy, packLambda } from '../../support/deploy';
+import { zygotes } from '../../support/reports';
 import { E2eWorker } from '../../support/spawned-worker';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
@@ -75,10 +76,9 @@ describePrivileged('a worker with two Pythons', () => {
     const files = { 'f.py': 'import os\ndef f(event):\n    return os.getppid()\n' };
     await deploy(worker.url, { ...files, 'ol.yaml': `${NEW}reuse-sandbox: false\n` }, 'forked');
     for (let n = 0; n < 5; n++) expect((await call('forked'))[0]).toBe(200);
-    const report = (await (await fetch(`${worker.url}/zygotes`)).json()) as {
-      zygotes: { id: string; forks: number }[];
-    };
-    const forks = report.zygotes.filter(({ id }) => id.startsWith('python3.13:')).map((zygote) => zygote.forks);
+    const forks = (await zygotes(worker.url))
+      .filter(({ id }) => id.startsWith('python3.13:'))
+      .map((zygote) => zygote.forks);
     expect(forks.reduce((sum, n) => sum + n, 0)).toBeGreaterThan(0);
   });
 

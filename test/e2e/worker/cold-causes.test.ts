@@ -1,5 +1,6 @@
 /** Causes of cold starts in a real worker: eviction, the end of the helper, and a limit. */
 import { deploy, invoke } from '../../support/deploy';
+import { metrics } from '../../support/reports';
 import { E2eWorker } from '../../support/spawned-worker';
 import { describePrivileged } from '../../support/privileged';
 import { until } from '../../support/until';
@@ -23,8 +24,7 @@ describePrivileged('the cause of a cold start', () => {
   afterAll(() => worker.remove());
 
   const causes = async (lambda: string): Promise<Record<string, number>> => {
-    const text = await (await fetch(`${worker.url}/metrics`)).text();
-    const found = text.matchAll(
+    const found = (await metrics(worker.url)).matchAll(
       new RegExp(`^argyle_cold_calls_total\\{lambda="${lambda}",cause="(\\w+)"\\} (\\d+)`, 'gm'),
     );
     return Object.fromEntries([...found].map(([, cause = '', count]) => [cause, Number(count)]));

@@ -1,7 +1,7 @@
 /** A native crash: the answer names the signal, whoever started the sandbox, and the log has Python's stack. */
 import { release } from 'node:os';
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker } from '../../support/spawned-worker';
+import { E2eWorker, ROOT_ZYGOTE } from '../../support/spawned-worker';
 import { describePrivileged } from '../../support/privileged';
 import { until } from '../../support/until';
 
@@ -33,11 +33,10 @@ const ENDS = [
   ['ill', 'killed by signal 4 (SIGILL)', 'Illegal instruction'],
   ['leave', 'its first process exited with 3', undefined],
 ] as const;
-const TREE = { features: { import_cache: 'tree' }, import_cache_tree: { packages: [], children: [] } };
 const KINDS: [string, Record<string, unknown>][] = [
   ['fresh', { features: { import_cache: '' } }],
-  ['forked', { ...TREE, argyle: { spares_per_zygote: 0 } }],
-  ['spare', TREE],
+  ['forked', { ...ROOT_ZYGOTE, argyle: { spares_per_zygote: 0 } }],
+  ['spare', ROOT_ZYGOTE],
 ];
 /** The first kernel that keeps the status of a process whose parent is not the helper. */
 const [major = 0, minor = 0] = release().split('.').map(Number);

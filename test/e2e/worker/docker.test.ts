@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { Agent, request } from 'undici';
 import type { DockerEngine } from '../../../bench/subjects/engine';
 import { deploy, invoke, packLambda, upload } from '../../support/deploy';
+import { debug } from '../../support/reports';
 import { EngineView, IMAGE, SocketProxy, startTestEngine, whyNoEngine } from '../../support/docker';
 import { E2eWorker, type E2eOptions } from '../../support/spawned-worker';
 import { startTestMirror } from '../../support/mirror';
@@ -130,9 +131,9 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
       await deploy(worker.url, { 'f.py': PID }, 'counter');
       expect((await invoke(worker.url, 'counter')).body).toBe('1');
       await until('all are paused', async () => (await containers()).every((state) => state === 'paused'));
-      const debug = await (await fetch(`${worker.url}/debug`)).text();
-      expect(debug).toMatch(/^SANDBOX \d+ \(DOCKER\)\nROOT DIR: image ol-min, container [0-9a-f]{12}$/m);
-      expect(debug).toMatch(/^FREEZE STATE: FROZEN\nMEMORY USED: \d+ of 50 MB\nOOM KILLS: 0$/m);
+      const shown = await debug(worker.url);
+      expect(shown).toMatch(/^SANDBOX \d+ \(DOCKER\)\nROOT DIR: image ol-min, container [0-9a-f]{12}$/m);
+      expect(shown).toMatch(/^FREEZE STATE: FROZEN\nMEMORY USED: \d+ of 50 MB\nOOM KILLS: 0$/m);
       expect((await invoke(worker.url, 'counter')).body).toBe('2');
     });
 
@@ -215,10 +216,7 @@ def f(event):
       await deploy(worker.url, { 'f.py': PID }, 'removed');
       expect((await invoke(worker.url, 'removed')).body).toBe('1');
       for (const { Id: id } of await docker.list()) await docker.remove(id);
-      await until(
-        'the worker knows',
-        async () => !(await (await fetch(`${worker.url}/debug`)).text()).includes('FROZEN'),
-      );
+      await until('the worker knows', async () => !(await debug(worker.url)).includes('FROZEN'));
       expect((await invoke(worker.url, 'removed')).body).toBe('1');
     });
 

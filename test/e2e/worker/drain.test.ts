@@ -3,6 +3,7 @@
  * beyond the time limit are cut off.
  */
 import { deploy } from '../../support/deploy';
+import { metrics } from '../../support/reports';
 import { E2eWorker } from '../../support/spawned-worker';
 import { describePrivileged } from '../../support/privileged';
 import { until } from '../../support/until';
@@ -32,8 +33,7 @@ describePrivileged('a worker that is told to stop', () => {
   async function stop(calls: number): Promise<number> {
     const running = /^argyle_instances\{state="busy"\} (\d+)/m;
     await until('the calls run', async () => {
-      const text = await (await fetch(`${worker.url}/metrics`)).text();
-      return Number(running.exec(text)?.[1] ?? 0) >= calls;
+      return Number(running.exec(await metrics(worker.url))?.[1] ?? 0) >= calls;
     });
     const pid = worker.pid();
     process.kill(pid, 'SIGTERM');

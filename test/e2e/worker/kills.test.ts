@@ -5,7 +5,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy } from '../../support/deploy';
-import { E2eWorker, processes, type Process } from '../../support/spawned-worker';
+import { E2eWorker, ROOT_ZYGOTE, processes, type Process } from '../../support/spawned-worker';
 import { until } from '../../support/until';
 import { describePrivileged } from '../../support/privileged';
 
@@ -33,7 +33,7 @@ const CLEAR = /^200 "done"\s*$|^502 RoundTrip failed: |^500 .*\S|^503 .*\S|^conn
 
 describePrivileged('kill -9 in the middle of requests', () => {
   const worker = new E2eWorker({
-    config: { features: { import_cache: 'tree' }, import_cache_tree: { packages: [], children: [] } },
+    config: ROOT_ZYGOTE,
   });
 
   beforeAll(async () => {

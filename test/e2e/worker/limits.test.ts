@@ -1,7 +1,8 @@
 /** Limits, pause and kill as the kernel enforces them, on the cgroup version of this host. */
 import { existsSync } from 'node:fs';
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker } from '../../support/spawned-worker';
+import { debug } from '../../support/reports';
+import { E2eWorker, ROOT_ZYGOTE } from '../../support/spawned-worker';
 import { until } from '../../support/until';
 import { describePrivileged } from '../../support/privileged';
 
@@ -21,8 +22,7 @@ describePrivileged('limits', () => {
   const worker = new E2eWorker({
     config: {
       limits: { procs: 12, mem_mb: 60, runtime_sec: VM ? 120 : 20 },
-      features: { import_cache: 'tree' },
-      import_cache_tree: { packages: [], children: [] },
+      ...ROOT_ZYGOTE,
       argyle: { pause_after_ms: 50 },
     },
   });
@@ -51,7 +51,7 @@ describePrivileged('limits', () => {
     const { started, refused } = JSON.parse(answer.body) as { started: number; refused: number };
     expect(started).toBeLessThan(12);
     expect(refused).toBeGreaterThan(0);
-    const most = [...(await (await fetch(`${worker.url}/debug`)).text()).matchAll(/CGROUP PIDS: (\d+)/g)];
+    const most = [...(await debug(worker.url)).matchAll(/CGROUP PIDS: (\d+)/g)];
     for (const match of most) expect(Number(match[1])).toBeLessThanOrEqual(12);
   });
 
@@ -67,7 +67,7 @@ describePrivileged('limits', () => {
       'import threading, time\nn = [0]\n\ndef count():\n    while True:\n        n[0] += 1\n        time.sleep(0.01)\n\nthreading.Thread(target=count, daemon=True).start()\n\ndef f(event):\n    return n[0]\n';
     await deploy(worker.url, { 'f.py': code }, 'ticks');
     const first = Number((await invoke(worker.url, 'ticks', {})).body);
-    await until('frozen', async () => (await (await fetch(`${worker.url}/debug`)).text()).includes('FROZEN'));
+    await until('frozen', async () => (await debug(worker.url)).includes('FROZEN'));
     await new Promise((done) => setTimeout(done, 2000));
     const second = Number((await invoke(worker.url, 'ticks', {})).body);
     expect(second).toBeGreaterThanOrEqual(first);

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy, invoke } from '../../support/deploy';
+import { debug } from '../../support/reports';
 import { E2eWorker, type E2eOptions } from '../../support/spawned-worker';
 import { until } from '../../support/until';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
@@ -67,8 +68,8 @@ describePrivileged('the main job', () => {
       expect(got.pid).toBe(1);
 
       // On the host, the leaf's parent is a zygote, and the leaf's uid is no account of the host.
-      const debug = await (await fetch(`${worker.url}/debug`)).text();
-      const pids = [...debug.matchAll(/CGROUP PIDS: \d+ \(first (\d+)\)/g)].map((m) => Number(m[1]));
+      const shown = await debug(worker.url);
+      const pids = [...shown.matchAll(/CGROUP PIDS: \d+ \(first (\d+)\)/g)].map((m) => Number(m[1]));
       const zygotes = worker.guests('zygote').map((p) => p.pid);
       const parents = pids.map((pid) =>
         Number(/^PPid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]),

@@ -1,6 +1,6 @@
 /** Expectations of Python code, in real sandboxes. docs/python.md names the test for each of its lines. */
 import { deploy, invoke } from '../../support/deploy';
-import { E2eWorker } from '../../support/spawned-worker';
+import { E2eWorker, ROOT_ZYGOTE } from '../../support/spawned-worker';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
 import { until } from '../../support/until';
@@ -19,8 +19,7 @@ describePrivileged('Python code', () => {
     worker = new E2eWorker({
       config: {
         pip_mirror: mirror.url,
-        features: { import_cache: 'tree' },
-        import_cache_tree: { packages: [], children: [] },
+        ...ROOT_ZYGOTE,
       },
     });
     await worker.init();

@@ -3,9 +3,9 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ZygoteReport } from '../../../src/zygote/policy/types';
 import { parseSeed, type PopularitySeed } from '../../../src/zygote/learn/seed';
 import { deploy, invoke } from '../../support/deploy';
+import { zygotes } from '../../support/reports';
 import { E2eWorker } from '../../support/spawned-worker';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
@@ -29,10 +29,8 @@ describePrivileged('a worker that is killed', () => {
     await mirror.close();
   });
 
-  const zygotes = async (): Promise<ZygoteReport['zygotes']> =>
-    ((await (await fetch(`${worker.url}/zygotes`)).json()) as ZygoteReport).zygotes;
   const isReady = async (): Promise<boolean> =>
-    (await zygotes()).some(({ packages, state }) => packages.includes(HEAVY) && state === 'ready');
+    (await zygotes(worker.url)).some(({ packages, state }) => packages.includes(HEAVY) && state === 'ready');
   const file = (): string => join(worker.dir, 'popularity.json');
   const seed = (): PopularitySeed => parseSeed(JSON.parse(readFileSync(file(), 'utf8')));
 
