@@ -90,11 +90,6 @@ export class Slot {
     return this.current;
   }
 
-  /** True once destroy() was called. */
-  get isDestroyed(): boolean {
-    return this.destroying !== undefined;
-  }
-
   /** False once the slot is destroyed, its first process has ended, or its helper has ended. */
   get isUsable(): boolean {
     return this.destroying === undefined && this.exit === undefined && !this.client.isGone;
