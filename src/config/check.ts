@@ -57,7 +57,9 @@ export function checkConfig(config: FileConfig): Problem[] {
     const leastMb = 2 * Math.max(memMb, installerMb);
     if (config.mem_pool_mb < leastMb) {
       const detail = `current=${config.mem_pool_mb}, user_mem_mb=${memMb}, installer_mem_mb=${installerMb}`;
-      complain('mem_pool_mb', config.mem_pool_mb, `memPoolMb must be at least ${leastMb} (${detail})`);
+      // The first part is the original's message, whose names are not those of the keys.
+      const advice = 'raise mem_pool_mb, or lower limits.mem_mb and installer_limits.mem_mb: the pool must hold two';
+      complain('mem_pool_mb', config.mem_pool_mb, `memPoolMb must be at least ${leastMb} (${detail}); ${advice}`);
     }
   } else if (config.features.import_cache !== '') {
     complain(

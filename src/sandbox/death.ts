@@ -3,13 +3,18 @@ import { constants } from 'node:os';
 import type { SandboxExit, SandboxLimits } from './types';
 
 /** Names a limit as ol.yaml and config.json name it, and says where to raise the limit. */
-function limitOf(name: 'mem_mb' | 'procs', value: number, unit: string): string {
+function limitOf(name: 'mem_mb' | 'procs' | 'runtime_sec', value: number, unit: string): string {
   return `limits.${name} is ${value}${unit}; raise it in the function's ol.yaml, or in config.json for all functions`;
 }
 
 /** The message for a sandbox that was stopped or killed because of its memory limit. */
 export function memoryAdvice(limits: SandboxLimits): string {
   return limitOf('mem_mb', limits.memMb, ' MB');
+}
+
+/** The end of the message for a request that took longer than its time limit. @param ms the limit */
+export function timeAdvice(ms: number): string {
+  return limitOf('runtime_sec', ms / 1000, ' s');
 }
 
 function signalName(signal: number): string {

@@ -154,7 +154,8 @@ describe('ol worker check-config', () => {
     expect(err).toBe(
       'warning: unknown key "foo" ignored\n' +
         'error: Worker_dir cannot be relative\n  worker_dir = "rel"\n' +
-        'error: memPoolMb must be at least 500 (current=10, user_mem_mb=50, installer_mem_mb=250)\n  mem_pool_mb = 10\n',
+        'error: memPoolMb must be at least 500 (current=10, user_mem_mb=50, installer_mem_mb=250); ' +
+        'raise mem_pool_mb, or lower limits.mem_mb and installer_limits.mem_mb: the pool must hold two\n  mem_pool_mb = 10\n',
     );
     configure({ worker_port: 5000 });
     expect((await ol(['worker', 'check-config', '-p', 'w'])).err).toContain(

@@ -106,7 +106,20 @@ export async function findEntry(dir: string, env: Record<string, string>, shownD
   }
   if (await isFile(path.join(dir, python))) return { runtime: 'python', entryFile: python };
   if (await isFile(path.join(dir, 'f.bin'))) return { runtime: 'native', entryFile: 'f.bin' };
-  throw new ArgyleError('LAMBDA_CODE', `cannot determine runtime: no ${python} or f.bin found in ${shownDir}`);
+  const message = `cannot determine runtime: no ${python} or f.bin found in ${shownDir}`;
+  throw new ArgyleError('LAMBDA_CODE', `${message}${await otherEntry(dir)}`);
+}
+
+/** Names of entry files that other tools use. */
+const USUAL_ENTRIES = ['app.py', 'main.py', 'wsgi.py', 'asgi.py'];
+
+/** Advice for a directory whose entry file has a usual name; '' without one. */
+async function otherEntry(dir: string): Promise<string> {
+  for (const name of USUAL_ENTRIES) {
+    if (await isFile(path.join(dir, name)))
+      return `; to run ${name}, write into ol.yaml: environment: { OL_ENTRY_FILE: ${name} }`;
+  }
+  return '';
 }
 
 async function isFile(file: string): Promise<boolean> {

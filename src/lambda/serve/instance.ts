@@ -8,6 +8,7 @@ import { ArgyleError } from '../../errors';
 import type { ErrorCode } from '../../errors';
 import type { GuestFailure } from '../../sandbox/answer/failure';
 import { FINAL_OUTPUT_MS } from '../../sandbox/boot';
+import { timeAdvice } from '../../sandbox/death';
 import type { Sandbox, StartKind, ZygoteTier } from '../../sandbox/types';
 import type { Call } from './call/call';
 import type { CodeVersion } from '../code/version';
@@ -19,6 +20,11 @@ import type { LambdaLog } from '../ports';
 import { whenImported } from './start/import-watch';
 import { Hops } from './call/redirects';
 import { thaw } from './call/thaw';
+
+/** The contract's message, and after it the limit that a request exceeded. */
+function explained({ code, message }: { code: ErrorCode; message: string }, runtimeMs: number): string {
+  return code === 'TIMEOUT' ? `${message}: ${timeAdvice(runtimeMs)}` : message;
+}
 
 /** Message for a sandbox that ended before its first request. */
 export const ENDED_EARLY = 'the sandbox ended before it served a request';
@@ -188,7 +194,7 @@ export class Instance {
         return 'cancelled';
       case 'broken':
         if (hops.isPending) throw await this.failure(outcome.code, outcome.message);
-        invocation.call.fault = new ArgyleError(outcome.code, outcome.message);
+        invocation.call.fault = new ArgyleError(outcome.code, explained(outcome, runtimeMs));
         // The sandbox is still busy with the response that it did not finish.
         this.retire(outcome.message);
         return 'cancelled';
@@ -201,7 +207,7 @@ export class Instance {
           return 'retry';
         }
         const report = outcome.report ?? (await this.othersReport(outcome));
-        const message = report === undefined ? outcome.message : unanswered(hops.current, report.message);
+        const message = report === undefined ? explained(outcome, runtimeMs) : unanswered(hops.current, report.message);
         throw await this.failure(outcome.code, message, report);
       }
     }

@@ -160,7 +160,11 @@ describe('checkConfig', () => {
     [{ worker_dir: 'w' }, 'Worker_dir cannot be relative'],
     [{ sock_base_path: '' }, 'must specify sock_base_path'],
     [{ sock_base_path: 'b' }, 'sock_base_path cannot be relative'],
-    [{ mem_pool_mb: 499 }, 'memPoolMb must be at least 500 (current=499, user_mem_mb=50, installer_mem_mb=250)'],
+    [
+      { mem_pool_mb: 499 },
+      'memPoolMb must be at least 500 (current=499, user_mem_mb=50, installer_mem_mb=250); ' +
+        'raise mem_pool_mb, or lower limits.mem_mb and installer_limits.mem_mb: the pool must hold two',
+    ],
     [{ sandbox: 'docker' as const }, 'features.import_cache must be disabled for docker Sandbox'],
   ])('%j breaks a rule', (change, message) => {
     expect(checkConfig({ ...base(), ...change }).map((p) => p.message)).toEqual([message]);

@@ -67,6 +67,10 @@ describe('the code of a function', () => {
     expect((await post(worker, 'f')).body).toMatch(
       /^cannot determine runtime: no f.py or f.bin found in .*\/code\/\d+-f\n$/,
     );
+    await worker.deploy('f', { 'main.py': '' });
+    expect((await post(worker, 'f')).body).toMatch(
+      /^cannot determine runtime: no f.py or f.bin found in \S+; to run main.py, write into ol.yaml: environment: \{ OL_ENTRY_FILE: main.py \}\n$/,
+    );
     await worker.deploy('f', { 'f.py': version(3) });
     expect(JSON.parse((await post(worker, 'f')).body)).toMatchObject({ 1: 3 });
     await until('only the used code is left', () => worker.provider.live.size === 1);
