@@ -134,13 +134,24 @@ async function byUv(uv: string, files: string[], constraints: string[], tools: H
   return parsePins(readFileSync(result, 'utf8'), 'the resolved requirements');
 }
 
+/** The reason in a resolver's standard error, without credentials and without warnings, which are no reason. Pure. */
+export function reasonIn(stderr: string): string {
+  const lines = stderr.split('\n').filter((line) => !/^warning: /i.test(line));
+  return lines
+    .join('\n')
+    .trim()
+    .replace(/^error: /i, '')
+    .replace(/\/\/[^\s/@]*@/g, '//****@');
+}
+
 /** Returns the program's standard error. @throws CliError with this text when the program fails */
 async function call(program: string, argv: string[], env: NodeJS.ProcessEnv): Promise<string> {
   const done = await run(program, argv, { env, timeout: RESOLVE_MS, maxBuffer: MAX_OUTPUT }).catch(
     (thrown: unknown) => {
       const { stderr, message } = thrown as { stderr?: string; message: string };
-      const why = (stderr?.trim() || message).replace(/\/\/[^\s/@]*@/g, '//****@');
-      throw new CliError(`the requirements cannot be resolved: ${why}`, { cause: thrown });
+      throw new CliError(`the requirements cannot be resolved: ${reasonIn(stderr ?? '') || message}`, {
+        cause: thrown,
+      });
     },
   );
   return done.stderr;

@@ -47,7 +47,6 @@ async function install(
     progress.step('resolving what it requires');
     const lock = async (folder: string) => (tools === undefined ? undefined : lockFolder(folder, { ...tools, warn }));
     const { file, locked } = await packLambda({ dir, olYaml, requirements, lock, staging });
-    if (locked?.warning !== undefined) warn(locked.warning);
     if (locked?.requirements !== undefined) report(`${locked.pins.length} packages from ${locked.from}\n`);
     progress.step('installing', locked?.pins.length ?? 0);
     await upload(target, name, file, report, {
@@ -56,6 +55,8 @@ async function install(
         progress.at(count);
       },
     });
+    // A worker that refuses the packages says why. The warning would say the same before it.
+    if (locked?.warning !== undefined) warn(locked.warning);
   } finally {
     rmSync(staging, { recursive: true, force: true });
   }

@@ -64,7 +64,7 @@ export function readIn(dir: string): ReadFile {
   };
 }
 
-/** Appends the missing pins to a pinned list. If the list cannot be checked, it stays unchanged and gets a warning. */
+/** Appends the missing pins to a pinned list. A list that cannot be checked stays unchanged and gets a warning. */
 async function completed(text: string, pins: readonly Pin[], tools: HostTools): Promise<Locked> {
   const result = { pins, from: REQUIREMENTS, key: lockKey(text) };
   if (pins.length === 0) return result;
@@ -80,7 +80,7 @@ async function completed(text: string, pins: readonly Pin[], tools: HostTools): 
     return { ...result, requirements, pins: [...hashed, ...lacking] };
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : String(thrown);
-    return { ...result, warning: `requirements.txt is uploaded as it is: ${why}` };
+    return { ...result, warning: `requirements.txt was not completed: ${why}` };
   }
 }
 
