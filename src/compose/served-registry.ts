@@ -34,6 +34,7 @@ export function servedRegistry({ stored, triggers, manager, logs }: ServedParts)
       await logs.functions?.forget(name);
     },
     config: (name) => stored.config(name),
+    settingsOf: (config) => manager.settingsOf(config),
     checkLength: (bytes) => {
       stored.checkLength(bytes);
     },

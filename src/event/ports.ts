@@ -25,6 +25,8 @@ export interface FunctionRegistry {
   installOf(name: string): object | undefined;
   remove(name: string): Promise<void>;
   config(name: string): Promise<LambdaConfig | undefined>;
+  /** The settings under which a function with this ol.yaml runs. */
+  settingsOf?(config: LambdaConfig): object;
   checkLength(bytes: number): void;
 }
 

@@ -13,10 +13,11 @@ import type { PoolCounts } from './serve/pool-parts';
 import { InstancePool } from './serve/instance-pool';
 import type { Intake } from './code/intake/intake';
 import type { Invocation } from './serve/call/invocation';
+import type { LambdaConfig } from './code/lambda-config';
 import { checkLambdaName } from './code/name';
 import type { FunctionPackages, LambdaLog, RegistryStore } from './ports';
 import { NO_SECRETS, type SecretSource } from './code/secrets';
-import type { LambdaSettings } from './settings';
+import { settingsInForce, type LambdaSettings, type SettingsInForce } from './settings';
 import { StartGate } from './serve/start/start-gate';
 
 /** Interval between two searches for dead and surplus instances, in ms. */
@@ -109,6 +110,11 @@ export class LambdaManager {
   /** Makes the next call of the function ask the registry and read the secrets. */
   refresh(name: string): void {
     this.functions.get(name)?.refresh();
+  }
+
+  /** The settings under which a function with this ol.yaml runs. */
+  settingsOf(config: LambdaConfig): SettingsInForce {
+    return settingsInForce(this.deps.settings, config);
   }
 
   /** Ends a deleted function when registry_cache_ms runs out. Its calls are served until then, as in the original. */

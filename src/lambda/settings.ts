@@ -2,7 +2,7 @@
 import type { Config, LimitsConfig } from '../config/types';
 import type { SandboxLimits } from '../sandbox/types';
 import { ArgyleError } from '../errors';
-import type { LambdaLimits, ScaleConfig } from './code/lambda-config';
+import type { LambdaConfig, LambdaLimits, ScaleConfig } from './code/lambda-config';
 
 export interface LambdaSettings {
   /** Absolute path of the code directories, <worker_dir>/code. */
@@ -65,6 +65,26 @@ export function sandboxLimits(settings: LambdaSettings, own: LambdaLimits): Sand
 /** Longest time of one request, in seconds; 0 for no limit. */
 export function runtimeSec(settings: LambdaSettings, own: LambdaLimits): number {
   return own.runtime_sec ?? settings.limits.runtime_sec;
+}
+
+/** The settings under which a function runs, by their names in ol.yaml; 0 for no bound. */
+export interface SettingsInForce {
+  limits: Required<LambdaLimits>;
+  scale: ScaleConfig;
+  concurrency: number;
+  /** Absent for the worker's own base. */
+  runtime?: string;
+}
+
+/** Joins a function's own settings with the worker's. Pure. */
+export function settingsInForce(settings: LambdaSettings, config: LambdaConfig): SettingsInForce {
+  const { mem_mb, procs, cpu_percent, runtime_sec, scratch_mb } = { ...settings.limits, ...config.limits };
+  return {
+    limits: { mem_mb, procs, cpu_percent, runtime_sec, scratch_mb },
+    scale: bounds(settings, config.scale),
+    concurrency: config.concurrency ?? 1,
+    ...(config.base === undefined ? {} : { runtime: config.base }),
+  };
 }
 
 /** Fewest and most instances of a function; 0 for no bound. argyle.max_instances bounds the value of ol.yaml. */

@@ -112,7 +112,29 @@ describePrivileged('commands about functions', () => {
     const { code, out } = await ol('describe', 'made-f', ...W);
     expect({ code, out }).toMatchObject({ code: 0, out: expect.stringMatching(/^name: made-f\nurl: http/) as string });
     const found = JSON.parse((await ol('describe', 'made-f', '--json', ...W)).out) as Record<string, unknown>;
-    expect(Object.keys(found)).toEqual(['name', 'url', 'config', 'install']);
+    expect(Object.keys(found)).toEqual(['name', 'url', 'config', 'settings', 'install']);
+    expect(found['config']).toEqual({
+      Triggers: { HTTP: [{ Method: '*' }], Cron: null, Kafka: null },
+      Environment: { EXAMPLE: 'a variable that the code finds in os.environ' },
+      ReuseSandbox: true,
+    });
+    const limits = {
+      mem_mb: 50,
+      procs: 10,
+      cpu_percent: 100,
+      runtime_sec: 30,
+      scratch_mb: expect.any(Number) as number,
+    };
+    const settings = { limits, scale: { min: 0, max: 0 }, concurrency: 1 };
+    expect(found['settings']).toEqual(settings);
+    writeFileSync(here.path('made-asgi/ol.yaml'), 'limits: {mem_mb: 70}\nscale: {max: 3}\nconcurrency: 5\n');
+    await ol('admin', 'install', ...W, 'made-asgi');
+    const changed = JSON.parse((await ol('describe', 'made-asgi', '--json', ...W)).out) as Record<string, unknown>;
+    expect(changed['settings']).toEqual({
+      limits: { ...limits, mem_mb: 70 },
+      scale: { min: 0, max: 3 },
+      concurrency: 5,
+    });
     expect((await ol('describe', 'made-g', ...W)).err).toMatch(/did you mean made-f\?/);
   });
 

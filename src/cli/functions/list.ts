@@ -13,6 +13,9 @@ const installShape = z.object({
   packages: z.array(z.object({ spec: z.string(), ms: z.number(), bytes: z.number() })),
 });
 
+/** `InForce` is missing in the answer of the original. */
+const configShape = z.looseObject({ InForce: z.unknown() });
+
 async function list(context: CommandContext): Promise<number> {
   const names = (await functionNames(targetOf(context))).sort();
   if (context.flags.bool('json')) context.out(`${JSON.stringify(names)}\n`);
@@ -39,14 +42,16 @@ async function describe(context: CommandContext): Promise<number> {
   const name = onlyArgument(context.args, 'function');
   const target = targetOf(context);
   const path = `/registry/${encodeURIComponent(name)}`;
-  const config = await ask(target, `${path}/config`, { limitMs: DESCRIBE_MS });
+  const config = await ask(target, `${path}/config?in_force=1`, { limitMs: DESCRIBE_MS });
   if (config.status === 404) throw await unknownFunction(target, name);
   if (config.status !== 200) throw refusal(target, `${path}/config`, config);
   const install = await ask(target, `${path}/install`, { limitMs: DESCRIBE_MS });
+  const { InForce: settings, ...own } = configShape.parse(JSON.parse(config.body.toString()));
   const found = {
     name,
     url: `${target.url}/run/${encodeURIComponent(name)}`,
-    config: JSON.parse(config.body.toString()) as unknown,
+    config: own,
+    ...(settings === undefined ? {} : { settings }),
     // Only the worker that received the upload knows the install's progress.
     ...(install.status === 200 ? { install: installShape.parse(JSON.parse(install.body.toString())) } : {}),
   };

@@ -2,7 +2,7 @@
 import type { Request, RequestHandler, Response } from 'express';
 import type { InstallWhen } from '../../config/types';
 import { ArgyleError, asArgyleError } from '../../errors';
-import { configJson } from '../../lambda/code/lambda-config';
+import { configJson, type LambdaConfig } from '../../lambda/code/lambda-config';
 import { checkLambdaName } from '../../lambda/code/name';
 import { decodePath, splitTarget } from '../http/mux';
 import type { EventLog, FunctionRegistry } from '../ports';
@@ -97,6 +97,12 @@ async function remove(res: Response, registry: FunctionRegistry, name: string): 
   sendText(res, 200, `Lambda ${name} deleted successfully`);
 }
 
+/** The settings in force, for `?in_force=1` only: without it, the answer has the original's keys alone. */
+function settingsOf(req: Request, registry: FunctionRegistry, found: LambdaConfig): object {
+  const isAsked = new URLSearchParams(splitTarget(req.url).query).get('in_force') === '1';
+  return isAsked ? { InForce: registry.settingsOf?.(found) } : {};
+}
+
 async function config(req: Request, res: Response, registry: FunctionRegistry, name: string): Promise<void> {
   if (req.method !== 'GET' && req.method !== 'HEAD') {
     notAllowed(res);
@@ -104,5 +110,5 @@ async function config(req: Request, res: Response, registry: FunctionRegistry, n
   }
   const found = await registry.config(name);
   if (found === undefined) sendError(res, 404, `lambda ${name} not found`, 'LAMBDA_NOT_FOUND');
-  else sendJson(res, 200, configJson(found));
+  else sendJson(res, 200, { ...configJson(found), ...settingsOf(req, registry, found) });
 }
