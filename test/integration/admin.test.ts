@@ -104,6 +104,17 @@ describePrivileged('with a worker', () => {
     expect(JSON.parse((await get(`http://127.0.0.1:${port}/registry/`)).body)).toEqual([]);
   });
 
+  test('a syntax error is refused before the upload, with its line; --no-resolve uploads it', async () => {
+    await here.start(port);
+    mkdirSync(join(dir, 'wrong'));
+    writeFileSync(join(dir, 'wrong/f.py'), 'def f(event):\n    return (1\n');
+    expect(await ol(['admin', 'install', '-p', 'w', 'wrong'])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("the function cannot be loaded: f.py, line 2: '(' was never closed") as string,
+    });
+    expect(await ol(['admin', 'install', '-p', 'w', '--no-resolve', 'wrong'])).toMatchObject({ code: 0 });
+  });
+
   test('without -p, admin install asks template.json for the port', async () => {
     await ol(['worker', 'init', '-p', 'w']);
     writeFileSync(join(dir, 'template.json'), JSON.stringify({ ...here.json('w/config.json'), worker_port: port }));

@@ -17,6 +17,8 @@ export interface ArchiveOptions {
   requirements: string;
   /** Resolves the folder's requirements. Returns undefined when there are none, or when the user disabled resolving. */
   lock: (dir: string) => Promise<Locked | undefined>;
+  /** Checks the entry file in the copy of the directory, before anything is resolved. */
+  check: (dir: string, entryFile: string, env: Readonly<Record<string, string>>) => Promise<void>;
   /** Empty directory for copies and the archive; the caller deletes it. */
   staging: string;
 }
@@ -39,13 +41,15 @@ function copyTree(from: string, to: string, ignored: Ignored, shown = ''): void 
  * @throws CliError for links and special files; LAMBDA_CONFIG for a bad ol.yaml; LAMBDA_CODE without an entry file
  */
 export async function packLambda(options: ArchiveOptions): Promise<{ file: string; locked: Locked | undefined }> {
-  const { dir, olYaml, requirements, lock, staging } = options;
+  const { dir, olYaml, requirements, lock, check, staging } = options;
   const tree = join(staging, 'code');
   copyTree(dir, tree, ignoredIn(dir));
   if (olYaml !== '') copyFileSync(olYaml, join(tree, 'ol.yaml'));
   if (requirements !== '') copyFileSync(requirements, join(tree, 'requirements.txt'));
   const yaml = join(tree, 'ol.yaml');
-  await findEntry(dir, existsSync(yaml) ? parseOlYaml(readFileSync(yaml, 'utf8')).environment : {});
+  const env = existsSync(yaml) ? parseOlYaml(readFileSync(yaml, 'utf8')).environment : {};
+  const { entryFile } = await findEntry(dir, env);
+  await check(tree, entryFile, env);
   const locked = await lock(tree);
   if (locked?.requirements !== undefined) writeFileSync(join(tree, 'requirements.txt'), locked.requirements);
   if (locked?.lock !== undefined) writeFileSync(join(tree, LOCK_FILE), locked.lock);

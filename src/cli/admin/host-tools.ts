@@ -27,7 +27,8 @@ const run = promisify(execFile);
 /** Time limit of a resolution, ms. A resolution may read the metadata of many packages. */
 const RESOLVE_MS = 300_000;
 const MAX_OUTPUT = 64 << 20;
-const HOST_PYTHON = '/usr/bin/python3';
+/** The Python of this machine. */
+export const HOST_PYTHON = '/usr/bin/python3';
 
 /** The Python that runs the functions. */
 export interface TargetPython {
@@ -59,7 +60,8 @@ export async function hostTools(base: string, mirror: string, env: NodeJS.Proces
   return { python: own ?? (await hostPython(env)), source, env };
 }
 
-async function hostPython(env: NodeJS.ProcessEnv): Promise<TargetPython> {
+/** The version of HOST_PYTHON. @throws CliError when it does not run */
+export async function hostPython(env: NodeJS.ProcessEnv): Promise<TargetPython> {
   const script = 'import sys; print("%d.%d" % sys.version_info[:2])';
   const answer = await run(HOST_PYTHON, ['-c', script], { env }).catch((cause: unknown) => {
     throw new CliError(`${HOST_PYTHON} does not run: install python3, or upload with --no-resolve`, { cause });

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Progress, withProgress } from '../progress';
 import type { Target } from '../target';
-import { packLambda } from './archive';
+import { type ArchiveOptions, packLambda } from './archive';
+import { checkEntry } from './check-entry';
 import type { HostTools } from './host-tools';
 import { lockFolder } from './locking';
 import { upload, type UploadOptions } from './upload';
@@ -46,7 +47,10 @@ async function install(
   try {
     progress.step('resolving what it requires');
     const lock = async (folder: string) => (tools === undefined ? undefined : lockFolder(folder, { ...tools, warn }));
-    const { file, locked } = await packLambda({ dir, olYaml, requirements, lock, staging });
+    const check: ArchiveOptions['check'] = async (folder, entryFile, env) => {
+      if (tools !== undefined) await checkEntry(folder, entryFile, { env, version: tools.python.version, warn });
+    };
+    const { file, locked } = await packLambda({ dir, olYaml, requirements, lock, check, staging });
     if (locked?.requirements !== undefined) report(`${locked.pins.length} packages from ${locked.from}\n`);
     progress.step('installing', locked?.pins.length ?? 0);
     await upload(target, name, file, report, {

@@ -65,7 +65,7 @@ export const installCommand: Command = {
     TARGET_FLAG,
     { name: 'config', aliases: ['c'], kind: 'string', usage: 'file that becomes ol.yaml' },
     { name: 'requirements', aliases: ['r'], kind: 'string', usage: 'file that becomes requirements.txt' },
-    { name: 'no-resolve', kind: 'bool', usage: 'upload requirements.txt as it is' },
+    { name: 'no-resolve', kind: 'bool', usage: 'upload the files as they are, unchecked' },
     { name: 'name', aliases: ['n'], kind: 'string', usage: 'name of the lambda; by default that of the directory' },
   ],
   run,
