@@ -17,7 +17,7 @@ const SETS = 10;
 const QUIET_PER_SEC = 50;
 /** Pause between two measurements, ms. In this time, instances are frozen and learned zygotes are made. */
 const REST_MS = 4000;
-const SETTINGS = { limits: { procs: 32, mem_mb: 256 }, mem_pool_mb: 64_000 };
+const SETTINGS = { limits: { procs: 32, mem_mb: 256 }, mem_pool_mb: 64_000, argyle: { upload_zygotes: false } };
 
 /** Versions that no worker has used before its burst. Each run needs one for the lone start and one for the burst. */
 const NUMPY = [

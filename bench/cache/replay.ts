@@ -124,7 +124,7 @@ export function replay({
   const policies: readonly (readonly [string, SimPolicy])[] = [
     ['none', none()],
     ['tree', staticTree(data, treeShare)],
-    ['popularity', popularity(data, { share: popularityShare })],
+    ['popularity', popularity(data, { share: popularityShare, deployed: trace.functions.map(({ pins }) => pins) })],
     ['lru', lru(treeShare)],
   ];
   return new Map(

@@ -122,6 +122,7 @@ export const schema = z.object({
     pause_after_ms: count('Idle time after which an instance is frozen, in ms.', 20),
     ready_slots: count('Slots made ahead of time.', 8),
     spares_per_zygote: count('Spare children that a busy zygote keeps parked.', 2),
+    upload_zygotes: flag('Under `popularity`, zygotes may be made for uploads before the first call.', true),
     end_thrashing: flag('End sandboxes that are at their memory limit and only read pages from the disk again.', true),
     show_errors: flag('Answers carry the exceptions of functions; false leaves them to the log.', true),
     server_timing: flag('Answers of functions tell where their time went (`Server-Timing`).', true),

@@ -97,6 +97,8 @@ export interface Config {
     drain_sec: number;
     warmup_calls: number;
     spares_per_zygote: number;
+    /** Under `popularity`: the packages of a deployed function count as one cold start. */
+    upload_zygotes: boolean;
     /** Largest accepted upload to the registry, MB; 0 for no limit. */
     max_upload_mb: number;
     /** Size limit of worker.out, MB; 0 for no limit. At this size the file is truncated. log_keep copies are kept. */

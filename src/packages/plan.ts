@@ -33,7 +33,7 @@ export interface PlannerOptions {
   resolver: Pick<Resolver, 'resolve'>;
   locks: Pick<LockStore, 'load' | 'save'>;
   /** Called with the packages of each installed plan. */
-  onInstalled?: (specs: readonly string[]) => void;
+  onInstalled?: (packages: readonly PackageImport[]) => void;
 }
 
 export class PackagePlanner {
@@ -85,7 +85,7 @@ export class PackagePlanner {
       pins = [...(await this.lacking(pins, missing)), ...pins];
       imports = await installer.ensurePins(pins, options);
     }
-    this.options.onInstalled?.(imports.map(({ spec }) => spec));
+    this.options.onInstalled?.(imports);
     return { imports, plan: { pins, complete: true } };
   }
 

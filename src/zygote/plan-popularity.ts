@@ -5,7 +5,7 @@ import { dependenciesFirst } from './policy/import-order';
 import { ROOT, below } from './plan-tree';
 import { finishInSlices } from './policy/steps';
 import type { PopularityTracker } from './learn/tracker';
-import type { PinKey, ZygoteAction } from './policy/types';
+import type { PackagePin, PinKey, ZygoteAction } from './policy/types';
 import type { ZygotePlan } from './zygote-plan';
 
 /** Minimum time between two looks, in ms. A look computes for a few ms; making a zygote takes a few hundred ms. */
@@ -46,6 +46,14 @@ export class PopularityPlanner implements ZygotePlan {
 
   asked(): void {
     // A look decides on zygotes.
+  }
+
+  deployed(pins: readonly PackagePin[]): void {
+    this.options.tracker.deployed(
+      pins.map(({ key }) => key),
+      Date.now(),
+    );
+    this.measured();
   }
 
   used(): void {

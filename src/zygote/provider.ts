@@ -12,7 +12,7 @@ import type { Stats } from '../metrics';
 import type { BootInfo } from '../sandbox/answer/boot-report';
 import type { SandboxFactory } from '../sandbox/factory';
 import { Lease } from '../sandbox/lease';
-import type { LeafSpec, Sandbox, SandboxProvider, StartWish } from '../sandbox/types';
+import type { LeafSpec, PackageImport, Sandbox, SandboxProvider, StartWish } from '../sandbox/types';
 import type { ColdStart, ColdStartRecorder } from './learn/cold-start';
 import type { Group, ZygoteGroups } from './fleet/groups';
 import type { ZygoteProcess } from './fleet/zygote-process';
@@ -113,10 +113,10 @@ export class ZygoteProvider implements SandboxProvider {
       const turn = await starts.enter(fn, freshProfile(spec.packages.length, this.seenMs.get(spec.codeName)), wish);
       return turn === undefined ? undefined : this.fresh(spec, turn, undefined);
     }
-    const pins = [...pinsByName(spec.packages.map(({ spec: name }) => this.pin(name))).values()];
+    const pins = this.pinsOf(spec.packages);
     const wanted = new Set(pins.map(({ key }) => key));
     setImmediate(() => {
-      recorder.asked(spec, pins);
+      recorder.asked(spec.packages, pins);
       plan.asked(spec, pins);
     });
     let kind: StartProfile = kinds.of(pins, spec.packages, Math.max(0, spec.boot.sys_path.length - pins.length));
@@ -146,6 +146,15 @@ export class ZygoteProvider implements SandboxProvider {
         }
       }
     }
+  }
+
+  /** Call this when a function was deployed, with its installed packages: a zygote may be made before the first call. */
+  deployed(packages: readonly PackageImport[]): void {
+    const { plan, recorder } = this.options;
+    if (packages.length === 0 || plan?.deployed === undefined) return;
+    const pins = this.pinsOf(packages);
+    recorder.asked(packages, pins);
+    plan.deployed(pins);
   }
 
   /** Body of GET /zygotes. */
@@ -225,6 +234,10 @@ export class ZygoteProvider implements SandboxProvider {
     } finally {
       zygote.inFlight--;
     }
+  }
+
+  private pinsOf(packages: readonly PackageImport[]): PackagePin[] {
+    return [...pinsByName(packages.map(({ spec }) => this.pin(spec))).values()];
   }
 
   /**

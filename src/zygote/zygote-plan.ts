@@ -9,6 +9,8 @@ export interface ZygotePlan {
   stop(): void;
   /** Called for a cold start with these packages, outside the request path. */
   asked(leaf: LeafSpec, pins: readonly PackagePin[]): void;
+  /** Called when a function with these packages was deployed. */
+  deployed?(pins: readonly PackagePin[]): void;
   /** Called after the measurement of a start. */
   measured(): void;
   /** Called before a zygote of the group starts a leaf. */

@@ -10,7 +10,7 @@ import { LockStore } from '../../packages/requirements/lock-store';
 import { PackagePlanner } from '../../packages/plan';
 import { Resolver } from '../../packages/resolver';
 import type { PackageViews } from '../../sandbox/slot/views';
-import type { InstallerSandbox } from '../../sandbox/types';
+import type { InstallerSandbox, PackageImport } from '../../sandbox/types';
 
 /**
  * Most installers that hold memory at the same time.
@@ -31,7 +31,14 @@ export function installersAtOnce(config: Config): number {
 export async function makePackages(
   config: Config,
   sandbox: InstallerSandbox,
-  parts: { stats: Stats; depTrace: DepTrace; log: RootLog; views: PackageViews },
+  parts: {
+    stats: Stats;
+    depTrace: DepTrace;
+    log: RootLog;
+    views: PackageViews;
+    /** Called with the installed packages of a function, at its upload or before its first call. */
+    onDeployed?: (packages: readonly PackageImport[]) => void;
+  },
 ): Promise<{ installed: PackageInstaller; packages: PackageService; plans: FunctionPackages }> {
   const trace = parts.log.tracer('package');
   // POLICY: packages that a function of this worker asked for are not removed. Old instances may still import them.
@@ -65,10 +72,12 @@ export async function makePackages(
     installer: installed,
     resolver: new Resolver(installed),
     locks: new LockStore(config.Pkgs_dir),
-    onInstalled: (specs) => {
+    onInstalled: (found) => {
+      const specs = found.map(({ spec }) => spec);
       specs.forEach((spec) => held.add(spec));
       // The view is made before the first sandbox asks for it. That sandbox reports a failure.
       parts.views.of(specs).catch(() => undefined);
+      parts.onDeployed?.(found);
     },
   });
   return { installed, packages, plans };

@@ -177,7 +177,15 @@ export async function startSandboxes(
   const { slots, factory } = makeLeaves(config, { home, helper, views }, { pool, stats, log: printed });
   const runtimeMs = installerLimits(config).runtime_sec * 1000;
   const runner = new InstallerRunner({ slots, pool, helper, limits: installer, timeoutMs: runtimeMs });
-  const { installed, packages, plans } = await makePackages(config, runner, { stats, depTrace, log, views });
+  const { installed, packages, plans } = await makePackages(config, runner, {
+    stats,
+    depTrace,
+    log,
+    views,
+    onDeployed: (found) => {
+      if (config.argyle.upload_zygotes) zygotes.provider.deployed(found);
+    },
+  });
   const starts = base?.starts ?? startQueue(availableParallelism());
   const zygotes = assembleZygotes({
     mode: sock ? '' : config.features.import_cache,

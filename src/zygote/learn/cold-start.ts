@@ -1,7 +1,7 @@
 /** Records cold starts for the tracker, which learns from them, and for the evictor. */
 import type { BootInfo } from '../../sandbox/answer/boot-report';
 import type { LeafHooks } from '../../sandbox/factory';
-import type { LeafSpec, StartKind } from '../../sandbox/types';
+import type { LeafSpec, PackageImport, StartKind } from '../../sandbox/types';
 import type { SubmoduleLearner } from './learner';
 import type { ZygotePackages } from '../plan-tree';
 import { FORK_MS, FRESH_MS } from '../starts/start-profiles';
@@ -44,10 +44,10 @@ export interface LeafStart {
 export class ColdStartRecorder {
   constructor(private readonly options: RecorderOptions) {}
 
-  /** Records what the packages of a start provide, and what they need. Runs outside the request path. */
-  asked(leaf: LeafSpec, pins: readonly PackagePin[]): void {
+  /** Records what the packages of a function provide, and what they need. Runs outside the request path. */
+  asked(packages: readonly PackageImport[], pins: readonly PackagePin[]): void {
     const { packages: book } = this.options.tracker;
-    const bySpec = new Map(leaf.packages.map((found) => [found.spec, found]));
+    const bySpec = new Map(packages.map((found) => [found.spec, found]));
     for (const { key, spec } of pins) {
       const found = bySpec.get(spec);
       if (found !== undefined) book.know(key, found);

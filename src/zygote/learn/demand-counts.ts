@@ -45,16 +45,23 @@ export class DemandCounts {
    * @param importMs import time of the handler when no zygote had imported anything, in ms
    */
   add(pins: readonly PinKey[], atMs: number, importMs: number | undefined): void {
-    this.startMs ??= atMs;
-    const id = setId(pins);
-    const counted = this.sets.get(id) ?? { pins, fast: 0, slow: 0, atMs, importMs: undefined };
-    this.decay(counted, atMs);
+    const counted = this.at(pins, atMs);
     counted.fast += 1;
     counted.slow += 1;
     if (importMs !== undefined) {
       counted.importMs = (counted.importMs ?? importMs) * (1 - NEW_WEIGHT) + importMs * NEW_WEIGHT;
     }
-    this.sets.set(id, counted);
+  }
+
+  /**
+   * Counts sorted pins that a function was deployed with.
+   * POLICY: a deployed set counts as one request until it has requests, because a function is deployed to be called.
+   * Repeated deployments count once.
+   */
+  expect(pins: readonly PinKey[], atMs: number): void {
+    const counted = this.at(pins, atMs);
+    counted.fast = Math.max(1, counted.fast);
+    counted.slow = Math.max(1, counted.slow);
   }
 
   /** Whether forget() is due. */
@@ -114,6 +121,16 @@ export class DemandCounts {
     for (const { pins, fast, slow, importMs } of sets) {
       this.sets.set(setId(pins), { pins, fast, slow, atMs: nowMs, importMs });
     }
+  }
+
+  /** The set's entry, with its counts at `atMs`. */
+  private at(pins: readonly PinKey[], atMs: number): Counted {
+    this.startMs ??= atMs;
+    const id = setId(pins);
+    const counted = this.sets.get(id) ?? { pins, fast: 0, slow: 0, atMs, importMs: undefined };
+    this.decay(counted, atMs);
+    this.sets.set(id, counted);
+    return counted;
   }
 
   private decay(counted: Counted, nowMs: number): void {

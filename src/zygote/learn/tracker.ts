@@ -78,6 +78,13 @@ export class PopularityTracker {
     );
   }
 
+  /** Records that a function with these pins was deployed; see DemandCounts. */
+  deployed(pins: readonly PinKey[], atMs: number): void {
+    this.changed++;
+    this.counts.expect([...new Set(pins)].sort(), atMs);
+    if (this.counts.isFull) this.forget(atMs);
+  }
+
   /** Records the eviction of an idle instance; see Ghosts. */
   evicted(fn: string, mb: number, atMs: number): void {
     this.ghosts.evicted(fn, mb, atMs);

@@ -27,6 +27,8 @@ export interface PolicyParams {
   readonly targetUtilization: number;
   readonly maxReplicas: number;
   readonly maxSparesPerZygote: number;
+  /** A spare must save at least this much even where memory is free, in ms per second and MB. */
+  readonly leastSpareRatio: number;
   readonly maxZygotes: number;
   /** Limit for new zygotes per look; the next look decides about more, with the measurements of the first ones. */
   readonly maxNewPerLook: number;
@@ -59,6 +61,7 @@ export const DEFAULT_PARAMS: PolicyParams = {
   targetUtilization: 0.5,
   maxReplicas: 8,
   maxSparesPerZygote: 8,
+  leastSpareRatio: 1e-5,
   maxZygotes: 256,
   maxNewPerLook: 12,
   maxDepth: 8,

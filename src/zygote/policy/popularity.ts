@@ -117,7 +117,7 @@ function addExtras(selection: Selection, worth: Worth, leftMb: number, params: P
     let tail = 1;
     for (let nth = 1; nth <= params.maxSparesPerZygote; nth++) {
       const ratio = (forksPerSec * tail * (forkMs(choice, params) - params.spareMs)) / params.spareMb;
-      if (ratio > params.priceMsPerSecPerMb) offers.push({ choice, nth, ratio });
+      if (ratio > Math.max(params.priceMsPerSecPerMb, params.leastSpareRatio)) offers.push({ choice, nth, ratio });
       tail -= term;
       term *= expected / nth;
     }

@@ -95,24 +95,33 @@ export function lru(share = ZYGOTE_SHARE): SimPolicy {
 
 export interface PopularityOptions extends TrackerOptions {
   readonly share?: number;
+  /** Packages of the functions that are deployed before the trace begins. */
+  readonly deployed?: readonly (readonly PinKey[])[];
 }
 
 /** The popularity policy as the worker runs it. It starts without knowledge and learns costs from cold starts. */
 export function popularity(data: PackageData, options: PopularityOptions = {}): SimPolicy {
   const tracker = new PopularityTracker(options);
   const known = new Set<string>();
+  const asked = (pins: readonly PinKey[]): void => {
+    for (const key of pins) {
+      const names = known.has(key) ? undefined : data.requiresOf(key);
+      known.add(key);
+      if (names !== undefined) tracker.packages.requires(key, names);
+    }
+  };
   return {
     name: 'popularity',
     start: (world) => {
       world.onEvict = (fn, mb, atMs) => tracker.evicted(`${fn}`, mb, atMs);
       world.create('', [], undefined, 0);
+      for (const pins of options.deployed ?? []) {
+        asked(pins);
+        tracker.deployed(pins, 0);
+      }
     },
     coldStart: (_world, { atMs, fn, pins, start, zygote, importMs, coldMs, waitMs, mb }) => {
-      for (const key of pins) {
-        const names = known.has(key) ? undefined : data.requiresOf(key);
-        known.add(key);
-        if (names !== undefined) tracker.packages.requires(key, names);
-      }
+      asked(pins);
       tracker.observe({
         atMs,
         pins,

@@ -56,8 +56,10 @@ describePrivileged('simultaneous first calls', () => {
 
   async function start(importCache: string): Promise<void> {
     const limits = { mem_mb: 100, procs: 32 };
+    // No zygote has the packages before the first call.
+    const argyle = { upload_zygotes: false };
     worker = new E2eWorker({
-      config: { pip_mirror: mirror.url, mem_pool_mb: 20_000, limits, features: { import_cache: importCache } },
+      config: { pip_mirror: mirror.url, mem_pool_mb: 20_000, limits, argyle, features: { import_cache: importCache } },
     });
     await worker.init();
     await worker.up();

@@ -20,6 +20,21 @@ describe('DemandCounts', () => {
     expect(rates(counts, 1200 * SEC)['a==1']).toBeLessThan(0.5);
   });
 
+  test('count a deployed set once until it has requests', () => {
+    const counts = new DemandCounts({ fastHalfLifeMs: 60 * SEC, slowHalfLifeMs: 600 * SEC });
+    const once = new DemandCounts({ fastHalfLifeMs: 60 * SEC, slowHalfLifeMs: 600 * SEC });
+    for (let times = 0; times < 3; times++) counts.expect(['a==1'], 0);
+    once.add(['a==1'], 0, undefined);
+    expect(rates(counts, 10 * SEC)).toEqual(rates(once, 10 * SEC));
+    once.add(['a==1'], 10 * SEC, undefined);
+    const asked = rates(once, 20 * SEC);
+    // Its two requests weigh more than a deployment.
+    once.expect(['a==1'], 10 * SEC);
+    expect(rates(once, 20 * SEC)).toEqual(asked);
+    // The deployment is forgotten as requests are.
+    expect(rates(counts, 1200 * SEC)['a==1']).toBe(0);
+  });
+
   test('keep the most requested sets, and name their packages', () => {
     const counts = new DemandCounts({ maxSets: 4 });
     for (let i = 0; i < 5; i++) {
