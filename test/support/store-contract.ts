@@ -36,7 +36,7 @@ export function storeContract(url: string, store: () => RegistryStore): void {
     expect(await store().list()).toEqual(['echo']);
   });
 
-  it('tells versions apart, and gives stat and open the same one', async () => {
+  it('gives each upload another version, and the same version to stat and open', async () => {
     await put('v', 'one');
     const first = await store().stat('v');
     const opened = await store().open('v');
@@ -46,7 +46,7 @@ export function storeContract(url: string, store: () => RegistryStore): void {
     expect((await store().stat('v'))?.version).not.toBe(first?.version);
   });
 
-  it('knows nothing of what is not there, and names itself', async () => {
+  it('returns undefined for a missing archive, and has the URL that opened it', async () => {
     expect(await store().stat('none')).toBeUndefined();
     expect(await read('none')).toBeUndefined();
     expect(store().bucket).toBe(url);

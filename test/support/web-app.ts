@@ -39,12 +39,12 @@ export function webAppTests(kind: WebApp, at: () => { worker: LiveWorker; name: 
   const post = (body: string, type: string) => ({ method: 'POST', body, headers: { 'content-type': type } });
   const FORM = 'application/x-www-form-urlencoded';
 
-  test.each(['', '/', '?x=1', '/?x=1'])('/run/NAME%s is the index, without a detour', async (path) => {
+  test.each(['', '/', '?x=1', '/?x=1'])('/run/NAME%s answers with the index, without a redirect', async (path) => {
     expect(await call(path)).toMatchObject({ status: 200, body: 'index' });
     expect(await call(path, { method: 'POST', body: '' })).toMatchObject({ status: 200, body: 'index' });
   });
 
-  test('deep paths, their escapes and the query arrive', async () => {
+  test('the application gets a deep path with escapes, and the query', async () => {
     expect(await json('/deep/er/p%C3%A4th%20x?x=%2F1')).toEqual({
       path: '/deep/er/päth x',
       script: `/run/${at().name}`,
@@ -52,7 +52,7 @@ export function webAppTests(kind: WebApp, at: () => { worker: LiveWorker; name: 
     });
   });
 
-  test('a missing slash is mended inside the worker', async () => {
+  test('the worker follows the redirect for a missing slash', async () => {
     expect(await call('/list')).toMatchObject({ status: 200, body: 'list GET ' });
     const reply = await call('/list', post('abc', 'text/plain'));
     if (slashKeepsMethod) expect(reply).toMatchObject({ status: 200, body: 'list POST abc' });
@@ -64,15 +64,15 @@ export function webAppTests(kind: WebApp, at: () => { worker: LiveWorker; name: 
     if (heads) expect(await call(path, { method: 'HEAD' })).toMatchObject({ status: 200, body: '' });
   });
 
-  test('POST, redirect, GET: the page', async () => {
+  test('a POST that redirects to a page is answered with the page', async () => {
     expect(await call('/done', post('', FORM))).toMatchObject({ status: 200, body: 'about' });
   });
 
-  test('a redirect to elsewhere is the client’s', async () => {
+  test('the client gets a redirect to another host', async () => {
     expect(await call('/away')).toMatchObject({ status: 302, headers: { location: 'http://example.com/' } });
   });
 
-  test('a login: its redirect brings the cookie, and the cookie the user', async () => {
+  test('the redirect of a login sets a cookie, and the cookie identifies the user', async () => {
     const reply = await call('/login', post('user=ada', FORM));
     const [cookie = ''] = reply.headers['set-cookie'] ?? [];
     expect([reply.status, cookie]).toEqual([302, expect.stringMatching(/^user=ada; .*Path=\/run\//)]);
@@ -84,20 +84,20 @@ export function webAppTests(kind: WebApp, at: () => { worker: LiveWorker; name: 
     expect(await call('/me')).toMatchObject({ body: 'hello nobody' });
   });
 
-  test('URLs that it makes lead back to it', async () => {
+  test('URLs that the application makes lead to the application', async () => {
     const { worker, name } = at();
     const urls = (await json('/url')) as { relative: string; absolute: string };
     expect(urls).toEqual({ relative: `/run/${name}/about`, absolute: `${worker.url}/run/${name}/about` });
     expect(await worker.call(new URL(urls.absolute).pathname)).toMatchObject({ status: 200, body: 'about' });
   });
 
-  test('static files have their type', async () => {
+  test('a static file has its content type', async () => {
     const reply = await call('/static/style.css');
     expect([reply.status, reply.body]).toEqual([200, expect.stringContaining('color: navy')]);
     expect(reply.headers['content-type']).toMatch(/^text\/css/);
   });
 
-  test('forms arrive', async () => {
+  test('the application gets the fields of a form', async () => {
     expect(await json('/form', post('a=1&b=%C3%A4+%26', FORM))).toEqual({ a: '1', b: 'ä &' });
   });
 
@@ -130,14 +130,14 @@ export function webAppTests(kind: WebApp, at: () => { worker: LiveWorker; name: 
     expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThan(150);
   });
 
-  test('HEAD has the headers of GET, OPTIONS is the application’s to answer', async () => {
+  test('HEAD has the headers of GET, and the application answers OPTIONS', async () => {
     const [get, head] = [await call('/'), await call('/', { method: 'HEAD' })];
     expect([head.status, head.body, head.headers['content-type']]).toEqual([200, '', get.headers['content-type']]);
     const options = await call('/', { method: 'OPTIONS' });
     expect([options.status, options.headers['allow']]).toEqual([200, expect.stringContaining('OPTIONS')]);
   });
 
-  test('what is not there is the application’s 404', async () => {
+  test('an unknown path gets status 404', async () => {
     expect((await call('/nowhere/at/all')).status).toBe(404);
   });
 }

@@ -102,7 +102,7 @@ describePrivileged('hostile answers', () => {
     expect(worker.pid()).toBe(pid);
   });
 
-  it('an answer arrives whole from a guest that closes before it has read the request', async () => {
+  it('a client gets the whole answer of a guest that closes before it has read the request', async () => {
     const raw = readFileSync(join(SUPPORT, 'f.py'), 'utf8').replace(
       /\ndef f\(event\):[^]*/,
       `
@@ -163,7 +163,7 @@ app = App()
       expect(answer?.body).toMatch(/no valid HTTP: (more than 5 interim answers|it sends bytes that add nothing)/);
   });
 
-  it(`the worker outlives ${COUNT} answers (seed ${SEED}), serves others, and gives each client a valid response`, async () => {
+  it(`the worker survives ${COUNT} answers (seed ${SEED}), serves other functions, and gives each client a valid response`, async () => {
     const recordings = await record();
     expect(recordings.every((bytes) => bytes.includes('HTTP/1.1 '))).toBe(true);
     const stop = watch(worker.url, pid);

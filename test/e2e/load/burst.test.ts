@@ -86,7 +86,7 @@ describePrivileged('simultaneous first calls', () => {
   const repeated = (count: number, names: readonly string[]): string[] =>
     Array.from({ length: count }, (_, n) => names[n % names.length] ?? '');
 
-  it('import once for all sandboxes of a function, and for all functions with the same packages', async () => {
+  it('import a package a few times for all sandboxes of a function, and for all functions with the same packages', async () => {
     await start('popularity');
     await install('one', uses(HEAVY, FRESH));
     const one = await call(repeated(CALLS, ['one']));
@@ -103,7 +103,7 @@ describePrivileged('simultaneous first calls', () => {
     expect(importedBy(many.answers)).toBeLessThanOrEqual(availableParallelism() + 1);
   });
 
-  it('start a few at a time without zygotes, and give up starts that nobody needs any more', async () => {
+  it('start a few sandboxes at a time without zygotes, and cancel starts that no call needs', async () => {
     await start('');
     await install('one', uses(HEAVY));
     const { answers, ms } = await call(repeated(CALLS, ['one']));
@@ -112,14 +112,14 @@ describePrivileged('simultaneous first calls', () => {
     expect(ms).toBeLessThan((SLACK * CALLS * IMPORT_MS) / 10);
   });
 
-  it('import in each sandbox packages that cannot be forked', async () => {
+  it('import a package that cannot be in a zygote once in each sandbox', async () => {
     await start('popularity');
     await install('threads', uses(['threads==1.0.0'], FRESH));
     const { answers } = await call(repeated(10, ['threads']));
     expect(importedBy(answers)).toBe(10);
   });
 
-  it('start functions that only wait at the same time', async () => {
+  it('start the sandboxes of a function that only waits at the same time', async () => {
     await start('');
     const source = {
       'f.py': 'import time\n\n\ndef f(event):\n    time.sleep(1)\n    return {"id": "", "ahead": False}\n',

@@ -63,7 +63,7 @@ const OTHERS = [
   { what: 'a function that wants all memory', fn: 'large', calls: VM ? 40 : 200, ms: 100 },
 ];
 
-describePrivileged('a function that is called now and then is served as if it were alone beside', () => {
+describePrivileged('a function with few calls is served as fast as alone beside', () => {
   const worker = new E2eWorker({
     config: {
       mem_pool_mb: 2000,

@@ -70,7 +70,7 @@ describePrivileged('guests that die', () => {
     return { outcomes: await running.stop(), killed };
   }
 
-  it('keep no other function waiting', async () => {
+  it('do not delay the calls of other functions', async () => {
     await phase(false);
     const quiet: Outcome[] = [];
     const troubled: Outcome[] = [];
@@ -114,7 +114,7 @@ describePrivileged('guests that die', () => {
     await until('it is gone', () => !worker.guests('zygote').some((guest) => guest.pid === pid));
   }
 
-  it('are replaced by fresh ones while their zygote waits after its deaths', async () => {
+  it('are replaced by fresh guests while the zygote is in back-off after its deaths', async () => {
     running = load();
     for (let death = 0; death < DEATHS; death++) {
       // A zygote that is killed before it is ready counts as failed, not as dead.

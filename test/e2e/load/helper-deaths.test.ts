@@ -25,7 +25,7 @@ const MAY_FAIL = 0.03;
 const CLEAR = /^(502 RoundTrip failed: |500 could not create Sandbox: |500 .*helper)/;
 const FUNCTIONS = ['echo', 'numbers', 'cold'] as const;
 
-describePrivileged('a helper that dies again and again', () => {
+describePrivileged('a helper that is killed repeatedly', () => {
   const worker = new E2eWorker({
     config: ROOT_ZYGOTE,
   });
@@ -53,7 +53,7 @@ describePrivileged('a helper that dies again and again', () => {
       }
     });
 
-  it('costs fewer than 3 % of the calls, each with one clear error', async () => {
+  it('makes fewer than 3 % of the calls fail, each with one clear error', async () => {
     const load = new Load({
       perSecond: PER_SECOND,
       call: (n) => ({

@@ -85,7 +85,7 @@ describePrivileged('instances by ol.yaml', () => {
   /** Host pids of the first processes of a function's instances. */
   const instances = (name: string): Promise<number[]> => guestPids(worker.url, name);
 
-  test('several requests run at once in one instance, and the freeze waits for all', async () => {
+  test('several requests run at once in one instance, and the instance freezes after the last one', async () => {
     await app('many', 'concurrency: 20\nscale: {max: 1}\n');
     await invoke(worker.url, 'many');
     // Calls of a second overlap even on a busy machine.
@@ -98,7 +98,7 @@ describePrivileged('instances by ol.yaml', () => {
     expect((await invoke(worker.url, 'many')).body.split(' ')[1]).toBe(replies[0]?.body.split(' ')[1]);
   });
 
-  test('large bodies arrive whole, and none waits for bytes that another task has read', async () => {
+  test('large bodies are read whole, and no task waits for bytes that another task has read', async () => {
     await app('large', 'concurrency: 2\n');
     const bodies: string[] = [];
     // The guest waits between the parts, so that many bytes arrive while it does.
@@ -118,7 +118,7 @@ describePrivileged('instances by ol.yaml', () => {
     expect(bodies.filter((body) => body !== String(1 << 20))).toEqual([]);
   });
 
-  test('a client that leaves cancels its own request and no other', async () => {
+  test('a client that disconnects cancels only its own request', async () => {
     await app('leave', 'concurrency: 10\nscale: {max: 1}\n');
     await invoke(worker.url, 'leave');
     const gone = new AbortController();
@@ -135,7 +135,7 @@ describePrivileged('instances by ol.yaml', () => {
     expect(last?.body.split(' ')[3]).toBe('1');
   });
 
-  test('a request that hangs lets the others of its instance end, and the next one gets a new instance', async () => {
+  test('the other requests of an instance end after one hangs, and the next request gets a new instance', async () => {
     await app('hang', 'concurrency: 10\nlimits: {runtime_sec: 2}\n');
     const before = await invoke(worker.url, 'hang');
     const hung = invoke(worker.url, 'hang/hang');
@@ -150,7 +150,7 @@ describePrivileged('instances by ol.yaml', () => {
     expect(before.status).toBe(200);
   });
 
-  test('an answer that breaks off fails for its client alone', async () => {
+  test('an answer that ends early fails only for its client', async () => {
     await app('half', 'concurrency: 10\n');
     await invoke(worker.url, 'half');
     const slow = many(2, 'half/slow');
@@ -170,7 +170,7 @@ describePrivileged('instances by ol.yaml', () => {
     return outcomes;
   };
 
-  test('400 requests a second that wait 100 ms each take three instances at most', async () => {
+  test('400 requests per second that wait 100 ms each need at most three instances', async () => {
     if (VM) return;
     await app('flood', 'concurrency: 50\nscale: {max: 3}\nlimits: {mem_mb: 100}\n');
     await invoke(worker.url, 'flood');
@@ -222,7 +222,7 @@ describePrivileged('instances by ol.yaml', () => {
     }
   });
 
-  test('scale.max holds, and calls wait', async () => {
+  test('scale.max limits the instances, and further calls wait', async () => {
     await deploy(worker.url, { 'f.py': SLEEPER, 'ol.yaml': 'scale: {max: 2}\n' }, 'most');
     const begin = performance.now();
     const replies = Promise.all(Array.from({ length: 6 }, () => invoke(worker.url, 'most', { s: 0.3 })));
@@ -232,7 +232,7 @@ describePrivileged('instances by ol.yaml', () => {
     expect(performance.now() - begin).toBeGreaterThan(890);
   });
 
-  test('scale.min is there before the first call, after deaths and after a restart', async () => {
+  test('scale.min instances exist before the first call, after deaths and after a restart', async () => {
     const warm = async (count: number): Promise<void> => {
       await until(`${count} instances`, async () => (await instances('least')).length === count, 20_000);
     };

@@ -66,7 +66,7 @@ describePrivileged('bad input', () => {
     });
   });
 
-  it('an unknown function, a bad name, a broken archive', async () => {
+  it('an unknown function, a bad name and a broken archive get an error each', async () => {
     expect((await invoke(worker.url, 'nobody', {})).body).toMatch(/^lambda "nobody" not found in blob store /);
     const bad = await invoke(worker.url, 'a%20b', {});
     expect(bad.status).toBe(500);
@@ -98,7 +98,7 @@ describePrivileged('bad input', () => {
     expect(await invoke(worker.url, name, 1)).toMatchObject({ status: 200, body: '1' });
   });
 
-  it('keys of ol.yaml that have no effect are told, with the nearest that has', async () => {
+  it('the upload reports unknown keys of ol.yaml, each with the most similar known key', async () => {
     const yaml = 'reuse: false\ntriggers: {http: [{method: post}], timer: []}\nx-own: 1\n';
     await deploy(worker.url, { ...F, 'ol.yaml': yaml }, 'unknown-keys');
     const { warnings } = (await (await fetch(`${worker.url}/registry/unknown-keys/install`)).json()) as {
@@ -113,7 +113,7 @@ describePrivileged('bad input', () => {
     ]);
   });
 
-  it('a hash in requirements.txt that no archive has is refused, and nothing is installed', async () => {
+  it('a hash in requirements.txt that matches no archive is refused, and nothing is installed', async () => {
     const spec = 'argyle-sample-tiny==1.1.0';
     const files = { ...F, 'requirements.txt': `${spec} \\\n    --hash=sha256:${'0'.repeat(64)}\n` };
     const body = new Uint8Array(await packLambda(files));
@@ -125,7 +125,7 @@ describePrivileged('bad input', () => {
     expect(readdirSync(join(worker.dir, 'lambda/packages'))).not.toContain(spec);
   });
 
-  it('leaks nothing of all that', async () => {
+  it('no resource is left after all of these requests', async () => {
     await deploy(worker.url, 'echo');
     expect((await invoke(worker.url, 'echo', 1)).status).toBe(200);
     expect(readdirSync(join(worker.dir, 'lambda/packages')).filter((n) => n.startsWith('.stage'))).toEqual([]);

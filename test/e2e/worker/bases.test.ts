@@ -47,7 +47,7 @@ describePrivileged('a worker with two Pythons', () => {
   const packagesOf = (dir: string) =>
     readdirSync(join(worker.dir, dir, 'packages')).filter((name) => !name.startsWith('.'));
 
-  it('lists both', async () => {
+  it('lists both Pythons', async () => {
     const { out } = await worker.ol('worker', 'base', 'ls', `-p=${worker.dir}`);
     expect(out).toMatch(/^python3\.\d+ +3\.\d+ .*\/lambda\npython3\.13 +3\.13 .*\/bases\/python3\.13\n$/);
   });
@@ -56,7 +56,7 @@ describePrivileged('a worker with two Pythons', () => {
     expect(worker.cgroups().some((path) => path.includes('python3.13'))).toBe(false);
   });
 
-  it('serves functions for both, each with packages of its own', async () => {
+  it('serves functions for both, each with its own packages', async () => {
     const files = { 'f.py': CODE, 'requirements.txt': 'argyle-sample-tiny==1.0.0\n' };
     await deploy(worker.url, { ...files, 'ol.yaml': NEW }, 'new');
     const [status, text] = await call('new');
@@ -82,7 +82,7 @@ describePrivileged('a worker with two Pythons', () => {
     expect(forks.reduce((sum, n) => sum + n, 0)).toBeGreaterThan(0);
   });
 
-  it('refuses names that it does not know, and names those that it does', async () => {
+  it('refuses an unknown name with a list of the known names', async () => {
     const source = { 'f.py': 'def f(event):\n    return 1\n', 'ol.yaml': 'runtime: python3.9\n' };
     const body = await packLambda(source);
     const upload = await fetch(`${worker.url}/registry/odd`, { method: 'POST', body });
@@ -94,7 +94,7 @@ describePrivileged('a worker with two Pythons', () => {
     expect(text).toMatch(/runtime "python3\.9".*python3\.\d+, python3\.13/);
   });
 
-  it('can be stopped, leaves nothing, and gives the base back', async () => {
+  it('leaves no cgroup when it stops, and the base can be removed', async () => {
     await worker.down();
     expect(worker.cgroups()).toEqual([]);
     const removed = await worker.ol('worker', 'base', 'rm', `-p=${worker.dir}`, 'python3.13');
@@ -102,7 +102,7 @@ describePrivileged('a worker with two Pythons', () => {
     expect(existsSync(join(worker.dir, 'bases/python3.13'))).toBe(false);
   });
 
-  it('takes a tar file in its place, without pip in it, and packages with extras', async () => {
+  it('accepts a tar file without pip as a base, and installs packages with extras', async () => {
     const file = join(worker.dir, 'trixie.tar');
     execFileSync('tar', ['-cf', file, '-C', await trixie(), '.']);
     const config = JSON.parse(readFileSync(join(worker.dir, 'config.json'), 'utf8')) as { argyle?: object };

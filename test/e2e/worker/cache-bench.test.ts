@@ -13,7 +13,7 @@ const CALLS = 20;
 const modes = ['tree', 'popularity'] as const;
 
 describePrivileged('the cache bench', () => {
-  it('plays one trace to workers with zygotes, and to the simulator', async () => {
+  it('replays one trace on workers with zygotes and in the simulator', async () => {
     const mirror = await startTestMirror();
     const told: string[] = [];
     try {

@@ -30,7 +30,7 @@ describePrivileged('the cause of a cold start', () => {
     return Object.fromEntries([...found].map(([, cause = '', count]) => [cause, Number(count)]));
   };
 
-  test('is that the last instance gave its memory to others', async () => {
+  test('is `evicted` after the eviction of the last instance', async () => {
     const names = Array.from({ length: 8 }, (_, i) => `big${i}`);
     // Twice as many functions as memory allows, called twice. The evictor selects the victims.
     for (const name of [...names, ...names]) expect((await invoke(worker.url, name)).status).toBe(200);
@@ -44,7 +44,7 @@ describePrivileged('the cause of a cold start', () => {
     }
   });
 
-  test('is the end of the helper', async () => {
+  test('is `helper` after the end of the helper', async () => {
     expect((await invoke(worker.url, 'echo')).status).toBe(200);
     const helper = worker.helperPid();
     process.kill(helper, 'SIGKILL');

@@ -52,7 +52,7 @@ describePrivileged('a native crash', () => {
     });
     afterAll(() => worker.remove());
 
-    it.each(ENDS)('by %s is told in the answer: %s', async (how, said, logged) => {
+    it.each(ENDS)('by %s is named in the answer: %s', async (how, said, logged) => {
       const expected = kind === 'fresh' || KEEPS_STATUS ? said : 'its first process ended';
       for (let round = 0; round < 5; round++) {
         const { status, body } = await invoke(worker.url, 'crash', how);

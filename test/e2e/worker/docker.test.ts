@@ -113,7 +113,7 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
       });
     });
 
-    it('has the limits of the config in the engine, and of ol.yaml where that names some', async () => {
+    it('sets the limits of the config in the engine, and the limits of ol.yaml where it has some', async () => {
       const files = { 'f.py': PID, 'ol.yaml': 'limits:\n  mem_mb: 72\n  procs: 7\n  cpu_percent: 50\n' };
       await deploy(worker.url, files, 'limited');
       await invoke(worker.url, 'limited');
@@ -137,7 +137,7 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
       expect((await invoke(worker.url, 'counter')).body).toBe('2');
     });
 
-    it('serves WSGI and streams ASGI, request after request', async () => {
+    it('serves consecutive requests of WSGI, and streams of ASGI', async () => {
       await deploy(worker.url, 'wsgi');
       await deploy(worker.url, 'sse');
       for (let i = 0; i < 2; i++) {
@@ -152,7 +152,7 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
       }
     });
 
-    it('goes on after a client that left', async () => {
+    it('serves the next request after a client disconnected', async () => {
       const source = 'import time\n\ndef f(event):\n    time.sleep(event.get("s", 0))\n    return "here"\n';
       await deploy(worker.url, { 'f.py': source }, 'sleeper');
       const leaving = new AbortController();
@@ -192,7 +192,7 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
       expect(worker.output()).toContain("No module named 'nonsense'");
     });
 
-    it('cannot pass its limit of processes', async () => {
+    it('limits the number of processes', async () => {
       const source = `
 import subprocess
 
@@ -212,7 +212,7 @@ def f(event):
       expect((await invoke(worker.url, 'forks')).body).toBe('[11, true]');
     });
 
-    it('replaces sandboxes whose containers somebody removed', async () => {
+    it('replaces a sandbox whose container was removed from outside', async () => {
       await deploy(worker.url, { 'f.py': PID }, 'removed');
       expect((await invoke(worker.url, 'removed')).body).toBe('1');
       for (const { Id: id } of await docker.list()) await docker.remove(id);
@@ -220,7 +220,7 @@ def f(event):
       expect((await invoke(worker.url, 'removed')).body).toBe('1');
     });
 
-    it('is stopped without leaving anything', async () => {
+    it('leaves no container and no socket when it stops', async () => {
       await worker.down();
       expect(await containers()).toEqual([]);
       expect(readdirSync(join(worker.dir, 'worker/scratch'))).toEqual([]);
@@ -250,7 +250,7 @@ def f(event):
     }
   });
 
-  it.each(['force-cleanup', 'up'])('removes what a killed worker left, at %s', async (command) => {
+  it.each(['force-cleanup', 'up'])('removes the containers of a killed worker, by %s', async (command) => {
     const worker = makeWorker();
     await withWorker(async () => {
       await deploy(worker.url, { 'f.py': PID }, 'left');
@@ -265,7 +265,7 @@ def f(event):
     }, worker);
   });
 
-  it('ends running guests with a killed worker', async () => {
+  it('ends running guests when the worker is killed', async () => {
     const worker = makeWorker({}, { pause_after_ms: 600_000 });
     await withWorker(async () => {
       await deploy(worker.url, { 'f.py': PID }, 'left');
@@ -277,7 +277,7 @@ def f(event):
     }, worker);
   });
 
-  it('says so while the engine cannot be reached, and goes on once it can, with nothing left', async () => {
+  it('reports an unreachable engine, serves again when the engine is back, and removes lost containers', async () => {
     const proxy = new SocketProxy(engine.endpoint.slice('unix://'.length));
     await proxy.open();
     const worker = makeWorker({}, { pause_after_ms: 600_000 }, 'root', proxy.endpoint);
@@ -303,7 +303,7 @@ def f(event):
     }
   });
 
-  it('serves sock mode, but for parents', async () => {
+  it('serves sock mode, except for parents', async () => {
     const worker = makeWorker({ server_mode: 'sock' });
     await withWorker(async () => {
       const op = async (path: string, body?: unknown): Promise<string> =>
@@ -354,8 +354,8 @@ def f(event):
   });
 });
 
-describePrivileged('a docker engine that is not there', () => {
-  it('names the engine that does not answer, and why', async () => {
+describePrivileged('a docker engine that does not exist', () => {
+  it('the error names the engine and the cause', async () => {
     const worker = new E2eWorker({
       config: { sandbox: 'docker', features: { import_cache: '' } },
       env: { DOCKER_HOST: 'unix:///nonexistent/docker.sock' },

@@ -54,7 +54,7 @@ describePrivileged('a worker that is told to stop', () => {
       30_000,
     );
 
-  it('finishes what it has accepted, and refuses the rest so that everybody can tell', async () => {
+  it('completes the accepted calls, and refuses new calls with a clear message', async () => {
     const calls = [call(1.5), call(1.5)];
     const pid = await stop(2);
     await until('it is not ready', async () => (await fetch(`${worker.url}/readyz`)).status === 503);
@@ -75,7 +75,7 @@ describePrivileged('a worker that is told to stop', () => {
     expect(worker.output()).toContain('worker has stopped');
   });
 
-  it('cuts off what does not end in time, with an error that says so', async () => {
+  it('cuts off calls beyond the time limit, with an error that states the reason', async () => {
     const long = call(120);
     const pid = await stop(1);
     const startMs = performance.now();

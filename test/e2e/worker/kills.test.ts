@@ -66,7 +66,7 @@ describePrivileged('kill -9 in the middle of requests', () => {
     await servesAgain();
   });
 
-  it('of a zygote, which takes what was forked from it along', async () => {
+  it('of a zygote, which also ends its forks', async () => {
     const answers = await storm(() => {
       const helper = worker.helperPid();
       const zygote = worker.guests('zygote').find((p) => p.ppid === helper);
@@ -77,7 +77,7 @@ describePrivileged('kill -9 in the middle of requests', () => {
     await servesAgain();
   });
 
-  it('of the helper, which a new one follows', async () => {
+  it('of the helper, which a new helper replaces', async () => {
     const before = worker.guests().map((p) => p.pid);
     const old = worker.helperPid();
     const answers = await storm(() => process.kill(old, 'SIGKILL'));
@@ -88,7 +88,7 @@ describePrivileged('kill -9 in the middle of requests', () => {
     expect(worker.mounts()).toEqual([]);
   });
 
-  it('of the helper, with a child that was frozen at its birth and holds all its descriptors', async () => {
+  it("of the helper, with a child that was frozen at its start and holds all of the helper's descriptors", async () => {
     const freeze = worker.cgroups().map((dir) => join(dir, 'lambda/cgroup.freeze'));
     const helper = worker.helperPid();
     const zygote = (): Process | undefined => worker.guests('zygote').find(({ ppid }) => ppid === helper);
@@ -108,7 +108,7 @@ describePrivileged('kill -9 in the middle of requests', () => {
     await until('the child is gone', () => processes().every(({ pid }) => pid !== child?.pid), 1_000);
   });
 
-  it('of the worker, after which the next start finds a clean place', async () => {
+  it('of the worker, after which the next worker starts without leftovers', async () => {
     const pids = [worker.helperPid(), ...worker.guests().map((p) => p.pid)];
     const pid = worker.pid();
     const answers = await storm(() => process.kill(pid, 'SIGKILL'));

@@ -54,7 +54,7 @@ describePrivileged('an error in each layer', () => {
   });
   afterAll(() => worker.remove());
 
-  it('fails a request where one can be failed, and the worker lives', async () => {
+  it('fails one request if a caller can get an answer, and the worker continues', async () => {
     await start();
     const places = {
       'event/routes/response-sink:HttpResponseSink:start': SHOUTS,
@@ -89,7 +89,7 @@ describePrivileged('an error in each layer', () => {
     ['helper', 'helper/completions:Completions:settle', 'uncaughtException'],
     ['sandbox', 'sandbox/log-tap:LogTap:take', 'uncaughtException'],
     ['lambda', 'lambda/serve/instance:Instance:leave', 'unhandledRejection'],
-  ])('%s: %s ends it with its cause in the log, and the next one starts clean', async (_layer, place, origin) => {
+  ])('%s: an error in %s ends the worker, the log has the cause, and the next worker starts without leftovers', async (_layer, place, origin) => {
     await start();
     await throwIn(place);
     await callNew(SHOUTS).catch(() => undefined);

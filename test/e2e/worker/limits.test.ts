@@ -33,7 +33,7 @@ describePrivileged('limits', () => {
   });
   afterAll(() => worker.remove());
 
-  it('kills a handler that takes more memory than it may, and serves the next request', async () => {
+  it('kill a handler above its memory limit, and the next request is served', async () => {
     await deploy(worker.url, 'bad/fills-memory');
     const answer = await invoke(worker.url, 'fills-memory', {});
     expect(answer.status).toBe(502);
@@ -44,7 +44,7 @@ describePrivileged('limits', () => {
     expect((await invoke(worker.url, 'echo', 5)).body.trim()).toBe('5');
   });
 
-  it('holds the pids limit against a fork bomb', async () => {
+  it('bound the number of processes of a fork bomb', async () => {
     await deploy(worker.url, 'bad/fork-bomb');
     const answer = await invoke(worker.url, 'fork-bomb', { sec: 1 });
     expect(answer.status).toBe(200);
@@ -55,14 +55,14 @@ describePrivileged('limits', () => {
     for (const match of most) expect(Number(match[1])).toBeLessThanOrEqual(12);
   });
 
-  it('holds the cpu limit', async () => {
+  it('bound the processor time', async () => {
     await deploy(worker.url, { 'f.py': CPU, 'ol.yaml': 'limits:\n  cpu_percent: 30\n' }, 'cpu');
     const share = Number((await invoke(worker.url, 'cpu', { sec: 2 })).body);
     expect(share).toBeGreaterThan(0.01);
     expect(share).toBeLessThan(0.5);
   });
 
-  it('freezes an idle instance and thaws it for the next request', async () => {
+  it('an idle instance is frozen, and is thawed for the next request', async () => {
     const code =
       'import threading, time\nn = [0]\n\ndef count():\n    while True:\n        n[0] += 1\n        time.sleep(0.01)\n\nthreading.Thread(target=count, daemon=True).start()\n\ndef f(event):\n    return n[0]\n';
     await deploy(worker.url, { 'f.py': code }, 'ticks');
@@ -74,7 +74,7 @@ describePrivileged('limits', () => {
     expect(second - first).toBeLessThan(100);
   });
 
-  it('leaves no process of a killed sandbox', async () => {
+  it('leave no process of a killed sandbox', async () => {
     await deploy(worker.url, 'bad/leaves-processes');
     expect((await invoke(worker.url, 'leaves-processes', {})).status).toBe(200);
     await deploy(worker.url, 'bad/exits');

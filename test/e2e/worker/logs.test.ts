@@ -77,7 +77,7 @@ describeContract('the log of a function', () => {
     expect(new Set(lines.map(({ request_id: id }) => id)).size).toBe(120);
   });
 
-  test('ends a line that a call leaves unfinished with that call, whose id it has', async () => {
+  test('ends an unfinished line at the end of its call, with the id of that call', async () => {
     const part = await deploy('part', 'import os, sys\ndef f(event):\n    os.write(event[0], event[1].encode())\n');
     const say = (id: string, fd: number, text: string) =>
       worker.invoke(part, [fd, text], { headers: { 'X-Request-Id': id } });
@@ -93,7 +93,7 @@ describeContract('the log of a function', () => {
     ]);
   });
 
-  test('has the traceback of a call that failed, and the worker tells why one had no answer', async () => {
+  test("has the traceback of a failed call, and the worker's reason for a call without an answer", async () => {
     const call = (event: string) => worker.invoke(bad, event, { headers: { 'X-Request-Id': event } });
     expect((await call('raise')).status).toBe(500);
     expect((await call('die')).status).toBe(502);
@@ -112,12 +112,12 @@ describeContract('the log of a function', () => {
     expect(of('sleep').at(-1)).toMatchObject({ stream: 'worker', msg: expect.stringMatching(/^TIMEOUT: /) as string });
   });
 
-  test('is not made for names that no function has', async () => {
+  test('does not exist for a name without a function', async () => {
     await worker.invoke(`${says}x`, {});
     expect((await worker.call(`/logs/${says}x`, { headers })).status).toBe(404);
   });
 
-  test('is shown by `ol logs`, and followed', async () => {
+  test('is printed and followed by `ol logs`', async () => {
     const shown = await worker.dir.ol(['logs', says, '-p', 'w', '--tail', '2']);
     expect(shown.out.trim().split('\n')).toEqual([
       expect.stringMatching(/^\S+Z #\d+ call-\d+ (out|err) call-\d+$/),

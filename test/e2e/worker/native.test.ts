@@ -31,7 +31,7 @@ describePrivileged('the native runtime in lambda mode', () => {
   });
   afterAll(() => worker.remove());
 
-  it('runs a C program, confined as any handler is, with the environment of its ol.yaml', async () => {
+  it('runs a C program, confined like any handler, with the environment of its ol.yaml', async () => {
     const { status, headers, body } = await invoke(worker.url, 'many', 'tell');
     expect({ status, type: headers.get('content-type'), found: JSON.parse(body) as unknown }).toEqual({
       status: 200,
@@ -48,17 +48,17 @@ describePrivileged('the native runtime in lambda mode', () => {
     });
   });
 
-  it('takes the result from /tmp/output where the program writes one, and only for that request', async () => {
+  it('takes the result from /tmp/output if the program writes it, and only for that request', async () => {
     expect((await invoke(worker.url, 'many', 'file')).body).toBe('"from the file"');
     expect((await invoke(worker.url, 'many', 1)).body).toBe('{"size":1,"arguments":1}');
   });
 
-  it('gives {} for an empty body, and a large event on standard input alone', async () => {
+  it('passes {} for an empty body, and a large event only on standard input', async () => {
     expect((await invoke(worker.url, 'many')).body).toBe('{"size":2,"arguments":1}');
     expect((await invoke(worker.url, 'many', 'x'.repeat(500_000))).body).toBe('{"size":500002,"arguments":0}');
   });
 
-  it('answers 500 with standard error when the program fails or crashes, and goes on', async () => {
+  it('answers 500 with standard error when the program fails or crashes, and serves the next request', async () => {
     const failed = await invoke(worker.url, 'many', 'fail');
     expect([failed.status, failed.body]).toEqual([500, 'f.bin ended with code 3\nit went wrong\n']);
     const crashed = await invoke(worker.url, 'many', 'crash');
@@ -67,7 +67,7 @@ describePrivileged('the native runtime in lambda mode', () => {
     expect(worker.output()).toContain('it went wrong');
   });
 
-  it('ends a program that needs too much memory or time, with its sandbox', async () => {
+  it('ends a program above its memory or time limit, with its sandbox', async () => {
     const ate = await invoke(worker.url, 'many', 'eat');
     expect([500, 502]).toContain(ate.status);
     const dir = makeCode(worker, 'quick', `${YAML}limits:\n  runtime_sec: 1\n`);
@@ -78,7 +78,7 @@ describePrivileged('the native runtime in lambda mode', () => {
     expect((await invoke(worker.url, 'many', 1)).status).toBe(200);
   });
 
-  it('runs a shell script, and says so when f.bin is not executable', async () => {
+  it('runs a shell script, and reports an f.bin that is not executable', async () => {
     const dir = join(worker.top, 'script');
     mkdirSync(dir);
     writeFileSync(join(dir, 'f.bin'), '#!/bin/sh\nread -r event\necho "[$event, $1]"\n');
@@ -100,7 +100,7 @@ describePrivileged('the native runtime in sock mode', () => {
   });
   afterAll(() => worker.remove());
 
-  it('runs a C program whose client talks to it alone', async () => {
+  it('runs a C program for a client that uses its socket directly', async () => {
     const op = async (path: string, body?: unknown): Promise<string> =>
       (await fetch(`${worker.url}/${path}`, { method: 'POST', body: JSON.stringify(body) })).text();
     const code = makeCode(worker, 'many');

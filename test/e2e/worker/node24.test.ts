@@ -13,7 +13,7 @@ describePrivileged('a worker under Node 24', () => {
   let worker: E2eWorker | undefined;
   afterAll(() => worker?.remove());
 
-  const title = 'serves a function, and tells once which options this Node lacks';
+  const title = 'serves a function, and logs once which options this Node lacks';
   if ('why' in found) {
     it.skip(`${title} [optional] (${found.why})`, () => undefined);
     return;

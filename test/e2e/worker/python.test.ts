@@ -41,7 +41,7 @@ describePrivileged('Python code', () => {
     for (const line of logs) await until(`the log has ${line}`, () => worker.output().includes(line));
   });
 
-  it('passes on what is written to /dev/stdout once, however long it gets', async () => {
+  it('logs output to /dev/stdout once, whatever its length', async () => {
     const source =
       'def f(event):\n    with open("/dev/stdout", event["mode"]) as file:\n' +
       '        file.write(event["text"] * event["times"] + "\\n")\n    return 1\n';
@@ -64,7 +64,7 @@ describePrivileged('Python code', () => {
     ['a missing variable', 'import os\nos.environ["X"]\n', "could not be loaded: KeyError: 'X'"],
     ['an exit', 'import sys\ndef f(event):\n    sys.exit(3)\n', 'ended its process: SystemExit: 3'],
     ['an error of WSGI', 'def app(e, s):\n    1 / 0\n', 'application failed: ZeroDivisionError: division by zero'],
-  ])('tells of %s, in one wording, and of its traceback', async (title, source, said) => {
+  ])('reports %s in the same words for each call, with a traceback', async (title, source, said) => {
     const name = title.replaceAll(' ', '-');
     await deploy(worker.url, { 'f.py': source, 'ol.yaml': LIMITS }, name);
     for (let round = 0; round < 6; round++) {
@@ -76,7 +76,7 @@ describePrivileged('Python code', () => {
     await until('the log has it', () => traceback.test(worker.output().slice(worker.output().indexOf(`${name}#`))));
   });
 
-  it('names limits.procs when that ended the function', async () => {
+  it('names limits.procs when this limit ended the function', async () => {
     const source =
       'import os, threading, time\n\ndef f(event):\n    try:\n        for _ in range(30):\n' +
       '            threading.Thread(target=time.sleep, args=(5,), daemon=True).start()\n' +

@@ -95,7 +95,7 @@ describePrivileged(
 
     const state = (name: string) => proxy.stat(name, 'status');
 
-    test('answer every idempotent call while one dies and one is upgraded', async () => {
+    test('answer every idempotent call while one worker dies and one is upgraded', async () => {
       // Functions are uploaded to one worker and called on all.
       for (const name of FUNCTIONS) await deploy(first.url, { 'f.py': F }, name);
       const clients = new Clients(proxy.url);

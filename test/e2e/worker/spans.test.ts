@@ -30,7 +30,7 @@ describeContract('spans', () => {
     collector.close();
   });
 
-  test('go below the one of the client, and the function gets the context', () => {
+  test("are children of the client's span, and the function gets the trace context", () => {
     const root = collector.spans.find((span) => span.name === `POST /run/${name}`);
     expect(root).toMatchObject({ traceId: TRACE, parentSpanId: PARENT, status: { code: 0 } });
     expect(root?.attributes).toContainEqual({ key: 'argyle.request_id', value: { stringValue: 'r9' } });
@@ -46,12 +46,12 @@ describeContract('spans', () => {
     expect(Math.abs(Number(BigInt(root?.endTimeUnixNano ?? 0) / 1_000_000n) - Date.now())).toBeLessThan(120_000);
   });
 
-  test('tell what failed by its code', () => {
+  test('have the error code of a failed call', () => {
     const failed = collector.spans.find((span) => span.name === 'GET /run/none');
     expect(failed?.status).toEqual({ code: 2, message: 'LAMBDA_NOT_FOUND' });
   });
 
-  test('are recorded as the client says, and else for the share that is set', () => {
+  test('are recorded when the client asks for them, and otherwise for the configured share of calls', () => {
     const roots = collector.spans.filter((span) => span.name.includes('/run/'));
     expect(roots.map(({ traceId }) => traceId)).toEqual([TRACE, TRACE]);
   });

@@ -45,7 +45,7 @@ for (const as of ['root', 'user'] as const)
       });
     }
 
-    it('takes the port over, in turns between two places, and no call fails', async () => {
+    it('takes over the port, alternately in the second and the first directory, and no call fails', async () => {
       const load = new Load({
         perSecond: VM ? 10 : 75,
         call: (n) => ({ url: `${worker.url}/run/echo`, body: `{"n":${String(n)}}` }),
@@ -79,7 +79,7 @@ for (const as of ['root', 'user'] as const)
 
     if (as === 'user') return;
 
-    it('lets calls that the old worker has begun end', async () => {
+    it('completes the calls that the old worker has begun', async () => {
       const old = worker.pid();
       const long = fetch(`${worker.url}/run/echo`, { method: 'POST', body: `{"sec":${String(DRAIN_SEC - 1)}}` });
       await new Promise((done) => setTimeout(done, 300));
@@ -89,7 +89,7 @@ for (const as of ['root', 'user'] as const)
       await until('the old one has ended', () => !runs(old), (DRAIN_SEC + 20) * 1000);
     });
 
-    it('stops both when it is told to stop, and leaves nothing', async () => {
+    it('stops both workers on `down`, and leaves nothing', async () => {
       await worker.up();
       await worker.down();
       expect(processes().filter(({ cmd }) => cmd.includes(worker.dir))).toEqual([]);

@@ -49,7 +49,7 @@ describePrivileged('packages of an upload', () => {
     expect(await invoke(worker.url, 'heavy', {})).toMatchObject({ status: 200, body: 'true' });
   });
 
-  it('have no zygote before the first call without argyle.upload_zygotes', async () => {
+  it('get no zygote before the first call if argyle.upload_zygotes is off', async () => {
     await start({ upload_zygotes: false });
     // A look at the demands takes place within this time.
     await new Promise((resolve) => setTimeout(resolve, 3000));

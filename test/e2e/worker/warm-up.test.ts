@@ -75,7 +75,7 @@ describePrivileged('the warm-up of a worker', () => {
     expect(await post('/create', { code: '', leaf: false })).toBe('1\n');
   });
 
-  it('in sock mode gives its memory back as soon as a client waits for it', async () => {
+  it('in sock mode releases its memory as soon as a client waits for memory', async () => {
     // The memory that the warm-up leaves suffices for one sandbox, not for two.
     const sizes = { mem_pool_mb: 300, limits: { mem_mb: 150 }, installer_limits: { mem_mb: 100 } };
     worker = await started({ server_mode: 'sock', ...sizes, argyle: { warmup_calls: 100_000 } });
@@ -100,7 +100,7 @@ describePrivileged('the warm-up of a worker', () => {
     expect(worker.guests('zygote')).toEqual([]);
   });
 
-  it('serves real requests meanwhile, and goes on after them', async () => {
+  it('rests while real requests are served, and continues afterwards', async () => {
     worker = await started({ argyle: { warmup_calls: 400 } });
     await deploy(worker.url, { 'f.py': ECHO }, 'echo');
     for (let n = 0; n < 50; n++) {
@@ -124,7 +124,7 @@ describePrivileged('the warm-up of a worker', () => {
     expect(existsSync(path) ? readdirSync(path) : []).toEqual([]);
   });
 
-  it('does not take place when it is switched off', async () => {
+  it('does not run when it is switched off', async () => {
     worker = await started({ argyle: { warmup_calls: 0 } });
     await deploy(worker.url, { 'f.py': ECHO }, 'echo');
     await new Promise((done) => setTimeout(done, 1500));

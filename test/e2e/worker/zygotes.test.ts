@@ -53,7 +53,7 @@ describePrivileged('ol zygote show', () => {
     }
   }
 
-  it('prints and draws the tree that runs', () =>
+  it('prints and draws the running tree', () =>
     running('tree', async (worker) => {
       const report = async (): Promise<ZygoteReport> =>
         (await (await fetch(`${worker.url}/zygotes`)).json()) as ZygoteReport;
@@ -100,7 +100,7 @@ describePrivileged('ol zygote show', () => {
       for (const name of [...named.numeric, ...named.frame, ...named.tiny]) expect(drawing).toContain(name);
     }));
 
-  it('says so when there are none by configuration', () =>
+  it('reports that the configuration has no zygotes', () =>
     running('', async (worker) => {
       const answer = await fetch(`${worker.url}/zygotes`);
       expect([answer.status, await answer.json()]).toEqual([
