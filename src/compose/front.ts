@@ -16,7 +16,7 @@ const FLUSH_MS = 1000;
 const IDLE_EVERY_MS = 20;
 /** Longest destruction of sandboxes whose calls are cut off, in ms. See LambdaManager.close(). */
 const CUT_MS = 10_000;
-/** Longest wait for a new worker's zygotes before the takeover, in ms. `ol worker up -d` waits 30 s in all. */
+/** Longest wait for a new worker's zygotes before the takeover, in ms. `ol worker up -d` waits 30 s altogether. */
 const WARM_MS = 10_000;
 
 export interface FrontParts {
@@ -32,8 +32,8 @@ export interface FrontParts {
 export type Front = Pick<RunningWorker, 'port' | 'failed' | 'succeeded'>;
 
 /**
- * Waits for the accepted calls for at most `ms`. Meanwhile new calls and `/readyz` are answered with 503. The caller
- * then cuts off the calls that still run.
+ * Waits for the accepted calls for at most `ms`. During this time new calls and `/readyz` get status 503. Afterwards
+ * the caller cuts off the calls that still run.
  */
 async function drain(tcp: Listener, { readiness, manager }: FrontParts, ms: number): Promise<void> {
   readiness.stop();

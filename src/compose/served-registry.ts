@@ -12,8 +12,8 @@ interface ServedParts {
 }
 
 /**
- * The registry of the HTTP routes. Deleting a function also ends its triggers, its log, and its instances. Uploading one also makes its
- * instances ahead.
+ * The registry of the HTTP routes. Deleting a function also ends its triggers, its log, and its instances. The upload
+ * of a function also makes the instances of its scale.min.
  */
 export function servedRegistry({ stored, triggers, manager, logs }: ServedParts): FunctionRegistry {
   return {

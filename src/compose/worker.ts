@@ -168,7 +168,7 @@ async function assemble(
     memory,
     zygotes: () => sandboxes.zygotes?.groups.live().length ?? 0,
     counted: (name) => stats.countOf(name),
-    // A Docker engine answers too slowly for each metrics request.
+    // A Docker engine would be asked once per metrics request, and answers too slowly for that.
     ...(own === undefined ? {} : { sandboxes: () => manager.sandboxes() }),
     kafka: () => {
       const running = triggers.status.filter(({ state }) => state === 'running').length;

@@ -36,7 +36,8 @@ export function describeDeath(exit: SandboxExit, limits?: SandboxLimits): string
 function describeEnd(status: number | undefined): string {
   if (status === undefined) return 'its first process ended';
   const signal = status & 0x7f;
-  // abort() of a process 1 ends so: the kernel ignores SIGABRT there, and abort() then executes a forbidden instruction.
+  // abort() in a process with pid 1 ends with SIGSEGV: the kernel ignores SIGABRT there, and abort() then executes a
+  // forbidden instruction.
   if (signal === constants.signals.SIGSEGV)
     return `killed by ${signalName(signal)}, by a fault or by abort(); see its log`;
   return signal === 0 ? `its first process exited with ${(status >> 8) & 0xff}` : `killed by ${signalName(signal)}`;

@@ -1,6 +1,6 @@
 /**
  * The resources of a sandbox, a spare, a zygote or an installer: a share of the memory pool, a slot or container, and
- * its place among a zygote's descendants. Only free() gives these back.
+ * its place among a zygote's descendants. Only free() returns them.
  */
 import type { Charge } from './memory/charge';
 
@@ -55,15 +55,14 @@ export class Lease {
   }
 
   /**
-   * Destroys the slot or container and then gives back the memory and the zygote's reference. Idempotent, never
-   * rejects.
+   * Destroys the slot or container, and then returns the memory and the zygote's reference. Idempotent, never rejects.
    */
   free(reason: string): Promise<void> {
     this.freed ??= this.giveBack(reason);
     return this.freed;
   }
 
-  /** Order: memory is in use, and a descendant lives, until the slot is destroyed. */
+  /** Order: the slot is destroyed first, because until then its memory is in use and the zygote's descendant lives. */
   private async giveBack(reason: string): Promise<void> {
     await this.held?.destroy(reason);
     this.share?.release();

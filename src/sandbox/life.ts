@@ -13,9 +13,9 @@ import type { SandboxExit } from './types';
  * - `running`: serves requests;
  * - `pausing`, `thawing`: the freeze or thaw is ordered;
  * - `paused`: frozen;
- * - `waking`: frozen, waits for the memory to run;
+ * - `waking`: frozen, waits for the memory that it needs to run;
  * - `ended`: serves no more requests, still holds its memory and its slot;
- * - `freeing`, `freed`: its lease is being freed, is free.
+ * - `freeing`: the lease is being freed; `freed`: the lease has been freed.
  */
 export type Phase = 'running' | 'pausing' | 'paused' | 'waking' | 'thawing' | 'ended' | 'freeing' | 'freed';
 
@@ -42,7 +42,7 @@ export interface End {
   readonly why: string;
 }
 
-/** What everybody may read. */
+/** The part of a life that every caller may read. */
 export interface LifeView {
   readonly phase: Phase;
   /** False from the end on. */

@@ -42,7 +42,7 @@ const BURST_S = 4;
  * before the answer, but output of the same handler may follow the answer.
  */
 const AFTER_CALL_MS = 5;
-/** Time that a destroyed sandbox's pipe has for delivering its rest, in ms. */
+/** Time for which the pipe of a destroyed sandbox is still read, in ms: the pipe may hold the last output. */
 const LINGER_MS = 200;
 
 /** One of the guest's pipes, with the start of a line whose end has not been read. */
@@ -106,7 +106,7 @@ export class LogTap {
     });
   }
 
-  /** Closes the pipes after a delay in which they deliver their rest. Callers need not wait. */
+  /** Closes the pipes after a delay, in which the rest of the output is read. Callers need not wait. */
   end(): void {
     for (const { pipe } of this.feeds) if (!pipe.destroyed) setTimeout(() => pipe.destroy(), LINGER_MS).unref();
   }

@@ -1,4 +1,4 @@
-/** Small uploads that would take a naive parser much time or memory. Each is one example of its kind. */
+/** Small uploads that would cost a naive parser much time or memory: one example of each kind. */
 import { Header, type HeaderData } from 'tar';
 import { gzipSync } from 'node:zlib';
 

@@ -1,6 +1,6 @@
 /**
- * Test support: a server with Google Cloud Storage's protocol. Neither npm nor Debian has one. The tests use PyPI's
- * `gcp-storage-emulator` if it is installed; otherwise they are skipped.
+ * Test support: a server with Google Cloud Storage's protocol. Neither npm nor Debian has such a server. The tests use
+ * PyPI's `gcp-storage-emulator` if it is installed; otherwise the tests are skipped.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

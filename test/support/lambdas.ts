@@ -1,4 +1,4 @@
-/** Test support: functions that answer, hang and die at every stage of a response. */
+/** Test support: functions that answer, hang or die at each stage of a response. */
 
 /** Answers with its event. */
 export const ECHO = 'def f(event):\n    return event\n';

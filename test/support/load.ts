@@ -89,7 +89,7 @@ export interface Comparison {
   /** The quantiles, in ms. */
   before: number;
   during: number;
-  /** Both and their ratio, for the test's output. */
+  /** Both quantiles and their ratio, as text for the test's output. */
   text: string;
 }
 

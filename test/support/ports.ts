@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 /**
- * Ports below those that the kernel gives to listeners and clients without a port of their own. Each process of tests
- * has a block, so that no other test takes a free port before its worker listens on it.
+ * The ports are below the range from which the kernel assigns ports. Each test process has its own block of ports, so
+ * no other test takes a port before the worker listens on it.
  */
 const FIRST = 12_000;
 const BLOCKS = 200;
@@ -23,7 +23,7 @@ async function isFree(port: number): Promise<boolean> {
   return true;
 }
 
-/** A free port of the loopback interface. Each call returns another one, until a block has been used up. */
+/** A free port of the loopback interface. Each call returns another port, until the block is used up. */
 export async function freePort(): Promise<number> {
   const first = FIRST + (process.pid % BLOCKS) * BLOCK;
   for (let tries = 0; tries < BLOCK; tries++) {

@@ -6,9 +6,11 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { E2eWorker } from './spawned-worker';
 
-/** Nice value of the sessions (sched_autogroup). Its weight is 28 times the default. */
+/**
+ * Nice value of the sessions (sched_autogroup). The scheduler's weight for this value is 28 times the default weight.
+ */
 const NICE = '-15';
-/** The same weight for the sandboxes' cgroup, in v1 and v2. */
+/** The same factor for the weight of the sandboxes' cgroup, as values of v1 and v2. */
 const WEIGHTS = { 'cpu.shares': '28672', 'cpu.weight': '2800' };
 
 /**

@@ -1,6 +1,6 @@
 /**
  * Test support, not product code: sandboxes that are plain child processes, for tests of the layers above. They die,
- * hang and freeze as real ones do, but are not isolated.
+ * hang and freeze like real sandboxes, but are not isolated.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';

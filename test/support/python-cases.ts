@@ -1,6 +1,6 @@
 /**
- * Expectations of Python code about a machine: one small function each, and its answer in a sandbox. docs/python.md has
- * a line for each case, by name.
+ * What Python code expects of a machine: for each expectation, a small function and its answer in a sandbox.
+ * docs/python.md has a line for each case, by name.
  */
 export interface PythonCase {
   name: string;

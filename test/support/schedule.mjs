@@ -2,7 +2,7 @@
 
 /**
  * Starts the steps in their order, each as soon as the places that it takes are free. No step overtakes an earlier one.
- * A step takes one place, or its `places`, but never more than there are.
+ * A step takes one place, or its `places`, and at most all places.
  * @template {{ places?: number }} Step
  * @param {readonly Step[]} steps
  * @param {number} places steps of one place that run at the same time

@@ -111,7 +111,7 @@ export class ScriptedSandbox implements PlainSandbox {
   }
 }
 
-/** A scripted sandbox as callers hold it, with 50 MB of a memory pool of its own. */
+/** A scripted sandbox in a GuardedSandbox, with 50 MB of its own memory pool. */
 export function guard(inner: ScriptedSandbox, options: Partial<GuardOptions> = {}): GuardedSandbox {
   const stats = new StatsRegistry();
   const pool = new MemoryPool({ totalMb: 1000, timeoutMs: 60, stats });

@@ -27,7 +27,7 @@ import { until } from './until';
 const ROOT = resolve(__dirname, '../..');
 /** Ids without an entry in /etc/passwd, so that no real user's files are affected. */
 export const USER = { uid: 64990, gid: 64991 };
-/** Ids of its sandboxes. A worker with configs/helper.conf may hold the whole of a smaller range within that file's. */
+/** Ids of USER's sandboxes. This range is not part of the one in configs/helper.conf, of which other workers hold ids. */
 const USER_IDS = '1800000000 1048576';
 
 /** Configuration of a worker whose only zygote has imported no package. */

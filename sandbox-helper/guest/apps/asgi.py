@@ -160,7 +160,7 @@ class _Call:
                 self._body_sent = self._body.done
                 more = not self._body_sent
                 return {"type": "http.request", "body": data, "more_body": more}
-            # Another reader may have seen the end of the stream right behind the last bytes.
+            # Another reader may have found the end of the stream directly after the last bytes.
             if self._conn.gone:
                 break
             await self._conn.fill(self._ended)

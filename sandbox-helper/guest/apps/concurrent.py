@@ -28,7 +28,7 @@ class ConcurrentServer:
         self._busy = 0
 
     async def run(self, conn):
-        """Serves `conn` and every later connection. Returns only by being cancelled."""
+        """Serves `conn` and every later connection. Returns only when it is cancelled."""
         self._begin(conn)
         if channel.is_dialling():
             # _dial() makes the later connections.
@@ -54,7 +54,8 @@ class ConcurrentServer:
             conn.close()
 
     def _dial(self):
-        # The worker cannot connect to a guest that dials, so one idle connection waits for it.
+        # The worker cannot connect to a guest in a container. That guest keeps one idle connection
+        # open for the next request.
         if channel.is_dialling() and self._busy == len(self._tasks) < self._most:
             self._begin(AsyncConnection(channel.accept(), bytearray()))
 

@@ -15,7 +15,7 @@ class Context:
         self._deadline_ns = deadline_ns
 
     def remaining_ms(self):
-        """Milliseconds until limits.runtime_sec ends the call, 0 at least; None without a limit."""
+        """Milliseconds until limits.runtime_sec ends the call, at least 0; None without a limit."""
         if self._deadline_ns is None:
             return None
         return max(0, (self._deadline_ns - time.perf_counter_ns()) // 1_000_000)

@@ -10,14 +10,15 @@ import _frozen_importlib_external
 from _argyle import clib, environ
 
 # Prefix of /handler, /packages and /tmp. Only tests set it, because they run without a chroot. In a
-# sandbox the environment is still the helper's here, and not the handler's.
+# sandbox, the environment at this point contains the helper's variables and not yet the handler's.
 ROOT = environ.pop("ARGYLE_GUEST_ROOT") or ""
 HANDLER_DIR = f"{ROOT}/handler"
 PACKAGES_DIR = f"{ROOT}/packages/"
 
 # inspect.CO_COROUTINE; importing inspect takes longer than starting Python.
 _CO_COROUTINE = 0x80
-# Limit of the names in one report, which is a header. Importing the first names loads others, too.
+# Limit of the names in one report. The report is a header, so its length is limited. A zygote that
+# imports the first names also loads many of the others.
 _MAX_SUBMODULES = 64
 _MAX_NAME = 128
 _READ_BYTES = 1 << 16
@@ -31,7 +32,8 @@ class Entry:
     """A loaded entry file.
 
     `kind` is function, wsgi or asgi. `specs` are the packages whose modules the import loaded.
-    `known` is the number of modules before it, `started` its begin by time.perf_counter_ns().
+    `known` is the number of modules before the import. `started` is the start of the import, in ns
+    of time.perf_counter_ns().
     """
 
     def __init__(self, kind, target, started, import_ms, specs, known):
@@ -48,7 +50,7 @@ def prepare(document):
 
     POLICY: the document's variables replace the guest's defaults. On sys.path /handler comes first,
     then the document's directories in their order, then the standard library. Python programs that
-    the handler starts find the same by PYTHONPATH.
+    the handler starts find the same directories through PYTHONPATH.
     """
     env = document.get("env", {})
     for name, value in env.items():
@@ -87,7 +89,7 @@ def _import_file(name, path):
         message = f"OL_ENTRY_FILE: the code has no top-level file {name}.py"
         raise FileNotFoundError(message) from None
     module = _prepared.pop(path, None) or _new_module(name, path)
-    # By path, because a zygote may have loaded a module of that name.
+    # The module is loaded by path, because a zygote may have loaded another module of this name.
     sys.modules[name] = module
     exec(_compile(source, path), module.__dict__)
     return module
@@ -112,7 +114,8 @@ def _new_module(name, path):
 
 
 def _compile(source, path):
-    # The builtin first makes Python's types for syntax trees, which takes 1.3 ms in a fresh guest.
+    # The first call of the builtin compile() makes Python's types for syntax trees. That takes 1.3
+    # ms in a fresh guest.
     try:
         library = clib.load()
     except ImportError:

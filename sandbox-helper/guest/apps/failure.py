@@ -22,7 +22,8 @@ _MAX_DRAIN_BYTES = 1 << 20
 def report(conn, what, error, exchange=None):
     """Answers the request of `exchange`, or the next request, with the reason of the failure.
 
-    `what` begins the sentence. Does nothing when a response has started or the worker has left.
+    `what` begins the sentence. Does nothing when a response has started or the worker has closed
+    the connection.
     """
     trace = server.format_exception()[-_MAX_TRACE_BYTES:]
     sentence = f"{what}: {describe(error)}"
@@ -79,7 +80,7 @@ def advice(error):
 
 
 def _package_of(error):
-    """The spec of the package whose code raised the error, or None when it was no package's."""
+    """The spec of the package whose code raised the error, or None for code outside of packages."""
     trace, spec = error.__traceback__, None
     while trace is not None:
         path = trace.tb_frame.f_code.co_filename

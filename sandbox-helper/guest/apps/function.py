@@ -12,7 +12,7 @@ _CO_VARARGS = 0x04
 def handler(function, started, document):
     """Returns the exchange handler that calls `function`, which may be async.
 
-    `started` is the begin of the handler's import: the first request has waited since then.
+    `started` is the start of the handler's import: the first request has waited since then.
     """
     run = _Runner()
     make_context = None

@@ -46,7 +46,7 @@ def serve(conn, document, loaded):
         try:
             return fastjson.dumps({**report, "submodules": entry.submodules(loaded.known)})
         except Exception:
-            # POLICY: modules that cannot be inspected must not cost the answer.
+            # POLICY: an error in the inspection of modules does not fail the request.
             return fastjson.dumps(report)
 
     note = server.BootNote(fastjson.dumps(report), learn if document.get("learn") else None)

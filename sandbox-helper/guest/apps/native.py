@@ -49,7 +49,7 @@ def run(path, event):
         os.unlink(OUTPUT)
     except FileNotFoundError:
         pass
-    # Files in memory instead of pipes, which would have to be read while the program writes.
+    # These are files in memory. Pipes would have to be read while the program writes.
     fds = [os.memfd_create(name) for name in ("stdin", "stdout", "stderr")]
     try:
         _write_all(fds[0], event)

@@ -20,7 +20,7 @@ class AsyncConnection:
         self._pid = posix.getpid()
         self.buf = buf
         self.gone = False
-        # Resolves at the end of the read for which the event loop watches the socket.
+        # A future that resolves at the end of the current read; None without a read.
         self._read = None
 
     @property
@@ -31,8 +31,8 @@ class AsyncConnection:
     async def fill(self, event=None):
         """Waits for more bytes in buf, or for `event`. Returns False at the end of the stream.
 
-        The caller looks into buf again: another task may have taken the bytes, or may have seen the
-        end of the stream behind them.
+        The caller must check buf again: another task may have taken the bytes, or may have found
+        the end of the stream after them.
         """
         if self._read is None and not self.gone and not self._receive():
             loop = asyncio.get_running_loop()
@@ -43,7 +43,7 @@ class AsyncConnection:
         return not self.gone
 
     async def _wait(self, event):
-        # asyncio.wait() leaves the read alone when its caller is cancelled.
+        # asyncio.wait() does not cancel the read when its own caller is cancelled.
         if event is None:
             await asyncio.wait([self._read])
             return

@@ -14,7 +14,7 @@ _HEX = b"0123456789abcdefABCDEF"
 
 
 class Body:
-    """Decodes one body out of a connection's buffer; `length` None means chunked."""
+    """Decodes one body from a connection's buffer; `length` None means chunked."""
 
     def __init__(self, buf, length):
         self._buf = buf
@@ -25,7 +25,7 @@ class Body:
 
     @property
     def done(self):
-        """True once the whole body has been taken off the buffer."""
+        """True after the whole body was removed from the buffer."""
         return self._state == _DONE
 
     def next(self, limit=1 << 16):
@@ -79,7 +79,7 @@ class Body:
 
 
 class BodyReader(io.RawIOBase):
-    """A body as a raw stream, read from a blocking connection as the client sends it."""
+    """A body as a raw stream. Reads from a blocking connection as the bytes arrive."""
 
     def __init__(self, conn, body):
         self._conn = conn

@@ -16,7 +16,7 @@ _REASONS = {200: b"OK", 400: b"Bad Request", 500: b"Internal Server Error"}
 
 
 def reason(status):
-    """The reason phrase of a status as bytes, empty for one without a name."""
+    """The reason phrase of a status as bytes; empty for a status without a phrase."""
     if status not in _REASONS:
         from http import HTTPStatus
 
@@ -48,7 +48,7 @@ class Request:
 
 
 def parse_head(buf):
-    """Takes one request head off the front of bytearray `buf`.
+    """Removes one request head from the start of bytearray `buf`.
 
     Returns a Request, or None when the head is not complete yet. Raises HttpError.
     """
@@ -63,7 +63,7 @@ def parse_head(buf):
     del buf[: end + 4]
     request = Request()
     _parse_request_line(request, lines[0])
-    # One search of all lines costs less than one of each.
+    # One search in all lines takes less time than one search per line.
     clean = not _has_control(b"".join(lines))
     request.headers = [_parse_header(line, clean) for line in lines[1:]]
     _apply_headers(request)
@@ -98,7 +98,7 @@ def _parse_header(line, clean):
 
 
 def _apply_headers(request):
-    """Works out the body's length and whether the connection stays, from the headers."""
+    """Determines from the headers the body's length, and whether the connection stays open."""
     length = None
     chunked = False
     hosts = 0
@@ -130,7 +130,8 @@ def _has_control(value):
 
 
 def as_bytes(data, what="the body of a response"):
-    """An application's value as bytes. Raises TypeError for no bytes, bytearray or memoryview."""
+    """An application's bytes, bytearray or memoryview as bytes. Raises TypeError for other types.
+    """
     if type(data) is bytes:
         return data
     if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -139,7 +140,7 @@ def as_bytes(data, what="the body of a response"):
 
 
 class Response:
-    """Frames one response. `started` and `complete` say whether its head and its end are made."""
+    """Frames one response. `started`: the head was framed; `complete`: the end was framed."""
 
     def __init__(self, method="GET", minor=1, keep_alive=True):
         self.method = method
@@ -206,7 +207,7 @@ class Response:
     def chunk(self, data):
         """The parts that carry `data`. Bytes beyond the Content-Length are dropped.
 
-        Raises TypeError for a value that is no bytes.
+        Raises TypeError for a value that is not bytes-like.
         """
         data = as_bytes(data)
         if self._bodiless or not data:
@@ -219,7 +220,7 @@ class Response:
         return (data,)
 
     def end(self):
-        """The parts that end the body. A body short of its Content-Length ends the connection."""
+        """The parts that end the body. A body shorter than declared ends the connection."""
         self.complete = True
         if self._bodiless:
             return ()

@@ -1,4 +1,4 @@
-"""How a raw request path falls into the mount point `/run/<name>` and the rest."""
+"""Splits raw request paths (mount point `/run/<name>` and the rest) and Host headers."""
 
 
 def split(path, name):

@@ -18,18 +18,18 @@ procs = 0
 # of bytes that were copied to the log.
 _WRITTEN = {"/host/.stdout": 1, "/host/.stderr": 2}
 _copied = {}
-# Their directory, and the last time at which an entry of it was made or removed, ns.
+# The directory of these files, and the time of its last known change (a new or removed entry), ns.
 _WRITTEN_DIR = "/host"
 _changed_ns = 0
 _TICK_NS = 20_000_000
-# Most bytes that are copied after a request, and the size in bytes from which a file is emptied.
+# Most bytes that are copied after a request, and the size above which a file is emptied, bytes.
 _COPY_BYTES = 65536
 _FILE_BYTES = 1 << 20
 _HIDDEN = b"the function failed; its log has the exception (argyle.show_errors is false)\n"
 
 
 class BootNote:
-    """The `x-argyle-boot` header, which only the first response carries.
+    """The `x-argyle-boot` header, which is in the first response only.
 
     `learn` is called when that response begins, because some facts are known only then. Its result
     is the header's text.
@@ -188,14 +188,16 @@ def copy_written_files():
         changed_ns = posix.stat(_WRITTEN_DIR).st_mtime_ns
     except OSError:
         return
-    # Few handlers write there. The directory's time shows it.
+    # Few handlers write there. The directory's modification time shows whether such a file was
+    # made.
     if changed_ns == _changed_ns and not _copied:
         return
-    # File times have the resolution of the kernel's tick: a second change within it would not show.
+    # File times change once per tick of the kernel. A second change in the same tick would not be
+    # seen.
     if time.time_ns() - changed_ns > _TICK_NS:
         _changed_ns = changed_ns
     for path in _WRITTEN:
-        # Mostly there is no such file, and an exception costs a forked child page faults.
+        # Usually there is no such file. An exception would cause page faults in a forked child.
         if not posix.access(path, posix.F_OK):
             continue
         try:
@@ -217,7 +219,8 @@ def _copy_to_log(path, size):
             data = posix.pread(fd, size - start, start)
         finally:
             posix.close(fd)
-        # A writer that continues at its old position leaves a hole.
+        # A writer that continues at its old position in an emptied file leaves zero bytes before
+        # it.
         posix.write(_WRITTEN[path], data.lstrip(b"\0"))
         if size > _FILE_BYTES:
             posix.truncate(path, 0)
@@ -234,7 +237,7 @@ def report_end(exchange, error):
     from _argyle.apps import failure
 
     if isinstance(error, SystemExit):
-        # Python prints no traceback for it.
+        # Python prints no traceback for SystemExit.
         log(format_exception())
     flush_output()
     failure.report(exchange.conn, "the function ended its process", error, exchange)

@@ -13,8 +13,8 @@ const MB = 1024 * KB;
 /** Longest text of an error in a function's log, in characters. */
 const MAX_ERROR = 1000;
 /**
- * Errors that are not written to functions' logs. They are no fault of a function, or the function does not exist:
- * clients choose names.
+ * Errors that are not written to functions' logs. They are no fault of a function, or the function does not exist: a
+ * client can call any name.
  */
 export const NOT_LOGGED: ReadonlySet<ErrorCode> = new Set([
   'LAMBDA_NOT_FOUND',

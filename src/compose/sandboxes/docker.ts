@@ -72,7 +72,7 @@ export async function startDockerSandboxes(config: Config, log: RootLog, parts: 
     limits,
     timeoutMs: installerLimits(config).runtime_sec * 1000,
     packagesDir: config.Pkgs_dir,
-    // pip needs a network even where functions have none. The helper does the same.
+    // pip needs a network even if functions have none. The helper also gives pip a network in this case.
     network: network === NETWORKS.none ? NETWORKS.outbound : network,
   });
   const { packages, plans } = await makePackages(config, installer, { ...parts, log, views });

@@ -60,7 +60,7 @@ export function findSetup(config: Config): HelperSetup {
 /**
  * Names for the worker's cgroup, best first: the contract's name, then the name to use when another worker has the
  * contract's name. Pure.
- * @param second true for the second place of this worker_dir
+ * @param second true for a worker in the second place of worker_dir (config/places.ts)
  */
 export function cgroupNames(workerDir: string, base?: string, second = false): string[] {
   const dir = dirname(workerDir);

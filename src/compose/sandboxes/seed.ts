@@ -1,6 +1,6 @@
 /**
  * A file with the statistics of the popularity policy, which outlives the worker. The file is written every few seconds
- * while the statistics change, so a killed worker loses only the last seconds of them.
+ * while the statistics change, so a killed worker loses only the last seconds of its statistics.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
@@ -57,7 +57,7 @@ export class SeedStore {
     this.arm(SAVE_MS);
   }
 
-  /** Resolves once the zygotes of most value are made, or after `ms`. */
+  /** Resolves once the most valuable zygotes are made, or after `ms`. */
   async warm(ms: number): Promise<void> {
     const { popularity, groups } = this.parts.zygotes;
     const endMs = performance.now() + ms;

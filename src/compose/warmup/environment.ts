@@ -22,8 +22,8 @@ import { GRACE_MS, JSON_HEADERS, openCaller, TOOL_HEADERS, type Call } from './c
 import { makeLeaves, toSandboxLimits, type Sandboxes } from '../sandboxes/sandboxes';
 
 /**
- * Memory of an environment (a zygote, its spares and one leaf), in MB of the worker's pool. The end of the environment
- * releases this memory.
+ * Memory of an environment (a zygote, its spares and one leaf), in MB of the worker's pool. The memory is released when
+ * the environment ends.
  */
 export const ENVIRONMENT_MB = 64;
 /** Number of sandboxes that fit into the environment's own pool. */

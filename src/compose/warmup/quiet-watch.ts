@@ -11,7 +11,7 @@ const LEAST_MS = 200;
 const MOST_MS = 5000;
 /** The interval that is assumed after the first request, in ms. */
 const UNKNOWN_MS = 1000;
-/** A longer interval counts at once. Each later request reduces its share to this part. */
+/** Factor by which each request reduces the remembered interval. A longer new interval replaces it at once. */
 const DECAY = 0.8;
 
 export class QuietWatch {

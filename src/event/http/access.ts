@@ -64,7 +64,7 @@ export function hasBody({ headers }: IncomingMessage): boolean {
   return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
 }
 
-/** The token of an Authorization field; '' without one. RFC 9110, 11.1: the case of the scheme's name does not count. */
+/** The token of an Authorization field; '' without one. The scheme's name is not case-sensitive (RFC 9110, 11.1). */
 function bearerToken(field = ''): string {
   return /^bearer +(.*)$/is.exec(field)?.[1] ?? '';
 }

@@ -63,14 +63,16 @@ export class BodyRate {
   watch(req: IncomingMessage, res: ServerResponse): void {
     if (this.settings.windowSec === 0 || req.complete || this.watched.has(req)) return;
     this.watched.set(req, { res, window: new BodyWindow(req.socket.bytesRead) });
-    // One timer serves all requests: few bodies are incomplete at a time, and one timer each would cost more.
+    // One timer serves all requests: few bodies are incomplete at a time, and one timer for each request would take
+    // more time.
     this.timer ??= setInterval(this.tick, TICK_MS).unref();
   }
 
   private readonly tick = (): void => {
     for (const [req, { res, window }] of this.watched) {
       if (req.complete || req.destroyed || req.socket.destroyed) this.watched.delete(req);
-      // Unread bytes block the client by flow control. This time does not count.
+      // While the worker has unread bytes, flow control may block the client. The time until they are read does not
+      // count.
       else if (req.readableLength === 0 && window.passed(TICK_MS, req.socket.bytesRead, this.settings)) {
         this.watched.delete(req);
         this.refuse(req, res);

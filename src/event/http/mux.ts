@@ -1,4 +1,4 @@
-/** Treats paths as Go's ServeMux does: redirects unclean paths and answers unknown paths with its 404. */
+/** Treats paths as Go's ServeMux does: redirects unclean paths, and answers unknown paths with the 404 of Go. */
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { sendError, sendText } from './replies';
 

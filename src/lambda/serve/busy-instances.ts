@@ -1,5 +1,6 @@
 /**
- * The instances of a function that serve requests. All of them together have one function's share of the processors.
+ * The instances of a function that serve requests. All busy instances of a function together have one share of the
+ * processors.
  */
 import { availableParallelism } from 'node:os';
 import type { Instance } from './instance';
@@ -10,7 +11,7 @@ export const WHOLE_WEIGHT = 100;
 const LEAST_WEIGHT = 1;
 
 /**
- * The cgroup weight of each instance of a function, of which `busy` compute at the same time.
+ * Returns the cgroup weight for each instance of a function while `busy` instances of the function compute.
  *
  * POLICY: each function, not each instance, has an equal share of the processors. The weight changes only at powers of
  * two, so a varying load rarely changes weights. The sum over a function is between one and two whole weights.
@@ -34,7 +35,7 @@ export class BusyInstances extends Set<Instance> {
     this.demand = new ProcessorDemand(availableParallelism(), now);
   }
 
-  /** Most instances that may run at once. No bound where an instance serves several requests. */
+  /** Most instances that may run at once. Without a bound if an instance serves several requests. */
   get most(): number {
     return this.isSingle ? this.demand.most : Infinity;
   }

@@ -34,7 +34,9 @@ export class LambdaFunction {
    * queue.
    */
   private arriving = 0;
-  /** Whether the registry was told to delete the function, and was not asked about it since. */
+  /**
+   * True after the function was deleted from the registry, until the worker asks the registry about the function again.
+   */
   private removed = false;
 
   constructor(private readonly deps: FunctionDeps) {}
@@ -82,7 +84,10 @@ export class LambdaFunction {
     this.deps.puller.expire();
   }
 
-  /** Has the registry asked when registry_cache_ms runs out, without a call. Until then, calls are served. */
+  /**
+   * Call this when the function was deleted from the registry. Calls are served until registry_cache_ms has passed;
+   * then the worker asks the registry, even without a call.
+   */
   wasRemoved(): void {
     this.removed = true;
   }
@@ -118,7 +123,10 @@ export class LambdaFunction {
     if (!isServed && this.pending + this.arriving === 0 && pool.counts.queued === 0) pool.setCode(undefined);
   }
 
-  /** Asks the registry about a deleted function, which may be there again. After a failed question, asks again. */
+  /**
+   * Asks the registry about a deleted function, which may have been uploaded again. A failed question is repeated
+   * later.
+   */
   private look(): void {
     this.removed = false;
     this.prepare().catch((thrown: unknown) => {

@@ -31,7 +31,7 @@ export class InstancePool {
   private readonly endings = new Set<Promise<unknown>>();
   private readonly starter: Starter;
   private readonly warm: KeepWarm;
-  /** Number of instances that ended before their first request and are asked for the reason. */
+  /** Number of instances that ended before their first request and whose failure is not reported yet. */
   private failedStarts = 0;
   private readonly causes = new ColdCauses();
   private serviceMs: number | undefined;
@@ -273,7 +273,10 @@ export class InstancePool {
     }
   }
 
-  /** Reports a failed start. Otherwise a waiting request would start sandboxes without limit, and all would end. */
+  /**
+   * Reports a failed start to a waiting request. Otherwise the request would start sandboxes without limit, and all of
+   * them would end.
+   */
   private async reportFailedStart(instance: Instance): Promise<void> {
     this.failedStarts++;
     const error = await instance.failure('SANDBOX_DEAD', ENDED_EARLY);

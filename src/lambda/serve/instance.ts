@@ -21,7 +21,7 @@ import { whenImported } from './start/import-watch';
 import { Hops } from './call/redirects';
 import { thaw } from './call/thaw';
 
-/** The contract's message, and after it the limit that a request exceeded. */
+/** The contract's message, followed by the limit that a request exceeded. */
 function explained({ code, message }: { code: ErrorCode; message: string }, runtimeMs: number): string {
   return code === 'TIMEOUT' ? `${message}: ${timeAdvice(runtimeMs)}` : message;
 }
@@ -55,12 +55,12 @@ export class Instance {
   private requests = 0;
   /** Why the instance gets no further requests while it still serves others. */
   private retired: string | undefined;
-  /** Why the guest ended, in its own words. */
+  /** The guest's own report of the reason why it ended. */
   private report: GuestFailure | undefined;
   private served = 0;
   /** Whether the instance was given a request. That request reports the end of the sandbox. */
   private asked = false;
-  /** Whether a thaw was refused. The guest has not seen the request that was sent meanwhile. */
+  /** Whether a thaw was refused. The guest has not seen a request that was sent during the attempt. */
   private stayedFrozen = false;
   private gone: Promise<void> | undefined;
 
@@ -104,7 +104,10 @@ export class Instance {
     return this.served;
   }
 
-  /** How the instance was made, for a first call that waited for it since `sinceMs`; undefined for a warm call. */
+  /**
+   * Describes how the instance was made, for the first call, which has waited since `sinceMs`. Undefined for a warm
+   * call.
+   */
   making(
     sinceMs: number,
   ): { start: StartKind; tier?: ZygoteTier | undefined; ms: number; cause: ColdCause } | undefined {
@@ -122,7 +125,7 @@ export class Instance {
   park(): void {
     this.idleSince = this.options.now();
     if (this.options.pauseAfterMs < 0) return;
-    // POLICY: an instance before its first request may still import. It must not be frozen, or its first call waits for
+    // POLICY: an instance before its first request may still import. If it were frozen, its first call would wait for
     // the rest of the import.
     if (this.asked) this.pauseSoon();
     else
@@ -226,8 +229,8 @@ export class Instance {
   }
 
   /**
-   * The report that the guest gave to another request, for a request that its end cut off. Only one request gets the
-   * report, and the end of the other connections may be noticed before it.
+   * Returns the guest's report of its end, for another request that the end cut off. The guest sends the report as the
+   * answer to one request only. The worker may notice the end of the other connections before the report.
    */
   private async othersReport({ code }: { code: ErrorCode }): Promise<GuestFailure | undefined> {
     if (code !== 'SANDBOX_DEAD' || this.capacity === 1) return undefined;
@@ -236,8 +239,8 @@ export class Instance {
   }
 
   /**
-   * POLICY: other requests run on, each within its own time limit. No request is added, because the sandbox's state is
-   * unknown.
+   * POLICY: other requests continue, each within its own time limit. The sandbox gets no further request, because its
+   * state is unknown.
    */
   private retire(why: string): void {
     if (this.requests <= 1) void this.destroy(why);
@@ -267,7 +270,7 @@ export class Instance {
     }
   }
 
-  /** Has a paused sandbox thawed. False when the sandbox is unusable. */
+  /** Orders the thaw of a paused sandbox. Returns false when the sandbox is unusable. */
   private wake(call: Call): boolean | Promise<boolean> {
     if (!this.usable) {
       void this.destroy('found dead');

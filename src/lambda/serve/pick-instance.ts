@@ -6,8 +6,8 @@ import type { Instance } from './instance';
  * Selects an instance for the next request when each instance serves several requests at once.
  *
  * POLICY: the instance with the fewest requests, among those with requests, until it is half full; then an idle
- * instance, if there is one. A low load keeps one instance busy and lets the others go. A high load is spread over all
- * instances.
+ * instance, if there is one. Under low load, one instance is busy and the others become idle, so that they can end. A
+ * high load is spread over all instances.
  * @param active number of requests of each instance that has requests and may get more, all below `concurrency`
  * @param idle number of instances without requests
  * @returns an index into `active`; `idle`; undefined when all instances are full

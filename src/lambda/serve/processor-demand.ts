@@ -15,7 +15,7 @@ const LOOK_MS = 100;
 const NS_PER_MS = 1e6;
 
 /**
- * The number of instances that together demand PER_CPU times the time of all processors.
+ * Returns the number of instances whose demands add up to PER_CPU times the time of all processors.
  * POLICY: an instance that waits for input or output needs almost no processor time. A function that waits may
  * therefore have one instance for each call.
  * @param demand fraction of its time for which an instance with a call computes or waits for a processor, 0 to 1

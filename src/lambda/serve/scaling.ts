@@ -68,7 +68,7 @@ function wanted(input: ScaleInput, waiting: number, have: number): number {
 
 /**
  * Number of idle instances to destroy: the instances beyond the first, or beyond scale.min, that were idle for
- * `surplusIdleMs`. One instance stays as the handler cache until the memory pool evicts it.
+ * `surplusIdleMs`. One instance is kept for the next call until the memory pool evicts it.
  * @param idleMs idle time of each idle instance, in ms
  * @param busy number of instances that serve a request
  * @param min scale.min, 0 for none

@@ -16,7 +16,7 @@ export interface Waiting {
 export class WaitQueue {
   // A Set keeps the order and removes any member in constant time. An array needs a search for each lost client.
   private readonly waiting = new Set<Waiting>();
-  /** Requests that were taken before and put back. They are served before all others; last in, first out. */
+  /** Requests that were taken from the queue and put back. They are served before all others; last in, first out. */
   private readonly front: Waiting[] = [];
 
   get length(): number {

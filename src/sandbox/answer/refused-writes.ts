@@ -3,7 +3,7 @@
  *
  * A guest may answer and close its connection before it has read the whole request. Node destroys a socket whose write
  * fails, and the answer's bytes that the kernel holds are lost. Here such a write stays unfinished until the end of the
- * stream has been read. A guest that closed its connection always sends this end, so nothing waits for ever.
+ * stream has been read. A guest that closed its connection always sends this end, so no write waits for ever.
  */
 import type { Socket } from 'node:net';
 
@@ -47,12 +47,12 @@ export function readPastRefusals(socket: Socket, hasAnswer: () => boolean): void
   }
   socket.destroy = (error?: Error): Socket => {
     const code = codeOf(error);
-    // The guest closed with a part of the request unread. The kernel reports that behind the answer's bytes.
+    // The guest closed with a part of the request unread. The kernel reports this error after the answer's bytes.
     if (code === 'ECONNRESET' && !socket.destroyed && !socket.readableEnded && socket.readableLength > 0) {
       socket.push(null);
       return socket;
     }
-    // Without an answer, the error is that of the write: it shows whether the guest can have seen the request.
+    // Without an answer, the write's error is reported: it shows whether the guest can have seen the request.
     const unanswered = refusal !== undefined && !hasAnswer() && (code === ENDED || REFUSED.has(code));
     return destroy(unanswered ? refusal : error);
   };

@@ -19,14 +19,14 @@ export interface ReclaimerOptions {
   onEvict?: (victim: Candidate) => void;
 }
 
-/** Memory that waiters lack, in MB. */
+/** Memory that waiters lack. */
 export interface Lack {
-  /** All of it. Negative while memory is free. */
+  /** The lack of all waiters together, in MB. Negative while memory is free. */
   neededMb: number;
-  /** The part of functions above their share, and these functions. */
+  /** The part of `neededMb` that functions above their share lack, in MB, and these functions. */
   overMb: number;
   over: ReadonlySet<string>;
-  /** The part of functions that still wait for others to yield. */
+  /** The part of `neededMb` for functions that still wait until another function yields, in MB. */
   patientMb: number;
 }
 

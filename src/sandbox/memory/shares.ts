@@ -96,7 +96,7 @@ export class Shares {
   }
 
   /**
-   * Whether another function is above its share and would yield an instance to `fn`, which waits for `moreMb`. The
+   * Whether another function is above its share and would yield an instance to `fn`, which waits for `moreMb`. That
    * function yields the instance between two calls (yield.ts).
    */
   isToGive(fn: string, moreMb: number): boolean {

@@ -6,14 +6,11 @@ import type { SandboxLimits } from '../types';
 
 /** Interval between two checks, in ms. A sandbox is ended at the first check after THRASH_MS. */
 const TICK_MS = 200;
-/**
- * Busy time before the first check, in ms. Shorter requests cause no check. This time also limits the progress that a
- * thrashing request may have made before.
- */
+/** Busy time before the first check, in ms. Shorter requests cause no check. */
 const BUSY_MS = 200;
 /**
- * POLICY: limit for sandboxes per check. One reading takes about 0.1 ms of the helper, so the checks take at most 3 % of
- * its time.
+ * POLICY: limit for sandboxes per check. One reading takes about 0.1 ms of the helper's time, so the checks take at
+ * most 3 % of that time.
  */
 const MOST_AT_ONCE = 60;
 

@@ -25,14 +25,18 @@ export interface Sample extends Pressure {
  * than this. On an idle machine a sandbox that thrashes ends within 2 s.
  */
 export const THRASH_MS = 1100;
-/** Part of the memory limit above which the kernel drops pages because of the limit. */
+/** Share of the memory limit, 0 to 1, above which the kernel drops pages because of the limit. */
 const AT_LIMIT = 0.9;
-/** User CPU time per elapsed time; a smaller value counts as no progress. One CPU that computes is 1. */
+/**
+ * User CPU time divided by elapsed time; a smaller value counts as no progress. The value is 1 for one CPU that
+ * computes.
+ */
 const IDLE_SHARE = 0.05;
 /**
  * User CPU time per page that is read again, in µs; a smaller value counts as no progress. On a busy machine a sandbox
- * runs less and reads less, so this value stays, while IDLE_SHARE holds for any sandbox that hardly gets a processor.
- * Measured: 0.02 to 0.27 for code that is stuck, 0.6 to 3 for a mapped file that is read in order.
+ * runs less and reads less, so this quotient stays the same. IDLE_SHARE alone would hold for every sandbox that gets
+ * little processor time. Measured: 0.02 to 0.27 for code that is stuck, 0.6 to 3 for a mapped file that is read in
+ * order.
  */
 const USEC_PER_PAGE = 0.3;
 /**
@@ -41,12 +45,12 @@ const USEC_PER_PAGE = 0.3;
  */
 const MAJOR_SHARE = 0.25;
 /**
- * Least number of major faults per second. A process that only waits, or calls read(), has at most 4. A stuck one has
- * 33 on a busy machine where each fault reads 8 MB ahead, and more everywhere else.
+ * Least number of major faults per second. A process that only waits, or calls read(), has at most 4. A stuck process
+ * has 33 on a busy machine where each fault reads 8 MB ahead, and more on other machines.
  */
 const MAJOR_PER_S = 10;
 const PAGE_BYTES = 4096;
-/** Least part of THRASH_MS in intervals that thrash themselves. */
+/** Least share of THRASH_MS in intervals that each count as thrashing, 0 to 1. */
 const INTERVALS_SHARE = 0.75;
 
 /**
@@ -78,8 +82,8 @@ export function thrashed(from: Sample, to: Sample, limitBytes: number): boolean 
  * Evaluates the samples of one sandbox.
  *
  * POLICY: the last THRASH_MS must be thrashing as a whole, and most of its intervals too. Some intervals may fail the
- * test, because a sandbox on a busy machine does not run in all of them. The whole alone is not enough, because
- * bursts of thrashing with waits between them are harmless.
+ * test, because a sandbox on a busy machine does not run in all of them. The test of the whole period alone is not
+ * enough, because bursts of thrashing with waits between them are harmless.
  */
 export class ThrashDetector {
   /** The samples since the last one that is at least THRASH_MS old. */

@@ -39,7 +39,7 @@ export interface Group {
   retry: NodeJS.Timeout | undefined;
   /** Number of consecutive early deaths. */
   deaths: number;
-  /** No creation before this time, in ms of Date.now(). The back-off doubles with each failure. */
+  /** The group's process is not made before this time, in ms of Date.now(). The back-off doubles with each failure. */
   notBeforeMs: number;
   failures: number;
   /** performance.now() at the start of the new process's imports; Infinity while the process waits for its turn. */

@@ -44,7 +44,10 @@ export interface LeafStart {
 export class ColdStartRecorder {
   constructor(private readonly options: RecorderOptions) {}
 
-  /** Records what the packages of a function provide, and what they need. Runs outside the request path. */
+  /**
+   * Records the modules that a function's packages provide, and the dependencies of these packages. Runs outside the
+   * request path.
+   */
   asked(packages: readonly PackageImport[], pins: readonly PackagePin[]): void {
     const { packages: book } = this.options.tracker;
     const bySpec = new Map(packages.map((found) => [found.spec, found]));

@@ -115,7 +115,7 @@ export class DemandCounts {
     };
   }
 
-  /** The time since the counts were written does not age them. */
+  /** Restores saved counts. The time between saving and restoring does not reduce the counts. */
   restore({ ageMs, sets }: Pick<TrackerSeed, 'ageMs' | 'sets'>, nowMs: number): void {
     this.startMs = nowMs - ageMs;
     for (const { pins, fast, slow, importMs } of sets) {

@@ -1,4 +1,7 @@
-/** What the worker knows of the packages that functions ask for: where they are, what they need, and which are excluded. */
+/**
+ * The worker's knowledge of the packages that functions require: their places, their dependencies, and excluded
+ * packages.
+ */
 import type { PackageImport } from '../../sandbox/types';
 import { nameOfKey } from '../policy/match';
 import type { PinKey, RequiresOf } from '../policy/types';
@@ -12,7 +15,7 @@ export class PackageBook {
   /** Reasons by key or by bare name. */
   private readonly exclusions = new Map<string, string>();
 
-  /** Remembers what a package provides; a zygote with the package needs this. */
+  /** Records the modules that a package provides. A zygote with the package needs this list. */
   know(key: PinKey, found: PackageImport): void {
     // A spec without a version may have changed its version, so the latest request replaces an older entry.
     if (this.imports.get(key)?.spec === found.spec) return;
@@ -20,7 +23,7 @@ export class PackageBook {
     this.imports.set(key, found);
   }
 
-  /** What a package provides; undefined when unknown. */
+  /** Returns the modules that a package provides; undefined when unknown. */
   importOf(key: PinKey): PackageImport | undefined {
     return this.imports.get(key);
   }

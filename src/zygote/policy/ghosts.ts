@@ -30,7 +30,7 @@ export class Ghosts {
   started(fn: string, coldMs: number, atMs: number): void {
     const ghost = this.queue.findLast((entry) => entry.fn === fn && !entry.claimed);
     if (ghost === undefined || this.capMb <= 0) return;
-    // The ghost keeps its place, because a longer queue would still hold its memory.
+    // The ghost stays in the queue, because the kept instance would still use the memory.
     ghost.claimed = true;
     this.decay(atMs);
     this.savedMsPerMb += coldMs / this.capMb;

@@ -1,6 +1,6 @@
 /**
- * Generates long invocation traces: functions with real requirement sets, popularity after Zipf with drift over time.
- * Pure.
+ * Generates long invocation traces: functions with real requirement sets, popularity that follows Zipf's law and
+ * changes over time. Pure.
  */
 import { nameOfKey } from '../policy/match';
 import type { PinKey } from '../policy/types';

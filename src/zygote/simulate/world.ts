@@ -1,6 +1,6 @@
 /**
  * The memory of the simulated worker: paused instances, zygotes and spares under one budget. CostModel.eviction sets
- * the order of eviction for every policy. A zygote's end is its descendants' end, as in the real worker.
+ * the order of eviction for every policy. When a zygote ends, its descendants end, as in the real worker.
  */
 import { Heap } from 'heap-js';
 import { worth } from '../../sandbox/memory/evictor';
@@ -33,7 +33,7 @@ export interface SimInstance {
   readonly fn: number;
   readonly mb: number;
   readonly zygote: SimZygote | undefined;
-  /** Duration of its cold start in ms, which is the saving of keeping the instance. */
+  /** Duration of the instance's cold start in ms. A kept instance saves this time. */
   savesMs: number;
   idleSinceMs: number;
 }

@@ -19,7 +19,7 @@ export interface StartEstimate {
   readonly ownMs: number;
   /** A zygote that is being made: time until it is ready, and CPU time of a start from it, both in ms. */
   readonly coming?: { readonly inMs: number; readonly ownMs: number } | undefined;
-  /** The same values of a zygote that could be made now. */
+  /** The same values for a zygote that could be made now. */
   readonly possible?: { readonly inMs: number; readonly ownMs: number } | undefined;
 }
 

@@ -90,8 +90,7 @@ describePrivileged('simultaneous first calls', () => {
     await start('popularity');
     await install('one', uses(HEAVY, FRESH));
     const one = await call(repeated(CALLS, ['one']));
-    // Each call has its own sandbox. Calls that came before there were several sandboxes may import the package
-    // themselves.
+    // Each call has its own sandbox. The starts that begin before others wait may import the package themselves.
     expect(new Set(one.answers.map(({ id }) => id)).size).toBe(CALLS);
     expect(importedBy(one.answers)).toBeLessThanOrEqual(availableParallelism() + 1);
     expect(one.ms).toBeLessThan((SLACK * CALLS * IMPORT_MS) / 10);

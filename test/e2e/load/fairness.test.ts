@@ -19,7 +19,8 @@ jest.setTimeout(VM ? 600_000 : 120_000);
 const PER_SECOND = VM ? 2 : 25;
 /**
  * Phases with and without the other function alternate, so that other load of the machine affects both. 3 rounds of 68
- * calls are the fewest in which the 99th percentile is the third longest time, which two odd calls do not change.
+ * calls, 204 in all, are the fewest for which the 99th percentile is the third longest time. Two exceptionally long
+ * calls do not change this time.
  */
 const ROUNDS = VM ? 2 : 3;
 const PHASE_MS = VM ? 15_000 : 2_700;

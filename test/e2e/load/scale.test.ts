@@ -159,10 +159,10 @@ describePrivileged('instances by ol.yaml', () => {
     expect((await slow).map(({ status }) => status)).toEqual([200, 200]);
   });
 
-  /** Calls a function 400 times a second for some seconds. Returns the bodies and times of the answers, all of them 200. */
+  /** Calls a function 400 times per second for some seconds. All answers must be 200. @returns their bodies and times */
   const flood = async (name: string, ms: number) => {
     const call = () => ({ url: `${worker.url}/run/${name}`, body: '' });
-    // With few connections calls would queue in the client, unseen by the worker's scaling.
+    // With few connections, calls would queue in the client, and the worker's scaling would not see them.
     const load = new Load({ perSecond: 400, call, connections: 400 }).start();
     await sleep(ms);
     const outcomes = await load.stop();

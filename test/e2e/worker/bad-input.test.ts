@@ -1,4 +1,4 @@
-/** Bad input and bad code over HTTP. Each gets its own answer and leaks nothing. */
+/** Bad input and bad code over HTTP. Each kind gets its own error, and no file, process or cgroup remains. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { deploy, invoke, packLambda, upload } from '../../support/deploy';

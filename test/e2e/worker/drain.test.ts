@@ -29,7 +29,7 @@ describePrivileged('a worker that is told to stop', () => {
     return { status: answer.status, text: await answer.text(), headers: answer.headers };
   }
 
-  /** Signals the worker once `calls` calls run. @returns the worker's pid */
+  /** Sends SIGTERM to the worker when `calls` calls run. @returns the worker's pid */
   async function stop(calls: number): Promise<number> {
     const running = /^argyle_instances\{state="busy"\} (\d+)/m;
     await until('the calls run', async () => {

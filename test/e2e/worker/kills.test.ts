@@ -1,6 +1,6 @@
 /**
- * kill -9 of each process in the middle of requests. Each request gets the right answer or a clear error, none hangs,
- * and nothing remains.
+ * kill -9 of each process in the middle of requests. Each request gets the right answer or a clear error. No request
+ * hangs, and no process, mount or cgroup remains.
  */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * An error is thrown in each layer. It fails one request if a caller can get an answer. Otherwise it ends the worker in
- * order.
+ * An error is thrown in each layer. The error fails one request if a caller can get an answer. Otherwise the worker
+ * logs the error and ends.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

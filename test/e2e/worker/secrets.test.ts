@@ -1,4 +1,6 @@
-/** A secret on its way from the command line to the function. The test searches all readable places for the value. */
+/**
+ * A secret is stored on the command line and read by a function. The test searches all readable files for the value.
+ */
 import { spawn } from 'node:child_process';
 import { chmodSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

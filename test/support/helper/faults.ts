@@ -19,7 +19,7 @@ export class FaultPlan {
     this.env = { LD_PRELOAD: shim, ARGYLE_FAULT_PLAN: path };
   }
 
-  /** Makes the `failAt`-th call from now on fail. 0 only counts. */
+  /** Makes the `failAt`-th call from now on fail. 0 injects no fault and only counts calls. */
   arm(failAt: number, errno: number = Errno.EIO): void {
     const plan = Buffer.alloc(64);
     [1, 0, failAt, errno].forEach((word, index) => plan.writeUInt32LE(word, 4 * index));

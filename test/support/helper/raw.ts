@@ -237,7 +237,8 @@ export class RawHelper {
   }
 
   /**
-   * `value` contains the number of slots in use, the helper's descriptors and mounts (counted here), and waiting slots.
+   * `value` contains the numbers of used slots, of waiting slots, and of the helper's descriptors and mounts (counted
+   * here).
    */
   async diag(): Promise<Completion> {
     const reply = await this.call('DIAG');

@@ -93,7 +93,7 @@ export async function fuzz({ count, seed, log, attackers, recordings }: FuzzOpti
     }
   }
   history.close();
-  // An answer to HEAD has no text, and the outcome of an earlier case is needed, too.
+  // An answer to HEAD has no text; the outcome of an earlier case is needed as well.
   const lines = result.wrong.length === 0 ? [] : readFileSync(log, 'latin1').split('\n');
   const logged = (text: string): string =>
     [...text.matchAll(/\d+/g)]

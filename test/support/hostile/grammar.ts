@@ -18,7 +18,7 @@ export interface HostileAnswer {
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1');
 const BODY = 'hello from the guest';
 
-/** Generates mostly the usual value, and sometimes another. `plain` is true for the usual value. */
+/** Usually generates the usual value, and sometimes another one. `plain` is true for the usual value. */
 function mostly<T>(usual: T, ...others: T[]): fc.Arbitrary<{ value: T; plain: boolean }> {
   return fc.oneof(
     { weight: 19, arbitrary: fc.constant({ value: usual, plain: true }) },

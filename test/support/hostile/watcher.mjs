@@ -1,6 +1,6 @@
-// Requests /status from a worker, and an echo from another tenant's function, until its standard input ends. Then prints
-// one JSON object: the times of /status in ms, the same times without the waits of this process and the worker for a
-// CPU, the number of right echoes, and the faults.
+// Requests /status from a worker, and calls another tenant's echo function, until standard input ends. Then prints one
+// JSON object: the times of /status in ms, the same times without the waits of this process and the worker for a CPU,
+// the number of right echoes, and the faults.
 //
 //   node watcher.mjs URL PID
 import { readFileSync } from 'node:fs';

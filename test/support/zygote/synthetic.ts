@@ -7,8 +7,8 @@ import type { PackageData } from '../../../src/zygote/simulate/reqbench';
 import type { ImportCost, PinKey } from '../../../src/zygote/policy/types';
 
 /**
- * The same seed gives the same index: 12 base packages, 24 in the middle, 36 on top. Each package needs some lower
- * ones.
+ * The same seed gives the same index: 12 packages in the lowest layer, 24 in the middle, 36 in the highest. Each
+ * package needs some packages of lower layers.
  */
 export function syntheticPackages(seed = 7): PackageData {
   const source = random(seed);

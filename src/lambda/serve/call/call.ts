@@ -76,7 +76,9 @@ export class Call {
     if (this.sentMs > 0) this.sentMs = performance.now();
   }
 
-  /** Records that the request is sent to the sandbox. With redirects, the first time counts. */
+  /**
+   * Records that the request is sent to the sandbox. If a call has redirects, the time of its first request is kept.
+   */
   sent(): void {
     if (this.sentMs === 0) this.sentMs = performance.now();
   }

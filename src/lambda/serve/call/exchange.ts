@@ -33,7 +33,7 @@ function connectionCode(error: Error): string | undefined {
   return (inner as NodeJS.ErrnoException).code;
 }
 
-/** The message of Go's client for this error, or the sandbox layer's own message if that says more. */
+/** Returns the message of Go's client for this error, or the sandbox layer's own message if it has more detail. */
 function describe(error: Error): string {
   if (error instanceof ArgyleError) return error.message;
   const code = connectionCode(error);
@@ -95,7 +95,10 @@ export class Exchange implements AnswerHandler {
     });
   }
 
-  /** Call this when the sandbox has ended by itself. Otherwise a connection that was never accepted stays silent. */
+  /**
+   * Call this when the sandbox has ended by itself. Otherwise the exchange would wait for ever on a connection that the
+   * guest never accepted.
+   */
   sandboxExited(): void {
     if (this.outcome === undefined) this.deathTimer = setTimeout(this.onDeath, FINAL_OUTPUT_MS);
   }

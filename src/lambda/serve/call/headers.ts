@@ -53,7 +53,10 @@ export function mustDecode(head: AnswerHead, asked: boolean): boolean {
   return headerValue(head.headers, 'content-encoding')?.toLowerCase() === 'gzip';
 }
 
-/** The head of an answer whose body the worker decodes. Encoding and length do not hold for the client. */
+/**
+ * The head of an answer whose body the worker decodes. Content-Encoding and Content-Length are removed, because they
+ * describe the encoded body.
+ */
 export function decodedHead(head: AnswerHead): AnswerHead {
   const headers: string[] = [];
   for (let i = 0; i + 1 < head.headers.length; i += 2) {

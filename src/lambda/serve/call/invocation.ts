@@ -37,8 +37,8 @@ export interface Invocation {
 }
 
 /**
- * Bytes of a body that are read before the call takes an instance. A slow sender then keeps no sandbox busy. A body
- * that was read whole can be sent to another instance. A larger body is streamed after these bytes.
+ * Bytes of a body that are read before the call takes an instance. A slow sender then occupies no sandbox. A body that
+ * was read completely can be sent to another instance. A larger body is streamed after these bytes.
  */
 export const SMALL_BODY_BYTES = 64 * 1024;
 
