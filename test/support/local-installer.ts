@@ -9,7 +9,7 @@ export class LocalInstaller implements InstallerSandbox {
   /** All boot documents so far. */
   readonly boots: InstallerBoot[] = [];
   readonly removed: string[] = [];
-  /** Most concurrent calls of run(). */
+  /** Highest number of concurrent calls of run(). */
   mostAtOnce = 0;
   private running = 0;
 

@@ -22,7 +22,8 @@ _copied = {}
 _WRITTEN_DIR = "/host"
 _changed_ns = 0
 _TICK_NS = 20_000_000
-# Most bytes that are copied after a request, and the size above which a file is emptied, bytes.
+# Maximum number of bytes that are copied after a request, and the size above which a file is
+# emptied, bytes.
 _COPY_BYTES = 65536
 _FILE_BYTES = 1 << 20
 _HIDDEN = b"the function failed; its log has the exception (argyle.show_errors is false)\n"

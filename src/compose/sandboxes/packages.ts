@@ -13,7 +13,7 @@ import type { PackageViews } from '../../sandbox/slot/views';
 import type { InstallerSandbox, PackageImport } from '../../sandbox/types';
 
 /**
- * Most installers that hold memory at the same time.
+ * Maximum number of installers that hold memory at the same time.
  * POLICY: installers get a share of the pool, so installs that hang leave the rest to functions. More than two
  * installers per processor would only wait for each other.
  */

@@ -9,7 +9,7 @@ export interface BodyRateSettings {
   windowSec: number;
   /** argyle.body_window_kb: an incomplete body must deliver this much in each window. */
   windowKb: number;
-  /** argyle.open_bodies: most incomplete bodies below 64 KiB that may hold a sandbox at the same time. */
+  /** argyle.open_bodies: maximum number of incomplete bodies below 64 KiB that may hold a sandbox at the same time. */
   openBodies: number;
 }
 

@@ -63,7 +63,7 @@ export class KnownHosts {
   }
 }
 
-/** Most remembered Host values. */
+/** Maximum number of remembered Host values. */
 const MAX_PASSED = 256;
 
 /** What a browser tells about the origin of a request. */

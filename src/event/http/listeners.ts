@@ -12,8 +12,8 @@ import { sendText } from './replies';
 import { oneAtATime } from './turns';
 
 /**
- * Most bytes of the request line and headers. POLICY: a function's sandbox refuses more than 64 KiB anyway. Go accepts
- * 1 MiB, which would block the event loop for 0.2 s.
+ * Maximum length of the request line and headers, in bytes. POLICY: a function's sandbox refuses more than 64 KiB
+ * anyway. Go accepts 1 MiB, which would block the event loop for 0.2 s.
  */
 const MAX_HEADER_BYTES = 128 * 1024;
 /**
@@ -23,8 +23,8 @@ const MAX_HEADER_BYTES = 128 * 1024;
 const KEEP_ALIVE_MS = 120_000;
 
 /**
- * Most connections that clients may have open. POLICY: half of the process's file descriptors. Sandboxes and files need
- * the other half. The worker closes further connections at once.
+ * Maximum number of connections that clients may have open. POLICY: half of the process's file descriptors. Sandboxes
+ * and files need the other half. The worker closes further connections at once.
  */
 export function mostConnections(limits = readFileSync('/proc/self/limits', 'latin1')): number {
   const most = /^Max open files +(\d+)/m.exec(limits)?.[1];

@@ -7,7 +7,10 @@ import type { EventLog } from '../ports';
 import { PROBLEM, problemText, wantsProblem } from './problem';
 
 const TEXT = 'text/plain; charset=utf-8';
-/** Most characters of a message in the log. Messages of failed installs contain the end of the tool's output. */
+/**
+ * Maximum length of a message in the log, in characters. Messages of failed installs contain the end of the tool's
+ * output.
+ */
 const MAX_LOGGED = 1000;
 
 function send(res: ServerResponse, status: number, body: string | Buffer, headers: Record<string, string>): void {

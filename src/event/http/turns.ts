@@ -6,8 +6,8 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Socket } from 'node:net';
 
 /**
- * POLICY: most requests that may wait on one connection. When more arrive, the connection ends after the last waiting
- * one.
+ * POLICY: maximum number of requests that may wait on one connection. When more arrive, the connection ends after the
+ * last waiting one.
  */
 const MAX_WAITING = 256;
 

@@ -23,7 +23,7 @@ export function weightOf(busy: number): number {
 
 export class BusyInstances extends Set<Instance> {
   private weight = WHOLE_WEIGHT;
-  /** Most busy instances since the last look(). */
+  /** Highest number of busy instances since the last look(). */
   private peak = 0;
   private readonly demand: ProcessorDemand;
   /** Whether each instance serves one request at a time. */
@@ -35,7 +35,7 @@ export class BusyInstances extends Set<Instance> {
     this.demand = new ProcessorDemand(availableParallelism(), now);
   }
 
-  /** Most instances that may run at once. Without a bound if an instance serves several requests. */
+  /** Maximum number of instances that may run at once. Unlimited if an instance serves several requests at once. */
   get most(): number {
     return this.isSingle ? this.demand.most : Infinity;
   }

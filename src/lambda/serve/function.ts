@@ -17,7 +17,7 @@ export interface FunctionDeps {
   puller: CodePuller;
   pool: InstancePool;
   depTrace: DepTrace;
-  /** Most requests that wait for the code. */
+  /** Maximum number of requests that wait for the code. */
   functionQueue: number;
   /** Interval at which the registry is asked for a function with kept instances, in ms. */
   refreshMs: number;

@@ -53,7 +53,7 @@ export class InstancePool {
     return this.starter.pending.count + this.failedStarts;
   }
 
-  /** Fewest and most instances by ol.yaml and argyle.max_instances; 0 for no bound. */
+  /** Minimum and maximum number of instances by ol.yaml and argyle.max_instances; 0 for no bound. */
   private get scale(): { min: number; max: number } {
     return bounds(this.deps.settings, this.code?.facts.config.scale);
   }

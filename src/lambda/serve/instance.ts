@@ -94,7 +94,7 @@ export class Instance {
     return this.requests;
   }
 
-  /** Most requests at the same time. */
+  /** Maximum number of requests at the same time. */
   get capacity(): number {
     return this.code.facts.config.concurrency ?? 1;
   }

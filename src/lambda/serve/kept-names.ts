@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import type { LambdaLog } from '../ports';
 
-/** Most names of the file that are used. */
+/** Maximum number of names that are read from the file. */
 const MOST = 10_000;
 
 export class KeptNames {

@@ -78,7 +78,7 @@ export class ProcessorDemand {
     this.lastSampleMs = this.now();
   }
 
-  /** Most instances that may have calls while other calls wait. */
+  /** Maximum number of instances that may have calls while other calls wait. */
   get most(): number {
     const nowMs = this.now();
     if (nowMs - this.lookedMs >= LOOK_MS) this.look(nowMs);

@@ -32,7 +32,7 @@ export interface ScaleInput {
   coldMs: number;
   /** Wait of the oldest queued request, in ms. */
   oldestWaitMs: number;
-  /** Most instances; 0 for no bound. */
+  /** Maximum number of instances; 0 for no bound. */
   maxInstances: number;
   /** false: each request needs its own instance. */
   reuse: boolean;

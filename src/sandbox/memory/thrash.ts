@@ -40,17 +40,17 @@ const IDLE_SHARE = 0.05;
  */
 const USEC_PER_PAGE = 0.3;
 /**
- * Least share of major faults among all faults. Code and data that are read in order cause about 16 other faults for
- * each major fault.
+ * Minimum share of major faults among all faults, 0 to 1. Code and data that are read in order cause about 16 other
+ * faults for each major fault.
  */
 const MAJOR_SHARE = 0.25;
 /**
- * Least number of major faults per second. A process that only waits, or calls read(), has at most 4. A stuck process
+ * Minimum number of major faults per second. A process that only waits, or calls read(), has at most 4. A stuck process
  * has 33 on a busy machine where each fault reads 8 MB ahead, and more on other machines.
  */
 const MAJOR_PER_S = 10;
 const PAGE_BYTES = 4096;
-/** Least share of THRASH_MS in intervals that each count as thrashing, 0 to 1. */
+/** Minimum share of THRASH_MS in intervals that each count as thrashing, 0 to 1. */
 const INTERVALS_SHARE = 0.75;
 
 /**

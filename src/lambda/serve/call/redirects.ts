@@ -7,7 +7,7 @@ import type { Invocation, ResponseSink } from './invocation';
 import { InvocationBody } from './invocation';
 import { headerValue, INTERNAL_HOST } from './headers';
 
-/** Most redirects. Go's HTTP client, and so the original, has the same limit. */
+/** Maximum number of redirects of a call. Go's HTTP client, and so the original, has the same limit. */
 export const MAX_REDIRECTS = 10;
 const TOO_MANY = `stopped after ${MAX_REDIRECTS} redirects`;
 
