@@ -130,8 +130,7 @@ def _has_control(value):
 
 
 def as_bytes(data, what="the body of a response"):
-    """An application's bytes, bytearray or memoryview as bytes. Raises TypeError for other types.
-    """
+    """An application's value as bytes. Raises TypeError unless it is a bytes-like object."""
     if type(data) is bytes:
         return data
     if not isinstance(data, (bytes, bytearray, memoryview)):

@@ -89,22 +89,25 @@ describePrivileged('an error in each layer', () => {
     ['helper', 'helper/completions:Completions:settle', 'uncaughtException'],
     ['sandbox', 'sandbox/log-tap:LogTap:take', 'uncaughtException'],
     ['lambda', 'lambda/serve/instance:Instance:leave', 'unhandledRejection'],
-  ])('%s: an error in %s ends the worker, the log has the cause, and the next worker starts without leftovers', async (_layer, place, origin) => {
-    await start();
-    await throwIn(place);
-    await callNew(SHOUTS).catch(() => undefined);
-    expect(await ended).toBe(1);
-    const line =
-      worker
-        .output()
-        .split('\n')
-        .find((text) => text.includes('"level":60')) ?? '';
-    expect(line).toContain(`"origin":"${origin}"`);
-    expect(line).toMatch(/thrown on purpose in .*the cause of it.*fault of the worker itself/);
-    await worker.up();
-    expect((await invoke(worker.url, 'shouts', 3)).body.trim()).toBe('3');
-    await worker.down();
-    expect(worker.cgroups()).toEqual([]);
-    expect(existsSync(join(worker.dir, 'worker/worker.pid'))).toBe(false);
-  });
+  ])(
+    '%s: an error in %s ends the worker, the log has the cause, and the next worker starts without leftovers',
+    async (_layer, place, origin) => {
+      await start();
+      await throwIn(place);
+      await callNew(SHOUTS).catch(() => undefined);
+      expect(await ended).toBe(1);
+      const line =
+        worker
+          .output()
+          .split('\n')
+          .find((text) => text.includes('"level":60')) ?? '';
+      expect(line).toContain(`"origin":"${origin}"`);
+      expect(line).toMatch(/thrown on purpose in .*the cause of it.*fault of the worker itself/);
+      await worker.up();
+      expect((await invoke(worker.url, 'shouts', 3)).body.trim()).toBe('3');
+      await worker.down();
+      expect(worker.cgroups()).toEqual([]);
+      expect(existsSync(join(worker.dir, 'worker/worker.pid'))).toBe(false);
+    },
+  );
 });
