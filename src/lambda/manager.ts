@@ -18,6 +18,7 @@ import { checkLambdaName } from './code/name';
 import type { FunctionPackages, LambdaLog, RegistryStore } from './ports';
 import { NO_SECRETS, type SecretSource } from './code/secrets';
 import { settingsInForce, type LambdaSettings, type SettingsInForce } from './settings';
+import { PauseTurns } from './serve/pause-turns';
 import { StartGate } from './serve/start/start-gate';
 
 /** Interval between two searches for dead and surplus instances, in ms. */
@@ -58,6 +59,7 @@ export class LambdaManager {
   private readonly sweeper: NodeJS.Timeout;
   private readonly now: () => number;
   private readonly gate: StartGate;
+  private readonly pauses = new PauseTurns();
   private closing: Promise<void> | undefined;
   private draining = false;
   /** Number of accepted calls that have not ended. */
@@ -222,7 +224,7 @@ export class LambdaManager {
         hasRoom,
       } = this.deps;
       const { registryCacheMs, functionQueue } = settings;
-      const { now, dirs, gate } = this;
+      const { now, dirs, gate, pauses } = this;
       const puller = new CodePuller(name, {
         store,
         intake,
@@ -235,7 +237,7 @@ export class LambdaManager {
         registryCacheMs,
         now,
       });
-      const pool = new InstancePool(name, { provider, settings, stats, log, now, gate, onStarted, hasRoom });
+      const pool = new InstancePool(name, { provider, settings, stats, log, now, gate, pauses, onStarted, hasRoom });
       lambda = new LambdaFunction({ puller, pool, depTrace, functionQueue, refreshMs: registryCacheMs, now });
       this.functions.set(name, lambda);
     }

@@ -17,6 +17,7 @@ import { describeSandbox } from './describe';
 import { Exchange, unanswered, type Outcome } from './call/exchange';
 import type { Invocation } from './call/invocation';
 import type { LambdaLog } from '../ports';
+import type { PauseTurns } from './pause-turns';
 import { whenImported } from './start/import-watch';
 import { Hops } from './call/redirects';
 import { thaw } from './call/thaw';
@@ -35,6 +36,8 @@ export interface InstanceOptions {
   /** Idle time before freezing, in ms. A negative value disables freezing. */
   pauseAfterMs: number;
   now: () => number;
+  /** Gives pauses their turns; shared by all functions. */
+  pauses: Pick<PauseTurns, 'add'>;
   /** Time to make the sandbox, in ms. */
   madeMs?: number;
   /** Why the sandbox was made. */
@@ -53,6 +56,8 @@ export class Instance {
   private readonly exchanges = new Set<Exchange>();
   /** Number of requests for which the instance was chosen and that have not ended. */
   private requests = 0;
+  /** Number of all requests so far for which the instance was chosen. */
+  private requested = 0;
   /** Why the instance gets no further requests while it still serves others. */
   private retired: string | undefined;
   /** The guest's own report of the reason why it ended. */
@@ -136,8 +141,12 @@ export class Instance {
 
   private pauseSoon(): void {
     clearTimeout(this.pauseTimer);
+    const { requested } = this;
     this.pauseTimer = setTimeout(() => {
-      void this.pause();
+      // A request may come, and even end, before the pause has its turn.
+      this.options.pauses.add(async () => {
+        if (this.requested === requested && this.usable) await this.pause();
+      });
     }, this.options.pauseAfterMs);
     this.pauseTimer.unref();
   }
@@ -145,6 +154,7 @@ export class Instance {
   /** Call this as soon as the instance is chosen for a request, before any await. */
   unpark(): void {
     this.requests++;
+    this.requested++;
     clearTimeout(this.pauseTimer);
   }
 

@@ -4,6 +4,7 @@ import type { Stats } from '../../metrics';
 import type { Sandbox, SandboxProvider } from '../../sandbox/types';
 import type { LambdaLog } from '../ports';
 import type { LambdaSettings } from '../settings';
+import type { PauseTurns } from './pause-turns';
 import type { StartGate } from './start/start-gate';
 
 export interface PoolDeps {
@@ -13,6 +14,7 @@ export interface PoolDeps {
   log: LambdaLog;
   now: () => number;
   gate: StartGate;
+  pauses: PauseTurns;
   /** Whether this memory, in MB, is available without evicting kept sandboxes; absent without a memory pool. */
   hasRoom?: ((mb: number) => boolean) | undefined;
   /** Called for every sandbox that was made, for metrics. */

@@ -56,10 +56,10 @@ export interface QueueOptions {
 /** POLICY: largest estimate of a light start, in ms. */
 export const LIGHT_MS = 10;
 /**
- * POLICY: concurrent light starts per processor: enough to keep zygotes busy, and few enough that the starts of another
- * function wait only briefly.
+ * POLICY: concurrent light starts per processor: enough to keep zygotes busy, and few enough that the calls and starts of
+ * another function wait only briefly (docs/benchmarks.md#bursts).
  */
-const LIGHT_PER_CPU = 4;
+const LIGHT_PER_CPU = 2;
 /**
  * POLICY: a wait uses no CPU, so a start waits for a zygote that takes up to this many times as long as the start
  * alone.

@@ -40,7 +40,7 @@ export class Starter {
    * @throws ArgyleError with the original's message
    */
   async make({ code, isWanted, cause }: Wanted, onMade: (made: Instance) => void): Promise<boolean> {
-    const { provider, settings, stats, log, now, onStarted, gate } = this.deps;
+    const { provider, settings, stats, log, now, onStarted, gate, pauses } = this.deps;
     const askedMs = now();
     const pending = this.pending.add(isWanted);
     const { wish } = pending;
@@ -62,7 +62,7 @@ export class Starter {
         if (sandbox.life.end?.by === 'helper') gate.lost();
       });
       const { pauseAfterMs } = settings;
-      onMade(new Instance(sandbox, code, { stats, log, pauseAfterMs, now, madeMs: ms, cause }));
+      onMade(new Instance(sandbox, code, { stats, log, pauseAfterMs, now, pauses, madeMs: ms, cause }));
       return true;
     } catch (thrown) {
       code.release();

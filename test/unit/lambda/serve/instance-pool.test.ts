@@ -1,6 +1,7 @@
 import { CodeVersion } from '../../../../src/lambda/code/version';
 import { defaultLambdaConfig, type LambdaConfig } from '../../../../src/lambda/code/lambda-config';
 import { InstancePool } from '../../../../src/lambda/serve/instance-pool';
+import { PauseTurns } from '../../../../src/lambda/serve/pause-turns';
 import { StartGate } from '../../../../src/lambda/serve/start/start-gate';
 import type { LambdaSettings } from '../../../../src/lambda/settings';
 import { ArgyleError } from '../../../../src/errors';
@@ -66,6 +67,7 @@ describe('InstancePool', () => {
       log,
       now,
       gate: new StartGate(4, now),
+      pauses: new PauseTurns(),
       onStarted: () => undefined,
     });
     setCode(config);

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { CodeVersion } from '../../../../src/lambda/code/version';
 import { Instance } from '../../../../src/lambda/serve/instance';
+import { PauseTurns } from '../../../../src/lambda/serve/pause-turns';
 import { defaultLambdaConfig } from '../../../../src/lambda/code/lambda-config';
 import { ArgyleError } from '../../../../src/errors';
 import { StatsRegistry } from '../../../../src/metrics';
@@ -24,7 +25,13 @@ describe('Instance', () => {
   let dir: string;
   let provider: LocalProvider;
   let released = 0;
-  const options = { stats: new StatsRegistry(), log: LOG, pauseAfterMs: -1, now: () => performance.now() };
+  const options = {
+    stats: new StatsRegistry(),
+    log: LOG,
+    pauseAfterMs: -1,
+    now: () => performance.now(),
+    pauses: new PauseTurns(),
+  };
 
   beforeEach(async () => {
     dir = await mkdtemp(path.join(tmpdir(), 'instance-'));
@@ -76,6 +83,32 @@ describe('Instance', () => {
     sandbox.requests[0]?.answer('1');
     await served;
     expect(instance.making(990)).toBeUndefined();
+  });
+
+  test('is not paused when a request came while its pause waited for a turn', async () => {
+    const code = (await make())[1];
+    const turns: (() => Promise<void>)[] = [];
+    const pauses = { add: (pause: () => Promise<void>) => void turns.push(pause) };
+    const sandbox = new ScriptedSandbox();
+    const instance = new Instance(guard(sandbox), code, { ...options, pauses, pauseAfterMs: 0 });
+    const serve = async (): Promise<void> => {
+      instance.unpark();
+      const served = instance.serve(new ScriptedClient().invocation('/a'), 0);
+      await settle();
+      sandbox.requests.pop()?.answer('1');
+      await served;
+      instance.leave();
+      instance.park();
+    };
+    await serve();
+    await until('the first pause waits', () => turns.length === 1);
+    await serve();
+    await until('the second pause waits', () => turns.length === 2);
+    await turns[0]?.();
+    expect(instance.sandbox.life.isPaused).toBe(false);
+    await turns[1]?.();
+    expect(instance.sandbox.life.isPaused).toBe(true);
+    await instance.destroy('the test is over');
   });
 
   test('ended with its helper when a pause is refused because the helper is gone', async () => {

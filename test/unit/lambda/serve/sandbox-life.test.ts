@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { CodeVersion } from '../../../../src/lambda/code/version';
 import { defaultLambdaConfig } from '../../../../src/lambda/code/lambda-config';
 import { Instance } from '../../../../src/lambda/serve/instance';
+import { PauseTurns } from '../../../../src/lambda/serve/pause-turns';
 import { ArgyleError } from '../../../../src/errors';
 import { StatsRegistry } from '../../../../src/metrics';
 import type { GuardedSandbox } from '../../../../src/sandbox/guarded';
@@ -93,6 +94,7 @@ class Rig {
       stats: new StatsRegistry(),
       log: { debug: () => undefined, info: () => undefined, warn: () => undefined },
       pauseAfterMs: -1,
+      pauses: new PauseTurns(),
       now: () => clock.ms,
     });
     Object.assign(rig, { sandbox, instance });

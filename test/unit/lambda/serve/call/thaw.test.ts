@@ -3,6 +3,7 @@ import { ArgyleError } from '../../../../../src/errors';
 import { CodeVersion } from '../../../../../src/lambda/code/version';
 import { defaultLambdaConfig } from '../../../../../src/lambda/code/lambda-config';
 import { Instance, type ServeResult } from '../../../../../src/lambda/serve/instance';
+import { PauseTurns } from '../../../../../src/lambda/serve/pause-turns';
 import { StatsRegistry } from '../../../../../src/metrics';
 import { guard, ScriptedClient, ScriptedSandbox, settle } from '../../../../support/scripted-sandbox';
 
@@ -34,6 +35,7 @@ describe('a request to a paused instance', () => {
       stats: new StatsRegistry(),
       log: { debug: () => undefined, info: () => undefined, warn: () => undefined },
       pauseAfterMs: -1,
+      pauses: new PauseTurns(),
       now: () => now,
     });
     const { served } = serve(new ScriptedClient());
