@@ -15,14 +15,13 @@
  *   zygote           sandbox uid        SYS_CHROOT+SYS_ADMIN inside its user namespace  its slot's root
  *   forked guest     sandbox uid        none; pid/ipc namespaces, seccomp twice         its slot's root
  *
- * Start: the helper checks its channels, cleans privileges and environment, and only then parses
- * (priv.c, config.c). HELLO opens the caller's directories below configured roots. It moves the
- * helper into a mount namespace whose root is an empty tmpfs (rootfs.c): its mounts exist nowhere
- * else and end with it. Each slot is a directory in that tmpfs, a cgroup and a scratch tmpfs, all
- * under one random name (slot.c). The helper clones guests itself (spawn.c) or orders a zygote to
- * (zygote_link.c). A forked guest's pid namespace is nested in its zygote's, and fresh guests die
- * with the helper, so no death leaves a process. The next HELLO of the same name removes cgroups
- * that a killed helper left (cgroup.c).
+ * Start: the helper checks its channels, cleans privileges and environment, and only then parses (priv.c, config.c).
+ * HELLO opens the caller's directories below configured roots. HELLO then moves the helper into a mount namespace whose
+ * root is an empty tmpfs (rootfs.c). Mounts of this namespace exist nowhere else and end with it. Each slot is a
+ * directory in that tmpfs, a cgroup and a scratch tmpfs, all under one random name (slot.c). The helper clones a guest
+ * itself (spawn.c), or orders a zygote to fork the guest (zygote_link.c). A forked guest's pid namespace is nested in
+ * its zygote's, and fresh guests die with the helper, so no death leaves a process. The next HELLO of the same name
+ * removes cgroups that a killed helper left (cgroup.c).
  *
  * Calls point one way: this main loop, then verbs/ (what the worker asks for, the life of a slot),
  * mech/ (mechanisms of the kernel), base/ (tables, faults, descriptors, names).

@@ -43,8 +43,9 @@ enum ag_verb {
   AG_LIMITS = 12,  /* arg: limits, as in AG_SLOT */
   AG_REMOVE = 13,  /* remove tree name[0] below area arg[0] (enum ag_area) */
   AG_DIAG = 14,    /* value: slots that are not free, slots that wait */
-  /* Before the pool's network is set. arg: 0 to refuse or 1 to let pass, pool, four words of an address, most
-   * significant first (IPv4 as ::ffff:0:0/96), bits of its prefix. The longest prefix wins, of two equal the later. */
+  /* Allowed only before the pool's network is set. arg: 0 to refuse or 1 to let pass; pool; four words of an address,
+   * most significant first (IPv4 as ::ffff:0:0/96); bits of the prefix. The longest prefix wins. Of two equal prefixes,
+   * the later one wins. */
   AG_RULE = 15,
   AG_PRESSURE = 16, /* value: see enum ag_pressure */
   AG_VERB_END = 17
@@ -60,8 +61,8 @@ enum ag_area { AG_AREA_PACKAGES = 1, AG_AREA_CODE = 2 };
 #define AG_F_HOST_USR 4u   /* AG_HELLO: the base's /usr is the host's, bound read-only */
 #define AG_F_NO_SECCOMP 8u /* AG_HELLO: features.enable_seccomp false; root callers only */
 
-/* Indexes into ag_request.arg for AG_SLOT and AG_LIMITS. 0 means no limit (scratch: the default). The weight is that of
- * cpu.weight, 1 to 10,000, with 100 as its default: among the slots of a pool. */
+/* Indexes into ag_request.arg for AG_SLOT and AG_LIMITS. 0 means no limit (scratch: the default). The weight is the
+ * value of cpu.weight among the slots of a pool: 1 to 10,000, by default 100. */
 enum ag_limit { AG_LIM_MEM_BYTES, AG_LIM_PIDS, AG_LIM_CPU_PERCENT, AG_LIM_SWAP_BYTES, AG_LIM_SCRATCH, AG_LIM_WEIGHT };
 
 /* Indexes into ag_completion.value for AG_USAGE. */

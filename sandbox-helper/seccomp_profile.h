@@ -89,7 +89,7 @@ static const int seccomp_allowed[] = {
 
 /* Calls with a dangerous argument: the listed values pass, all others fail like a value that the kernel lacks. */
 /* clang-format off */
-/* No lease, F_NOTIFY, signal by file or F_SETPIPE_SZ: these affect other processes with the same file or uid. */
+/* Not listed: leases, F_NOTIFY, signals by file, F_SETPIPE_SZ. They affect other processes with the file or uid. */
 static const unsigned seccomp_fcntl[] = {
     F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, 36 /* F_OFD_GETLK, and to set them */, 37, 38,
     1030 /* F_DUPFD_CLOEXEC */, 1032 /* F_GETPIPE_SZ */, 1033 /* F_ADD_SEALS */, 1034 /* F_GET_SEALS */};
@@ -106,12 +106,12 @@ static const unsigned seccomp_prctl[] = {
     PR_SET_SECCOMP, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_GET_SECUREBITS, PR_SET_TIMERSLACK, PR_GET_TIMERSLACK,
     PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS,
     PR_SET_THP_DISABLE, PR_GET_THP_DISABLE, PR_CAP_AMBIENT, PR_GET_SPECULATION_CTRL, 0x53564d41};
-/* 0 to 4, FREE to DOFORK, HUGEPAGE to KEEPONFORK, POPULATE_READ and -WRITE, GUARD_INSTALL and -REMOVE. Not
- * MADV_MERGEABLE, as above, and not MADV_PAGEOUT, which evicts pages that others map. */
+/* Listed: 0 to 4, FREE to DOFORK, HUGEPAGE to KEEPONFORK, POPULATE_READ and -WRITE, GUARD_INSTALL and -REMOVE. Not
+ * listed: MADV_MERGEABLE, as above, and MADV_PAGEOUT, which evicts pages that others map. */
 static const unsigned seccomp_madvise[] = {0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103};
 #define SECCOMP_COLLAPSE 25 /* MADV_COLLAPSE, Linux 6.1: a zygote's alone */
 static const unsigned seccomp_personality[] = {0, 0xffffffffu /* a query */};
-/* CLOEXEC, ALLOW_SEALING, NOEXEC_SEAL, EXEC. No huge pages, because no limit of a sandbox counts them. */
+/* Listed: CLOEXEC, ALLOW_SEALING, NOEXEC_SEAL, EXEC. Not listed: huge pages, which no limit of a sandbox counts. */
 static const unsigned seccomp_memfd[] = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19};
 
 #define SECCOMP_VALUES(list) list, sizeof list / sizeof *list

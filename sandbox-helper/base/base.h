@@ -51,7 +51,7 @@ struct block {
   uid_t first;         /* the zygote's own */
   unsigned size;
   unsigned users;             /* 0: it does not exist */
-  unsigned turn[BLOCK_KINDS]; /* taken last: index among the leaves' ids, and among the blocks of each size */
+  unsigned turn[BLOCK_KINDS]; /* taken last: index of a leaf's id, and of a block of each size */
 };
 
 /* The user that a sandbox runs as. */

@@ -22,7 +22,8 @@ ssize_t get(int dir_fd, const char *path, char *text, size_t size) {
   return n < 0 ? -1 : got;
 }
 
-/* The text after `word`, where it is a whole word at the beginning of the text or after `before`; or NULL. */
+/* Returns the text after `word`, or NULL. Finds `word` only as a whole word at the beginning of the text or after
+ * `before`. */
 const char *after_word(const char *text, const char *word, char before) {
   size_t n = strlen(word);
   for (const char *at = text; (at = strstr(at, word)); at += n)

@@ -19,7 +19,7 @@ int take_fd(int *fd) {
 bool keep_fds(const int fds[], int nfds) {
   int moved[KEEP_FDS_MAX];
   bool ok = true;
-  /* First above all targets, so that no descriptor is overwritten before it is moved. */
+  /* Each descriptor is first moved above all targets, so that no descriptor is overwritten before it is moved. */
   for (int i = 0; i < nfds; i++) ok = ok && (moved[i] = fcntl(fds[i], F_DUPFD, nfds)) >= 0;
   for (int i = 0; i < nfds; i++) ok = ok && dup2(moved[i], i) == i;
   return ok && syscall(SYS_close_range, (unsigned)nfds, ~0u, 0u) == 0;

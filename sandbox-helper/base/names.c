@@ -14,7 +14,7 @@ bool name_is_component(const char *name) {
   return true;
 }
 
-/* Opens without symbolic and magic links in any component, and within `resolve` (RESOLVE_*). */
+/* Opens a path. Refuses symbolic and magic links in every component. `resolve` has further RESOLVE_* flags. */
 int open_resolved(int dir_fd, const char *path, int flags, uint64_t resolve) {
   struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC | O_NOFOLLOW),
                          .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | resolve};
@@ -39,7 +39,7 @@ bool is_unix_socket(int fd, int type) {
          getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0 && domain == AF_UNIX;
 }
 
-/* F_GETPIPE_SZ first, because only a pipe answers it: a file on a hostile filesystem is not touched. */
+/* F_GETPIPE_SZ comes first. Only a pipe answers it, so no file on a hostile file system is touched. */
 bool is_pipes_write_end(int fd) { return fcntl(fd, F_GETPIPE_SZ) >= 0 && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY; }
 
 /* Root may use any directory. Another caller may use a directory that it owns and that no other user can write to. */

@@ -1,7 +1,7 @@
 """A guest's channels: the link to the helper and the listening socket, or a path to dial.
 
 A guest in a container has no such descriptors. Its argument is the path of a socket on which the
-worker listens. It runs at once, and connects where another guest accepts.
+worker listens. It runs at once. It connects to the worker where another guest accepts a connection.
 
 Mirrors struct ag_link_msg and enum ag_link_op of sandbox-helper/protocol.h. Uses the C modules
 _socket, _struct and posix directly: importing `socket` takes as long as starting Python, and `os` a
@@ -34,7 +34,7 @@ def use_path(path):
 
 
 def is_dialling():
-    """Whether accept() dials the worker, and so never waits for it."""
+    """Whether accept() connects to the worker, and so never waits for a connection."""
     return _worker_path is not None
 
 
@@ -75,7 +75,7 @@ def accept():
     """
     if _worker_path is not None:
         return _dial()
-    # With family and type, or each object would ask the kernel for them.
+    # Family and type are given. Otherwise each object would ask the kernel for both.
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, LISTEN_FD)
     try:
         fd, _ = listener._accept()

@@ -1,7 +1,7 @@
 """JSON through CPython's C accelerator, without importing `json`.
 
 `json` imports `re`, which takes about 6 ms: nearly as long as starting Python. Results and errors
-are those of json.loads and json.dumps. Unusual input goes to them.
+are those of json.loads and json.dumps. These functions also handle unusual input.
 """
 
 import _json

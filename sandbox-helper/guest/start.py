@@ -38,7 +38,7 @@ def main(argv):
     if role != "installer":
         flags.install()
     while True:
-        # Before GO, because the boot frame and GO arrive at the same time.
+        # The frame is read before GO, because the boot frame and GO arrive at the same time.
         conn, document = boot.receive(role)
         if not channel.wait_go():
             return 0

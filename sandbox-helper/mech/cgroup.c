@@ -81,7 +81,7 @@ static int remove_children(int parent_fd, const char *name) {
 static int clear_leftovers(struct session *s) {
   if (put(s->cg_top_v2, "cgroup.kill", "1") < 0) return fault_sys(AG_ST_CGROUP, "cgroup.kill (Linux 5.14)");
   for (int p = AG_POOL_LAMBDA; p <= AG_POOL_INSTALL; p++)
-    /* The pool too: on some kernels no process can be cloned into a cgroup that was killed. */
+    /* The pool is removed, too: on some kernels no process can be cloned into a cgroup that was killed. */
     if (remove_children(s->cg_top_v2, pool_name[p]) < 0 ||
         (unlinkat(s->cg_top_v2, pool_name[p], AT_REMOVEDIR) < 0 && errno != ENOENT))
       return fault_sys(AG_ST_CGROUP, "leftover processes");

@@ -9,7 +9,7 @@ static int controller_dir(const struct pool *pool, int c, const struct slot *slo
   return pool->v1_fd[c] >= 0 ? open_dir(pool->v1_fd[c], slot->v1.name) : open_dir(pool->v2_fd, slot->name);
 }
 
-/* A file of the cgroup of this name. */
+/* Returns the path of a file of the cgroup with this name. Valid until the next call. */
 static const char *slot_file(const char *name, const char *file) {
   static char path[CG_NAME + 32];
   snprintf(path, sizeof path, "%s/%s", name, file);
@@ -22,7 +22,8 @@ static int put_number(int dir_fd, const char *path, uint64_t number, const char 
   return put(dir_fd, path, number ? text : if_zero);
 }
 
-/* The number after `key` in a flat keyed file, or the whole file's when key is NULL; false when there is none. */
+/* Reads the number after `key` in a flat keyed file, or the file's only number when key is NULL. Returns false when
+ * there is no number. */
 static bool read_number(int dir_fd, const char *path, const char *key, uint64_t *value) {
   char text[4096];
   if (get(dir_fd, path, text, sizeof text) < 0) return false;
@@ -44,7 +45,7 @@ static int write_memory(bool v1, int fd, uint64_t memory, uint64_t swap) {
   int ok = v1 ? put_number(fd, "memory.memsw.limit_in_bytes", memory ? memory + swap : 0, "-1")
               : put_number(fd, "memory.swap.max", swap, "0");
   if (ok < 0 && errno != ENOENT) return -1;
-  /* A sandbox that lost one process to the OOM killer is useless: the kernel kills all of it. */
+  /* A sandbox that lost one process to the OOM killer is useless, so the kernel kills all of its processes. */
   return v1 || put(fd, "memory.oom.group", "1") == 0 || errno == ENOENT ? 0 : -1;
 }
 
@@ -96,7 +97,7 @@ static struct v1_set cache_take(unsigned i) {
   return set;
 }
 
-/* Removes the set's cgroups. Returns 1 when one of them remains, as while a process is in it. */
+/* Removes the set's cgroups. Returns 1 when a cgroup remains, for example because a process is in it. */
 static int remove_set(const struct pool *pool, const char *name) {
   int busy = 0;
   for (int c = 0; c < CTL_COUNT; c++)
@@ -122,9 +123,10 @@ static bool read_counter(const struct session *s, const struct slot *slot, enum 
 }
 
 /* Stores the slot's set if it is clean. A clean set has no process, has counted no OOM kill and no refused process, and
- * is charged for at most V1_CACHE_MAX_BYTES. A guest joins all cgroups of its set, so only the pids cgroup is asked
- * for processes. A zygote that received the set's descriptors can put a process into another of its cgroups. Such a set
- * serves only this zygote's children. A set whose counters cannot be read is not clean, because it may not exist. */
+ * is charged for at most V1_CACHE_MAX_BYTES. A guest joins all cgroups of its set, so only the pids cgroup is asked for
+ * processes. A zygote that received the set's descriptors can put a process into another of its cgroups. Such a set
+ * serves only children of this zygote. A set whose counters cannot be read is not clean, because such a set may not
+ * exist. */
 static bool cache_put(struct session *s, const struct slot *slot) {
   uint64_t n[COUNTERS];
   for (int i = 0; i < COUNTERS; i++)

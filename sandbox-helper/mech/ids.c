@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A sandbox's identity: a host uid of its own, the gid of the same number, and a user namespace.
  *
- * A helper owns a range of the ids in helper.conf, and no other helper of the machine has them. A leaf's user namespace
- * maps only the leaf's id. A zygote's also maps the ids of what is forked below it: its block, which is given to nobody
- * else. The zygote cannot take such an id: it lacks CAP_SETUID, and its filter allows only AG_GUEST_ID. The child
- * enters a user namespace below the zygote's, which the helper makes ahead (docs/adr/0009-identities.md).
+ * A helper owns a range of the ids in helper.conf. No other helper of the machine has an id of this range. A leaf's
+ * user namespace maps only the leaf's id. A zygote's user namespace maps the zygote's block: its own id, and the ids of
+ * all processes that are forked below it. No other sandbox gets an id of this block. The zygote cannot take such an id:
+ * it lacks CAP_SETUID, and its filter allows only AG_GUEST_ID. The child enters a user namespace below the zygote's,
+ * which the helper makes ahead (docs/adr/0009-identities.md).
  *
- * A namespace maps only ids that are mapped above it, and its map is written once. So blocks lie in blocks. The first
- * id is the zygote's own. Ids of its leaves follow, up to the half of the block. The rest is for the blocks of zygotes
- * that are forked from it: 4 of an eighth of the rest, 8 of a 32nd, 16 of a 128th, and so on. The helper's range has
- * the same shape: its leaves are the fresh guests that are no zygotes. A block ends with its last user: the zygote, a
- * child's slot, or a block in it. */
+ * A user namespace can map only ids that its parent namespace maps, and its map is written once. The block of a zygote
+ * therefore lies in the block of its parent zygote. The first id of a block is the zygote's own. The ids of the
+ * zygote's leaves follow: half of the block, but at most 2 * AG_MAX_SLOTS ids. The rest holds the blocks of zygotes
+ * that are forked from this zygote: 4 blocks of an eighth of the rest each, 8 blocks of a 32nd each, 16 blocks of a
+ * 128th each, and so on. The helper's range has the same shape; its leaves are the fresh guests that are no zygotes. A
+ * block ends with its last user: the zygote, a child's slot, or a block in it. */
 #include <linux/sched.h>
 
 #include "mech/mech.h"
@@ -18,11 +20,12 @@
 #define LOCK_FILE "/run/argyle-uids" /* one byte per id; a lock ends with its helper */
 #define MIN_BLOCK 16
 
-static bool taken[AG_UIDS_MAX]; /* of an existing block, the first id */
+static bool taken[AG_UIDS_MAX]; /* the leaves' used ids, and the first id of each existing block */
 
-/* Takes a range of helper.conf's ids that no living helper has. POLICY: a 16th of all, from the first half. When
- * other helpers have all of these, the helper takes AG_UIDS ids from anywhere. So a small range serves many helpers.
- * Safety: a record lock, as on the cgroup's name. Only root can open the file, and the helper opens it only here. */
+/* Takes a range of helper.conf's ids that no living helper has. POLICY: a 16th of all, from the first half. When other
+ * helpers have all of these, the helper takes AG_UIDS ids from anywhere. So a small range serves many helpers. Safety:
+ * a record lock holds the range, as another record lock holds the cgroup's name. Only root can open the file, and the
+ * helper opens the file only here. */
 int ids_start(struct session *s) {
   const struct config *c = &s->config;
   SCOPED int lock = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -39,7 +42,7 @@ int ids_start(struct session *s) {
   return fault(AG_E_STATE, AG_ST_CONFIG, "sandbox_uids: helpers have all");
 }
 
-/* How many of a block's ids are not for blocks in it. */
+/* The number of a block's ids that are for the zygote and its leaves, and not for smaller blocks. */
 static unsigned leaves_of(const struct block *b) { return b->size < 4 * AG_MAX_SLOTS ? b->size / 2 : 2 * AG_MAX_SLOTS; }
 
 /* Takes one of n ids that lie `step` apart; 0 when there is none. The longest unused id comes first. An id of a
@@ -54,7 +57,8 @@ static uid_t uid_take(const struct session *s, uid_t at, unsigned step, unsigned
   return 0;
 }
 
-/* Takes a new block in this one, for a zygote. POLICY: the first zygotes get large blocks, and there is room for many.
+/* Takes a new block in the block `above`, for a zygote. POLICY: the first zygotes get large blocks. Many smaller blocks
+ * remain for later zygotes.
  */
 static uid_t block_take(struct session *s, struct block *above, struct block **block) {
   unsigned size = (above->size - leaves_of(above)) / 8, n = 4, kind = 1;

@@ -67,7 +67,7 @@ static void finish(struct program *p, int verdict) {
   emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
-/* Words of an address, from r6 or the stack, into the key. */
+/* Copies the words of an address, from r6 or from the stack, into the key. */
 static void take_words(struct program *p, uint8_t base, int from, int words) {
   for (int w = 0; w < words; w++) {
     load(p, 2, base, BPF_W, from + 4 * w);
@@ -77,7 +77,7 @@ static void take_words(struct program *p, uint8_t base, int from, int words) {
     emit(p, BPF_ST | BPF_MEM | BPF_W, 10, 0, (int16_t)(ADDRESS + 4 * w), w == 2 ? (int32_t)htonl(0xffff) : 0);
 }
 
-/* The verdict on the address in the key and the port in r7. */
+/* Returns the verdict on the address in the key and the port in r7. */
 static void judge(struct program *p, int map, const uint64_t endpoint[], unsigned n, bool is_packet) {
   for (unsigned w = 0; n && w < 3; w++) {
     load(p, 2, 10, BPF_W, ADDRESS + 4 * (int)w);
@@ -108,8 +108,8 @@ static void judge(struct program *p, int map, const uint64_t endpoint[], unsigne
 }
 
 /* Reads `size` bytes, up to the end of the ports, of a packet whose address has `words` words. Refuses a packet that is
- * neither TCP nor UDP, or whose first byte under the mask is not `first`: IP options and routing headers could send it
- * to another address, and they move the port. */
+ * neither TCP nor UDP. Refuses a packet whose first byte under the mask is not `first`: IP options and routing headers
+ * could send the packet to another address, and they move the port to another place. */
 static void take_header(struct program *p, int size, int words, int protocol_at, uint8_t mask, uint8_t first) {
   emit(p, BPF_ALU64 | BPF_MOV | BPF_X, 1, 6, 0, 0);
   emit(p, BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, 0);
@@ -173,8 +173,8 @@ static int put_prefix(int map, const struct in6_addr *address, uint32_t bits, ui
   memset(&a, 0, sizeof a);
   a.map_fd = (uint32_t)map;
   a.key = (uint64_t)(uintptr_t)&key, a.value = (uint64_t)(uintptr_t)&passes;
-  /* Newer kernels take an entry from a small reserve and refill it asynchronously. ENOMEM: the reserve is empty. On
-   * User Mode Linux the refill waits for the next clock tick. */
+  /* Newer kernels take an entry from a small reserve and refill the reserve asynchronously. ENOMEM: the reserve is
+   * empty. On User Mode Linux the refill waits for the next clock tick. */
   for (int tries = 0; syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &a, sizeof a) < 0; tries++)
     if (errno != ENOMEM || tries == REFILL_TRIES || usleep(REFILL_WAIT_US) < 0)
       return fault_sys(AG_ST_NETWORK, "prefix");

@@ -13,7 +13,8 @@ static void check_channels(void) {
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd) _exit(AG_ST_USAGE);
   if (!is_unix_socket(AG_CONTROL_FD, SOCK_SEQPACKET)) die(AG_ST_USAGE, "descriptor 3 is not a seqpacket socket");
   if (!is_pipes_write_end(AG_EVENTS_FD)) die(AG_ST_USAGE, "descriptor 4 is not the write end of a pipe");
-  /* Blocking: the helper waits while the pipe is full. This harms only a caller that does not read its pipe. */
+  /* The pipe is blocking: the helper waits while the pipe is full. This harms only a caller that does not read its
+   * pipe. */
   if (fcntl(AG_EVENTS_FD, F_SETFL, 0) < 0 || fcntl(AG_CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0 ||
       fcntl(AG_EVENTS_FD, F_SETFD, FD_CLOEXEC) < 0)
     die(AG_ST_USAGE, "fcntl");
@@ -65,7 +66,7 @@ void priv_start(struct session *s) {
   if (geteuid() != 0) die(AG_ST_PRIV, "not root: the setuid bit is missing");
   s->caller_uid = getuid();
   s->caller_gid = getgid();
-  /* The real ids too, so that the caller cannot signal or trace the helper. */
+  /* The real ids are set, too, so that the caller cannot signal or trace the helper. */
   if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) die(AG_ST_PRIV, "setresuid");
   if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) die(AG_ST_PRIV, "prctl");
   clean_limits();
@@ -96,7 +97,8 @@ int priv_bound(uint64_t mask) {
   return 0;
 }
 
-/* Keeps only these permitted capabilities: effective and, for a zygote's exec, inheritable. As priv_bound(). */
+/* Keeps only these permitted capabilities: effective and, for a zygote's exec, inheritable. Returns the same as
+ * priv_bound(). */
 int priv_keep(uint64_t mask, bool inheritable) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2];
@@ -114,7 +116,7 @@ void priv_drop_helper_caps(void) {
   const uint64_t mask = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(KILL) | CAP(SETUID) | CAP(SETGID) |
                         CAP(SETPCAP) | CAP(SYS_ADMIN) | CAP(SYS_PTRACE) | CAP(SYS_CHROOT) | CAP(NET_ADMIN) | CAP(BPF) |
                         CAP(MKNOD);
-  /* SECBIT: they stay when the effective uid changes for a clone (spawn.c). */
+  /* With this bit, the capabilities stay when the effective uid changes for a clone (spawn.c). */
   if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0 || priv_bound(mask) < 0 || priv_keep(mask, false) < 0)
     die(AG_ST_PRIV, "capabilities");
 }

@@ -60,14 +60,15 @@ static int bind_on(int src_fd, int dir_fd, const char *where, uint64_t attribute
 static int make_dev(int base_mount) {
   /* Devices of major number 1, by their minor numbers. */
   static const char *const nodes[10] = {[3] = "null", [5] = "zero", [7] = "full", [8] = "random", [9] = "urandom"};
-  /* Links, each behind its target. /dev/shm holds POSIX semaphores and shared memory: it points into the bounded
-   * scratch. The standard streams would need a procfs: output goes there too, and the guest copies it to the log. */
+  /* Links of /dev. In the list, each link follows its target. /dev/shm holds POSIX semaphores and shared memory, and
+   * leads into the bounded scratch. The usual links of the standard streams need a procfs. Here the links for output
+   * lead into the scratch, too, and the guest copies this output to the log. */
   static const char *const links[] = {"/host/shm", "shm",           "null",      "stdin",    "/host/.stdout",
                                       "stdout",    "/host/.stderr", "stderr",    "../stdin", "fd/0",
                                       "../stdout", "fd/1",          "../stderr", "fd/2"};
   SCOPED int dev = new_tmpfs((char[]){"mode=0755,size=64k"}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-  /* No process may list fd: a program would close only the listed descriptors, and without a procfs the list is
-   * incomplete. */
+  /* No process may list /dev/fd. Without a procfs the list is incomplete, and a program would close only the listed
+   * descriptors. */
   bool made = dev >= 0 && mkdirat(dev, "fd", 0) == 0 && fchmodat(dev, "fd", 0711, 0) == 0;
   for (unsigned minor = 0; made && minor < 10; minor++)
     if (nodes[minor])
@@ -94,7 +95,7 @@ static int place(int root_fd, const char *name, int tree, uint64_t attributes) {
 }
 
 static int pivot_into(int new_root) {
-  /* Any mount point does, because the new root becomes "/" next. /dev exists everywhere. */
+  /* Any directory can be the mount point, because the new root becomes "/" in the next step. /dev exists everywhere. */
   SCOPED int spot = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (spot < 0 || attach(new_root, spot) < 0) return fault_sys(AG_ST_MOUNTNS, "attach new root");
   if (fchdir(new_root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
@@ -192,9 +193,9 @@ int rootfs_make(struct session *s, const char *name, uint64_t scratch_bytes) {
   return -1;
 }
 
-/* Binds directory `what` of an area (code, packages) on `where` in the slot. A process that is chrooted there sees it
- * at once, because all sandboxes share this mount namespace. Safety: one component, opened without following links. The
- * mount is read-only, except for a staging directory. */
+/* Binds directory `what` of an area (code, packages) on `where` in the slot. A process whose root is the slot sees the
+ * mount at once, because all sandboxes share this mount namespace. Safety: one component, opened without following
+ * links. The mount is read-only, except for a staging directory. */
 int rootfs_bind(struct session *s, const char *slot_name, int area_fd, const char *what, const char *where,
                 bool writable) {
   if (!name_is_component(what)) return fault(AG_E_BADREQ, AG_ST_SLOT, "name");
@@ -214,7 +215,7 @@ int rootfs_bind_code(struct session *s, const char *slot_name, const char names[
   return 0;
 }
 
-/* The working directory is /slots, so the name is the path. Fails while a mount stays. */
+/* Removes the slot's root. The working directory is /slots, so the name is the path. Fails while a mount is left. */
 int rootfs_remove(struct session *s, const char *name) {
   /* EINVAL: no mount is left there. */
   while (umount2(name, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) continue;

@@ -55,7 +55,7 @@ int slot_started(struct session *s, uint32_t id, int pid_fd, pid_t pid, bool own
   struct slot *slot = &s->slot[id];
   slot->pid_fd = pid_fd, slot->pid = pid, slot->own_child = own_child;
   slot->state = SLOT_PARKED;
-  /* Only the guest may hold them, so that its death resets the connections of waiting clients. */
+  /* Only the guest may hold these descriptors, so that its death resets the connections of waiting clients. */
   for (int i = 0; i < 3; i++) close_scoped(&slot->guest_fd[i]);
   return watch_fd(s, pid_fd, WATCH_PID, id);
 }
@@ -118,9 +118,11 @@ static bool try_complete(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   if (!is_empty(s, slot)) return false;
   if (slot->state == SLOT_DESTROYING) {
-    /* The cgroups last: after a failure all of this runs again, and removed v1 cgroups may serve another slot. */
+    /* The cgroups are removed last. After a failure, all steps run again, and removed v1 cgroups may then serve another
+     * slot. */
     if (rootfs_remove(s, slot->name) < 0 || cgroup_remove(s, slot, true) < 0) return false;
-    /* The exit event does not reap a process whose slot is DESTROYING. Fails without harm when there is none. */
+    /* The exit event does not reap a process whose slot is DESTROYING. waitid() fails without harm when there is no
+     * process. */
     if (slot->own_child) waitid((idtype_t)P_PIDFD, (id_t)slot->pid_fd, &(siginfo_t){0}, WEXITED | WNOHANG);
     unwatch_fd(s, &slot->pid_fd);
     ids_release(s, slot);
@@ -136,15 +138,15 @@ void slot_forked(struct session *s, uint32_t id, int result) {
   slot_answer(s, id, result, (const uint64_t[8]){(uint64_t)s->slot[id].pid});
 }
 
-/* Fails the forks that wait for this zygote's answer now, instead of by timeout. */
+/* Fails the forks that wait for this zygote's answer. Otherwise each fork would fail only at its time limit. */
 static void zygote_lost(struct session *s, uint32_t id) {
   for (uint32_t t = 1; s->busy && t <= AG_MAX_SLOTS; t++)
     if (s->slot[t].state == SLOT_FORKING && s->slot[t].source == id)
       slot_forked(s, t, fault(AG_E_ZYGOTE, AG_ST_FORK, "the zygote died"));
 }
 
-/* Ends a slot after a failed start or an exit. Only AG_DESTROY can follow. A zygote's open forks fail too. Their slots
- * never ran, so no fork waits for them, and the recursion ends there. */
+/* Ends a slot after a failed start or an exit. Only AG_DESTROY can follow. The forks that wait for a zygote fail, too.
+ * The slots of these forks never ran. No fork waits for such a slot, so the recursion ends there. */
 void slot_fail(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   slot->state = SLOT_DEAD;

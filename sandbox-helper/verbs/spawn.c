@@ -13,9 +13,9 @@
 /* The child's descriptors until its exec, by number. */
 enum child_fd { CHILD_LOG = 1, CHILD_SYNC = AG_GUEST_LISTEN_FD + 1, CHILD_ROOT, CHILD_PROC, CHILD_HELPER, CHILD_FDS };
 
-/* Forbids new namespaces below the child's: they are the kernel's most used attack surface. The zygote's limit on user
- * namespaces is not lowered, because the helper makes the namespaces of the zygote's children below the zygote's. The
- * zygote itself cannot make one: the kernel refuses it to a process in a changed root. */
+/* Forbids new namespaces below the child's namespaces, because attacks on the kernel use new namespaces most often. The
+ * zygote's limit on user namespaces is not lowered, because the helper makes the namespaces of the zygote's children
+ * below the zygote's. The zygote itself cannot make one: the kernel refuses it to a process in a changed root. */
 static void forbid_namespaces(int proc_fd, unsigned role) {
   static const char *const kinds[] = {"user", "mnt", "net", "cgroup", "time"};
   for (size_t i = role == AG_ZYGOTE; i < sizeof kinds / sizeof *kinds; i++) {
@@ -35,7 +35,8 @@ static void drop_privileges(unsigned role) {
       (keep && (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0) < 0 ||
                 prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0)))
     _exit(AG_ST_GUEST_PRIV);
-  /* Set again, because a change of ids clears it. A killed helper ends its children, and they end theirs. */
+  /* PDEATHSIG is set again, because a change of ids clears it. A killed helper ends its children, and they end
+   * theirs. */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) _exit(AG_ST_GUEST_PRIV);
 }
 
@@ -54,7 +55,7 @@ __attribute__((noreturn)) static void child_main(const struct session *s, const 
       priv_limit(RLIMIT_SIGPENDING, 256, 256) < 0 || priv_limit(RLIMIT_MEMLOCK, 8u << 20, 8u << 20) < 0 ||
       priv_limit(RLIMIT_MSGQUEUE, 0, 0) < 0)
     _exit(AG_ST_GUEST_PRIV);
-  /* Opened again, because processes that share an open file share its flags. */
+  /* /dev/null is opened again, because processes that share an open file also share the flags of the file. */
   if (fchdir(CHILD_ROOT) < 0 || chroot(".") < 0 || chdir("/") < 0 || close(0) < 0 || open("/dev/null", O_RDWR) != 0 ||
       syscall(SYS_close_range, (unsigned)CHILD_SYNC, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
     _exit(AG_ST_GUEST_ROOT);
@@ -85,7 +86,8 @@ static int bind_staging(struct session *s, const struct slot *slot, const char *
   if (fd < 0) return fault_name(AG_ST_SPAWN, "staging directory");
   SCOPED int files = open_beneath(fd, "files", O_RDONLY | O_DIRECTORY);
   if (files < 0) return fault_name(AG_ST_SPAWN, "staging files");
-  /* rootfs_chown() gives it to the installer, which must write there. The caller keeps only the directory above. */
+  /* rootfs_chown() gives the directory `files` to the installer, which must write there. The caller keeps only the
+   * directory above it. */
   if (!callers_own(s, files)) return fault(AG_E_DENIED, AG_ST_SPAWN, "staging files");
   return rootfs_bind(s, slot->name, fd, "files", "host/files", true);
 }
@@ -113,13 +115,14 @@ static int clone_guest(struct session *s, uint32_t id) {
       .cgroup = (uint64_t)cgroup};
   pid_t pid = set_effective_ids(slot->id.uid) < 0 ? -1 : (pid_t)syscall(SYS_clone3, &args, sizeof args);
   if (pid == 0) {
-    /* First, because a child that is frozen before its exec must end with the helper. Later the child notices the
-     * helper's end at CHILD_SYNC. */
+    /* PDEATHSIG is set first, because a child that is frozen before its exec must end with the helper. Later the child
+     * notices the helper's end at CHILD_SYNC. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) _exit(AG_ST_GUEST_PRIV);
     for (int i = 0; i < ntasks; i++)
       if (write(tasks[i], "0", 1) != 1) _exit(AG_ST_GUEST_CGROUP);
-    /* At once: the child may wait for long. A copy of another slot's descriptor would keep that slot's channel open,
-     * and a copy of the write end of CHILD_SYNC would keep the child waiting. */
+    /* Other descriptors are closed at once, because the child may wait for a long time. A copy of another slot's
+     * descriptor would keep that slot's channel open, and a copy of the write end of CHILD_SYNC would keep the child
+     * waiting. */
     if (!keep_fds(fds, CHILD_FDS)) _exit(AG_ST_GUEST_ROOT);
     child_main(s, slot);
   }

@@ -113,7 +113,8 @@ bool take_request(struct session *s) {
   } control;
   struct iovec part = {&r, sizeof r};
   struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.room};
-  /* room's size, not the union's: the kernel would put one more descriptor into the padding. */
+  /* The length is the size of `room`. With the size of the union, the kernel would put one more descriptor into the
+   * padding. */
   int fds[AG_MAX_FDS];
   unsigned nfds = 0;
   memset(&r, 0, sizeof r);
@@ -121,7 +122,8 @@ bool take_request(struct session *s) {
   if (n < 0) return errno == EAGAIN || errno == EINTR;
   if (n == 0) return false;
   for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
-    /* SCM_PIDFD: a caller can make the kernel add one. It is closed like every descriptor that no verb takes. */
+    /* A caller can make the kernel add a pidfd (SCM_PIDFD). This pidfd is closed like every descriptor that no verb
+     * takes. */
     if (c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == CONTROL_PIDFD))
       for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len && nfds < AG_MAX_FDS; at += sizeof(int))
         memcpy(&fds[nfds++], CMSG_DATA(c) + at, sizeof(int));

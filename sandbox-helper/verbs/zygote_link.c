@@ -64,8 +64,8 @@ int zygote_fork(struct session *s, const struct ag_request *r) {
 }
 
 /* Finds the child by its cgroup and lets it go. The child has joined its v1 cgroups before it answered. The helper
- * checks this after GO, because the check is off the request's path then. Until this check, a misbehaving zygote's
- * child runs under that zygote's limits. */
+ * checks this after GO, so that no request waits for the check. Until this check, a misbehaving zygote's child runs
+ * under that zygote's limits. */
 static int adopt(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   pid_t pid = cgroup_first_pid(s, slot->pool, slot->name);

@@ -1,4 +1,4 @@
-/** Completions of a command line. As in the original, the last argument asks for them. Pure. */
+/** Completions of a command line. As in the original, the last argument asks for the completions. Pure. */
 import type { Command } from './command';
 import type { FlagSpec } from './flags';
 

@@ -4,7 +4,7 @@ import type { RootLog } from '../log';
 
 /** A worker that accepts requests. */
 export interface RunningWorker {
-  /** Port that it listens on. */
+  /** Port that the worker listens on. */
   port: number;
   /** Resolves with the reason when the worker cannot continue. */
   failed: Promise<Error>;
@@ -17,7 +17,7 @@ export interface RunningWorker {
 /** A running worker that a new worker takes over from. */
 export interface Predecessor {
   pid: number;
-  /** Whether it uses the second place of worker_dir (config/places.ts). */
+  /** Whether the old worker uses the second place of worker_dir (config/places.ts). */
   second: boolean;
 }
 

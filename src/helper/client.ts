@@ -181,7 +181,10 @@ export class HelperClient {
     });
   }
 
-  /** Calls `listener` once when the slot's first process ends. When the helper itself ended, it passes undefined. */
+  /**
+   * Calls `listener` once when the slot's first process ends. The argument is undefined when the helper itself has
+   * ended.
+   */
   onExit(slot: number, listener: ExitListener): void {
     this.completions.onExit(slot, listener);
   }

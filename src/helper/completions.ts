@@ -1,4 +1,7 @@
-/** Reads the helper's completion pipe: decodes its records and passes each to the request or the slot that waits for it. */
+/**
+ * Reads the helper's completion pipe. Decodes its records, and passes each record to the request or slot that waits for
+ * it.
+ */
 import { helperError } from './errors';
 import { COMPLETION_BYTES, Code, Kind, decodeCompletion, type Completion, type VerbName } from './protocol';
 
@@ -15,7 +18,7 @@ export type ExitListener = (completion: Completion | undefined) => void;
 export class Completions {
   private readonly waiting = new Map<number, Waiting>();
   private readonly exits = new Map<number, ExitListener>();
-  /** The begin of a record whose end has not arrived. */
+  /** The beginning of a record whose end has not arrived. */
   private partial: Buffer = Buffer.alloc(0);
 
   /** @param onFault called for a record of another protocol; nothing after it is read */

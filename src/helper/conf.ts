@@ -1,7 +1,7 @@
 /**
  * Reads helper.conf for the worker: the absolute directories that the helper accepts, and their root indexes. The
- * helper reads the same file and trusts only its own copy. The worker uses the file to convert paths to (index, name)
- * pairs.
+ * helper reads the same file and trusts only its own copy. The worker uses the file only to convert paths to pairs of
+ * root index and name.
  */
 import { readFileSync } from 'node:fs';
 import { isAbsolute, normalize, relative, sep } from 'node:path';

@@ -7,14 +7,14 @@ import { ArgyleError, asArgyleError } from '../errors';
 import type { HelperClient } from './client';
 
 /**
- * Back-off before the second and later starts in a row, ms. The last value repeats. After the cause of failure has
- * gone, up to one last back-off passes before the next start. So the last value must leave most of 1 s for the start
- * itself.
+ * Back-off before the second and later starts in a row, ms. The last value repeats. After the cause of the failures has
+ * ended, up to the last value passes before the next start. The last value is far below 1 s, so most of 1 s remains for
+ * the start itself.
  */
 const BACKOFF_MS = [50, 100, 200, 400] as const;
 /**
- * A helper that lives this long resets the back-off, ms. POLICY: such a helper has served calls, so a wait would only
- * add to the cost of its end. Five starts per second are no load.
+ * A helper that lives this long resets the back-off, ms. POLICY: such a helper has served calls, so a wait before the
+ * next start would only delay further calls. Five starts per second cost little processor time.
  */
 const HEALTHY_MS = 200;
 /** Default of SupervisorOptions.waitMs, ms. */

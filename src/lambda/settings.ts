@@ -25,7 +25,10 @@ export interface LambdaSettings {
   memPoolMb: number;
 }
 
-/** Surplus instances outlive a pause between two bursts, but not an hour without calls. */
+/**
+ * Idle time before a surplus instance is destroyed, in ms. Surplus instances stay during a short pause between two
+ * bursts of calls.
+ */
 const SURPLUS_IDLE_MS = 10_000;
 
 export function lambdaSettings(config: Config): LambdaSettings {

@@ -69,7 +69,8 @@ export function askGuest(slot: AskedHost, boot: ZygoteBoot | InstallerBoot, opti
       settle(new ArgyleError('SANDBOX_DEAD', `${options.what} gave no answer: ${why}`));
     };
     socket.on('error', () => undefined);
-    // Race: the socket closes before the helper reports the cause of death. The delay lets the error name that cause.
+    // The socket may close before the helper reports the cause of death. After the delay, the error can name this
+    // cause.
     socket.on('close', () => timers.push(setTimeout(died, slot.exit === undefined ? FINAL_OUTPUT_MS : 0)));
     socket.on('data', (chunk: Buffer) => {
       chunks.push(chunk);

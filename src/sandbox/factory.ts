@@ -1,7 +1,8 @@
 /**
  * Makes leaves: fresh, forked from a zygote, or from a parked spare.
  *
- * Order of events on the hot path. With free memory and a ready slot, each of these two waits costs one microtask.
+ * Order of events of a start, after the wait for memory and the wait for a slot. When memory is free and a slot is
+ * ready, each of these two waits costs one microtask.
  * 1. One FFI call submits AG_SPAWN, AG_FORK or AG_GO. The helper and the zygote then work on other CPUs.
  * 2. In parallel, the worker writes the boot frame on the connection that was made with the slot. For a spare, the
  *    worker writes the boot frame before step 1. The guest reads the boot frame while the helper binds the code.
@@ -79,7 +80,9 @@ export class SandboxFactory {
     });
   }
 
-  /** Forks a parked child from the zygote in `source`, for go(). @throws ArgyleError as fork(); then `lease` is freed. */
+  /**
+   * Forks a parked child from the zygote in `source`, for go(). @throws ArgyleError as fork(); then `lease` is freed.
+   */
   async park(source: Slot, limits: SandboxLimits, lease: Lease): Promise<Slot> {
     try {
       const slot = lease.hold(await this.options.slots.take(limits));

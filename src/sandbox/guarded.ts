@@ -222,7 +222,8 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
     if (this.life.phase === 'paused') return { ...base, action: 'destroy', freesMb: mb };
     if (idleMs < IDLE_MIN_MS) return undefined;
     if (!this.options.downsizePaused) return { ...base, action: 'pause', freesMb: 0 };
-    // The memory in use is measured only after the pause. Half of the charge is the estimate.
+    // A pause frees the unused part of the charge. This part is measured only after the pause. Before the pause, half
+    // of the charge is the estimate.
     return { ...base, action: 'pause', freesMb: mb / 2 };
   }
 

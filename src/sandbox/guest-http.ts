@@ -17,7 +17,10 @@ import { readPastRefusals } from './answer/refused-writes';
 
 /** Parsed once, because every sandbox has its own client. */
 const ORIGIN = new URL('http://root');
-/** An idle connection costs one descriptor only, so this limit exceeds the life of a sandbox, in ms. */
+/**
+ * Limit for the idle time of a connection, in ms. The limit exceeds the life of a sandbox, because an idle connection
+ * costs only one descriptor.
+ */
 const KEEP_ALIVE_MS = 24 * 3600 * 1000;
 
 export interface BootOptions {

@@ -1,6 +1,7 @@
 /**
  * The life of a leaf: one state machine, and the only record of whether a leaf runs, is frozen or has ended. The leaf
- * reports the end of its process here. GuardedSandbox makes all other moves. Instances and the memory pool read it.
+ * reports the end of its process here. GuardedSandbox makes all other moves. Instances and the memory pool only read
+ * the life.
  *
  *   running → pausing → paused → waking → thawing → running
  *   each of these → ended → freeing → freed

@@ -38,8 +38,8 @@ const CONTROL = /(?!\t)[\p{Cc}\u2028\u2029]/gu;
 const RATE_BYTES_PER_S = 64 * 1024;
 const BURST_S = 4;
 /**
- * Output that is read within this time after the end of a call belongs to that call, in ms. The handler's output leaves
- * before the answer, but output of the same handler may follow the answer.
+ * Output that is read within this time after the end of a call belongs to that call, in ms. Most output of a handler
+ * arrives before its answer. Some output may arrive shortly after the answer.
  */
 const AFTER_CALL_MS = 5;
 /** Time for which the pipe of a destroyed sandbox is still read, in ms: the pipe may hold the last output. */

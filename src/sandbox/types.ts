@@ -9,7 +9,7 @@ export interface SandboxLimits {
   memMb: number;
   procs: number;
   cpuPercent: number;
-  /** Swap, in bytes. The original also writes `limits.swappiness` to memory.swap.max. */
+  /** Swap, in bytes: the value of `limits.swappiness`, which the original also writes to memory.swap.max. */
   swapBytes: number;
   /** Size of the sandbox's scratch and /tmp together, in MB. */
   scratchMb: number;

@@ -4,7 +4,7 @@
  * when the zygote is expected before the start's own turn to import (starts/queue.ts).
  *
  * Invariant: a zygote serves a function only if the function's own requirements contain every package that the zygote
- * may have imported, by name and version (match.ts). choose() checks nothing else.
+ * may have imported, by name and version (match.ts). choose() applies this rule and checks nothing else.
  */
 import type { ImportCache } from '../config/types';
 import { ArgyleError } from '../errors';
@@ -148,7 +148,7 @@ export class ZygoteProvider implements SandboxProvider {
     }
   }
 
-  /** Call this when a function was deployed, with its installed packages: a zygote may be made before the first call. */
+  /** Call this with the installed packages of a deployed function. A zygote may then be made before the first call. */
   deployed(packages: readonly PackageImport[]): void {
     const { plan, recorder } = this.options;
     if (packages.length === 0 || plan?.deployed === undefined) return;

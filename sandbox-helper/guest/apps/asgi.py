@@ -69,7 +69,7 @@ async def _serve_one(conn, app, name, note, state, concurrent=None):
             if not await conn.fill():
                 return False
         call = _Call(conn, request, note)
-        # A separate task, so that context variables do not leak into the next request.
+        # Each call has its own task, so that context variables do not reach the next request.
         task = asyncio.get_running_loop().create_task(call.run(app, scope(request, name, state)))
         await (task if concurrent is None else concurrent.run_watched(conn, task))
         if call.response.keep_alive:
@@ -153,7 +153,7 @@ class _Call:
             self.response.keep_alive = False
 
     async def receive(self):
-        """The next part of the request's body, then http.disconnect once either side is done."""
+        """The next part of the body. After the end of the response or client: http.disconnect."""
         while not self._body_sent and not self._ended.is_set():
             data = self._body.next()
             if data is not None:

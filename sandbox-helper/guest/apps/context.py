@@ -5,7 +5,9 @@ import time
 
 
 class Context:
-    """`headers` are the request's, names in lower case, several of one name joined by `, `."""
+    """`headers` holds the request's headers. Names are in lower case. `, ` joins the values of a
+    name.
+    """
 
     def __init__(self, request, name, memory_limit_mb, deadline_ns):
         self.function_name = name

@@ -139,8 +139,9 @@ def _read(path):
 def _loaded_since(known):
     """Names of the modules that were loaded after the first `known` ones, the last one first.
 
-    A fork shares its zygote's memory until it uses an object, which writes the reference count. A
-    set of all names would copy nearly one page per name: 2 MB in a child of a pandas zygote.
+    A child shares its zygote's memory. Each use of an object writes the object's reference count,
+    and the kernel then copies the page. A set of all names would copy nearly one page per name. In
+    a child of a pandas zygote, that is 2 MB.
     """
     names = []
     left = len(sys.modules) - known

@@ -47,8 +47,9 @@ size_t text_into_huge_pages(const void *inside) {
   if (map == MAP_FAILED) return 0;
   char *copy = (char *)(((uintptr_t)map + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
   memcpy(copy, (const void *)from, size);
-  /* Only in huge pages: small ones would cost each fork more than they save. The copy is never writable and executable
-   * at once. Constants become executable, because two protections would split a huge page. */
+  /* The copy is used only when all of its pages are huge: small pages would cost each fork more time than they save.
+   * The copy is never writable and executable at once. Constants become executable, because two protections would split
+   * a huge page. */
   bool moved = madvise(copy, size, MADV_COLLAPSE) == 0 && mprotect(copy, size, PROT_READ | PROT_EXEC) == 0 &&
                mremap(copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)from) != MAP_FAILED;
   munmap(map, (size_t)(copy - map));

@@ -64,7 +64,8 @@ static void keep_own_descriptors(const int fds[]) {
   if (syscall(SYS_close_range, 5u, ~0u, 0u) < 0) fail(AG_ST_GUEST_ROOT);
 }
 
-/* A process that enters a user namespace has all capabilities there, and in its bounding set: only `keep` stays. */
+/* Drops all capabilities except `keep`. A process that enters a user namespace has all capabilities in that namespace
+ * and in its bounding set. */
 static void drop_capabilities(uint32_t keep) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct sets[2] = {{keep, keep, 0}, {0, 0, 0}};
@@ -80,8 +81,8 @@ static int answer(int link_fd, const struct ag_link_msg *order, int result) {
   return send(link_fd, &m, sizeof m, MSG_NOSIGNAL) == (ssize_t)sizeof m ? 0 : -ENOTCONN;
 }
 
-/* The child's first step, so that all that it uses later is charged to it: joins the v1 cgroups (0 is the calling
- * thread, the only one) and takes its own ids. Then the child itself answers the order. */
+/* The child's first step. The child joins its v1 cgroups, so that all memory that it uses later is charged to it; 0
+ * stands for the calling thread, the only one. The child then takes its own ids, and answers the order itself. */
 static void take_identity(int link_fd, const struct ag_link_msg *order, const int fds[], int nfds) {
   bool ok = true;
   for (int i = AG_LINK_FORK_FDS; i < nfds; i++) ok = ok && write(fds[i], "0", 1) == 1;

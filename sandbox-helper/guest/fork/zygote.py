@@ -61,7 +61,7 @@ def run(conn, document):
     report = {
         "ok": error is None,
         "imports": imports,
-        # Only Python's: without /proc a guest sees no others (AG_USE_THREADS).
+        # This counts only Python's threads. Without /proc a guest sees no others (AG_USE_THREADS).
         "threads": _thread._count() + 1,
         "modules": len(sys.modules),
     }
@@ -73,7 +73,7 @@ def run(conn, document):
     # FORK order takes it.
     os.dup2(0, channel.LISTEN_FD, inheritable=False)
     warm_up()
-    # Once here, instead of in each child.
+    # The lookups run once here, and not in each child.
     reseeds = after_fork.reseeds()
     entry.prepare_entry_module()
     library.share_text()

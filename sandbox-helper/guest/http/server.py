@@ -189,8 +189,8 @@ def copy_written_files():
         changed_ns = posix.stat(_WRITTEN_DIR).st_mtime_ns
     except OSError:
         return
-    # Few handlers write there. The directory's modification time shows whether such a file was
-    # made.
+    # Few handlers write into this directory. The directory's modification time shows whether such a
+    # file was made.
     if changed_ns == _changed_ns and not _copied:
         return
     # File times change once per tick of the kernel. A second change in the same tick would not be

@@ -66,9 +66,9 @@ def run(conn, document):
 def run_tool(tool, argv, env):
     """Runs uv or pip. Returns (exit code or -signal, last part of its output).
 
-    The tool is another process, because this one has no site-packages and would keep pip's memory.
-    Neither tool compiles, because its .pyc files would be checked on each import. The exit code is
-    127 where there is no uv.
+    The tool is another process, because this process has no site-packages and would keep pip's
+    memory. Neither tool compiles, because its .pyc files would be checked on each import. The exit
+    code is 127 where there is no uv.
     """
     import subprocess
 
@@ -119,7 +119,7 @@ def _logged():
 
 
 def _offer_netrc(text, once):
-    """Makes the netrc file; with `once` it can be read once, and is gone then."""
+    """Makes the netrc file. With `once`, the file can be read once and then no longer exists."""
     if not once:
         with open(NETRC, "w", encoding="utf-8") as file:
             file.write(text)

@@ -12,8 +12,8 @@ const run = promisify(execFile);
 const CHECK_MS = 30_000;
 
 /**
- * Prints the syntax error, or the names that the module has at its end; no names when the code may make others, by
- * `from x import *` or by dynamic means.
+ * Prints the syntax error, or the names that the module defines. Prints no names when the code may define further
+ * names, by `from x import *` or dynamically.
  */
 const SCRIPT = `
 import ast, json, sys, symtable

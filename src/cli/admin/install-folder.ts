@@ -59,7 +59,8 @@ async function install(
         progress.at(count);
       },
     });
-    // A worker that refuses the packages says why. The warning would say the same before it.
+    // The warning is printed after the upload only. A worker that refuses the packages gives the same reason in its
+    // error.
     if (locked?.warning !== undefined) warn(locked.warning);
   } finally {
     rmSync(staging, { recursive: true, force: true });

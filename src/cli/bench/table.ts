@@ -44,7 +44,7 @@ export function functionName(kind: Kind, index: number): string {
   return `bench-${kind}-${index}`;
 }
 
-/** `py` costs next to nothing. `pd` imports pandas, so it measures how a worker handles packages. */
+/** `py` takes almost no time. `pd` imports pandas, so it measures how a worker handles packages. */
 export const SOURCES: Readonly<Record<Kind, Readonly<Record<string, string>>>> = {
   py: { 'f.py': 'def f(event):\n    return "hello"\n' },
   pd: {

@@ -83,7 +83,7 @@ async function listen(app: RequestListener, options: ListenOptions | { fd: numbe
     },
     leave: () =>
       new Promise((resolve) => {
-        // http.Server's close would also cut idle connections, which a client may be about to use.
+        // http.Server's close() would also cut idle connections. A client may use such a connection next.
         NetServer.prototype.close.call(server, () => {
           resolve();
         });

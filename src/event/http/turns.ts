@@ -1,6 +1,6 @@
 /**
- * Keeps one client's packet from blocking the event loop. Node parses all that it has read (64 KiB) in one turn of the
- * loop: about 2,000 requests, or 10,000 chunks of a body.
+ * Keeps the requests of one client from blocking the event loop. Node parses all bytes that it has read (64 KiB) in one
+ * turn of the event loop. 64 KiB can hold about 2,000 requests, or 10,000 chunks of a body.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';

@@ -72,7 +72,8 @@ export class HttpResponseSink implements ResponseSink {
     const cut = (): void => {
       res.destroy();
     };
-    // A client must not take the text for the missing bytes, nor the next response for the rest of this one.
+    // The text is appended only when it is shorter than the missing bytes. The body then stays incomplete, so no client
+    // takes the text for the missing bytes.
     if (remaining === undefined || text.length < remaining) res.write(text, cut);
     else cut();
   }

@@ -56,7 +56,7 @@ export function checkEnv(env: Readonly<Record<string, string>>): void {
   throw new ArgyleError('LAMBDA_CONFIG', `the environment has ${chars} characters, limit ${MAX_ENV_CHARS}`);
 }
 
-/** Why a text cannot be in a program's environment; undefined when it can. */
+/** Returns the reason why a program's environment cannot hold this text; undefined for a valid text. */
 function unfit(text: string): string | undefined {
   if (text.includes('\0')) return 'has a NUL character, which no environment takes';
   if (/\p{Surrogate}/u.test(text)) return 'has half of a surrogate pair, which is no character';

@@ -143,7 +143,7 @@ export class CodePuller {
     if (this.current !== undefined && this.isDeferred(found.version)) return this.checked(this.current);
     const code = await this.download().catch((thrown: unknown) => this.deferUpdate(found.version, thrown));
     if (code === this.current) return this.checked(code);
-    // close() may have run during the pull. The compiler does not know that.
+    // close() may have run during the pull. The cast is needed, because the compiler assumes an unchanged field.
     if (this.closed as boolean) {
       code.release();
       throw shuttingDown();

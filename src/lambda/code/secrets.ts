@@ -127,7 +127,7 @@ export const NO_SECRETS: SecretSource = {
   problems: () => Promise.resolve([]),
 };
 
-/** Whether both hold the same names and values. Pure. */
+/** Whether two sets of secrets have the same names and values. Pure. */
 export function sameSecrets(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
   const names = Object.keys(a);
   return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);

@@ -37,7 +37,10 @@ export class CodeVersion {
     readonly secrets?: Readonly<Record<string, string>>,
   ) {}
 
-  /** The same code with other secrets. New instances run the new version, which holds this one until its own end. */
+  /**
+   * Returns the same code with other secrets, as a new version for new instances. The new version retains this version,
+   * and releases it after its own last instance.
+   */
   withSecrets(secrets: Readonly<Record<string, string>>): CodeVersion {
     this.retain();
     return new CodeVersion(

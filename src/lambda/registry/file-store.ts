@@ -12,7 +12,7 @@ import { ArgyleError, asArgyleError } from '../../errors';
 import type { OpenObject, RegistryStore, StoredObject } from '../ports';
 
 const SUFFIX = '.tar.gz';
-/** One disk block. An empty file can be made even on a full disk. */
+/** Content of the file that check() writes: one disk block of 4 KiB. An empty file can be made even on a full disk. */
 const PROBE = Buffer.alloc(4096);
 
 /** Blob attributes as Go CDK's fileblob writes them. The original can therefore read a registry that Argyle wrote. */

@@ -13,8 +13,9 @@ const LEAST_WEIGHT = 1;
 /**
  * Returns the cgroup weight for each instance of a function while `busy` instances of the function compute.
  *
- * POLICY: each function, not each instance, has an equal share of the processors. The weight changes only at powers of
- * two, so a varying load rarely changes weights. The sum over a function is between one and two whole weights.
+ * POLICY: each function, not each instance, has an equal share of the processors. WHOLE_WEIGHT is divided by powers of
+ * two only, so a varying load rarely changes weights. The weights of all busy instances of a function add up to between
+ * one and two times WHOLE_WEIGHT.
  */
 export function weightOf(busy: number): number {
   const parts = 2 ** Math.floor(Math.log2(Math.max(1, busy)));
@@ -57,7 +58,8 @@ export class BusyInstances extends Set<Instance> {
   }
 
   /**
-   * Raises the weights. POLICY: only when fewer instances were busy since the last look(), which runs once per second.
+   * Raises the weights if fewer instances were busy since the last look(). The caller calls look() once per second.
+   * POLICY: add() lowers weights at once, and only look() raises weights.
    */
   look(): void {
     const weight = weightOf(this.peak);

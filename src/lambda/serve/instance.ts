@@ -130,8 +130,8 @@ export class Instance {
   park(): void {
     this.idleSince = this.options.now();
     if (this.options.pauseAfterMs < 0) return;
-    // POLICY: an instance before its first request may still import. If it were frozen, its first call would wait for
-    // the rest of the import.
+    // POLICY: an instance may still import before its first request. If such an instance were frozen, its first call
+    // would wait for the rest of the import.
     if (this.asked) this.pauseSoon();
     else
       void whenImported(this.sandbox).then(() => {

@@ -257,7 +257,7 @@ export class SockSandboxes {
       imports: new Map([...imports].filter(([key]) => !inherited.has(key))),
       path: [...packages.map(({ spec: name }) => name).reverse(), ...(parent?.spec.path ?? [])],
     };
-    // A fork from this zygote, or /pause, detects its death.
+    // A later fork from this zygote, or /pause, detects the death of the zygote.
     const process = await this.deps.maker.make(spec, parent?.process, () => undefined);
     const frozen = freezer(process.slot, id);
     return {

@@ -20,7 +20,10 @@ export interface DiskSpace {
   totalFiles: number;
 }
 
-/** Poll interval, ms. In this time, a disk of 1 GB/s takes about 50 MB, plus what the sandbox's memory can hold. */
+/**
+ * Poll interval, ms. Between two polls, an install can write about 50 MB to a disk of 1 GB/s. The sandbox's memory can
+ * hold further written data.
+ */
 const LOOK_EVERY_MS = 50;
 /** POLICY: this share of the disk always stays free, but at most 1 GB. */
 const RESERVE_SHARE = 0.05;

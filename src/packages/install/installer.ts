@@ -30,7 +30,7 @@ export class PackageInstaller {
   private readonly lastAskedMs = new Map<string, number>();
   private readonly failures: FailureMemory;
   private readonly limiter: Limiter;
-  /** Number of lists of packages that were requested. */
+  /** Number of requested package lists so far. Each list gets its own name for its turns. */
   private askers = 0;
   private readonly maker: PackageMaker;
   private index: Promise<IndexSource> | undefined;

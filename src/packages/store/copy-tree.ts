@@ -2,8 +2,9 @@
  * Copies a tree of an installer, so that the copy belongs to the caller and contains only files, directories and links
  * within the tree.
  *
- * Safety: the source is untrusted. No process writes to it any more (InstallerSandbox.run). A process that did could
- * change what is copied, but not redirect the copy: every step uses an open directory and follows no link.
+ * Safety: the source is untrusted. No process writes to it any more (InstallerSandbox.run). A process that still wrote
+ * to the source could change the copied contents. It could not lead the copy to another place, because every step uses
+ * an open directory and follows no link.
  *
  * The copy has the modes 0755 and 0644, so it has no setuid, setgid or sticky bit, and others cannot write to it. It
  * keeps the modification time of each file, since compiled modules refer to it. It has no extended attributes, no ACLs,

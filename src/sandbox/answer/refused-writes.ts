@@ -2,8 +2,8 @@
  * Reads an answer to its end although the guest no longer takes the request.
  *
  * A guest may answer and close its connection before it has read the whole request. Node destroys a socket whose write
- * fails, and the answer's bytes that the kernel holds are lost. Here such a write stays unfinished until the end of the
- * stream has been read. A guest that closed its connection always sends this end, so no write waits for ever.
+ * fails, and the answer's bytes that the kernel holds are lost. This module keeps such a write unfinished until the end
+ * of the stream has been read. A closed connection always delivers this end, so no write waits for ever.
  */
 import type { Socket } from 'node:net';
 

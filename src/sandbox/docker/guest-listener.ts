@@ -1,10 +1,10 @@
 /**
  * The worker's listening socket for one container's guest, bound read-only into the container.
  *
- * Direction: in a slot the guest listens and the worker connects; in a container the guest connects and the worker
- * listens. The engine cannot pass a descriptor to a container. If a guest could bind a socket in a directory of the
- * host, the guest could also write to the host's disk. The guest connects, serves that connection until the connection
- * ends, and connects again. Each connection is a request for work.
+ * In a slot, the guest listens and the worker connects. In a container, the worker listens and the guest connects. The
+ * engine cannot pass a descriptor to a container. If a guest could bind a socket in a directory of the host, the guest
+ * could also write to the host's disk. The guest connects, serves that connection until the connection ends, and
+ * connects again. Each connection is a request for work.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { ArgyleError } from '../../errors';

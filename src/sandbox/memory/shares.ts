@@ -105,9 +105,9 @@ export class Shares {
   }
 
   /**
-   * POLICY: whether a function would exceed its share with `moreMb` in addition. Exception: the first instance and the
-   * resume of the only instance are never over the share, because
-   * one instance may need more than an equal share of many functions.
+   * POLICY: whether a function would exceed its share with `moreMb` in addition. Exception: the first instance of a
+   * function and the resume of its only instance are never over the share, because one instance may need more than an
+   * equal share of many functions.
    * @param ofMb memory that the requesting instance already holds, in MB
    */
   isOver(fn: string, moreMb: number, ofMb = 0): boolean {

@@ -154,7 +154,10 @@ export class ZygoteGroups {
     for (const zygote of all.sort((a, b) => b.depth - a.depth)) await zygote.end();
   }
 
-  /** Returns a ready process, also of a group that gone() forgot; makes it if needed. @throws errors of create(). */
+  /**
+   * Returns a ready process of the group, and makes one if needed, even if gone() forgot the group. @throws errors of
+   * create().
+   */
   private ready(group: Group): Promise<ZygoteProcess> {
     if (!this.groups.has(group.spec.id)) this.groups.set(group.spec.id, group);
     const zygote = leastLoaded(group.processes.filter(({ isReady }) => isReady));

@@ -50,7 +50,7 @@ const IMPORT_TIMEOUT_MS = 60_000;
 /** Charge of a zygote that is being made, in addition to its packages' known costs, in MB. */
 const BASE_MB = 12;
 
-/** Errors that the zygote's imports may have caused. Other errors would hit another zygote as well. */
+/** Errors that the zygote's imports may have caused. Other errors would occur with any other zygote, too. */
 const OWN_FAULT: ReadonlySet<string> = new Set(['ZYGOTE_FAILED', 'SANDBOX_DEAD', 'TIMEOUT']);
 
 /** Limits for a zygote's answer: entries, submodules of each entry, and characters of an error. */

@@ -177,9 +177,9 @@ export class PopularityTracker {
   }
 
   /**
-   * POLICY: the value of a paused instance assumes zygotes with all packages that they may import for it. With the cost
-   * under the current zygotes, few zygotes would make instances valuable, and valuable instances would leave no memory
-   * for zygotes.
+   * POLICY: the value of a paused instance is the cold start that would remain if zygotes had imported all packages
+   * that they may import for it. The cold start under the current zygotes is not the measure: while few zygotes exist,
+   * instances would seem valuable and would leave no memory for zygotes.
    */
   private unavoidableMs({ pins, preimported, importMs = 0, waitMs = 0 }: StartObservation, coldMs: number): number {
     const already = new Set(preimported);

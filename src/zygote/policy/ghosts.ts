@@ -1,8 +1,9 @@
 /**
  * Measures the value of memory for paused instances. The last evicted instances are remembered as ghosts, up to a limit
- * in MB. In a pool that is larger by this limit, a cold start of a ghost's function would have been warm. The duration
- * of this cold start is the saving of the additional memory. The saving per second and MB is the price of memory.
- * Zygotes and spares get memory only if they save more than this price.
+ * in MB. If the pool were larger by this limit, the evicted instances would still exist. A cold start of a ghost's
+ * function would then be a warm call. The duration of this cold start is therefore the saving of the additional memory.
+ * The saving per second and MB is the price of memory. Zygotes and spares get memory only if they save more than this
+ * price.
  */
 export class Ghosts {
   private readonly queue: { readonly fn: string; readonly mb: number; claimed: boolean }[] = [];

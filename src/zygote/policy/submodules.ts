@@ -5,8 +5,8 @@
  * Safety: a report comes from one handler, and the zygote serves other functions with the same packages. Only dotted
  * names below a package's own top-level modules are accepted, and a zygote searches these names only in its packages'
  * directories. Any reported name therefore runs only code of packages that all functions of the zygote require. A
- * submodule that fails is left out. When submodules make a zygote fail or start threads, the package loses its
- * submodules, not its zygote.
+ * submodule that fails is left out. When submodules make a zygote fail or start threads, zygotes import the package
+ * without its submodules.
  */
 import type { PinKey } from './types';
 

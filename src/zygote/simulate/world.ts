@@ -193,7 +193,7 @@ export class World {
     return best;
   }
 
-  /** Last resort when no instance is idle or running: gives up spares first, then the least recently used zygote. */
+  /** Ends spares, and then the least recently used zygote. Used only when no instance is idle or running. */
   private giveUpZygote(needed: SimZygote | undefined): boolean {
     let oldest: SimZygote | undefined;
     for (const zygote of this.zygotes.values()) {

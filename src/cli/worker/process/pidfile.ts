@@ -47,7 +47,8 @@ export function writePidFile(workerDir: string, pid = process.pid): void {
 export function replacePidFile(workerDir: string, pid = process.pid): void {
   const draft = `${pidPath(workerDir)}.new`;
   writeFileSync(draft, String(pid));
-  // Without worker.start, workerState() asks the socket or reads the command line. Both are valid for both workers.
+  // Without worker.start, workerState() asks the socket or reads the command line. Both ways recognize the old worker
+  // and the new worker.
   rmSync(startPath(workerDir), { force: true });
   renameSync(draft, pidPath(workerDir));
   writeFileSync(startPath(workerDir), startOf(pid) ?? '');

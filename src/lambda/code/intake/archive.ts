@@ -178,7 +178,7 @@ async function* inflate(data: Readable): AsyncGenerator<Buffer> {
     return;
   }
   const gunzip = createGunzip();
-  // The reader of gunzip gets an error.
+  // After an error of the source, pipeline() destroys gunzip, and the loop below throws this error.
   pipeline(rest(), gunzip, () => undefined);
   yield* gunzip as AsyncIterable<Buffer>;
 }

@@ -20,7 +20,10 @@ export interface IntakeOptions {
   timeoutSec: number;
 }
 
-/** Threads for uploads, and as many for pulls. Uploads must not delay calls that wait for their code. */
+/**
+ * Number of threads for uploads, and also of threads for pulls. Uploads and pulls have separate threads, because
+ * uploads must not delay calls that wait for their code.
+ */
 const THREADS = 2;
 /** Longest time for removing one directory, in s. */
 const REMOVAL_SEC = 120;
@@ -33,7 +36,7 @@ export class Intake {
   constructor(private readonly options: IntakeOptions) {
     const { timeoutSec } = options;
     this.uploads = new IntakeThreads({ most: THREADS, timeoutSec });
-    // A call waits for each pull.
+    // A call waits for each pull, so one thread for pulls stays ready.
     this.pulls = new IntakeThreads({ most: THREADS, keep: 1, timeoutSec });
     this.removals = new IntakeThreads({ most: 1, timeoutSec: REMOVAL_SEC });
   }

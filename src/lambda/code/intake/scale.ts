@@ -76,7 +76,10 @@ export function checkConcurrency(
   throw new ArgyleError('LAMBDA_CONFIG', message, { field: 'concurrency', value: String(concurrency) });
 }
 
-/** The kind of the entry, if it certainly is no ASGI application. The order is the guest's (entry.py). */
+/**
+ * The kind of the entry when the code shows that it is no ASGI application; otherwise undefined. The order of the
+ * checks is that of the guest (entry.py).
+ */
 function otherKind(env: Readonly<Record<string, string>>, source: string): string | undefined {
   if ((env['OL_WSGI_ENTRY'] ?? '') !== '') return 'a WSGI application (OL_WSGI_ENTRY)';
   if ((env['OL_ASGI_ENTRY'] ?? '') !== '') return undefined;

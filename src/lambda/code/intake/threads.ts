@@ -34,7 +34,7 @@ export interface ThreadOptions {
   script?: string;
 }
 
-/** POLICY: a thread takes 10 MB of memory, and its start takes 0.1 s. */
+/** POLICY: default of idleMs, in ms. An idle thread holds 10 MB of memory. The start of a new thread takes 0.1 s. */
 const IDLE_MS = 10_000;
 
 interface Waiting {
@@ -99,7 +99,8 @@ export class IntakeThreads {
     const { keep = 0, idleMs = IDLE_MS } = this.options;
     const ending = setTimeout(() => {
       if (this.all.size <= keep) return;
-      // At once: the timer of another job may fire in the same turn of the event loop.
+      // The thread leaves the lists at once, because the timer of another job may fire in the same turn of the event
+      // loop.
       this.forget(thread);
       void thread.terminate();
     }, idleMs).unref();

@@ -63,12 +63,14 @@ export class Call {
     this.queueMs += waitedMs - this.startMs;
   }
 
-  /** Records that the instance is thawed for the call. The request may be sent meanwhile. */
+  /**
+   * Records that the thaw of the instance is ordered for the call. The request may be sent before the thaw completes.
+   */
   thawing(): void {
     if (this.start === 'warm') this.start = 'unpause';
   }
 
-  /** Records that the instance was thawed for the call. A request that was sent meanwhile counts from now on. */
+  /** Records that the thaw has completed. If the request was sent during the thaw, its time is counted from now on. */
   thawed(ms: number): void {
     this.thawing();
     if (this.headMs > 0) return;

@@ -172,7 +172,8 @@ export class Exchange implements AnswerHandler {
       sink.fail(message);
     } else {
       const message = unanswered(this.invocation, timeout ? TIMEOUT_BEFORE : describe(error));
-      // EPIPE before any byte of the body: the only write was the header, and the connection refused the whole write.
+      // EPIPE before any byte of the body means that the header was the only write, and that the connection refused all
+      // of it.
       const refused = this.control === undefined || connectionCode(error) === 'EPIPE';
       const code = timeout ? 'TIMEOUT' : codeOf(error);
       const unsent = refused && !timeout && !body.consumed;

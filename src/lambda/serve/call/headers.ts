@@ -41,7 +41,8 @@ export function toLambda(method: string, raw: readonly string[]): LambdaRequestH
     headers.push(name, raw[i + 1] as string);
   }
   if (!agent) headers.push('User-Agent', DEFAULT_USER_AGENT);
-  // Go's client does the same. HEAD has no body, and a range counts bytes of the encoded form.
+  // Go's client asks for gzip under the same conditions. The answer to HEAD has no body, and a range counts bytes of
+  // the encoded form.
   const decodeGzip = !encoding && !range && method !== 'HEAD';
   if (decodeGzip) headers.push('Accept-Encoding', 'gzip');
   return { headers, decodeGzip };

@@ -12,13 +12,13 @@ export const MAX_REDIRECTS = 10;
 const TOO_MANY = `stopped after ${MAX_REDIRECTS} redirects`;
 
 /**
- * Statuses whose Location leads to the answer. The first three change all methods but HEAD into GET, as in the
- * original.
+ * Statuses of redirects. Those in CHANGES_METHOD change all methods but HEAD into GET, as in the original. Those in
+ * KEEPS_METHOD keep the method.
  */
 const CHANGES_METHOD = [301, 302, 303];
 const KEEPS_METHOD = [307, 308];
 
-/** Headers of a body. A GET that follows a POST has no body. */
+/** Headers that describe a body. A GET that replaces a POST has no body, so these headers are removed. */
 const ABOUT_BODY = /^(?:content-|transfer-encoding$|trailer$)/i;
 
 /** The mount point of the function, `/run/<name>`, as it stands in the request. */

@@ -8,7 +8,7 @@ import { PendingStarts } from './pending-starts';
 import type { PoolDeps } from '../pool-parts';
 import { smooth } from '../scaling';
 
-/** Estimated start time before the first measurement, in ms: about the start of a fresh Python. */
+/** Assumed start time of an instance before the first measurement, in ms. A fresh Python starts in about this time. */
 const GUESSED_COLD_MS = 30;
 
 /** An instance to make. */
