@@ -1,4 +1,5 @@
 /** Sends many concurrent calls to a worker, and a steady background load from a separate thread. */
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { Agent, request } from 'undici';
@@ -42,12 +43,10 @@ export class Trickle {
   }
 
   /** Latencies since the last take(), ms, including those of calls in progress. */
-  take(): Promise<number[]> {
-    const taken = new Promise<number[]>((resolve, reject) => {
-      this.worker.once('message', resolve);
-      this.worker.once('error', reject);
-    });
+  async take(): Promise<number[]> {
+    const answer = once(this.worker, 'message');
     this.worker.postMessage('take');
+    const [taken] = (await answer) as [number[]];
     return taken;
   }
 
