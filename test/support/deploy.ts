@@ -30,21 +30,23 @@ export async function packLambda(source: LambdaSource): Promise<Buffer> {
  * Uploads a function. The default name is the last part of its directory's name.
  * @param worker the worker's URL, e.g. http://127.0.0.1:5000
  * @param source a directory, the name of one below test/lambdas, or files
+ * @param when value of `?install=`; the worker's default if absent
  * @returns the function's name
  * @throws Error when the worker does not answer 201
  */
-export async function deploy(worker: string, source: LambdaSource, name?: string): Promise<string> {
+export async function deploy(worker: string, source: LambdaSource, name?: string, when?: 'wait'): Promise<string> {
   const found = typeof source === 'string' ? resolve(LAMBDAS_DIR, source) : source;
   const target = name ?? (typeof found === 'string' ? found.slice(dirname(found).length + 1) : 'inline');
-  const answer = await upload(worker, target, await packLambda(found));
+  const answer = await upload(worker, target, await packLambda(found), when);
   if (answer.status !== 201) throw new Error(`upload of ${target}: ${answer.status} ${answer.body}`);
   return target;
 }
 
-/** POSTs an archive, or any other body, and returns the worker's answer. */
-export async function upload(worker: string, name: string, archive: Buffer | string): Promise<Answer> {
+/** POSTs an archive, or any other body, and returns the worker's answer. @param when as for deploy() */
+export async function upload(worker: string, name: string, archive: Buffer | string, when?: 'wait'): Promise<Answer> {
   const body = typeof archive === 'string' ? archive : new Uint8Array(archive);
-  return answerOf(await fetch(`${worker}/registry/${encodeURIComponent(name)}`, { method: 'POST', body }));
+  const query = when === undefined ? '' : `?install=${when}`;
+  return answerOf(await fetch(`${worker}/registry/${encodeURIComponent(name)}${query}`, { method: 'POST', body }));
 }
 
 /**

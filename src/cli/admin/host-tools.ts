@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { pythonIn } from '../../config/bases';
 import { withGivenHashes } from '../../packages/requirements/hashes';
-import { readPipEnv } from '../../packages/install/pip-config';
+import { readPipEnv, withoutCredentials } from '../../packages/install/pip-config';
 import { parsePins } from '../../packages/requirements/lock';
 import { pinsOfReport } from '../../packages/resolver';
 import type { RequirementsInput } from '../../packages/requirements/requirements-file';
@@ -139,11 +139,11 @@ async function byUv(uv: string, files: string[], constraints: string[], tools: H
 /** The reason in a resolver's standard error, without credentials and without warnings, which are no reason. Pure. */
 export function reasonIn(stderr: string): string {
   const lines = stderr.split('\n').filter((line) => !/^warning: /i.test(line));
-  return lines
+  const reason = lines
     .join('\n')
     .trim()
-    .replace(/^error: /i, '')
-    .replace(/\/\/[^\s/@]*@/g, '//****@');
+    .replace(/^error: /i, '');
+  return withoutCredentials(reason);
 }
 
 /** Returns the program's standard error. @throws CliError with this text when the program fails */

@@ -2,6 +2,7 @@
 import { ArgyleError } from '../../errors';
 import type { InstallerBoot, InstallerSandbox, InstallResult } from '../../sandbox/types';
 import type { DiskWatch } from './disk-watch';
+import { withoutCredentials } from './pip-config';
 import { type IndexSource, type Pin, pipArgv, pipEnv, SANDBOX_PYTHON, TARGET, type Tool, uvArgv, uvEnv } from './tools';
 
 /** Most characters of a tool's output in an error. */
@@ -113,8 +114,7 @@ function hashedLine({ spec, hashes }: Pin): string {
 
 /** The error of an install or a resolution. @param output of the tool */
 export function failure(spec: string, why: string, output = '', cause?: unknown): ArgyleError {
-  // URLs may contain the credentials of an index.
-  const shown = output.replace(/\/\/[^\s/@]*@/g, '//****@').trim();
+  const shown = withoutCredentials(output).trim();
   const tail = shown.length > OUTPUT_TAIL ? `…${shown.slice(-OUTPUT_TAIL)}` : shown;
   const options = { field: 'requirements.txt', value: spec, cause };
   return new ArgyleError('INSTALL_FAILED', `could not install ${spec}: ${why}\n${tail}`.trimEnd(), options);

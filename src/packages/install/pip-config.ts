@@ -88,3 +88,8 @@ function visible(option: string, value: string): string {
   if (option !== 'find-links') return words.join(' ');
   return words.filter((word) => /^https?:/.test(word) || /^(file:\/\/)?\/usr\//.test(word)).join(' ');
 }
+
+/** Hides the credentials of URLs, such as those of a package index, in a tool's output. Pure. */
+export function withoutCredentials(output: string): string {
+  return output.replace(/\/\/[^\s/@]*@/g, '//****@');
+}

@@ -3,7 +3,7 @@
  * imports.
  */
 import { availableParallelism } from 'node:os';
-import { invoke, packLambda } from '../../support/deploy';
+import { deploy, invoke } from '../../support/deploy';
 import { E2eWorker } from '../../support/spawned-worker';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
@@ -66,11 +66,8 @@ describePrivileged('simultaneous first calls', () => {
   }
 
   /** Deploys a function and installs its packages. */
-  async function install(name: string, source: Record<string, string>): Promise<void> {
-    const body = new Uint8Array(await packLambda(source));
-    const answer = await fetch(`${worker.url}/registry/${name}?install=wait`, { method: 'POST', body });
-    expect([answer.status, await answer.text()]).toEqual([201, expect.any(String)]);
-  }
+  const install = (name: string, source: Record<string, string>): Promise<string> =>
+    deploy(worker.url, source, name, 'wait');
 
   /** Calls all functions at once. Every call must be answered. */
   async function call(names: readonly string[]): Promise<{ answers: Answer[]; ms: number }> {

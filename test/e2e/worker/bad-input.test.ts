@@ -116,9 +116,8 @@ describePrivileged('bad input', () => {
   it('a hash in requirements.txt that matches no archive is refused, and nothing is installed', async () => {
     const spec = 'argyle-sample-tiny==1.1.0';
     const files = { ...F, 'requirements.txt': `${spec} \\\n    --hash=sha256:${'0'.repeat(64)}\n` };
-    const body = new Uint8Array(await packLambda(files));
-    const answer = await fetch(`${worker.url}/registry/hashed?install=wait`, { method: 'POST', body });
-    expect([answer.status, await answer.text()]).toEqual([
+    const answer = await upload(worker.url, 'hashed', await packLambda(files), 'wait');
+    expect([answer.status, answer.body]).toEqual([
       500,
       expect.stringMatching(`could not install ${spec}: [^]*Hash mismatch`),
     ]);

@@ -1,5 +1,5 @@
 /** Under `popularity`, the packages of an upload get a zygote before the first call. */
-import { invoke, packLambda } from '../../support/deploy';
+import { deploy, invoke } from '../../support/deploy';
 import { startTestMirror, type TestMirror } from '../../support/mirror';
 import { describePrivileged } from '../../support/privileged';
 import { E2eWorker } from '../../support/spawned-worker';
@@ -32,8 +32,7 @@ describePrivileged('packages of an upload', () => {
     });
     await worker.init();
     await worker.up();
-    const body = new Uint8Array(await packLambda(SOURCE));
-    expect((await fetch(`${worker.url}/registry/heavy?install=wait`, { method: 'POST', body })).status).toBe(201);
+    await deploy(worker.url, SOURCE, 'heavy', 'wait');
   }
 
   const imported = async (): Promise<string[]> => {

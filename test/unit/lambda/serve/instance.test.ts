@@ -54,6 +54,15 @@ describe('Instance', () => {
     return [sandbox, new CodeVersion(facts, () => released++)];
   }
 
+  /** Serves one request. */
+  async function serveOnce(instance: Instance, sandbox: ScriptedSandbox): Promise<void> {
+    instance.unpark();
+    const served = instance.serve(new ScriptedClient().invocation('/a'), 0);
+    await settle();
+    sandbox.requests.pop()?.answer('1');
+    await served;
+  }
+
   test('that ends by itself before it served anything is at fault; one that was evicted is not', async () => {
     const [dies, code] = await make();
     const dead = new Instance(dies, code, options);
@@ -77,11 +86,7 @@ describe('Instance', () => {
       undefined,
     ]);
     clock = 1010;
-    instance.unpark();
-    const served = instance.serve(new ScriptedClient().invocation('/a'), 0);
-    await settle();
-    sandbox.requests[0]?.answer('1');
-    await served;
+    await serveOnce(instance, sandbox);
     expect(instance.making(990)).toBeUndefined();
   });
 
@@ -92,11 +97,7 @@ describe('Instance', () => {
     const sandbox = new ScriptedSandbox();
     const instance = new Instance(guard(sandbox), code, { ...options, pauses, pauseAfterMs: 0 });
     const serve = async (): Promise<void> => {
-      instance.unpark();
-      const served = instance.serve(new ScriptedClient().invocation('/a'), 0);
-      await settle();
-      sandbox.requests.pop()?.answer('1');
-      await served;
+      await serveOnce(instance, sandbox);
       instance.leave();
       instance.park();
     };
@@ -117,11 +118,7 @@ describe('Instance', () => {
       const sandbox = new ScriptedSandbox();
       sandbox.pause = () => Promise.reject(refusal);
       const instance = new Instance(guard(sandbox), code, { ...options, pauseAfterMs: 0 });
-      instance.unpark();
-      const served = instance.serve(new ScriptedClient().invocation('/a'), 0);
-      await settle();
-      sandbox.requests.pop()?.answer('1');
-      await served;
+      await serveOnce(instance, sandbox);
       instance.leave();
       instance.park();
       await until('the instance is destroyed', () => !instance.usable);
