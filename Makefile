@@ -120,7 +120,7 @@ test-vm: build ## the end-to-end tests in a guest that has cgroup v2 only
 deps-bench:
 	@[ "$$(id -u)" != 0 ] || $(MAKE) --no-print-directory deps-apt APT_TEST='$(APT_TEST) $(APT_BENCH)'
 
-# As workers are started: some parts are measured in the bench's own process, and it must not compile while it waits.
+# The V8 options of a worker: the bench measures some parts in its own process, and V8 must not compile during a wait.
 BENCH_NODE = $(shell sed -n '1s/.* node //p' bin/ol)
 
 bench: deps-bench build ## measure against fork, python3, runc, bwrap and docker: out/bench/

@@ -77,8 +77,8 @@ interface Site {
 }
 
 /**
- * Measures forks and spares in one worker, and fresh starts in another worker without zygotes. @throws SkipSubject
- * without root
+ * Measures forks and spares in one worker, and fresh starts in another worker without zygotes.
+ * @throws SkipSubject without root
  */
 export async function measureCapacity({ root, settings, handler, log }: CapacityOptions): Promise<Capacity> {
   const child = { packages: [...handler.pins], children: [] };
@@ -229,8 +229,9 @@ interface Parts {
 }
 
 /**
- * Measures fresh, forked and spare starts of one handler in turns. @param plain without zygotes @param forked with the
- * given zygote
+ * Measures fresh, forked and spare starts of one handler in turns.
+ * @param plain without zygotes
+ * @param forked with the given zygote
  */
 async function breakDown(name: string, plain: Site, forked: Site, zygote: ZygoteProcess): Promise<Breakdown[]> {
   const kinds = ['fresh', 'forked', 'spare'] as const;

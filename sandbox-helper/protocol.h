@@ -37,7 +37,7 @@ enum ag_verb {
   AG_GO = 6,      /* bind name[0] on /handler and name[1] on /packages of a parked slot and let it run */
   AG_PAUSE = 7,   /* cgroup.freeze */
   AG_RESUME = 8,
-  AG_KILL = 9,     /* replies once no process is left in the slot; the slot stays, dead */
+  AG_KILL = 9,     /* replies once no process is left in the slot; the slot stays, in state DEAD */
   AG_DESTROY = 10, /* kill, unmount, remove cgroups; replies once the slot id is free again */
   AG_USAGE = 11,   /* value: see enum ag_usage */
   AG_LIMITS = 12,  /* arg: limits, as in AG_SLOT */
@@ -57,7 +57,7 @@ enum ag_network { AG_NET_OUTBOUND = 1, AG_NET_NONE = 2, AG_NET_HOST = 3 };
 enum ag_area { AG_AREA_PACKAGES = 1, AG_AREA_CODE = 2 };
 
 /* ag_request.flags */
-#define AG_F_PARK 1u       /* AG_FORK, AG_SPAWN: AG_GO follows; until then a fresh guest starts nothing */
+#define AG_F_PARK 1u       /* AG_FORK, AG_SPAWN: AG_GO follows; until then a fresh guest does not start Python */
 #define AG_F_HOST_USR 4u   /* AG_HELLO: the base's /usr is the host's, bound read-only */
 #define AG_F_NO_SECCOMP 8u /* AG_HELLO: features.enable_seccomp false; root callers only */
 

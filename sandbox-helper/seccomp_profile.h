@@ -3,9 +3,8 @@
  * restrictions to a forked guest, which inherits its zygote's filter.
  *
  * A call that is not listed fails with ENOSYS, so that libraries fall back as on an old kernel. Constant verdicts cost
- * nothing at run time: the kernel (5.11) caches them in a bitmap.
- * inotify is not listed: the kernel charges its instances to the maker of the user namespace, so a sandbox could
- * exhaust that user's. */
+ * nothing at run time: the kernel (5.11) caches them in a bitmap. inotify is not listed: the kernel charges its
+ * instances to the maker of the user namespace, so a sandbox could exhaust that user's limit. */
 #pragma once
 
 #include <errno.h>
@@ -109,7 +108,7 @@ static const unsigned seccomp_prctl[] = {
 /* Listed: 0 to 4, FREE to DOFORK, HUGEPAGE to KEEPONFORK, POPULATE_READ and -WRITE, GUARD_INSTALL and -REMOVE. Not
  * listed: MADV_MERGEABLE, as above, and MADV_PAGEOUT, which evicts pages that others map. */
 static const unsigned seccomp_madvise[] = {0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103};
-#define SECCOMP_COLLAPSE 25 /* MADV_COLLAPSE, Linux 6.1: a zygote's alone */
+#define SECCOMP_COLLAPSE 25 /* MADV_COLLAPSE, Linux 6.1: only for a zygote */
 static const unsigned seccomp_personality[] = {0, 0xffffffffu /* a query */};
 /* Listed: CLOEXEC, ALLOW_SEALING, NOEXEC_SEAL, EXEC. Not listed: huge pages, which no limit of a sandbox counts. */
 static const unsigned seccomp_memfd[] = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19};

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make up`: starts a worker in DIR, deploys the examples of test/lambdas, and prints the answer of one that imports a
-# third-party package. Where no package index is reached, the project's own mirror serves the packages that it has.
+# `make up`: starts a worker in DIR, deploys the examples of test/lambdas, and prints the answer of an example with a
+# third-party package. Without a reachable package index, the project's own mirror serves its packages.
 #
 #   up.sh DIR      starts, deploys, invokes
 #   up.sh -s DIR   stops worker and mirror
@@ -12,7 +12,7 @@ stop_mirror() {
   local pid
   [ -e "$dir.mirror" ] || return 0
   pid=$(head -1 "$dir.mirror")
-  # The number may belong to another process by now.
+  # The pid may belong to another process by now.
   if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q 'packages-mirror/main.js'; then kill "$pid"; fi
   rm -f "$dir.mirror" "$dir.mirror.url"
 }
@@ -25,7 +25,7 @@ if [ "$1" = -s ]; then
 fi
 dir=$(realpath -m "$1")
 
-# What a function's requirements need: `none`, `mirror` (packages of our own) or `index` (any other package).
+# What a function's requirements need: `none`, `mirror` (the project's own packages) or `index` (any other package).
 needs() {
   local file=$1/requirements.txt
   if [ ! -e "$file" ]; then echo none
@@ -83,7 +83,7 @@ fi
 "$ol" worker up -d -p "$dir"
 left_out=
 for example in "$root"/test/lambdas/*/; do
-  [ "$(basename "$example")" != bad ] || continue # what fails on purpose
+  [ "$(basename "$example")" != bad ] || continue # these examples fail on purpose
   case $(needs "$example") in
     none | "$source") timeout 60 "$ol" admin install -p "$dir" "${example%/}" ;;
     *) left_out+=" $(basename "$example")" ;;
@@ -92,7 +92,7 @@ done
 [ -z "$left_out" ] || echo "Left out, as their packages are not in the $source:$left_out"
 port=$(node -p 'JSON.parse(require("node:fs").readFileSync(process.argv[1], "utf8")).worker_port' "$dir/config.json")
 
-# The first call starts as it can; meanwhile a zygote with the package is made, and later calls are forked from it.
+# The first call uses any available kind of start. Meanwhile a zygote with the package is made, for later calls.
 answer=
 for ((tries = 0; tries < 60; tries++)); do
   answer=$(curl --silent --show-error --fail-with-body --max-time 300 --data '{}' "http://localhost:$port/run/$shown")

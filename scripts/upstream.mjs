@@ -1,5 +1,5 @@
-// It must run as root. Port 5000, the scripts' port of the worker, must be free. test.py installs packages from the
-// host's package index.
+// It must run as root. Port 5000, which the scripts expect of the worker, must be free. test.py installs packages from
+// the host's package index.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { symlinkSync, writeFileSync } from 'node:fs';

@@ -34,7 +34,7 @@ const NUMPY = [
   '2.2.3',
   '2.2.4',
 ];
-/** The rest of what pandas needs: a list with versions only is installed as it is. */
+/** The other dependencies of pandas. A list with a version in each line is installed unchanged. */
 const OF_PANDAS = 'python-dateutil==2.9.0.post0\nsix==1.17.0\npytz==2025.2\ntzdata==2025.2';
 const PANDAS = ['2.2.2', '2.2.3', '2.3.0', '2.3.1', '2.3.2', '2.3.3'];
 /** Requirements and imported modules for the burst of many functions. */

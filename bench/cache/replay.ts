@@ -23,10 +23,10 @@ export function learntData(
 const FIT_ROUNDS = 30;
 
 /**
- * The costs with which the imports of each fresh start add up to its measured time. The learnt costs alone miss it by a
- * factor of up to 20: a function without packages in zygotes reports only the total time of its imports. Each
- * round scales the packages of one start by its ratio of measured and expected time, so that their proportions stay as
- * learnt.
+ * The costs with which the imports of each fresh start add up to the measured time of this start. The learnt costs
+ * alone differ from this time by a factor of up to 20, because a function without packages in zygotes reports only the
+ * total time of its imports. Each round scales the packages of one start by its ratio of measured and expected time, so
+ * that their proportions stay as learnt.
  */
 export function fitCosts(
   { functions }: Pick<Trace, 'functions'>,
@@ -56,8 +56,9 @@ export function fitCosts(
 }
 
 /**
- * Mean time of one kind of start without the handler's imports, ms; undefined without such starts. Totals are compared,
- * so it is the mean: the slowest tenth of the starts, which wait for a processor, take half of the time.
+ * Mean time of one kind of start without the handler's imports, ms; undefined without such starts. The mean is used,
+ * because totals are compared: the slowest tenth of the starts, which wait for a processor, take half of the total
+ * time.
  */
 function startMs(calls: readonly LiveCall[], start: Start): number | undefined {
   const own = calls.filter((call) => call.start === start && call.status === 200);

@@ -9,8 +9,9 @@ export interface Target {
 }
 
 /**
- * Spreads connections over the targets. @returns number of answers within `ms`. @throws Error for an answer that is not
- * 200
+ * Spreads connections over the targets.
+ * @returns number of answers within `ms`
+ * @throws Error for an answer that is not 200
  */
 export async function load(targets: readonly Target[], clients: number, ms: number): Promise<number> {
   const untilMs = performance.now() + ms;

@@ -28,7 +28,7 @@
 #define MAX_ROOTS 16
 #define CG_NAME 40
 #define AG_UIDS 8192u          /* the fewest ids of a helper: twice the number of slots */
-#define AG_UIDS_MAX (1u << 22) /* the most */
+#define AG_UIDS_MAX (1u << 22) /* the most ids of a helper */
 #define BLOCK_KINDS 9          /* leaves, and blocks of eight sizes */
 #define IDS_AHEAD 8
 #define CAP(name) (1ull << CAP_##name)
@@ -47,21 +47,21 @@ enum controller { CTL_MEMORY, CTL_PIDS, CTL_CPU, CTL_COUNT };
 
 /* The ids of one zygote and of all that is forked below it (ids.c). */
 struct block {
-  struct block *above; /* the block that it is a part of */
-  uid_t first;         /* the zygote's own */
+  struct block *above; /* the block that contains this one */
+  uid_t first;         /* the zygote's own id */
   unsigned size;
-  unsigned users;             /* 0: it does not exist */
-  unsigned turn[BLOCK_KINDS]; /* taken last: index of a leaf's id, and of a block of each size */
+  unsigned users;             /* 0: the block does not exist */
+  unsigned turn[BLOCK_KINDS]; /* last taken index: of a leaf's id, and of a block of each size */
 };
 
 /* The user that a sandbox runs as. */
 struct identity {
   uid_t uid;           /* 0: none yet */
-  int ns_fd;           /* its user namespace: a zygote's, or the one that a zygote's child enters */
+  int ns_fd;           /* the zygote's own user namespace, or the one that a zygote's child enters */
   struct block *block; /* a zygote's own block, else the block with its id */
 };
 
-/* One cgroup in each v1 hierarchy, all of one name. */
+/* One cgroup in each v1 hierarchy, all with the same name. */
 struct v1_set {
   char name[CG_NAME];
   char zygote[CG_NAME];               /* slot name of the zygote that can bring processes in; "": none */
@@ -73,7 +73,7 @@ enum slot_state { SLOT_FREE, SLOT_READY, SLOT_FORKING, SLOT_PARKED, SLOT_RUNNING
 struct slot {
   enum slot_state state;
   unsigned role, pool;
-  char name[CG_NAME]; /* of its directory and its v2 cgroup */
+  char name[CG_NAME]; /* of the slot's directory and v2 cgroup */
   struct v1_set v1;
   struct identity id, ahead[IDS_AHEAD]; /* ahead: identities of a zygote's next children */
   unsigned nahead;
@@ -153,7 +153,7 @@ int open_owned_dir(struct session *s, uint64_t root, const char *path);
 bool callers_own(struct session *s, int fd);
 int random_name(char name[CG_NAME]);
 
-/* cgfile.c: all are relative to an open directory and follow no link; errno tells why one failed. */
+/* cgfile.c: all functions are relative to an open directory and follow no link; after a failure, errno tells why. */
 const char *proc_file(pid_t pid, const char *name);
 int put(int dir_fd, const char *path, const char *text);
 ssize_t get(int dir_fd, const char *path, char *text, size_t size);

@@ -40,7 +40,7 @@ int make_dir(int dir_fd, const char *name) {
   /* chmod, because the helper's umask is 077. A zygote may search a cgroup's directory, and no more. */
   int fd = fchmodat(dir_fd, name, 0711, 0) < 0 ? -1 : open_dir(dir_fd, name);
   int saved = errno;
-  if (fd < 0) unlinkat(dir_fd, name, AT_REMOVEDIR); /* fails if it is in use */
+  if (fd < 0) unlinkat(dir_fd, name, AT_REMOVEDIR); /* fails if the cgroup is in use */
   errno = saved;
   return fd;
 }

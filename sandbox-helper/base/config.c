@@ -72,8 +72,8 @@ int config_parse(char *text, struct config *config) {
 
 static bool only_root_writes(const struct stat *st) { return st->st_uid == 0 && !(st->st_mode & (S_IWGRP | S_IWOTH)); }
 
-/* Only root may write to the file. For setuid callers, only root may write to its directory, so that nobody replaces
- * it. */
+/* Only root may write to the file. For setuid callers, only root may write to the file's directory, so that nobody
+ * replaces the file. */
 int config_load(const char *path, bool trusted_caller, struct config *config) {
   char text[CONFIG_MAX_BYTES + 1], dir[AG_NAME_MAX];
   struct stat st;

@@ -65,8 +65,8 @@ EXPORT int argyle_open_dir(const char *path) {
 }
 
 /* Makes the listening socket `name` in a directory, and pipes for the log and for errors. out: socket; write end and
- * non-blocking read end of the log's pipe; the same of the errors' pipe. The path goes through /proc, because sun_path
- * holds only 107 characters. */
+ * non-blocking read end of the log's pipe; the same ends of the errors' pipe. The path goes through /proc, because
+ * sun_path holds only 107 characters. */
 EXPORT int argyle_slot_fds(int dir_fd, const char *name, int out[5]) {
   struct sockaddr_un a = {.sun_family = AF_UNIX};
   int pipes[2][2] = {{-1, -1}, {-1, -1}}, saved;
@@ -145,7 +145,7 @@ EXPORT int argyle_take(int inbox) {
 
 /* Sets the scheduler slice of this thread, and of the threads and processes that it starts later, to `us` µs (100 to
  * 100,000). The share of the processor stays the same. A shorter slice preempts a longer one on wake-up. Linux before
- * 6.12 ignores it. */
+ * 6.12 ignores the slice. */
 EXPORT int argyle_set_sched_slice(unsigned us) {
   struct sched_attr attr = {0};
   if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) < 0) return -errno;

@@ -4,8 +4,8 @@ A guest in a container has no such descriptors. Its argument is the path of a so
 worker listens. It runs at once. It connects to the worker where another guest accepts a connection.
 
 Mirrors struct ag_link_msg and enum ag_link_op of sandbox-helper/protocol.h. Uses the C modules
-_socket, _struct and posix directly: importing `socket` takes as long as starting Python, and `os` a
-fifth of that.
+_socket, _struct and posix directly: an import of `socket` takes as long as a start of Python, and
+an import of `os` a fifth of that.
 """
 
 import posix

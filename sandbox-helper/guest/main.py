@@ -1,6 +1,6 @@
 """Starts a guest: `python3 -I -S /runtime/main.py ROLE [SOCKET]`, see loader.py and start.py.
 
-Short, because Python compiles it at each start. All else is in guest.pack (pack.py).
+This file is short, because Python compiles it at each start. guest.pack has all else (pack.py).
 """
 
 import gc

@@ -107,10 +107,11 @@ static int open_pool(struct session *s, int p) {
   return 0;
 }
 
-/* Locks the cgroup of this name with a record lock. No child inherits it: a child that is frozen before it closes its
- * descriptors would otherwise hold the name longer than the helper. A record lock ends when the process closes any
- * descriptor of the file, so the helper opens this file only here. The holder removes the cgroup at its end. So the
- * cgroup may be gone once the lock is taken, and the lock counts only if the name still means the same cgroup. */
+/* Locks the cgroup of this name with a record lock. No child inherits such a lock. Otherwise, a child that is frozen
+ * before it closes its descriptors would hold the name longer than the helper. A record lock ends when the process
+ * closes any descriptor of the file, so the helper opens this file only here. The holder removes the cgroup at its end.
+ * So the cgroup may be gone once the lock is taken, and the lock counts only if the name still means the same
+ * cgroup. */
 static int take_name(struct session *s) {
   for (int tries = 0; tries < 200; tries++) {
     struct stat held, named;

@@ -22,10 +22,10 @@
 
 static bool taken[AG_UIDS_MAX]; /* the leaves' used ids, and the first id of each existing block */
 
-/* Takes a range of helper.conf's ids that no living helper has. POLICY: a 16th of all, from the first half. When other
- * helpers have all of these, the helper takes AG_UIDS ids from anywhere. So a small range serves many helpers. Safety:
- * a record lock holds the range, as another record lock holds the cgroup's name. Only root can open the file, and the
- * helper opens the file only here. */
+/* Takes a range of helper.conf's ids that no living helper has. POLICY: the range is a 16th of all ids, in their first
+ * half. When other helpers have all such ranges, the helper takes AG_UIDS ids anywhere. A small set of ids thus serves
+ * many helpers. Safety: a record lock holds the range, as another record lock holds the cgroup's name. Only root can
+ * open the file, and the helper opens the file only here. */
 int ids_start(struct session *s) {
   const struct config *c = &s->config;
   SCOPED int lock = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -45,8 +45,8 @@ int ids_start(struct session *s) {
 /* The number of a block's ids that are for the zygote and its leaves, and not for smaller blocks. */
 static unsigned leaves_of(const struct block *b) { return b->size < 4 * AG_MAX_SLOTS ? b->size / 2 : 2 * AG_MAX_SLOTS; }
 
-/* Takes one of n ids that lie `step` apart; 0 when there is none. The longest unused id comes first. An id of a
- * living process is skipped, because a killed helper may have left the process. */
+/* Takes one of n ids that lie `step` apart; 0 when there is none. The id that was unused for longest comes first. An id
+ * of a living process is skipped, because a killed helper may have left the process. */
 static uid_t uid_take(const struct session *s, uid_t at, unsigned step, unsigned n, unsigned *turn) {
   for (unsigned tries = 0; tries < n; tries++) {
     *turn = (*turn + 1) % n;
@@ -78,8 +78,8 @@ static void identity_drop(struct session *s, struct identity *id) {
   close_scoped(&id->ns_fd);
 }
 
-/* Writes the id maps of the user namespace of process `pid`, which has no other process. A zygote's maps hold its
- * block; its own id is AG_GUEST_ID there. */
+/* Writes the id maps of the user namespace whose only process is `pid`. A zygote's maps hold its block; its own id is
+ * AG_GUEST_ID there. */
 int ids_map(const struct session *s, const struct slot *slot, pid_t pid) {
   static const char *const files[] = {"setgroups", "uid_map", "gid_map"};
   const struct block *block = slot->id.block;

@@ -3,11 +3,11 @@
  * them, at no cost per sandbox, and they end with the cgroup. seccomp decides which socket families and options exist,
  * and forbids listen() (seccomp_profile.h).
  *
- * outbound: packets may leave the host, but reach no service of the host. A program judges each packet on its way out:
- * a packet that leaves through the loopback device is for this host, whatever its address is. Then the longest prefix
- * of the worker's rules decides. Endpoints that the worker names pass in spite of both (a local DNS server, a local pip
- * mirror). connect() and sendto() are also judged by address, so that they fail at once with EPERM. That check knows
- * the host's addresses at the helper's start. bind() takes only port 0.
+ * outbound: packets may leave the host, but reach no service of the host. A program judges each outgoing packet. A
+ * packet that leaves through the loopback device is for this host, whatever its address is, and is refused. For other
+ * packets, the longest matching prefix of the worker's rules decides. Endpoints that the worker names (a local DNS
+ * server, a local pip mirror) always pass. A check by address makes a refused connect() or sendto() fail at once with
+ * EPERM. This check knows the host's addresses at the helper's start. bind() takes only port 0.
  *
  * none: all of these calls fail.
  *

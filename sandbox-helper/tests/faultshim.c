@@ -41,7 +41,7 @@ static int fails(const char *name) {
   return 1;
 }
 
-/* Up to six words are passed on, which is what any of these takes; the result is cut to `type`. */
+/* Passes on six words: no wrapped call has more. The result is converted to `type`. */
 #define WRAP_AS(name, type)                                                        \
   long shim_##name(long a, long b, long c, long d, long e, long f) __asm__(#name); \
   long shim_##name(long a, long b, long c, long d, long e, long f) {               \
@@ -71,7 +71,7 @@ void *shim_fdopendir(int fd) {
   return fails("fdopendir") ? NULL : real(fd);
 }
 
-/* A copy instead of shared memory: a vfork()ed child must not return from here, and needs neither. */
+/* fork() instead of vfork(): a vforked child must not return from here. No caller needs the shared memory. */
 long shim_vfork(void) __asm__("vfork");
 long shim_vfork(void) {
   static int (*real)(void);

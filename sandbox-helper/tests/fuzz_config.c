@@ -12,7 +12,7 @@ static void is_path(const char *path, bool absolute) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct config c;
-  char *text = malloc(size + 1); /* exactly, so that the sanitizer sees every byte read beyond */
+  char *text = malloc(size + 1); /* exact size, so that the sanitizer reports each read beyond the text */
   memcpy(text, data, size);
   text[size] = 0;
   if (config_parse(text, &c) == 0) {

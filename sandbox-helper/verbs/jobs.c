@@ -1,6 +1,6 @@
-/* SPDX-License-Identifier: Apache-2.0 AG_REMOVE: removes a tree that the caller cannot, because an installer's files
- * belong to the sandbox user. A child process of the helper removes the tree, because a large tree must not stop the
- * helper's loop.
+/* SPDX-License-Identifier: Apache-2.0
+ * AG_REMOVE: removes a tree that the caller cannot remove, because an installer's files belong to the sandbox user. A
+ * child process of the helper removes the tree, because a large tree must not stop the helper's loop.
  *
  * Safety: the tree is one component below the packages or code area (tree.c says how it is removed). The child has that
  * area's descriptor, two capabilities and nothing else. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The life of a slot: FREE -> READY -> (FORKING ->) PARKED -> RUNNING -> DEAD -> DESTROYING -> FREE. AG_DESTROY ends
- * a slot in any state.
- * No function waits here: a kill is answered when an exit or a tick finds the cgroup empty. */
+ * a slot in any state. No function waits here: a kill is answered when an exit or a tick finds the cgroup empty. */
 #include <sys/ioctl.h>
 
 #include "verbs/verbs.h"

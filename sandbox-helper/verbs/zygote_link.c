@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * AG_FORK: a zygote clones itself into another slot.
  *
- * Safety: the zygote may run a malicious package's code, so the helper believes nothing that the zygote says. The
- * zygote gets the new slot's root, cgroup and sockets. They are empty, and the slot's function has asked for every
- * package that the zygote has imported (the worker's rule). The helper reads the child's pid from the slot's cgroup. A
- * zygote that clones elsewhere leaves that cgroup empty, and the fork fails. */
+ * Safety: the zygote may run a malicious package's code, so the helper trusts no message of the zygote. The zygote gets
+ * the new slot's root, cgroup and sockets. They are empty, and the slot's function has asked for every package that the
+ * zygote has imported (the worker's rule). The helper reads the child's pid from the slot's cgroup. A zygote that
+ * clones elsewhere leaves that cgroup empty, and the fork fails. */
 
 #include "verbs/verbs.h"
 
@@ -76,7 +76,7 @@ static int adopt(struct session *s, uint32_t id) {
     return fault(AG_E_ZYGOTE, AG_ST_FORK, "the child died");
   if (slot_started(s, id, take_fd(&pid_fd), pid, false) < 0) return -1;
   if (!slot->park && slot_go(s, id, NULL, 0) < 0) return -1;
-  if (!cgroup_has_joined(s, slot) || !ids_taken(s, slot)) slot_fail(s, id); /* also if it has ended */
+  if (!cgroup_has_joined(s, slot) || !ids_taken(s, slot)) slot_fail(s, id); /* also if the child has ended */
   return 0;
 }
 

@@ -1,8 +1,8 @@
 /**
  * Writes <worker_dir>/dep-trace.json: one JSON object per line for each installed package, pulled function and
  * invocation. `ol zygote fit` and the original's tools read this file. At half of its bound, the file is renamed to
- * dep-trace.json.1 and replaces an earlier one. The new file begins with the packages and functions that later lines
- * may name.
+ * dep-trace.json.1, which replaces an earlier file of this name. The new file begins with the packages and functions
+ * that later lines may name.
  */
 import { createWriteStream, renameSync, statSync } from 'node:fs';
 import type { WriteStream } from 'node:fs';

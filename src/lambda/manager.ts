@@ -102,7 +102,7 @@ export class LambdaManager {
       throw thrown;
     } finally {
       this.deps.stats.record('LambdaFunc.Invoke', this.now() - startMs);
-      // Names of functions that do not exist must not use up memory.
+      // Names of missing functions must not use up memory.
       if (lambda.forgettable) this.forget(name, lambda);
       this.deps.onEnded?.(name, invocation.call);
       if (--this.running === 0) this.whenQuiet?.();

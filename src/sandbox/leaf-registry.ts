@@ -26,7 +26,7 @@ export interface LeafRegistryOptions {
 export interface LeafHooks {
   /** Called once, with the boot report of the first response. */
   onBoot?: (info: BootInfo) => void;
-  /** Called once, when the leaf has its share of memory, with the wait in ms and the share in MB. */
+  /** Called once, when the leaf has its share of memory: with the wait in ms, and the share in MB. */
   onMemory?: (waitMs: number, mb: number) => void;
   /** Called when the idle leaf is evicted, with the freed memory in MB. */
   onEvicted?: (mb: number) => void;

@@ -38,8 +38,8 @@ const CONTROL = /(?!\t)[\p{Cc}\u2028\u2029]/gu;
 const RATE_BYTES_PER_S = 64 * 1024;
 const BURST_S = 4;
 /**
- * Output that is read within this time after the end of a call belongs to that call, in ms. Most output of a handler
- * arrives before its answer. Some output may arrive shortly after the answer.
+ * Output that is read at most this long after the end of a call belongs to the call, in ms. Most output of a handler
+ * arrives before its answer, and some arrives shortly after it.
  */
 const AFTER_CALL_MS = 5;
 /** Time for which the pipe of a destroyed sandbox is still read, in ms: the pipe may hold the last output. */

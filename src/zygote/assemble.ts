@@ -54,15 +54,15 @@ export interface ZygoteLayer {
 
 /**
  * POLICY: a zygote holds the imports of many functions. Its memory limit is therefore four times a leaf's limit, or an
- * installer's limit if that is larger. A zygote runs no handler, and its forks have their own cgroups. The limits of
- * its processes only contain runaway imports; its CPU share is not limited.
+ * installer's limit if that is larger. A zygote runs no handler, and its forks have their own cgroups. The limit on its
+ * processes only stops runaway imports. Its CPU share is not limited.
  */
 export function zygoteLimits(leaf: SandboxLimits, installer: SandboxLimits): SandboxLimits {
   const memMb = leaf.memMb === 0 ? 0 : Math.max(4 * leaf.memMb, installer.memMb);
   return { ...leaf, memMb, procs: leaf.procs === 0 ? 0 : Math.max(leaf.procs, 64), cpuPercent: 0 };
 }
 
-/** Largest share of mem_pool_mb for zygotes under `popularity`, and the share that they may hold in any pool. */
+/** Largest share of mem_pool_mb for zygotes under `popularity`, and the share that zygotes may always use. */
 const MAX_SHARE = 0.9;
 const LEAST_SHARE = 0.4;
 /** Number of instances per CPU whose memory zygotes never hold. */
@@ -72,8 +72,8 @@ const RUNNING_PER_CPU = 2;
  * Computes the budget of zygotes, replicas and spares under `popularity`, in MB. Pure. The price of memory (ghosts.ts)
  * decides which part of the budget is used: memory that saves more for instances stays with instances.
  *
- * POLICY: a running instance is charged its limit. Zygotes must leave enough of the pool that a few running instances
- * do not wait for each other.
+ * POLICY: a running instance is charged its limit. Zygotes leave memory for a few running instances. Otherwise these
+ * instances would wait for each other.
  */
 export function popularityBudgetMb(totalMb: number, leafMb: number, cpus: number): number {
   const besideRunning = totalMb - leafMb * RUNNING_PER_CPU * cpus;

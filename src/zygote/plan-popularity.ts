@@ -11,8 +11,8 @@ import type { ZygotePlan } from './zygote-plan';
 /** Minimum time between two looks, in ms. A look computes for a few ms; making a zygote takes a few hundred ms. */
 const TICK_MS = 2000;
 /**
- * The pause after a look is at least this many times the look's compute time, so looks take at most 2 % of the event
- * loop.
+ * The pause after a look lasts at least this many times the look's compute time. Looks then take at most 2 % of the
+ * event loop.
  */
 const PAUSE_PER_LOOK = 50;
 /** Length of a slice of a look, in ms. A request waits for at most one slice. */
@@ -153,8 +153,8 @@ export class PopularityPlanner implements ZygotePlan {
     const imports = new Map<PinKey, PackageImport>();
     for (const key of own) {
       const found = packages.importOf(key);
-      // A seed may name packages that no function of this worker has required yet. Their zygote is made after the first
-      // such request.
+      // A seed may name packages that no function of this worker has required yet. A zygote with such a package is made
+      // after the first request for the package.
       if (found === undefined) return;
       imports.set(key, found);
     }

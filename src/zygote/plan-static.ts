@@ -1,4 +1,6 @@
-/** The plan of `tree` and `multitree`: zygotes of the configured tree, made when a function requires their packages. */
+/**
+ * The plan of `tree` and `multitree`. A zygote of the configured tree is made when a function requires its packages.
+ */
 import type { Stats } from '../metrics';
 import type { LeafSpec } from '../sandbox/types';
 import type { Group, ZygoteGroups } from './fleet/groups';

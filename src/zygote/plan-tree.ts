@@ -44,7 +44,7 @@ export class TreePlanner {
    * require. The path ends above a node with an excluded package.
    */
   plan(pins: readonly PackagePin[]): Promise<GroupSpec[]> {
-    // The id includes the spec, because the same key may stand for another directory.
+    // The id includes the spec, because one key may stand for two directories.
     const id = setId(pins.map(({ key, spec }) => `${key} ${spec}`).sort());
     let plan = this.memo.get(id);
     if (plan === undefined) {

@@ -153,7 +153,7 @@ class _Call:
             self.response.keep_alive = False
 
     async def receive(self):
-        """The next part of the body. After the end of the response or client: http.disconnect."""
+        """Returns the next part of the body; http.disconnect once response or client has ended."""
         while not self._body_sent and not self._ended.is_set():
             data = self._body.next()
             if data is not None:

@@ -1,4 +1,4 @@
-"""`f(event)` handlers: the JSON body in, JSON out, and a traceback with status 500 for an error."""
+"""`f(event)` handlers: body and answer are JSON; an error gives status 500 with a traceback."""
 
 import time
 

@@ -1,9 +1,9 @@
 """Native handlers: the executable /handler/f.bin, run once per request.
 
-It gets the JSON event (the request's body, `{}` when that is empty) on standard input and, when
-the event fits into one argument, as its only argument. Its result is the content of /tmp/output
-if it leaves that file, and its standard output otherwise. An exit code other than 0, or death by
-a signal, gives status 500 with its standard error as text/plain.
+It gets the JSON event (the request's body, `{}` when that is empty) on standard input and, when the
+event fits into one argument, as its only argument. Its result is the content of /tmp/output if it
+makes that file, and its standard output otherwise. An exit code other than 0, or death by a signal,
+gives status 500 with its standard error as text/plain.
 """
 
 import os

@@ -10,7 +10,7 @@ import sys
 
 
 def reseeds():
-    """Functions that reseed the generators of loaded modules that would continue across a fork.
+    """Returns functions that reseed the generators of loaded modules, which a fork copies.
 
     The zygote calls this once, because the lookups would copy 20 pages in each child. Generators
     that a package made itself (random.Random(), numpy.random.default_rng()) cannot be found. They

@@ -1,8 +1,8 @@
 """Replaces `multiprocessing.popen_forkserver`, which implements the start method "forkserver".
 
-The original starts children over a listening unix socket, and a sandbox may not listen. This one
-makes children like "spawn": fresh, but without a server that has imported modules. Where a sandbox
-may have unix sockets (argyle.network is host), the original is loaded.
+Python's module starts children over a listening unix socket, and a sandbox may not listen. This
+module makes children like "spawn": fresh, and without a server that has imported modules. Where a
+sandbox may have unix sockets (argyle.network is host), Python's module is loaded.
 """
 
 import sys
@@ -11,7 +11,7 @@ NAME = "multiprocessing.popen_forkserver"
 
 
 def install():
-    """Replaces the original, of which multiprocessing uses the class `Popen` (__getattr__())."""
+    """Replaces Python's module, of which multiprocessing uses the class `Popen` (__getattr__())."""
     sys.modules[NAME] = sys.modules[__name__]
 
 

@@ -71,7 +71,7 @@ static void drop_capabilities(uint32_t keep) {
   struct __user_cap_data_struct sets[2] = {{keep, keep, 0}, {0, 0, 0}};
   int cap = 0;
   while ((cap < 32 && keep >> cap & 1) || prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0) cap++;
-  /* EINVAL: the kernel has no such capability, so all others are dropped. */
+  /* EINVAL: the kernel has no capability of this number. All lower ones have been dropped. */
   if (errno != EINVAL || cap <= CAP_AUDIT_READ) fail(AG_ST_GUEST_PRIV);
   if (syscall(SYS_capset, &header, sets) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail(AG_ST_GUEST_PRIV);
 }
@@ -81,7 +81,7 @@ static int answer(int link_fd, const struct ag_link_msg *order, int result) {
   return send(link_fd, &m, sizeof m, MSG_NOSIGNAL) == (ssize_t)sizeof m ? 0 : -ENOTCONN;
 }
 
-/* The child's first step. The child joins its v1 cgroups, so that all memory that it uses later is charged to it; 0
+/* The child's first step. The child joins its v1 cgroups, so that they are charged for all memory that it uses later; 0
  * stands for the calling thread, the only one. The child then takes its own ids, and answers the order itself. */
 static void take_identity(int link_fd, const struct ag_link_msg *order, const int fds[], int nfds) {
   bool ok = true;

@@ -39,7 +39,7 @@ PRELOAD = (
 _WARM_UPS = 10
 # Objects that occupy memory, see fill_pools().
 _plugs = []
-# CPython's small-object allocator, bytes: step of its sizes, largest size, pool, header of a pool.
+# Sizes in CPython's small-object allocator, bytes: step, largest object, pool, header of a pool.
 _STEP, _SMALL, _POOL, _POOL_HEADER = 16, 512, 1 << 14, 48
 
 

@@ -11,8 +11,8 @@ from _argyle.http.conn import RECV_BYTES, ClientGone, exit_if_forked
 class AsyncConnection:
     """Like conn.Connection. The socket stays blocking and is used with MSG_DONTWAIT.
 
-    Several tasks may wait in fill(). One read at a time serves all of them: with a read of its own,
-    one task could take the bytes that another waits for.
+    Several tasks may wait in fill(). One read at a time serves all of them. A task with a read of
+    its own could take the bytes that another task waits for.
     """
 
     def __init__(self, sock, buf):

@@ -1,7 +1,7 @@
 """HTTP/1.1 heads, without input or output: parses a request's, frames a response.
 
 Strict, because the worker is the only client: CRLF line ends, no obsolete folding, one meaning for
-the length of a body. The worker handles `Expect`; it is ignored here.
+the length of a body. The worker handles `Expect`, so this module ignores it.
 """
 
 MAX_HEAD_BYTES = 1 << 16

@@ -133,8 +133,8 @@ def _dependencies(lines, extras, target, name):
     return names
 
 
-# POLICY: not compiled. Tests are half of large packages (pandas, numpy, sympy), and no function
-# imports them.
+# POLICY: tests are not compiled. They are half of each large package (pandas, numpy, sympy), and no
+# function imports them.
 TESTS = re.compile(r"/tests/")
 
 

@@ -48,7 +48,7 @@ const answerShape = z.object({
   names: z.array(z.string()).nullable().optional(),
 });
 
-/** Names of which an entry file needs one, in the order of the guest (guest/apps/entry.py). */
+/** Names in the order of the guest (guest/apps/entry.py). An entry file needs one of them. */
 function wanted(env: Readonly<Record<string, string>>): string[] {
   const named = [env['OL_WSGI_ENTRY'], env['OL_ASGI_ENTRY']].find((name) => name !== undefined && name !== '');
   return named === undefined ? ['f', 'app'] : [named];

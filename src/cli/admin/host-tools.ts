@@ -136,7 +136,7 @@ async function byUv(uv: string, files: string[], constraints: string[], tools: H
   return parsePins(readFileSync(result, 'utf8'), 'the resolved requirements');
 }
 
-/** The reason in a resolver's standard error, without credentials and without warnings, which are no reason. Pure. */
+/** The reason in a resolver's standard error, without credentials and warnings. Pure. */
 export function reasonIn(stderr: string): string {
   const lines = stderr.split('\n').filter((line) => !/^warning: /i.test(line));
   const reason = lines

@@ -23,7 +23,8 @@ export interface UploadOptions {
 }
 
 /**
- * Uploads a function. The next call runs the new code. Returns when the server has stored it and installed its packages.
+ * Uploads a function. The next call runs the new code. Returns when the server has stored the function and installed
+ * its packages.
  * @param report is called with a line for each installed package
  * @throws CliError with the server's status and message
  */

@@ -36,8 +36,8 @@ export function helperConfText(
  * Makes a worker that root starts use DIR/helper.conf, unless its settings name another file. worker_dir may be any
  * path.
  *
- * POLICY: directories that were added to config.json since are added to the file. Sandbox ids are added to a file of a
- * version without them. Root could write all of this by hand as well.
+ * POLICY: directories that are new in config.json are added to the file. Sandbox ids are added to a file of an earlier
+ * version, which has none. Root could make the same changes by hand.
  */
 export function withOwnHelperConf<T extends FileConfig | Config>(olDir: string, config: T): T {
   const path = join(olDir, 'helper.conf');

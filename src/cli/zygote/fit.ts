@@ -62,7 +62,7 @@ function ownPackages(tree: DesiredTree, zygote: DesiredZygote): PinKey[] {
 interface Fitted {
   asked: Asked;
   costOf: (key: PinKey) => ImportCost;
-  /** The total that the savings are a share of. */
+  /** The total of which the savings are a share. */
   of: string;
 }
 

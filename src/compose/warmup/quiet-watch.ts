@@ -1,9 +1,9 @@
 /** Tells the warm-up whether real requests need the processors. */
 
 /**
- * POLICY: the warm-up rests until no real request has ended for a multiple of the longest recent interval between two
- * of them. A request that comes while the warm-up runs takes several times as long (README.md), so the warm-up must
- * expect no request. Requests at regular intervals make V8 compile the code without a warm-up.
+ * POLICY: after each real request, the warm-up rests for INTERVALS times the longest recent interval between two
+ * requests. A request during the warm-up takes several times as long (README.md), so the warm-up runs only when no
+ * request is expected. Requests at regular intervals make V8 compile the code without a warm-up.
  */
 const INTERVALS = 2;
 /** Shortest and longest rest after a request, in ms. */

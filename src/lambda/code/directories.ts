@@ -1,6 +1,6 @@
 /**
- * The directories of unpacked function code, `<worker_dir>/code/<n>-<name>`. n counts all functions. Long names are
- * cut.
+ * The directories of unpacked function code, `<worker_dir>/code/<n>-<name>`. The number n is unique among all
+ * functions. Long names are cut.
  */
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';

@@ -64,8 +64,8 @@ function unfit(text: string): string | undefined {
 }
 
 /**
- * Checks the names of secrets. @throws ArgyleError LAMBDA_CONFIG for a name that the environment has, too, or that
- * selects the code
+ * Checks the names of secrets.
+ * @throws ArgyleError LAMBDA_CONFIG for the name of a variable of the environment, and for OL_ENTRY_FILE
  */
 export function checkSecretNames(secrets: readonly string[], env: Readonly<Record<string, string>>): void {
   const both = secrets.find((name) => Object.hasOwn(env, name));
@@ -96,7 +96,7 @@ export interface Entry {
 /**
  * Finds the file that a sandbox starts: the Python file of OL_ENTRY_FILE (f.py by default), or f.bin.
  * @param shownDir name of the directory in errors
- * @throws ArgyleError LAMBDA_CODE when there is neither, LAMBDA_CONFIG when OL_ENTRY_FILE is not a top-level *.py
+ * @throws ArgyleError LAMBDA_CODE when neither file exists, LAMBDA_CONFIG when OL_ENTRY_FILE is not a top-level *.py
  */
 export async function findEntry(dir: string, env: Record<string, string>, shownDir = dir): Promise<Entry> {
   const python = env['OL_ENTRY_FILE'] ?? 'f.py';

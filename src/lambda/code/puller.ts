@@ -45,7 +45,7 @@ export class CodePuller {
   private outdated = false;
   private refused: { version: string; error: ArgyleError; until: number } | undefined;
 
-  /** Whether the code is there but one of its secrets is not. */
+  /** Whether the code exists and one of its secrets is missing. */
   private withheld = false;
 
   /** An update that was put off because of a full disk. */
@@ -93,7 +93,7 @@ export class CodePuller {
     this.outdated = this.pulling !== undefined;
   }
 
-  /** Whether there is code about which the next caller would ask the registry. */
+  /** Whether code exists that the next caller must check with the registry. */
   get isStale(): boolean {
     return this.current !== undefined && this.freshCode() === undefined;
   }

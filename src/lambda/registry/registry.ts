@@ -54,8 +54,8 @@ export class Registry {
    * Stores an archive once it is complete and every check has passed. A refused upload changes nothing: the function
    * that was stored before stays in service.
    *
-   * Unless `when` is lazy, packages are resolved before the archive is stored. With `wait`, they are installed before,
-   * too.
+   * Unless `when` is `lazy`, the packages are resolved before the archive is stored. With `wait`, they are also
+   * installed before the archive is stored.
    * @param when argyle.install by default
    * @throws ArgyleError LAMBDA_NAME, UPLOAD_TOO_LARGE, LAMBDA_CODE, LAMBDA_CONFIG, REQUIREMENT_INVALID, INSTALL_FAILED,
    *   REGISTRY, CLIENT_GONE

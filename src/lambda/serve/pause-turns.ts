@@ -1,8 +1,8 @@
 /**
  * Bounds the number of pauses that run at the same time.
  *
- * The helper executes orders one after the other. After a burst, a hundred instances become idle at once. When the
- * pauses of all these instances were ordered at once, a call waited 30 to 40 ms for a thaw behind the pauses.
+ * The helper executes orders one after the other. After a burst, a hundred instances become idle at once. If all their
+ * pauses are ordered at once, a call waits 30 to 40 ms for its thaw, which follows the pauses.
  */
 
 /** POLICY: a thaw waits for at most this many pauses. */

@@ -42,8 +42,8 @@ export function takeInstance(
 }
 
 /**
- * Number of instances that serve requests but get no further requests. @param concurrency 1: the result is 0, because
- * such an instance ends at once
+ * Number of instances that serve requests but get no further requests.
+ * @param concurrency with 1, the result is 0, because such an instance ends at once
  */
 export function countRetired(busy: Iterable<Instance>, concurrency: number): number {
   let count = 0;

@@ -1,7 +1,7 @@
 /**
  * Copies of the code of sock mode's sandboxes. The rules are those of uploads. Sandboxes mount a copy read-only, so
- * sandboxes share one copy while the original stays the same. A further sandbox then needs neither a copy nor an
- * unpacked archive.
+ * they share one copy while the source is unchanged. A further sandbox then needs neither a copy nor an unpacked
+ * archive.
  */
 import { lstatSync, readdirSync, statSync, type BigIntStats } from 'node:fs';
 import { join } from 'node:path';
@@ -34,7 +34,7 @@ export interface SockCode {
 }
 
 interface Copy {
-  /** State of the original; undefined for a copy that is not shared. */
+  /** State of the source; undefined for a copy that is not shared. */
   stamp: string | undefined;
   users: number;
   made: Promise<Omit<SockCode, 'entryFile' | 'release'>>;
@@ -75,7 +75,7 @@ export function stampOf(code: string, settledMs = SETTLED_MS): string | undefine
 }
 
 export class SockCopies {
-  /** The newest copy for each path of an original. The first one has been unused for longest. */
+  /** The newest copy for each source path. The copy that has been unused for longest comes first. */
   private readonly newest = new Map<string, Copy>();
 
   constructor(
@@ -123,7 +123,7 @@ export class SockCopies {
     if (known !== undefined) this.clean(code, known);
     copy.made.then(
       () => {
-        // The original changed during the copy. It is unknown which version was copied.
+        // The source changed during the copy, so the copied version is unknown.
         if (stampOf(code, this.settledMs) !== stamp) this.forget(code, copy);
       },
       () => {

@@ -43,8 +43,8 @@ export class InstallSteps {
   }
 
   /**
-   * Installs a pin into the staging directory `stage` below Pkgs_dir. Uses uv. Uses pip when there is no uv, or when uv
-   * fails in a way that pip may not.
+   * Installs a pin into the staging directory `stage` below Pkgs_dir. Uses uv. Uses pip when the base has no uv, and
+   * after a failure of uv that pip may avoid.
    * @throws ArgyleError INSTALL_FAILED when the tools fail; errors of the sandbox
    */
   async install(pin: Pin, stage: string): Promise<InstallResult> {

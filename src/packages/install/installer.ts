@@ -23,7 +23,7 @@ export type { EnsureOptions, InstallProgress, PackageInstallerOptions, Pull } fr
 export class PackageInstaller {
   private readonly store: PackageStore;
   private readonly known = new Map<string, PackageMeta>();
-  /** Running attempts by spec; at most one per spec. Callers with the same hashes share its result. */
+  /** Running attempts by spec; at most one per spec. Callers with the same hashes share the attempt's result. */
   private readonly pulls = new Map<string, { key: string; done: Promise<PackageMeta> }>();
   /** Running deletions. A caller that needs such a package waits and installs it again. */
   private readonly removals = new Map<string, Promise<void>>();

@@ -30,7 +30,7 @@ export interface BootInfo {
   submodules?: Record<string, string[]>;
 }
 
-/** Parses a report, which is untrusted. A malformed report yields undefined; items above a limit are dropped. */
+/** Parses a report, which is untrusted. Returns undefined for a malformed report; drops items above a limit. */
 export function parseBootReport(text: string): BootInfo | undefined {
   try {
     const report = JSON.parse(text) as { import_ms?: unknown; modules?: unknown; submodules?: unknown };

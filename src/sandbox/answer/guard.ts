@@ -13,7 +13,9 @@ import { asFault, fault } from './fault';
 import { rawStrings, readHead, type AnswerHead } from './head';
 import type { AnswerMeter } from './meter';
 
-/** Limit for interim answers before the final answer; Go's client, which the original uses, has the same limit. */
+/**
+ * Limit for interim answers before the final answer. Go's client has the same limit, and the original uses this client.
+ */
 const MAX_INTERIM = 5;
 
 /** Flow control of one answer. */

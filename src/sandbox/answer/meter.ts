@@ -3,7 +3,7 @@
  * interim answers and endless status lines, so no memory limit would stop them.
  *
  * Heads and trailers are limited here and in head.ts, not by undici: after its own limit, undici parses the rest of the
- * chunk and makes an error for each field in it. That took up to 190 ms.
+ * chunk and makes an error for each field in it, which takes up to 190 ms.
  */
 import type { Socket } from 'node:net';
 import { fault } from './fault';
@@ -46,7 +46,7 @@ export class AnswerMeter {
       socket.destroy(fault('it sends bytes that add nothing to its answer'));
       return null;
     };
-    // A paused parser pushes the bytes that it has read back to the socket, and reads these bytes again later.
+    // A paused parser returns unparsed bytes to the socket, and reads these bytes again later.
     socket.unshift = (chunk: Buffer): void => {
       this.received -= chunk.length;
       this.idle = Math.max(0, this.idle - chunk.length);

@@ -47,7 +47,8 @@ export function readPastRefusals(socket: Socket, hasAnswer: () => boolean): void
   }
   socket.destroy = (error?: Error): Socket => {
     const code = codeOf(error);
-    // The guest closed with a part of the request unread. The kernel reports this error after the answer's bytes.
+    // The guest closed the connection before it had read the whole request. The kernel reports this error after the
+    // answer's bytes.
     if (code === 'ECONNRESET' && !socket.destroyed && !socket.readableEnded && socket.readableLength > 0) {
       socket.push(null);
       return socket;

@@ -31,8 +31,8 @@ export interface ContainerParts {
 }
 
 /**
- * The directory `<worker_dir>/scratch`. The address of a Unix socket is limited in length. SocketDir provides short
- * addresses for any length of the directory's path.
+ * The directory `<worker_dir>/scratch`. The kernel limits the length of a Unix socket's address. SocketDir provides
+ * short addresses, however long the directory's path is.
  */
 export class SocketDir {
   private readonly fd: number;
@@ -185,7 +185,7 @@ export class Container implements LeafHost {
 
   private async free(): Promise<void> {
     this.listener.close(new ArgyleError('SANDBOX_DEAD', 'the sandbox was destroyed'));
-    // Waits for the id of a container that is being created. Without the id no one could remove the container.
+    // Waits for the id of a container that is being created. Without its id, the container could not be removed.
     await this.starting?.catch(() => undefined);
     this.emptied = this.id === '' || (await this.parts.engine.remove(this.id));
     this.log.end();

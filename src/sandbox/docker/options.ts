@@ -64,9 +64,9 @@ const bind = (source: string, target: string, readOnly = true): MountOptions => 
 });
 
 /**
- * Builds a container in which the guest runtime starts at once and connects to the worker. The container can write to
- * nothing of the host except an installer's staging directory. The container has no capability, and no program in the
- * container can gain one.
+ * Builds a container in which the guest runtime starts at once and connects to the worker. The only part of the host
+ * that the container can write to is an installer's staging directory. The container has no capability, and no program
+ * in the container can gain one.
  */
 export function containerOptions(settings: ContainerSettings, request: ContainerRequest): ContainerOptions {
   const { role, limits, user } = request;

@@ -26,7 +26,7 @@ export interface Lack {
   /** The part of `neededMb` that functions above their share lack, in MB, and these functions. */
   overMb: number;
   over: ReadonlySet<string>;
-  /** The part of `neededMb` for functions that still wait until another function yields, in MB. */
+  /** The part of `neededMb` for functions that wait until another function yields, in MB. */
   patientMb: number;
 }
 

@@ -62,8 +62,10 @@ export function fairShareMb(totalMb: number, wantsMb: Iterable<number>): number 
 }
 
 /**
- * Builds the demands of all functions. @param held MB of each function @param waiting all waiters @param paused all
- * paused instances
+ * Builds the demands of all functions.
+ * @param held MB of each function
+ * @param waiting all waiters
+ * @param paused all paused instances
  */
 export function demandsOf(
   held: ReadonlyMap<string, number>,
@@ -106,8 +108,8 @@ export class Shares {
 
   /**
    * POLICY: whether a function would exceed its share with `moreMb` in addition. Exception: the first instance of a
-   * function and the resume of its only instance are never over the share, because one instance may need more than an
-   * equal share of many functions.
+   * function, and the resume of its only instance, never exceed the share. Otherwise a function might get no instance
+   * at all, because one instance may need more than a share.
    * @param ofMb memory that the requesting instance already holds, in MB
    */
   isOver(fn: string, moreMb: number, ofMb = 0): boolean {

@@ -81,9 +81,9 @@ export function thrashed(from: Sample, to: Sample, limitBytes: number): boolean 
 /**
  * Evaluates the samples of one sandbox.
  *
- * POLICY: the last THRASH_MS must be thrashing as a whole, and most of its intervals too. Some intervals may fail the
- * test, because a sandbox on a busy machine does not run in all of them. The test of the whole period alone is not
- * enough, because bursts of thrashing with waits between them are harmless.
+ * POLICY: the last THRASH_MS must count as thrashing as a whole, and most of its intervals must count, too. Some
+ * intervals may fail the test, because a sandbox on a busy machine does not run in all of them. The test of the whole
+ * period alone is not enough, because bursts of thrashing with waits between them are harmless.
  */
 export class ThrashDetector {
   /** The samples since the last one that is at least THRASH_MS old. */

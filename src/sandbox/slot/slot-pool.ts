@@ -35,9 +35,9 @@ const RETRY_MS = 1000;
 /** Back-off when there was no helper, in ms. The request for the next helper already waits for that helper. */
 const NO_HELPER_RETRY_MS = 20;
 const NO_HELPER: ReadonlySet<string> = new Set(['HELPER_GONE', 'HELPER_START']);
-/** Delay before a taken slot is replaced, in ms: the request that took the slot has the CPUs first. */
+/** Delay before a taken slot is replaced, in ms. Until then, the CPUs serve the request that took the slot. */
 const REFILL_DELAY_MS = 10;
-/** The same delay in ms for a request that waits for a fresh Python, which starts in 10 ms of CPU time. */
+/** The same delay, in ms, when the request waits for a fresh Python. A fresh Python starts in 10 ms of CPU time. */
 const FRESH_REFILL_DELAY_MS = 25;
 /** Limit for slots that are made concurrently in the background. A higher limit would delay requests. */
 const CONCURRENT = 4;
@@ -136,7 +136,8 @@ export class SlotPool {
 
   /**
    * Schedules the replacement of a taken slot.
-   * POLICY: the request that took the slot has the CPUs first, unless fewer than half of the slots are ready.
+   * POLICY: the replacement waits until the request that took the slot has had the CPUs, unless fewer than half of the
+   * slots are ready.
    */
   private refillSoon(): void {
     if (2 * this.readySlots.length < this.options.ready) {

@@ -82,12 +82,12 @@ export function isForkable(group: Group): boolean {
   return !group.draining && group.processes.some((zygote) => zygote.isReady);
 }
 
-/** Whether calls may wait for the group's first process, which is being made. */
+/** Whether the group's first process is being made. Calls may wait for it. */
 export function isComing({ processes, creating, draining, startedAtMs }: Group): boolean {
   return !draining && creating !== undefined && startedAtMs !== Infinity && !processes.some(({ isReady }) => isReady);
 }
 
-/** Whether making the group's first process may start now. */
+/** Whether the group's first process may be made now. */
 export function mayMake({ draining, processes, creating, startedAtMs, notBeforeMs }: Group): boolean {
   const waits = creating === undefined || startedAtMs === Infinity;
   return !draining && processes.length === 0 && waits && Date.now() >= notBeforeMs;

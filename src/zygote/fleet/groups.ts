@@ -1,6 +1,6 @@
 /**
- * The live zygotes, grouped by content: one group for each set of packages, with the wanted number of processes.
- * Concurrent requests for one group share one creation. A request that can start otherwise does not wait for it.
+ * The live zygotes: one group for each set of packages, with the wanted number of processes. Concurrent requests for
+ * one group share one creation. A request that can start without the zygote does not wait for the creation.
  */
 import { ArgyleError } from '../../errors';
 import type { GroupSpec, ZygoteMaker } from './zygote-maker';
@@ -31,12 +31,12 @@ export class ZygoteGroups {
     return this.groups.get(id);
   }
 
-  /** Groups that can be forked from now, for lookupPins(). */
+  /** Returns the groups that can be forked from now, for lookupPins(). */
   forkable(): PinnedGroup[] {
     return this.list().filter(isForkable).map(withPins);
   }
 
-  /** Groups that cannot be forked from yet because their first process is being made. */
+  /** Returns the groups whose first process is being made. */
   coming(): PinnedGroup[] {
     return this.list().filter(isComing).map(withPins);
   }
@@ -154,10 +154,7 @@ export class ZygoteGroups {
     for (const zygote of all.sort((a, b) => b.depth - a.depth)) await zygote.end();
   }
 
-  /**
-   * Returns a ready process of the group, and makes one if needed, even if gone() forgot the group. @throws errors of
-   * create().
-   */
+  /** Returns a ready process, and makes one if needed, even if gone() forgot the group. @throws errors of create() */
   private ready(group: Group): Promise<ZygoteProcess> {
     if (!this.groups.has(group.spec.id)) this.groups.set(group.spec.id, group);
     const zygote = leastLoaded(group.processes.filter(({ isReady }) => isReady));
@@ -171,7 +168,7 @@ export class ZygoteGroups {
         const serving = group.processes.filter(({ draining }) => !draining).length;
         // Race: the new process may already have died.
         if (serving > 0) group.lost = false;
-        // Replicas serve later load, so they are made one at a time; current requests need the CPUs.
+        // Replicas are made one at a time: current requests need the CPUs, and replicas serve only later requests.
         if (!this.closed && !group.draining && serving < group.replicas) this.createAhead(group);
         return zygote;
       },
@@ -192,14 +189,17 @@ export class ZygoteGroups {
     this.options.starts?.changed();
   }
 
-  /** POLICY: a lost group is made again without a request, when a helper runs or after its back-off, without limit. */
+  /**
+   * POLICY: makes a lost group again without a request: when a helper runs, or after its back-off. No limit for
+   * attempts.
+   */
   private mayTryAgain(group: Group, error: unknown): void {
     if (!group.lost) return;
     const waitMs = wantsHelper(error) ? NO_HELPER_RETRY_MS : group.notBeforeMs - Date.now() + 1;
     this.setReplicasIn(Math.max(waitMs, 1), group);
   }
 
-  /** Creates in the background; createProcess() reports a failure. */
+  /** Makes a process in the background. createProcess() reports a failure. */
   private createAhead(group: Group): void {
     void this.create(group).catch(() => undefined);
   }
@@ -272,7 +272,7 @@ export class ZygoteGroups {
   }
 
   /**
-   * POLICY: a zygote that died in use is made again at once, because fresh processes for all its functions would take
+   * POLICY: a zygote that died in use is made again at once, because fresh processes for all its functions would occupy
    * all processors. Repeated early deaths cause a growing back-off.
    */
   private died(group: Group, gone: ZygoteProcess): void {
@@ -285,7 +285,7 @@ export class ZygoteGroups {
     group.notBeforeMs = Date.now() + waitMs;
     group.lost = group.processes.length === 0;
     this.setReplicas(group, group.replicas);
-    // Calls served by fresh processes do not request the zygote again. Timers may fire 1 ms early.
+    // Calls that fresh processes serve do not request the zygote, so a timer does. Timers may fire 1 ms early.
     if (waitMs > 0) this.setReplicasIn(waitMs + 1, group);
   }
 

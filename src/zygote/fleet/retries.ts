@@ -13,7 +13,8 @@ const DEATH_BACKOFF_MAX_MS = 30_000;
 export const NO_HELPER_RETRY_MS = 20;
 
 /**
- * POLICY: time that a zygote made for a burst is held, in ms. In this time the popularity policy learns of the burst.
+ * POLICY: a zygote that was made for a burst is held for this time, in ms. In this time the popularity policy learns of
+ * the burst.
  */
 export const HELD_MS = 10_000;
 
@@ -22,14 +23,17 @@ export function wantsHelper(error: unknown): boolean {
   return error instanceof ArgyleError && (error.code === 'HELPER_GONE' || error.code === 'HELPER_START');
 }
 
-/** Returns the back-off after a failed creation, in ms. @param before number of consecutive failures before this one */
+/**
+ * Returns the back-off after a failed creation, in ms.
+ * @param before number of consecutive failures before this one
+ */
 export function waitAfterFailure(before: number): number {
   return Math.min(BACKOFF_MS * 2 ** before, BACKOFF_MAX_MS);
 }
 
 /**
- * Returns the back-off after early deaths, in ms. @param deaths number of consecutive early deaths; the first has no
- * back-off
+ * Returns the back-off after early deaths, in ms.
+ * @param deaths number of consecutive early deaths; the first death has no back-off
  */
 export function waitAfterDeath(deaths: number): number {
   return deaths < 2 ? 0 : Math.min(DEATH_BACKOFF_MS * 2 ** (deaths - 2), DEATH_BACKOFF_MAX_MS);

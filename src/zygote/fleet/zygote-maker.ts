@@ -152,8 +152,8 @@ export class ZygoteMaker {
         this.options.onImported(key, { ms: Math.max(0, ms), mb: Math.min(mostMb, Math.max(0, kb / 1024)) });
       } else {
         failed.push(`${name}: ${error}`);
-        // POLICY: a failure because of a dependency that the function does not pin does not exclude the package for
-        // other functions.
+        // POLICY: a package whose import failed because the function does not pin a dependency is not excluded. Other
+        // functions may pin the dependency.
         const { requiresOf } = this.options;
         if (requiresOf === undefined || !lacksNeeds(spec.pins, key, requiresOf)) this.options.onExclude(key, error);
       }

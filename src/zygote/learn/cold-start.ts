@@ -9,7 +9,10 @@ import type { PopularityTracker } from './tracker';
 import type { PackagePin, PinKey } from '../policy/types';
 import type { ZygotePlan } from '../zygote-plan';
 
-/** POLICY: shorter waits for memory count as no wait, in ms. A request for free memory also takes a few µs. */
+/**
+ * POLICY: a wait for memory that is shorter than this, in ms, counts as no wait. A request for free memory also takes a
+ * few µs.
+ */
 const WAIT_MIN_MS = 1;
 
 /** One cold start. */
@@ -60,7 +63,10 @@ export class ColdStartRecorder {
     }
   }
 
-  /** Returns the spec for a start from a zygote with packages: with LeafBoot.learn, or unchanged. */
+  /**
+   * Returns the spec for a start from a zygote with packages. The spec requests a report of submodules while the
+   * learner needs reports.
+   */
   toStart(leaf: LeafSpec): LeafSpec {
     return this.options.learner?.learn(leaf) ?? leaf;
   }

@@ -36,7 +36,7 @@ export class SubmoduleLearner {
     private readonly groups: Pick<ZygoteGroups, 'list' | 'renew'>,
   ) {}
 
-  /** Returns the spec to start: with LeafBoot.learn, or unchanged. */
+  /** Returns the spec to start. The spec requests a report of submodules while reports are needed. */
   learn(leaf: LeafSpec): LeafSpec {
     if (this.codes.size >= MAX_CODES) this.codes.clear();
     const code = this.codes.get(leaf.codeName) ?? { asked: 0, quiet: 0 };

@@ -1,6 +1,5 @@
 /**
- * The worker's knowledge of the packages that functions require: their places, their dependencies, and excluded
- * packages.
+ * What the worker knows about the packages that functions require: their modules, their dependencies, and exclusions.
  */
 import type { PackageImport } from '../../sandbox/types';
 import { nameOfKey } from '../policy/match';

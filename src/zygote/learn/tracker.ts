@@ -25,10 +25,13 @@ export interface StartObservation {
   readonly preimported: readonly PinKey[];
   /** Import time of the handler after the start, in ms; undefined without a report. */
   readonly importMs?: number;
-  /** The function, and the time from request to running handler in ms, which a kept instance would have saved. */
+  /**
+   * The function. coldMs is the time from request to running handler, in ms; a kept instance would have saved this
+   * time.
+   */
   readonly fn?: string;
   readonly coldMs?: number;
-  /** Part of coldMs spent on waiting for memory, in ms, and that memory in MB. */
+  /** Part of coldMs that was a wait for memory, in ms. waitedForMb is the missing memory, in MB. */
   readonly waitMs?: number;
   readonly waitedForMb?: number;
 }
@@ -177,9 +180,9 @@ export class PopularityTracker {
   }
 
   /**
-   * POLICY: the value of a paused instance is the cold start that would remain if zygotes had imported all packages
-   * that they may import for it. The cold start under the current zygotes is not the measure: while few zygotes exist,
-   * instances would seem valuable and would leave no memory for zygotes.
+   * POLICY: the value of a paused instance is the duration of a cold start from an ideal zygote, which has imported
+   * every package that it may import for the function. The cold start under the current zygotes is not the measure:
+   * while few zygotes exist, instances would seem valuable and would leave no memory for zygotes.
    */
   private unavoidableMs({ pins, preimported, importMs = 0, waitMs = 0 }: StartObservation, coldMs: number): number {
     const already = new Set(preimported);

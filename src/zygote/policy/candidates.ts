@@ -3,8 +3,8 @@
  *
  * A zygote imports all packages that it names, so a candidate must be closed under dependencies. The sets that
  * functions require are closed, because their requirements pin every dependency. The intersection of two closed sets is
- * closed as well, with one exception: both sets contain one name in different versions. Then all packages that need
- * this name leave the intersection, and so do all packages with unknown dependencies.
+ * closed, too, unless the sets contain different versions of one package. In that case, intersect() also removes every
+ * package that needs this one, and every package with unknown dependencies.
  */
 import { nameOfKey } from './match';
 import { finish, type Steps } from './steps';
@@ -15,7 +15,7 @@ export interface CandidateLimits {
   readonly pairs: number;
   /** Limit for the returned candidates. */
   readonly candidates: number;
-  /** Number of packages per set whose own closure is a candidate: the most expensive ones. */
+  /** Number of packages per set: the closures of this many most expensive packages are candidates. */
   readonly heavyPerSet: number;
 }
 
@@ -105,9 +105,7 @@ export function closureIn(pins: readonly PinKey[], key: PinKey, requiresOf: Requ
   return [...closure].sort();
 }
 
-/**
- * Whether a package needs a package outside the set, directly or transitively, as far as its dependencies are known.
- */
+/** Whether a package needs, directly or transitively, a package outside the set. Unknown dependencies count as none. */
 export function lacksNeeds(pins: readonly PinKey[], key: PinKey, requiresOf: RequiresOf): boolean {
   const byName = new Map(pins.map((pin) => [nameOfKey(pin), pin]));
   const seen = new Set<PinKey>([key]);
@@ -123,8 +121,8 @@ export function lacksNeeds(pins: readonly PinKey[], key: PinKey, requiresOf: Req
 
 /**
  * Lists the candidate sets: the demanded sets, closures of their most expensive packages, and intersections of the
- * heaviest of both. A second round intersects the results (three- and fourfold intersections). Work: O(pairs² × set
- * size). Returns at most `candidates` sets, largest expected ms first.
+ * heaviest of these sets. A second round intersects the results again, which gives intersections of three or four sets.
+ * Work: O(pairs² × set size). Returns at most `candidates` sets, those with the largest expected saving first.
  */
 export function* candidateSteps(
   demands: readonly Demand[],

@@ -1,8 +1,8 @@
 /**
- * The import costs of packages, learnt from two sources. Zygotes measure each package that they import; this value is
- * exact and takes precedence. Handlers report the time of all their imports together. The difference to the estimate is
- * spread over the packages that no zygote has measured; the estimates improve with every report (Kaczmarz's method,
- * kept non-negative).
+ * The import costs of packages, learnt from two sources. A zygote measures each package that it imports; this
+ * measurement is exact and takes precedence. Handlers report the time of all their imports together. The difference to
+ * the estimate is spread over the packages that no zygote has measured; the estimates improve with every report
+ * (Kaczmarz's method, kept non-negative).
  */
 import { UNMEASURED } from './params';
 import type { ImportCost, PinKey } from './types';

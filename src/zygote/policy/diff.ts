@@ -4,7 +4,7 @@ import type { DesiredTree, LiveZygote, ZygoteAction } from './types';
 
 /**
  * Lists the actions. Actions that free memory come before actions that take memory; children are retired before
- * parents; parents are created before children. After all actions diff() returns an empty list.
+ * parents; parents are created before children. After these actions, diff() returns an empty list.
  * POLICY: a zygote with remaining descendants is kept, because its end would kill them (nested pid namespaces).
  */
 export function diff(live: readonly LiveZygote[], desired: DesiredTree): ZygoteAction[] {

@@ -38,8 +38,8 @@ export class Ghosts {
   }
 
   /**
-   * Records a cold start's wait for memory; paused instances need not be the cause.
-   * @param mb the missing memory: with this much more, the start would not have waited
+   * Records a cold start's wait for memory. Running instances may be the cause, too.
+   * @param mb additional memory with which the start would not have waited
    */
   waited(ms: number, mb: number, atMs: number): void {
     this.startMs ??= atMs;

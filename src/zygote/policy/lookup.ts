@@ -30,8 +30,8 @@ export function pinsOfNode(
 
 /**
  * Finds the node of a static tree that saves the most import time; the root when no other node fits.
- * POLICY: the best node instead of the first one found (contract, section 7); among equals, the node with fewer
- * imports.
+ * POLICY: the best node is used instead of the first one found (contract, section 7). Among equal nodes, the one with
+ * fewer imports is used.
  * @param nodes from flatten(), parents first
  * @param pins the function's pins
  * @param installed version behind an unpinned spec, see pinFor()
@@ -83,8 +83,8 @@ export function lookupPins<T extends { readonly pins: readonly PinKey[] }>(
 }
 
 /**
- * Returns the number of copies of a static tree. `multitree` has two per CPU: 6 below 3 CPUs and 16 above 10 (contract,
- * section 7).
+ * Returns the number of copies of a static tree. `multitree` has 2 copies per CPU, but 6 copies below 3 CPUs and 16
+ * copies above 10 CPUs (contract, section 7).
  * @param cpus number of CPUs that this process may use
  */
 export function treeReplicas(mode: ImportCache, cpus: number): number {

@@ -62,10 +62,11 @@ export function sameVersion(a: string, b: string): boolean {
 }
 
 /**
- * Finds the function's pin for a node's spec; undefined when there is none, and the node must not serve the function.
+ * Finds the function's pin for a node's spec. Without such a pin, the result is undefined, and the node must not serve
+ * the function.
  * @param pins the function's pins by name
- * @param installed version that the node's zygote has imported or would import for an unpinned spec; undefined when the
- *   version is still open, and the zygote is then made with the function's version
+ * @param installed version of an unpinned spec that the node's zygote has imported or would import. While it is
+ *   undefined, the version is open, and the zygote is made with the function's version.
  */
 export function pinFor(
   spec: string,
@@ -75,7 +76,7 @@ export function pinFor(
   const wanted = parsePackageSpec(spec);
   const pin = pins.get(wanted.name);
   if (pin === undefined) return undefined;
-  // Equal literal specs mean the same directory, for any version in it.
+  // Equal literal specs mean the same directory, so they match whatever its version is.
   if (pin.spec === spec) return pin;
   if (pin.version === undefined) return undefined;
   const version = wanted.version ?? installed(spec);

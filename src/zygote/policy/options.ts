@@ -20,7 +20,7 @@ export interface Option {
   taken: Chosen | undefined;
   /** Additional saving over the chosen zygotes, in ms per second. */
   gain: number;
-  /** The chosen zygote that would be its parent. */
+  /** The chosen zygote that would become this option's parent. */
   parent: Chosen | undefined;
 }
 
@@ -47,7 +47,7 @@ export interface Options {
   readonly root: Option;
 }
 
-/** Saving of one cold start by a fork of that set instead of the root, in ms. */
+/** Saving of one cold start that forks this option instead of the root, in ms. */
 export function savedMs(option: Option, { importMs }: Demand, { forkMsPerMb }: PolicyParams): number {
   const ms = importMs !== undefined && importMs < option.ms ? importMs : option.ms;
   return ms - forkMsPerMb * option.mb;

@@ -33,7 +33,7 @@ export interface PolicyParams {
   /** Limit for new zygotes per look; the next look decides about more, with the measurements of the first ones. */
   readonly maxNewPerLook: number;
   readonly maxDepth: number;
-  /** Number of the heaviest demands that are considered; intersections represent the long tail. */
+  /** Number of the heaviest demands that are considered; their intersections also cover rarer sets. */
   readonly maxDemands: number;
   readonly maxCandidates: number;
   readonly maxPairs: number;

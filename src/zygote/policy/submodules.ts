@@ -1,6 +1,7 @@
 /**
- * Records the submodules that handlers use in addition to those that the package import loads. `PIL` alone hardly helps
- * a handler with `from PIL import Image`. Leaves report submodules (guest/apps/entry.py); zygotes import them ahead.
+ * Records the submodules that handlers use in addition to those that the package import loads. Example: a zygote with
+ * only `PIL` saves almost nothing for a handler with `from PIL import Image`. Leaves report submodules
+ * (guest/apps/entry.py), and zygotes import them ahead.
  *
  * Safety: a report comes from one handler, and the zygote serves other functions with the same packages. Only dotted
  * names below a package's own top-level modules are accepted, and a zygote searches these names only in its packages'

@@ -55,7 +55,7 @@ export interface Linked {
   readonly parent?: string | null | undefined;
 }
 
-/** Returns children by parent id, in the given order. A node with a missing parent counts as a root (key undefined). */
+/** Returns children by parent id, in the given order. A node without a known parent has the key undefined. */
 export function childrenOf<T extends Linked>(nodes: readonly T[]): Map<string | undefined, T[]> {
   const ids = new Set(nodes.map((node) => node.id));
   const children = new Map<string | undefined, T[]>();

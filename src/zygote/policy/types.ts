@@ -9,8 +9,8 @@ export interface PackagePin {
   /** The requirement as written; also the name of the directory below Pkgs_dir. */
   readonly spec: string;
   /**
-   * Equal keys mean the same files: `name==version` in PEP 440's normal form, or the literal spec when the version is
-   * unknown. The policy treats keys as opaque.
+   * Equal keys mean the same files. A key is `name==version` in PEP 440's normal form, or the literal spec when the
+   * version is unknown.
    */
   readonly key: PinKey;
 }

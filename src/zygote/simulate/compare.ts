@@ -6,8 +6,8 @@ import type { PackageData } from './reqbench';
 import type { Trace } from './trace';
 
 /**
- * Memory shares for zygotes that the static tree and LRU are simulated with. Both cannot find a good share by
- * themselves, so each uses the best of these shares in hindsight.
+ * Memory shares for zygotes in the simulations of the static tree and of LRU. Neither policy finds a good share by
+ * itself, so compare() uses the share with the best result.
  */
 export const SHARES = [0.5, 0.7, 0.85] as const;
 

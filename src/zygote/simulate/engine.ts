@@ -166,7 +166,8 @@ function sumCosts(pins: readonly PinKey[], data: PackageData): { ms: number; mb:
 }
 
 /**
- * Returns the time until the handler's imports begin: of a ready spare, else of a fork by the copy that is free first.
+ * Returns the time until the handler's imports begin: with a ready spare, else with a fork by the copy that is free
+ * first.
  */
 function startCost(zygote: SimZygote | undefined, nowMs: number, model: CostModel): { kind: StartKind; ms: number } {
   if (zygote === undefined) return { kind: 'fresh', ms: model.freshMs };

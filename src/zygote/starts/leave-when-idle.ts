@@ -6,8 +6,8 @@ import { HELD_MORE_MS, HELD_TIMES, type StartQueue, type Turn } from './queue';
 /** Interval between two readings of the CPU time, in ms; the CPU time is read only while other starts wait. */
 const LOOK_MS = 20;
 /**
- * POLICY: a sandbox counts as idle when it used less than NEXT_TO_NONE_MS of CPU time in this period and does not wait
- * for a processor, both in ms.
+ * POLICY: a sandbox counts as idle when it used less than NEXT_TO_NONE_MS of CPU time within IDLE_MS, both in ms, and
+ * waits for no processor.
  */
 const IDLE_MS = 60;
 const NEXT_TO_NONE_MS = 0.5;

@@ -27,15 +27,14 @@ export const FRESH_MS = 20;
 export const FORK_MS = 2;
 export const ZYGOTE_START_MS = 40;
 /**
- * POLICY: assumed import time of unmeasured packages, in ms: for each package, and at most for all packages of a
- * function. An expensive start must not pass as a fork; the first start corrects an estimate that is too high.
+ * POLICY: assumed import time of an unmeasured package, and largest assumed import time of one function, in ms. Both
+ * values are high, so that an expensive start is not estimated like a fork. The first start corrects them.
  */
 const GUESS_MS = 40;
 const MOST_GUESSED_MS = 400;
 /**
- * POLICY: starts stop waiting for a zygote after LATE_TIMES times its expected time plus LATE_MORE_MS, in ms. On
- * crowded processors this limit is multiplied by the load per processor, because separate starts would slow down even
- * more.
+ * POLICY: starts stop waiting for a zygote after LATE_TIMES times its expected time plus LATE_MORE_MS, in ms. On a
+ * loaded machine the limit is multiplied by the load per processor, because separate starts would be even slower.
  */
 const LATE_TIMES = 4;
 const LATE_MORE_MS = 500;

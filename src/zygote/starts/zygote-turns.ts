@@ -12,7 +12,7 @@ const NOBODY = '';
 
 /**
  * Resolves when the group's process may be made. The root needs no turn, because all functions wait for it. A zygote
- * for which calls wait needs no turn of its own, because these calls have the turn.
+ * for which calls wait needs no turn of its own, because these calls hold one.
  */
 async function zygoteTurn(
   group: Group,

@@ -17,7 +17,7 @@ export interface ArchiveLimits {
   maxEntries: number;
 }
 
-/** Limits of an archive. They are large for code, because packages are installed separately. */
+/** Limits of an archive. Code alone is smaller, because packages are installed separately. */
 export const ARCHIVE_LIMITS: ArchiveLimits = { maxBytes: 1 << 30, maxEntries: 20_000 };
 
 /** Longest path of an entry and longest target of a link, in bytes. Linux accepts four times as much. */
@@ -135,13 +135,13 @@ class EntryGuard {
   }
 }
 
-/** Options of both parsers of tar. The archive is decompressed before, and only once. */
+/** Options of both parsers of tar. inflate() has decompressed the archive, so the parsers must not decompress again. */
 const PLAIN = { strict: true, brotli: false, zstd: false, maxMetaEntrySize: MAX_META_BYTES } as const;
 
 /**
  * Unpacks a .tar.gz or a .tar into an existing empty directory. Regular files, directories, and links that stay inside
- * are accepted. Any other entry refuses the archive. After an error, files are left behind and the caller removes
- * `dir`. The function writes synchronously, so it must run in a thread of its own (thread.ts).
+ * are accepted. An archive with any other entry is refused. After an error, files are left behind and the caller
+ * removes `dir`. The function writes synchronously, so it must run in a thread of its own (thread.ts).
  * @throws ArgyleError LAMBDA_CODE
  */
 export async function unpackArchive(data: Readable, dir: string, limits = ARCHIVE_LIMITS): Promise<void> {

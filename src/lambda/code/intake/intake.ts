@@ -1,7 +1,4 @@
-/**
- * The intake: every archive enters the worker this way. The intake stores an archive in a file, and a thread examines
- * it.
- */
+/** The intake stores every archive that enters the worker in a file. A thread examines the file. */
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
@@ -21,8 +18,8 @@ export interface IntakeOptions {
 }
 
 /**
- * Number of threads for uploads, and also of threads for pulls. Uploads and pulls have separate threads, because
- * uploads must not delay calls that wait for their code.
+ * Number of threads for uploads, and number of threads for pulls. The threads are separate, because uploads must not
+ * delay calls that wait for their code.
  */
 const THREADS = 2;
 /** Longest time for removing one directory, in s. */
@@ -42,7 +39,7 @@ export class Intake {
   }
 
   /**
-   * Examines an upload like a pull, but more strictly. Leaves no files.
+   * Examines an upload like a pull, but more strictly. No files are left behind.
    * @throws ArgyleError LAMBDA_CODE, LAMBDA_CONFIG, REQUIREMENT_INVALID
    */
   async check(file: string): Promise<Examined> {

@@ -17,7 +17,7 @@ export function editDistance(a: string, b: string): number {
 /** Longest compared name, in characters. The time of a comparison grows with the product of both lengths. */
 const MAX_LENGTH = 64;
 
-/** The name with the fewest edits. Of several such names, the first that begins like `name`, else the first. */
+/** Returns the name with the fewest edits. A name that begins like `name` counts as four edits nearer. */
 export function nearest(name: string, names: readonly string[]): string {
   const wanted = name.slice(0, MAX_LENGTH).toLowerCase().replaceAll('-', '_');
   const [stem = ''] = wanted.split('_');

@@ -26,8 +26,7 @@ const KNOWN: Known = {
 const MOST_ITEMS = 100;
 
 /**
- * Reports each unknown key with the nearest known one. A method is compared exactly, so a method in another case than
- * HTTP's is reported, too.
+ * Reports each unknown key with the nearest known one. HTTP methods are case-sensitive, so `get` is reported, too.
  * @param root of a document whose known keys have been read without error
  */
 export function reportUnknownKeys(root: Value, report: (message: string) => void): void {

@@ -81,7 +81,8 @@ export interface Arrival {
 }
 
 /**
- * A request body, which is read at most once. Several sandboxes may be offered the body until one takes its first byte.
+ * A request body, which is read at most once. The worker may offer the body to several sandboxes in turn, until one of
+ * them takes the first byte.
  */
 export class InvocationBody {
   private buffer: Buffer | undefined;

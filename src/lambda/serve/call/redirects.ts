@@ -49,7 +49,7 @@ function isSecure(call: Invocation): boolean {
  *
  * POLICY: an https address is external unless the client used https. If the worker repeated the call for such an
  * address, a function that requires https would redirect again and again. An http address is internal for every client:
- * the worker calls functions by http, and frameworks make absolute URLs from that.
+ * the worker calls functions by http, so frameworks make absolute URLs with http.
  */
 function isInternal(target: URL, call: Invocation): boolean {
   if (target.protocol !== 'http:' && !(target.protocol === 'https:' && isSecure(call))) return false;
@@ -144,7 +144,7 @@ export class Hops {
     this.sink = new HopSink(first, true);
   }
 
-  /** The request to send now. Its response goes to the client, or leads to next(). */
+  /** The request to send now. Its response goes to the client, or is a redirect that next() follows. */
   get current(): Invocation {
     return { ...this.call, sink: this.sink };
   }

@@ -4,7 +4,7 @@ import type { End } from '../../../sandbox/life';
 /**
  * - `first`: the function had no instance since the worker started;
  * - `busy`: all instances were busy, or pending for other requests;
- * - `once`: `reuse-sandbox: false`, each call has its own instance;
+ * - `once`: each call has its own instance (`reuse-sandbox: false`);
  * - `code`: the earlier instances ran an older version of the code;
  * - `evicted`: the last instance was evicted;
  * - `helper`: the last instance ended with the sandbox helper;

@@ -7,8 +7,8 @@
 /** The bound holds for this time after a death, in ms. The waiting calls are served within this time. */
 const RECOVERY_MS = 5_000;
 /**
- * POLICY: a start counts until its first request is answered, but for at most this time, in ms. The request may wait
- * for others.
+ * POLICY: a start counts until its first request is answered, but for at most this time, in ms. This request may wait
+ * for other requests.
  */
 const HELD_MS = 1_000;
 
