@@ -40,10 +40,9 @@ writeFileSync(
   'docs/contract-coverage.md',
   `# Coverage of the contract
 
-Each contract test has the statement that it holds as its title, and calls a live worker. This command prints the statements:
-\`npx jest --runInBand --verbose test/contract\`. Other tests hold further statements with the real parts:
-\`test/contract/elsewhere.json\` has each statement, its section, the test's file and its title.
-\`node test/contract/coverage.mjs\` makes this page from a report of the contract tests.
+The title of each contract test is the statement that it holds. The test calls a live worker.
+\`npx jest --runInBand --verbose test/contract\` prints the statements. Other tests hold further statements, which
+\`test/contract/elsewhere.json\` lists. \`node test/contract/coverage.mjs\` makes this page from a report of the contract tests.
 
 | section | statements tested | passed | held elsewhere |
 | --- | --- | --- | --- |
@@ -57,12 +56,11 @@ skipped test gives the reason:
 
 - "needs the worker's own files": the test reads files, processes or settings of the worker, or starts a worker.
 - "the original differs": [differences.md](differences.md) lists the difference. A worker with \`/metrics\` counts as Argyle.
-- Tests of packages need a worker without installed packages that uses the project's index: run
-  \`npm run mirror:serve -- --port 5001\`, set the worker's \`pip_mirror\` to the printed address, and set
-  \`ARGYLE_CONTRACT_PACKAGES=1\`.
 
-Uploaded functions have a prefix of their own and stay in the registry. The tests assume a \`registry_cache_ms\` of at most
-the default. Tests of Kafka need \`kcat\`, and a worker that reaches the tests' loopback addresses.
+Tests of packages need a worker without installed packages that uses the project's index. Run
+\`npm run mirror:serve -- --port 5001\`, set the worker's \`pip_mirror\` to the printed address, and set
+\`ARGYLE_CONTRACT_PACKAGES=1\`. Tests of Kafka need \`kcat\`, and a worker that reaches the tests' loopback addresses. The tests
+assume a \`registry_cache_ms\` of at most the default. Uploaded functions have a prefix of their own and stay in the registry.
 
 ## Not built or not tested
 
