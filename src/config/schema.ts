@@ -60,7 +60,7 @@ export const schema = z.object({
   limits: limits('a sandbox'),
   installer_limits: limits('an installer'),
   features: z.object({
-    reuse_cgroups: flag('Accepted, no effect: cgroups are made ahead of time, and clean v1 cgroups are used again.'),
+    reuse_cgroups: flag('Accepted, no effect.'),
     import_cache: choice(
       ['', 'tree', 'multitree', 'popularity'],
       'Zygotes: none when empty, a fixed `tree` or `multitree`, or learnt from cold starts: `popularity`.',
@@ -77,8 +77,8 @@ export const schema = z.object({
     latency: flag('Log how long each step takes.'),
   }),
   storage: z.object({
-    root: store('root', 'Accepted, no effect: roots of sandboxes are in memory, in the mount namespace of the helper.'),
-    scratch: store('scratch', 'Accepted, no effect: scratch directories are in memory, at most `limits.scratch_mb`.'),
+    root: store('root', 'Accepted, no effect: roots of sandboxes are in memory.'),
+    scratch: store('scratch', 'Accepted, no effect: scratch directories are in memory.'),
     code: store('code', 'Place of function code. With `memory` the worker starts only if `worker_dir` is on a tmpfs.'),
   }),
   kafka: z.object({
@@ -96,9 +96,7 @@ export const schema = z.object({
       oneOf('argyle.network', NETWORKS),
       'outbound',
     ),
-    network_deny: list(
-      'Prefixes that `outbound` refuses, such as `10.0.0.0/8` or `fd00::/8`. The longest matching prefix counts.',
-    ),
+    network_deny: list('Prefixes that `outbound` refuses, such as `10.0.0.0/8`. The longest matching prefix counts.'),
     network_allow: list(
       'Prefixes that `outbound` allows, such as `169.254.7.0/24`. Link-local prefixes are refused without it.',
     ),
@@ -110,7 +108,7 @@ export const schema = z.object({
     ),
     bases: setting(
       z.record(z.string(), z.string()),
-      'Further Pythons: the name for `runtime` in ol.yaml, and a root directory or a tar file of one; see `ol worker base`.',
+      'Further Pythons: names for `runtime` in ol.yaml, each with a root directory or its tar file; see `ol worker base`.',
       {},
     ),
     helper: text('Path of the sandbox helper; empty finds the built or the installed one.', ''),
@@ -121,16 +119,16 @@ export const schema = z.object({
     max_instances: count('Instances of one function; 0 is no limit but the memory pool.', 0),
     pause_after_ms: count('Idle time after which an instance is frozen, in ms.', 20),
     ready_slots: count('Slots made ahead of time.', 8),
-    spares_per_zygote: count('Spare children that a busy zygote keeps parked.', 2),
+    spares_per_zygote: count('Parked spares of a busy zygote.', 2),
     upload_zygotes: flag('Under `popularity`, zygotes may be made for uploads before the first call.', true),
-    end_thrashing: flag('End sandboxes that are at their memory limit and only read pages from the disk again.', true),
+    end_thrashing: flag('End sandboxes that thrash at their memory limit.', true),
     show_errors: flag('Answers carry the exceptions of functions; false leaves them to the log.', true),
     server_timing: flag('Answers of functions tell where their time went (`Server-Timing`).', true),
     otlp_endpoint: setting(
       z.string().refine((url) => url === '' || (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)), {
         error: (issue) => `argyle.otlp_endpoint must be an http(s) URL (current=${show(issue.input)})`,
       }),
-      'URL that spans of calls are sent to, as OTLP over HTTP: `http://localhost:4318/v1/traces`; empty is none.',
+      'URL for spans of calls, as OTLP over HTTP: `http://localhost:4318/v1/traces`; empty is none.',
       '',
     ),
     otlp_sample_percent: setting(
@@ -140,13 +138,10 @@ export const schema = z.object({
     ),
     drain_sec: setting(
       z.int().min(0).max(3600),
-      'Time that accepted calls have to end when the worker stops, in s. Later they are cut off.',
+      'Time that accepted calls have to end when the worker stops, in s.',
       10,
     ),
-    warmup_calls: count(
-      'Calls of the warm-up: a started worker calls itself, so that its code is compiled; 0 is no warm-up.',
-      1000,
-    ),
+    warmup_calls: count('Calls that a started worker makes to itself, so that its code is compiled; 0 is none.', 1000),
     max_code_mb: setting(z.int().min(1), 'Largest unpacked size of a function archive, in MB.', 1024),
     unpack_sec: setting(z.int().min(1), 'Longest time for unpacking and checking one archive, in s.', 30),
     max_limits: z.object({
@@ -162,7 +157,7 @@ export const schema = z.object({
     ),
     body_window_kb: count('Size that an incomplete request body must bring in each window, in KiB.', 32),
     open_bodies: count(
-      'Simultaneous request bodies that may hold a sandbox although they paused before their first 64 KiB.',
+      'Request bodies that may hold a sandbox at once although they paused before their first 64 KiB.',
       4,
     ),
     log_max_mb: count('Size at which worker.out is copied and emptied, in MB; 0 is never.', 64),
@@ -181,13 +176,10 @@ export const schema = z.object({
       64,
     ),
     max_upload_mb: count('Largest accepted upload to the registry, in MB; 0 is no limit.', 256),
-    resolve: flag(
-      'Resolve requirements that are not a complete list of pins; false installs each line literally, as the original does.',
-      true,
-    ),
+    resolve: flag('Resolve incomplete requirements; false installs each line literally, as the original does.', true),
     install: choice(
       INSTALLS,
-      'When an uploaded function is installed, unless the upload says: before the answer (`wait`), at once (`background`), or at its first call (`lazy`).',
+      'When packages of an upload are installed: before its answer (`wait`), at once (`background`), or at the first call (`lazy`).',
       oneOf('argyle.install', INSTALLS),
       'background',
     ),
@@ -207,7 +199,7 @@ export const schema = z.object({
     secrets_dir: text('Directory of the secrets of functions, mode 0700; empty is `secrets` beside `worker_dir`.', ''),
     admin_token: setting(
       z.string(),
-      'Bearer token that everything but `/run`, `/status`, `/healthz`, `/readyz`, `/metrics` and the page of `/dashboard` asks for; empty is none.',
+      'Bearer token for all paths but `/run`, `/status`, `/healthz`, `/readyz`, `/metrics` and the page of `/dashboard`; empty is none.',
       '',
       true,
     ),
