@@ -52,14 +52,14 @@ describeContract('contract: cgroups', () => {
     for (const root of roots) for (const path of [...below(root).reverse(), root]) rmdirSync(path);
   });
 
-  localTest('9 a custom cgroup path: every cgroup of the worker is made below cgroup_root, and runs functions', () => {
+  localTest('9 every cgroup of the worker is made below a custom cgroup_root, and functions run there', () => {
     const name = dir.read('w/worker/cgroup.name');
     expect(made().some((path) => path.endsWith(`${delegated}/${name}`))).toBe(true);
     expect(made().some((path) => /\/cg-[^/]+$/.test(path))).toBe(true);
     for (const root of hierarchies()) expect(existsSync(join(root, name))).toBe(false);
   });
 
-  localTest('3 limits.swappiness is the swap of a sandbox in bytes, in spite of its name', () => {
+  localTest('3 limits.swappiness is the swap of a sandbox in bytes, despite its name', () => {
     const limits = made().flatMap((path) => {
       const v2 = join(path, 'memory.swap.max');
       const v1 = join(path, 'memory.memsw.limit_in_bytes');
@@ -71,7 +71,7 @@ describeContract('contract: cgroups', () => {
     if (limits.length > 0) expect(limits).toContain(SWAP_BYTES);
   });
 
-  localTest('2 a worker that is stopped leaves no cgroup of a sandbox', async () => {
+  localTest('2 a stopped worker leaves no cgroup of a sandbox', async () => {
     await dir.ol(['worker', 'down', '-p', 'w']);
     expect(made().filter((path) => /\/cg-[^/]+$/.test(path))).toEqual([]);
   });

@@ -147,7 +147,7 @@ ${more}`;
   const comes = (name: string, ...values: string[]) =>
     sees(`${values.join()} arrived`, name, (found) => found.join() === values.join());
 
-  test('1 POST /kafka/register/<name> is `Kafka consumers registered for N trigger(s)`, and messages arrive', async () => {
+  test('1 POST /kafka/register/<name> answers `Kafka consumers registered for N trigger(s)`', async () => {
     const name = await deploy('register');
     await send(name, '{"n":1}', '{"n":2}');
     const reply = await post(`/kafka/register/${name}`);
@@ -168,7 +168,7 @@ ${more}`;
     ]);
   });
 
-  test('1 an upload registers no consumers by itself: /kafka/register or the boss does', async () => {
+  test('1 an upload registers no consumers; /kafka/register or the boss registers them', async () => {
     const name = await deploy('upload-only');
     await send(name, 'early');
     await sleep(2000);
@@ -177,7 +177,7 @@ ${more}`;
     await comes(name, 'early');
   });
 
-  test('1 DELETE /kafka/register/<name> ends the consumers, and the group goes on where it was', async () => {
+  test('1 DELETE /kafka/register/<name> ends the consumers; the group later continues at its offset', async () => {
     const name = await deploy('delete');
     await send(name, 'a');
     await post(`/kafka/register/${name}`);
@@ -198,22 +198,19 @@ ${more}`;
         { BootstrapServers: bootstrap_servers, Topics: topics, AutoOffsetReset: auto_offset_reset },
       ],
     ],
-  ])(
-    "1 the boss's POST /kafka-init/<name> with %s is 200, and messages arrive until /kafka-stop",
-    async (what, shape) => {
-      const name = await deployAs(`init-${what.replaceAll(/[^a-z]/gi, '')}`, 'environment:\n  OL_WSGI_ENTRY: wsgi\n');
-      const trigger = { bootstrap_servers: [broker.address], topics: [name], auto_offset_reset: 'earliest' };
-      await send(name, 'first');
-      expect(await post(`/kafka-init/${name}`, shape(trigger))).toMatchObject({ status: 200 });
-      await comes(name, 'first');
-      expect(await post(`/kafka-stop/${name}`)).toMatchObject({ status: 200 });
-      await send(name, 'second');
-      await sleep(1500);
-      expect(await bodies(name)).toEqual(['first']);
-    },
-  );
+  ])("1 the boss's POST /kafka-init/<name> with %s is 200; messages arrive until /kafka-stop", async (what, shape) => {
+    const name = await deployAs(`init-${what.replaceAll(/[^a-z]/gi, '')}`, 'environment:\n  OL_WSGI_ENTRY: wsgi\n');
+    const trigger = { bootstrap_servers: [broker.address], topics: [name], auto_offset_reset: 'earliest' };
+    await send(name, 'first');
+    expect(await post(`/kafka-init/${name}`, shape(trigger))).toMatchObject({ status: 200 });
+    await comes(name, 'first');
+    expect(await post(`/kafka-stop/${name}`)).toMatchObject({ status: 200 });
+    await send(name, 'second');
+    await sleep(1500);
+    expect(await bodies(name)).toEqual(['first']);
+  });
 
-  test('4 auto_offset_reset other than earliest begins with new messages', async () => {
+  test('4 any auto_offset_reset other than earliest begins with new messages', async () => {
     const name = await deployAs('latest', yamlOf(worker.name('latest')).replace('earliest', 'none'));
     await send(name, 'old');
     await post(`/kafka/register/${name}`);
@@ -225,7 +222,7 @@ ${more}`;
     expect(new Set(await bodies(name))).toEqual(new Set(['new']));
   });
 
-  test('4 the response header X-Kafka-Seek-Offset rewinds', async () => {
+  test('4 the response header X-Kafka-Seek-Offset rewinds the partition', async () => {
     const name = await deploy('seek');
     await tell(name, { seek: '0' });
     await send(name, 'a', 'b');
@@ -245,28 +242,25 @@ ${more}`;
     expect(await unregister(name)).toMatchObject({ status: 200 });
   });
 
-  test('4 redirects of a Kafka call to the function itself are followed', async () => {
+  test('4 a Kafka call follows redirects to the function itself', async () => {
     const name = await deployAs('moved', yamlOf(worker.name('moved')), REDIRECTOR);
     await send(name, 'see', 'next');
     await post(`/kafka/register/${name}`);
     await comes(name, 'POST / see', 'GET /landed', 'POST / next');
   });
 
-  argyleTest(
-    '4 307 of a Kafka call keeps the message, and a redirect that leads nowhere is a failed call',
-    async () => {
-      const name = await deployAs('circle', yamlOf(worker.name('circle')), REDIRECTOR);
-      await send(name, 'keep', 'loop', 'next');
-      await post(`/kafka/register/${name}`);
-      await sees('it was tried again', name, (found) => found.filter((one) => one === 'POST / loop').length > 1);
-      await unregister(name);
-      const found = await bodies(name);
-      expect(found.slice(0, 3)).toEqual(['POST / keep', 'POST /landed keep', 'POST / loop']);
-      // The first request, and the ten requests of its redirects.
-      expect(found.slice(3, 14)).toEqual([...Array<string>(10).fill('GET /again'), 'POST / loop']);
-      expect(found).not.toContain('POST / next');
-    },
-  );
+  argyleTest('4 a 307 of a Kafka call keeps the message; endless redirects fail the call', async () => {
+    const name = await deployAs('circle', yamlOf(worker.name('circle')), REDIRECTOR);
+    await send(name, 'keep', 'loop', 'next');
+    await post(`/kafka/register/${name}`);
+    await sees('it was tried again', name, (found) => found.filter((one) => one === 'POST / loop').length > 1);
+    await unregister(name);
+    const found = await bodies(name);
+    expect(found.slice(0, 3)).toEqual(['POST / keep', 'POST /landed keep', 'POST / loop']);
+    // The first request, and the ten requests of its redirects.
+    expect(found.slice(3, 14)).toEqual([...Array<string>(10).fill('GET /again'), 'POST / loop']);
+    expect(found).not.toContain('POST / next');
+  });
 
   test('8 kafka-message-processing counts the messages', async () => {
     const name = await deploy('counted');
@@ -280,7 +274,7 @@ ${more}`;
     );
   });
 
-  argyleTest('9 a failed message is not committed: it comes again, and before later ones', async () => {
+  argyleTest('9 a failed message is not committed; it is delivered again, before later messages', async () => {
     const name = await deploy('failing');
     await tell(name, { fail: true });
     await send(name, 'bad', 'good');
@@ -292,7 +286,7 @@ ${more}`;
     expect((await bodies(name)).filter((body) => body === 'good')).toHaveLength(1);
   });
 
-  argyleTest('9 names are exact: stopping `a` leaves `a-b` alone', async () => {
+  argyleTest('9 names are exact: stopping `a` leaves `a-b` running', async () => {
     const [one, other] = [await deploy('a'), await deploy('a-b')];
     await post(`/kafka/register/${one}`);
     await post(`/kafka/register/${other}`);
@@ -301,7 +295,7 @@ ${more}`;
     await comes(other, 'x');
   });
 
-  test('1 with the broker away, registering is 200 all the same, and it is tried again', async () => {
+  test('1 registering without a reachable broker is 200, and the worker retries', async () => {
     const name = await deployAs('nowhere', yamlOf(worker.name('nowhere')).replace(broker.address, '127.0.0.1:1'));
     const start = Date.now();
     const reply = await post(`/kafka/register/${name}`);
@@ -310,7 +304,7 @@ ${more}`;
     expect(await unregister(name)).toMatchObject({ status: 200 });
   });
 
-  argyleTest('1 the state of consumers is told by /debug and /metrics', async () => {
+  argyleTest('1 /debug and /metrics report the state of consumers', async () => {
     const [away, there] = [await deploy('away'), await deploy('there')];
     const nowhere = { bootstrap_servers: ['127.0.0.1:1'], topics: ['t'] };
     expect(await post(`/kafka-init/${away}`, nowhere)).toMatchObject({ status: 200 });
@@ -327,7 +321,7 @@ ${more}`;
     expect(await blockOf(away)).toBe('');
   });
 
-  argyleTest('1 the boss sends the triggers of a function one by one: all of them hold', async () => {
+  argyleTest('1 all triggers that the boss sends one by one are registered', async () => {
     const name = await deployAs('several', 'environment:\n  OL_WSGI_ENTRY: wsgi\n');
     const trigger = (topic: string) => ({
       BootstrapServers: [broker.address],
@@ -340,21 +334,18 @@ ${more}`;
     await sees('both came', name, (found) => [...found].sort().join() === 'one,two');
   });
 
-  argyleTest('1 a trigger without topics is 500 and names the field, what is no JSON 400', async () => {
+  argyleTest('1 a trigger without topics is 500 and names the field; invalid JSON is 400', async () => {
     const name = await deploy('incomplete');
     const empty = await post(`/kafka-init/${name}`, [{ bootstrap_servers: [broker.address], topics: [] }]);
     expect([empty.status, empty.body.includes('topics is empty')]).toEqual([500, true]);
     expect(await worker.call(`/kafka-init/${name}`, { body: 'not json' })).toMatchObject({ status: 400 });
   });
 
-  argyleTest(
-    '9 registering a function that came into the registry by another way, or is deleted, blocks nobody',
-    async () => {
-      const name = await deploy('gone');
-      await post(`/kafka/register/${name}`);
-      expect(await worker.call(`/registry/${name}`, { method: 'DELETE' })).toMatchObject({ status: 200 });
-      expect(await post(`/kafka/register/${name}`)).toMatchObject({ status: 404 });
-      expect(await worker.call('/status')).toMatchObject({ status: 200 });
-    },
-  );
+  argyleTest('9 registering an out-of-band or deleted function does not block other requests', async () => {
+    const name = await deploy('gone');
+    await post(`/kafka/register/${name}`);
+    expect(await worker.call(`/registry/${name}`, { method: 'DELETE' })).toMatchObject({ status: 200 });
+    expect(await post(`/kafka/register/${name}`)).toMatchObject({ status: 404 });
+    expect(await worker.call('/status')).toMatchObject({ status: 200 });
+  });
 });

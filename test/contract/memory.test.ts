@@ -16,12 +16,15 @@ describeContract('contract: a small pool', () => {
   const frozen = async (part: string) =>
     (await blocks()).filter((block) => block.includes(part) && block.includes('FREEZE STATE: FROZEN')).length;
 
-  localTest('0 30 paused echo sandboxes of 50 MB fit a pool of 500 MB: they are charged what they use', async () => {
-    const names = await Promise.all(Array.from({ length: 30 }, (_, i) => worker.deploy(`echo-${i}`, ECHO)));
-    for (const name of names) expect(await worker.invoke(name, 1)).toMatchObject({ status: 200, body: '1' });
-    await until('all are paused', async () => (await frozen('echo-')) === 30, 30_000);
-    expect(await worker.stats()).not.toHaveProperty(['evict.cnt']);
-  });
+  localTest(
+    '0 30 paused echo sandboxes of 50 MB fit a pool of 500 MB: each is charged the memory it uses',
+    async () => {
+      const names = await Promise.all(Array.from({ length: 30 }, (_, i) => worker.deploy(`echo-${i}`, ECHO)));
+      for (const name of names) expect(await worker.invoke(name, 1)).toMatchObject({ status: 200, body: '1' });
+      await until('all are paused', async () => (await frozen('echo-')) === 30, 30_000);
+      expect(await worker.stats()).not.toHaveProperty(['evict.cnt']);
+    },
+  );
 
   localTest('1 limits.runtime_sec of config.json bounds the whole exchange', async () => {
     const name = await worker.deploy('slow', { 'f.py': SLEEP });
@@ -30,15 +33,13 @@ describeContract('contract: a small pool', () => {
     expect([status, body.startsWith('RoundTrip failed: ')]).toEqual([502, true]);
   });
 
-  localTest('1 a time limit of 0 is none', async () => {
+  localTest('1 a time limit of 0 means no limit', async () => {
     const name = await worker.deploy('unlimited', { 'f.py': SLEEP, 'ol.yaml': 'limits:\n  runtime_sec: 0\n' });
     expect(await worker.invoke(name, 3.5)).toMatchObject({ status: 200, body: '1' });
   });
 
-  localTest(
-    '9 the size of scratch space is a setting: limits.scratch_mb bounds what a function may write',
-    async () => {
-      const code = `def f(event):
+  localTest("9 limits.scratch_mb sets the size of a sandbox's scratch space", async () => {
+    const code = `def f(event):
     try:
         with open("/tmp/file", "wb") as file:
             for _ in range(event):
@@ -47,13 +48,12 @@ describeContract('contract: a small pool', () => {
     except OSError as error:
         return error.strerror
 `;
-      const name = await worker.deploy('writes', { 'f.py': code });
-      expect(await worker.invoke(name, 4)).toMatchObject({ status: 200, body: '"written"' });
-      expect(await worker.invoke(name, 16)).toMatchObject({ status: 200, body: '"No space left on device"' });
-    },
-  );
+    const name = await worker.deploy('writes', { 'f.py': code });
+    expect(await worker.invoke(name, 4)).toMatchObject({ status: 200, body: '"written"' });
+    expect(await worker.invoke(name, 16)).toMatchObject({ status: 200, body: '"No space left on device"' });
+  });
 
-  localTest('7, 8 sandboxes forked from a zygote count as fork() and ImportCache.*', async () => {
+  localTest('7, 8 sandboxes that are forked from a zygote count as fork() and ImportCache.*', async () => {
     await until('a sandbox was forked', async () => {
       await worker.invoke(await worker.deploy(`forked-${Date.now()}`, ECHO), 1);
       return 'fork().cnt' in (await worker.stats());
@@ -64,7 +64,7 @@ describeContract('contract: a small pool', () => {
     expect(stats['ImportCache.Create.cnt']).toBeGreaterThan(0);
   });
 
-  localTest('8 /stats has LambdaInstance-WaitSandbox-Unpause after a paused sandbox was woken', async () => {
+  localTest('8 /stats has LambdaInstance-WaitSandbox-Unpause after the thaw of a paused sandbox', async () => {
     const name = await worker.deploy('woken', ECHO);
     await until('it was woken', async () => {
       await worker.invoke(name, 1);
@@ -73,7 +73,7 @@ describeContract('contract: a small pool', () => {
     });
   });
 
-  localTest('8 /stats has evict once sandboxes had to go for others, which then run', async () => {
+  localTest('8 /stats has evict after evictions for other sandboxes, which then run', async () => {
     const code = 'KEEP = []\n\ndef f(event):\n    KEEP.append(b"x" * (event << 20))\n    return len(KEEP)\n';
     await until(
       'a sandbox was evicted',
@@ -90,7 +90,7 @@ describeContract('contract: a small pool', () => {
 describeContract('contract: no zygotes', () => {
   const worker = liveWorker({ config: { features: { import_cache: '' } } });
 
-  localTest('8 /stats has LambdaInstance-WaitSandbox-NoImportCache where nothing is forked', async () => {
+  localTest('8 /stats has LambdaInstance-WaitSandbox-NoImportCache when no sandbox is forked', async () => {
     expect(await worker.invoke(await worker.deploy('plain', ECHO), 1)).toMatchObject({ status: 200 });
     const stats = await worker.stats();
     expect(stats['LambdaInstance-WaitSandbox-NoImportCache.cnt']).toBe(1);

@@ -34,7 +34,7 @@ describeContract('contract: settings', () => {
     expect(await worker.call('/status')).toMatchObject({ status: 200 });
   });
 
-  localTest('1 more than instance_queue requests wait: 429 `lambda instance queue is full\\n`', async () => {
+  localTest('1 a full instance_queue answers 429 `lambda instance queue is full\\n`', async () => {
     const name = await worker.deploy('busy', {
       'f.py': 'import time\n\ndef f(event):\n    time.sleep(event)\n    return 1\n',
     });
@@ -52,28 +52,23 @@ describeContract('contract: settings', () => {
     expect(await running).toMatchObject({ status: 200 });
   });
 
-  localTest(
-    '1 more than function_queue requests wait for the code: 429 `lambda function queue is full\\n`',
-    async () => {
-      // The function's first calls arrive while an installer searches for its package, which does not exist.
-      const name = await worker.place('first', {
-        'f.py': 'def f(event):\n    return 1\n',
-        'requirements.txt': 'argyle-no-such-package==1.0\n',
-      });
-      const replies = await Promise.all(
-        Array.from({ length: 8 }, () => worker.call(`/run/${name}`, { method: 'GET' })),
-      );
-      const full = replies.filter(({ status }) => status === 429);
-      expect(full).toHaveLength(6);
-      for (const reply of full) {
-        expect(reply.body).toBe('lambda function queue is full\n');
-        expect(reply.headers['retry-after']).toMatch(/^[1-9]\d*$/);
-      }
-      expect(replies.filter(({ status }) => status === 500)).toHaveLength(2);
-    },
-  );
+  localTest('1 a full function_queue answers 429 `lambda function queue is full\\n`', async () => {
+    // The function's first calls arrive while an installer searches for its package, which does not exist.
+    const name = await worker.place('first', {
+      'f.py': 'def f(event):\n    return 1\n',
+      'requirements.txt': 'argyle-no-such-package==1.0\n',
+    });
+    const replies = await Promise.all(Array.from({ length: 8 }, () => worker.call(`/run/${name}`, { method: 'GET' })));
+    const full = replies.filter(({ status }) => status === 429);
+    expect(full).toHaveLength(6);
+    for (const reply of full) {
+      expect(reply.body).toBe('lambda function queue is full\n');
+      expect(reply.headers['retry-after']).toMatch(/^[1-9]\d*$/);
+    }
+    expect(replies.filter(({ status }) => status === 500)).toHaveLength(2);
+  });
 
-  localTest.each(WRONG)('3 %s is an error with the words of the original', async (_what, change, message) => {
+  localTest.each(WRONG)("3 %s is an error with the original's message", async (_what, change, message) => {
     const file = { ...worker.dir.json('w/config.json') };
     for (const [key, value] of Object.entries(change)) {
       file[key] = key === 'features' ? { ...(file[key] as object), ...(value as object) } : value;
@@ -83,7 +78,7 @@ describeContract('contract: settings', () => {
     expect([code, err.includes(message)]).toEqual([1, true]);
   });
 
-  localTest('3 keys are found whatever their case', async () => {
+  localTest('3 keys match in any case', async () => {
     const file = worker.dir.json('w/config.json');
     writeFileSync(worker.dir.path('case.json'), JSON.stringify({ ...file, worker_dir: undefined, WORKER_DIR: 'x' }));
     expect((await worker.dir.ol(['worker', 'check-config', 'case.json'])).err).toContain(
@@ -91,7 +86,7 @@ describeContract('contract: settings', () => {
     );
   });
 
-  localTest('2 a clean end answers what waits, writes stats.json, and removes pid file and socket', async () => {
+  localTest('2 a clean stop answers waiting requests, writes stats.json, and removes pid file and socket', async () => {
     const name = await worker.deploy('last', {
       'f.py': 'import time\n\ndef f(event):\n    time.sleep(event)\n    return 1\n',
     });

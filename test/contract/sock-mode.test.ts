@@ -52,7 +52,7 @@ describeContract('contract: sock mode', () => {
     await destroy(id);
   });
 
-  localTest('1 a non-leaf has the code "", and leaves are forked from it as their parent', async () => {
+  localTest('1 a non-leaf has the code "", and leaves are forked from their parent non-leaf', async () => {
     const parent = await make({ code: '', leaf: false });
     const id = await make({ code, parent });
     expect(await talk(id, 'forked')).toMatchObject({ status: 200, body: '"forked"' });
@@ -60,7 +60,7 @@ describeContract('contract: sock mode', () => {
     await destroy(id, parent);
   });
 
-  localTest('1 /pause/<id> and /unpause/<id> are 200 and empty, and freeze and thaw', async () => {
+  localTest('1 /pause/<id> and /unpause/<id> answer 200 without a body, and freeze and thaw', async () => {
     const id = await make({ code });
     expect(await op(`pause/${id}`)).toMatchObject({ status: 200, body: '' });
     // On a busy machine, the kernel needs some time for this.
@@ -73,7 +73,7 @@ describeContract('contract: sock mode', () => {
     expect((await op('debug')).body).toBe('');
   });
 
-  localTest('1 /pause and /unpause freeze and thaw a non-leaf, too; its children go on', async () => {
+  localTest('1 /pause and /unpause also freeze and thaw a non-leaf; its children continue to run', async () => {
     const parent = await make({ code: '', leaf: false });
     const child = await make({ code, parent });
     expect(await op(`pause/${parent}`)).toMatchObject({ status: 200, body: '' });
@@ -91,7 +91,7 @@ describeContract('contract: sock mode', () => {
     expect((await op('debug')).body).toBe('');
   });
 
-  localTest('1 a chain of non-leaves, each paused once it has a child, is made and destroyed', async () => {
+  localTest('1 a chain of non-leaves, each paused after it has a child, is made and destroyed', async () => {
     let parent = '';
     const all: string[] = [];
     for (let i = 0; i < 4; i++) {
@@ -103,13 +103,13 @@ describeContract('contract: sock mode', () => {
     expect((await op('debug')).body).toBe('');
   });
 
-  localTest('1 /destroy of what was destroyed is 200 again, /pause of it 500', async () => {
+  localTest('1 /destroy of a destroyed sandbox is 200, /pause of it is 500', async () => {
     const id = await make({ code });
     await destroy(id, id);
     expect(await op(`pause/${id}`)).toMatchObject({ status: 500, body: `sandbox '${id}' was destroyed\n` });
   });
 
-  localTest('1 errors have the words of the original', async () => {
+  localTest("1 errors have the original's messages", async () => {
     const parent = await make({ code: '', leaf: false });
     for (const [body, text] of [
       [{ code: '' }, 'leaf sandboxes must have codeDir set'],
@@ -140,7 +140,7 @@ describeContract('contract: sock mode', () => {
     ['POST', 'destroy/77', "no sandbox found with ID '77'\n"],
     ['POST', 'pause/x', "no sandbox found with ID 'x'\n"],
     ['POST', 'unpause/', "no sandbox found with ID ''\n"],
-  ])('1 all errors are 500 and a line: %s /%s', async (method, path, body) => {
+  ])('1 every error is a 500 with one line: %s /%s', async (method, path, body) => {
     expect(await worker.call(`/${path}`, { method })).toMatchObject({ status: 500, body });
   });
 
@@ -159,7 +159,7 @@ describeContract('contract: sock mode', () => {
     expect(await worker.call('/pprof/cpu-stop')).toMatchObject({ status: 400, body: '' });
   });
 
-  localTest('2 sandboxes of a client end with the worker', async () => {
+  localTest("2 a client's sandboxes end with the worker", async () => {
     await make({ code });
     await worker.dir.ol(['worker', 'down', '-p', 'w']);
     await until('nobody answers', () =>

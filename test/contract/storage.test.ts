@@ -29,7 +29,7 @@ describeContract('contract: storage', () => {
     return `http://127.0.0.1:${port}`;
   }
 
-  localTest.each(['', 'private', 'memory'])('3 storage root and scratch %j: functions run', async (mode) => {
+  localTest.each(['', 'private', 'memory'])('3 functions run with storage root and scratch %j', async (mode) => {
     const url = await init('w', { root: mode, scratch: mode, code: '' });
     expect(await dir.ol(['worker', 'up', '-p', 'w', '-d'])).toMatchObject({ code: 0 });
     const code = 'def f(event):\n    open("/tmp/x", "w").write("x")\n    return open("/tmp/x").read()\n';
@@ -37,7 +37,7 @@ describeContract('contract: storage', () => {
     expect(await ask(`${url}/run/writes`, { method: 'POST' })).toEqual({ status: 200, body: '"x"' });
   });
 
-  localTest('3 storage.code memory on a disk is refused at the start, in words that say what to do', async () => {
+  localTest('3 storage.code memory on a disk is refused at the start, with advice', async () => {
     const onDisk = statfsSync(dir.dir).type !== TMPFS;
     await init('w', { root: '', scratch: '', code: 'memory' });
     const { code } = await dir.ol(['worker', 'up', '-p', 'w', '-d']);
@@ -45,7 +45,7 @@ describeContract('contract: storage', () => {
     if (onDisk) expect(dir.read('w/worker.out')).toMatch(/^storage\.code is "memory", but worker_dir .* tmpfs/m);
   });
 
-  localTest('3 storage.code memory keeps code in memory where the worker directory is on a tmpfs', async () => {
+  localTest('3 storage.code memory keeps code in memory when the worker directory is on a tmpfs', async () => {
     const shm = mkdtempSync('/dev/shm/argyle-test-');
     const path = join(shm, 'w');
     try {

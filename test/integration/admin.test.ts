@@ -27,7 +27,7 @@ describePrivileged('with a worker', () => {
     port = String(await freePort());
   });
 
-  test('a lambda is installed from a directory, with ol.yaml, requirements and name given apart', async () => {
+  test('a lambda is installed from a directory, with options for ol.yaml, requirements and name', async () => {
     await here.start(port);
     mkdirSync(join(dir, 'hello/lib'), { recursive: true });
     writeFileSync(
@@ -54,7 +54,7 @@ describePrivileged('with a worker', () => {
     });
   });
 
-  test('a lambda is installed from a git repository, under its name', async () => {
+  test("a lambda is installed from a git repository under the repository's name", async () => {
     await here.start(port);
     const work = join(dir, 'fromgit');
     mkdirSync(work);
@@ -72,7 +72,7 @@ describePrivileged('with a worker', () => {
     });
   });
 
-  test('what cannot be a lambda is refused with the reason, and not uploaded', async () => {
+  test('a directory that is no lambda is refused with the reason, and not uploaded', async () => {
     await here.start(port);
     const make = (name: string, file = 'f.py') => {
       mkdirSync(join(dir, name));
@@ -115,7 +115,7 @@ describePrivileged('with a worker', () => {
     expect(await ol(['admin', 'install', '-p', 'w', '--no-resolve', 'wrong'])).toMatchObject({ code: 0 });
   });
 
-  test('without -p, admin install asks template.json for the port', async () => {
+  test('admin install without -p takes the port from template.json', async () => {
     await ol(['worker', 'init', '-p', 'w']);
     writeFileSync(join(dir, 'template.json'), JSON.stringify({ ...here.json('w/config.json'), worker_port: port }));
     mkdirSync(join(dir, 'fn'));

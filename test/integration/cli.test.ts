@@ -43,7 +43,7 @@ const configure = (changes: Record<string, unknown>) => {
 };
 
 describe('ol', () => {
-  test('prints help and exits with 0, and with 3 for what it does not know', async () => {
+  test('prints help and exits with 0; exits with 3 for an unknown command', async () => {
     expect(await ol([])).toMatchObject({ code: 0, err: '' });
     expect((await ol(['-h'])).out).toContain('worker');
     expect((await ol(['worker', 'up', '--help'])).out).toContain('--detach, -d');
@@ -60,7 +60,7 @@ describe('ol', () => {
     expect(await ol(['worker'], { bin: './copy/ol', env: { ARGYLE_HOME: root } })).toMatchObject({ code: 0 });
   });
 
-  test('boss is the executable beside it, with all arguments and its exit code', async () => {
+  test('boss runs the executable beside it with all arguments, and returns its exit code', async () => {
     expect(await ol(['boss', 'up'], { env: { PATH: '/usr/bin' } })).toMatchObject({ code: 1 });
     const help = await ol(['boss', '-h'], { env: { PATH: '/usr/bin' } });
     expect(help).toMatchObject({ code: 0, out: expect.stringContaining('--detach, -d') as string });
@@ -93,7 +93,7 @@ describe('ol worker init', () => {
     expect(existsSync(join(dir, 'default-ol/ol.init'))).toBe(true);
   });
 
-  test('deletes everything but lambda/ when the directory is a worker’s, the registry included', async () => {
+  test("deletes everything except lambda/ in a worker's directory, including the registry", async () => {
     await ol(['worker', 'init', '-p', 'w']);
     for (const path of ['w/registry/a.tar.gz', 'w/junk', 'w/lambda/packages/kept', 'w/lambda/mine']) {
       writeFileSync(join(dir, path), '');
@@ -109,7 +109,7 @@ describe('ol worker init', () => {
     expect(existsSync(join(dir, 'w/lambda/mine'))).toBe(false);
   });
 
-  test('refuses a directory that is not a worker’s, and touches nothing in it', async () => {
+  test('refuses a directory without a worker, and changes nothing in it', async () => {
     mkdirSync(join(dir, 'w'));
     writeFileSync(join(dir, 'w/file'), '');
     const { code, err } = await ol(['worker', 'init', '-p', 'w']);
@@ -118,7 +118,7 @@ describe('ol worker init', () => {
     expect(readdirSync(join(dir, 'w'))).toEqual(['file']);
   });
 
-  test('starts from template.json', async () => {
+  test('uses template.json', async () => {
     writeFileSync(
       join(dir, 'template.json'),
       JSON.stringify({ worker_port: '6001', sandbox: 'sock', server_mode: 'lambda' }),
@@ -128,7 +128,7 @@ describe('ol worker init', () => {
     expect(json('sub/w/config.json')).toMatchObject({ worker_port: '6001', limits: { procs: 10, mem_mb: 50 } });
   });
 
-  test('takes a base from a tar file', async () => {
+  test('makes a base from a tar file', async () => {
     mkdirSync(join(dir, 'rootfs/usr/bin'), { recursive: true });
     symlinkSync('/usr/bin', join(dir, 'rootfs/bin'));
     await promisify(execFile)('tar', ['-C', join(dir, 'rootfs'), '-czf', join(dir, 'image.tar.gz'), '.']);
@@ -137,7 +137,7 @@ describe('ol worker init', () => {
     expect(existsSync(join(dir, 'w/lambda/packages'))).toBe(true);
   });
 
-  test('an image that nobody has is an error that names it', async () => {
+  test('an unknown image is an error that names it', async () => {
     const { code, err } = await ol(['worker', 'init', '-p', 'w', '-i', 'no-such-image:1']);
     expect(code).toBe(1);
     expect(err).toContain('no-such-image:1');
@@ -146,7 +146,7 @@ describe('ol worker init', () => {
 });
 
 describe('ol worker check-config', () => {
-  test('names field and value of everything that is wrong', async () => {
+  test('names field and value of every error', async () => {
     await ol(['worker', 'init', '-p', 'w']);
     configure({ worker_dir: 'rel', mem_pool_mb: 10, foo: 1 });
     const { code, err } = await ol(['worker', 'check-config', '-p', 'w']);
@@ -163,7 +163,7 @@ describe('ol worker check-config', () => {
     );
   });
 
-  test('says where a file is broken or missing', async () => {
+  test('names a broken or missing file', async () => {
     writeFileSync(join(dir, 'x.json'), '{');
     expect((await ol(['worker', 'check-config', 'x.json'])).err).toContain(`could not read ${join(dir, 'x.json')}`);
     expect(await ol(['worker', 'check-config', '-p', 'none'])).toMatchObject({ code: 1 });
@@ -187,13 +187,13 @@ describe('without a worker', () => {
     expect(await ol(['worker', 'status', '-p', 'w'])).toMatchObject({ code: 1 });
   });
 
-  test('a directory whose worker dir is gone is an error', async () => {
+  test('a directory without its worker_dir is an error', async () => {
     await ol(['worker', 'init', '-p', 'w']);
     rmSync(join(dir, 'w/worker'), { recursive: true });
     expect(await ol(['worker', 'down', '-p', 'w'])).toMatchObject({ code: 1 });
   });
 
-  test('a pid that now belongs to a stranger is cleaned up, and the stranger lives', async () => {
+  test('a stale pid file is removed, and the process that now has this pid lives', async () => {
     await ol(['worker', 'init', '-p', 'w']);
     const stranger = spawn('sleep', ['60'], { stdio: 'ignore' });
     try {
@@ -209,7 +209,7 @@ describe('without a worker', () => {
     }
   });
 
-  test('a wrong -o ends up before anything starts', async () => {
+  test('a wrong -o fails up before anything starts', async () => {
     await ol(['worker', 'init', '-p', 'w']);
     expect(await ol(['worker', 'up', '-p', 'w', '-o', 'nope=1'])).toMatchObject({
       code: 1,
@@ -237,7 +237,7 @@ describePrivileged('with a worker', () => {
   const status = () => get(`http://127.0.0.1:${port}/status`);
   const pid = () => Number(read('w/worker/worker.pid'));
 
-  test('up -d initialises, prints what the contract says, and returns when requests are answered', async () => {
+  test("up -d initialises, prints the contract's lines, and returns when requests are answered", async () => {
     const { code, out } = await up();
     expect(code).toBe(0);
     const log = join(dir, 'w/worker.out');
@@ -250,14 +250,14 @@ describePrivileged('with a worker', () => {
     expect(json('w/config.json')).toMatchObject({ worker_port: '5000' });
   });
 
-  test('a worker in the background runs with the options for V8 that the program itself is started with', async () => {
+  test('a background worker gets the same V8 options as the program itself', async () => {
     const [, line] = /^#!\S+ -S node (.+)$/m.exec(readFileSync(program, 'utf8')) ?? [];
     await up();
     const [, ...args] = readFileSync(`/proc/${pid()}/cmdline`, 'utf8').split('\0');
     expect(args.join(' ')).toContain(`${line} ${program} worker up -p ${join(dir, 'w')} -o worker_port=${port}`);
   });
 
-  test('status asks the port of config.json, and prints the answer', async () => {
+  test('status calls the port of config.json, and prints the answer', async () => {
     await ol(['worker', 'init', '-p', 'w']);
     configure({ worker_port: port });
     await up();
@@ -265,7 +265,7 @@ describePrivileged('with a worker', () => {
     expect(await ol(['worker', 'status', '-p', 'w'])).toEqual({ code: 0, out: line, err: '' });
   });
 
-  test('down leaves a clean directory with stats.json, and nothing of the worker', async () => {
+  test('down leaves a clean directory with stats.json, and no process', async () => {
     await up();
     const [process, start] = [pid(), startOf(pid())];
     expect(await ol(['worker', 'down', '-p', 'w'])).toMatchObject({ code: 0 });
@@ -276,7 +276,7 @@ describePrivileged('with a worker', () => {
     await expect(status()).rejects.toThrow(/ECONNREFUSED/);
   });
 
-  test('up stops the worker that runs, empties worker.out, and starts another', async () => {
+  test('up stops a running worker, empties worker.out, and starts another', async () => {
     await up();
     const first = pid();
     const start = startOf(first);
@@ -289,7 +289,7 @@ describePrivileged('with a worker', () => {
     expect(await status()).toMatchObject({ status: 200 });
   });
 
-  test('a killed worker leaves nothing once down, force-cleanup or up has run', async () => {
+  test('down, force-cleanup and up remove everything of a killed worker', async () => {
     await up();
     for (const command of [['down'], ['force-cleanup']]) {
       const dead = pid();
@@ -309,7 +309,7 @@ describePrivileged('with a worker', () => {
     expect(await status()).toMatchObject({ status: 200 });
   });
 
-  test('two workers whose directories have the same name run side by side', async () => {
+  test('two workers whose directories have equal names run concurrently', async () => {
     await up();
     mkdirSync(join(dir, 'other'));
     const second = String(await freePort());
@@ -321,7 +321,7 @@ describePrivileged('with a worker', () => {
     expect(await status()).toMatchObject({ status: 200 });
   });
 
-  test('a port in use is told before Ready!, with the exit code and words of the contract', async () => {
+  test("a port in use is reported before Ready!, with the contract's exit code and message", async () => {
     const holder = createServer().listen(Number(port), 'localhost');
     await once(holder, 'listening');
     const { code, out, err } = await up();
@@ -349,7 +349,7 @@ describePrivileged('with a worker', () => {
     expect(existsSync(join(dir, 'w/worker/worker.pid'))).toBe(false);
   });
 
-  test('the cgroup is called after the directory', async () => {
+  test('the cgroup is named after the directory', async () => {
     await up();
     expect(read('w/worker/cgroup.name')).toBe('w-sandboxes');
   });

@@ -24,7 +24,7 @@ describePrivileged('ol dev', () => {
 
   const invoke = async (): Promise<string> => (await fetch(`${url}/run/looped`, { method: 'POST', body: '{}' })).text();
 
-  test('uploads each change, runs it at the next call, shows log and errors, and ends clean', async () => {
+  test('uploads each change, runs it at the next call, shows log and errors, and ends cleanly', async () => {
     mkdirSync(here.path('looped/ignored'), { recursive: true });
     writeFileSync(here.path('looped/f.py'), version(1));
     writeFileSync(here.path('looped/.olignore'), 'ignored/\n*.tmp\n');
@@ -74,7 +74,7 @@ describePrivileged('ol dev', () => {
     expect(staged().filter((name) => !before.includes(name))).toEqual([]);
   });
 
-  test('tells what it cannot watch', async () => {
+  test('reports what it cannot watch', async () => {
     expect(await here.ol(['dev', 'nowhere', '-p', 'w'])).toMatchObject({
       code: 1,
       err: 'nowhere is no directory; ol new NAME makes one with a function\n',

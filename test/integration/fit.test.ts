@@ -38,7 +38,7 @@ describe('ol zygote fit --today', () => {
     return runOl(['zygote', 'fit', ...argv], { cwd: dir, env });
   };
 
-  it("writes a tree of today's names, and says what has no closure", async () => {
+  it('writes a tree of current names, and reports packages without a closure', async () => {
     const { code, out, err } = await fit('--today', '3', '--reqbench', '.', '-o', 'tree.json');
     expect([code, err]).toEqual([0, '']);
     expect(out).toContain('passed over none-such: uv finds no wheels for it\n');

@@ -18,7 +18,7 @@ describePrivileged('commands about functions', () => {
   });
   afterAll(() => here.dispose());
 
-  test('ol ls of a new worker is empty, and says what comes next', async () => {
+  test('ol ls of a new worker prints an empty list and the next step', async () => {
     expect(await ol('ls', ...W)).toEqual({
       code: 0,
       out: '',
@@ -49,7 +49,7 @@ describePrivileged('commands about functions', () => {
     expect(await ol('rm', 'changes', ...W)).toMatchObject({ code: 0 });
   });
 
-  test('ol new overwrites nothing, and knows its templates', async () => {
+  test('ol new refuses to overwrite files, and lists its templates', async () => {
     expect(await ol('new', 'made-f')).toMatchObject({ code: 1, err: 'made-f exists already; nothing was written\n' });
     expect(await ol('new', 'x', '-t', 'flsk')).toMatchObject({
       code: 1,
@@ -81,7 +81,7 @@ describePrivileged('commands about functions', () => {
     expect((await ol('invoke', 'made-wsgi/deep/path', ...W)).out).toBe('Hello from /deep/path\n');
   });
 
-  test('ol invoke fails with the answer of a function that fails, and names one that was meant', async () => {
+  test("ol invoke fails with a failing function's answer, and suggests the name for a typo", async () => {
     mkdirSync(here.path('broken'));
     writeFileSync(here.path('broken/f.py'), 'def f(event):\n    raise ValueError("no luck")\n');
     await ol('admin', 'install', ...W, 'broken');
@@ -108,7 +108,7 @@ describePrivileged('commands about functions', () => {
     );
   });
 
-  test('ol describe shows settings and packages, for people and programs', async () => {
+  test('ol describe shows settings and packages as text and as JSON', async () => {
     const { code, out } = await ol('describe', 'made-f', ...W);
     expect({ code, out }).toMatchObject({ code: 0, out: expect.stringMatching(/^name: made-f\nurl: http/) as string });
     const found = JSON.parse((await ol('describe', 'made-f', '--json', ...W)).out) as Record<string, unknown>;
@@ -149,7 +149,7 @@ describePrivileged('commands about functions', () => {
     expect(await ol('rm', ...W)).toMatchObject({ code: 1, err: 'exactly one function must be given, found 0: \n' });
   });
 
-  test('ol top prints a table of what was called', async () => {
+  test('ol top prints a table of the called functions', async () => {
     const running = ol('top', '-n', '1', '-i', '2', ...W);
     for (let i = 0; i < 5; i++) await ol('invoke', 'made-f', ...W);
     const { code, out } = await running;
@@ -166,7 +166,7 @@ describePrivileged('commands about functions', () => {
   });
 });
 
-test('a worker that is not there is named, with the way to start it', async () => {
+test('an unreachable worker is named, with the command that starts it', async () => {
   const here = new OlDir();
   try {
     const port = await freePort();

@@ -56,20 +56,20 @@ real.each(['uv', 'pip'] as const)('an index seen from installers, by %s', (tool)
     rmSync(home, { recursive: true });
   });
 
-  test('without credentials the error names its status', async () => {
+  test("the error names the index's status when there are no credentials", async () => {
     const error = await failure(installer(false).ensure([TINY]));
     expect(error.message).toContain('401');
     expect(existsSync(join(pkgsDir, TINY))).toBe(false);
   });
 
-  test("the worker's netrc is used, to resolve and to install", async () => {
+  test("the worker's netrc is used for resolving and installing", async () => {
     const shared = installer();
     const input = { requirements: ['argyle-sample-tiny<2'], constraints: [], hashed: false };
     expect((await new Resolver(shared).resolve(input)).map(({ spec }) => spec)).toEqual(['argyle-sample-tiny==1.1.0']);
     expect(await shared.ensure([TINY])).toMatchObject([{ spec: TINY }]);
   });
 
-  test('set-up code of a package reads none of it', async () => {
+  test("a package's set-up code cannot read the netrc", async () => {
     const asked = installer().ensure([SPY]);
     if (tool === 'pip') {
       // pip drops its credentials before it builds a package, and so cannot fetch this one.
@@ -89,14 +89,14 @@ real.each(['uv', 'pip'] as const)('an index seen from installers, by %s', (tool)
     expect(error.message).toMatch(status === 404 ? /404|not found|No matching distribution/ : new RegExp(`${status}`));
   });
 
-  test('of several indexes, the one that refuses is named', async () => {
+  test('the error names the one of several indexes that refuses', async () => {
     index.mode = 403;
     const env = { PIP_INDEX_URL: open.url, PIP_EXTRA_INDEX_URL: index.url };
     const error = await failure(installer(true, 15, env).ensure(['argyle-missing==1.0.0']));
     expect(error.message).toMatch(new RegExp(`403.*${index.port}`));
   });
 
-  test('an index that never answers is given up, and the error says so', async () => {
+  test('an index that never answers is an error after the time limit', async () => {
     index.mode = 'hang';
     const startMs = performance.now();
     const error = await failure(installer(true, 1).ensure(['argyle-sample-json==1.0.0']));

@@ -28,7 +28,7 @@ real('installers with the real helper', () => {
     target,
   });
 
-  it('answer with what a directory holds, and with what pip says', async () => {
+  it("return the contents of a directory, and pip's output", async () => {
     const dir = stage('.tmp-one');
     mkdirSync(join(dir, 'files', 'thing-1.0.dist-info'));
     writeFileSync(join(dir, 'files', 'thing.py'), '');
@@ -52,7 +52,7 @@ real('installers with the real helper', () => {
     await rig.installer.removeTree('.tmp-one');
   });
 
-  it('are refused a staging directory that is none', async () => {
+  it('are refused a directory that is not a staging directory', async () => {
     await expect(rig.installer.run(boot('a==1', []), 'nowhere')).rejects.toMatchObject({ code: 'SANDBOX_CREATE' });
     await expect(rig.installer.run(boot('a==1', []), '../worker')).rejects.toMatchObject({ code: 'HELPER_PROTOCOL' });
     await expect(rig.installer.removeTree('../worker')).rejects.toMatchObject({ code: 'HELPER_PROTOCOL' });

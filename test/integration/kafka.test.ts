@@ -100,7 +100,7 @@ real('Kafka triggers', () => {
     });
   });
 
-  it('go on behind what the group has committed', async () => {
+  it("continue after the group's committed offset", async () => {
     await send('again', 'a', 'b');
     await triggers.register('again', on('again'));
     await until('both came', () => calls.length === 2, 20_000);
@@ -111,7 +111,7 @@ real('Kafka triggers', () => {
     expect(values()).toEqual(['a', 'b', 'c']);
   });
 
-  it('begin with new messages unless told earliest', async () => {
+  it('begin with new messages unless auto_offset_reset is earliest', async () => {
     await send('late', 'old');
     await triggers.register('late', [{ bootstrapServers: [broker.address], topics: ['late'], autoOffsetReset: '' }]);
     await until('it runs', () => triggers.status[0]?.state === 'running', 20_000);
@@ -121,7 +121,7 @@ real('Kafka triggers', () => {
     expect(values()).toEqual(['new']);
   });
 
-  it.each([16, 0])('rewind when the function asks, with %i messages cached', async (cacheSize) => {
+  it.each([16, 0])('rewind when the function requests it, with %i messages cached', async (cacheSize) => {
     triggers = host({ cacheSize });
     const topic = `seek${cacheSize}`;
     await send(topic, 'a', 'b', 'c', 'd');
@@ -131,7 +131,7 @@ real('Kafka triggers', () => {
     expect(values()).toEqual(['a', 'b', 'c', 'b', 'c', 'd']);
   });
 
-  it('try a failed message again instead of committing it or a later one', async () => {
+  it('retry a failed message and commit neither it nor a later one', async () => {
     await send('fails', 'bad', 'good');
     answer = () => ({ status: 500 });
     await triggers.register('fails', on('fails'));
@@ -145,7 +145,7 @@ real('Kafka triggers', () => {
     expect(values()).toEqual(['bad', 'good']);
   });
 
-  it('go on behind a failed message with kafka.commit_failed', async () => {
+  it('continue after a failed message with kafka.commit_failed', async () => {
     triggers = host({ commitFailed: true });
     await send('skips', 'bad', 'good');
     answer = ({ value }) => ({ status: value === 'bad' ? 500 : 200 });
@@ -154,7 +154,7 @@ real('Kafka triggers', () => {
     expect(values()).toEqual(['bad', 'good']);
   });
 
-  it('belong to one function by its exact name', async () => {
+  it('belong to one function, by its exact name', async () => {
     await triggers.register('a', on('exact-a'));
     await triggers.register('a-b', on('exact-ab'));
     await triggers.unregister('a');
@@ -163,7 +163,7 @@ real('Kafka triggers', () => {
     expect(calls[0]?.name).toBe('a-b');
   });
 
-  it('wait for a broker that comes later', async () => {
+  it('wait for a broker that starts later', async () => {
     const late = await startBroker();
     const port = Number(late.address.split(':')[1]);
     await late.close();
@@ -182,13 +182,13 @@ real('Kafka triggers', () => {
     server.close();
   });
 
-  it('fail clearly where there is no topic, or the worker stops', async () => {
+  it('fail with a clear error for a missing topic and when the worker stops', async () => {
     await expect(triggers.register('fn', on())).rejects.toMatchObject({ code: 'TRIGGER', field: 'kafka[0].topics' });
     await triggers.close();
     await expect(triggers.register('fn', on('plain'))).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
   });
 
-  it('reach a function through the worker, within its own method restrictions', async () => {
+  it('call a function through the worker, within its method restrictions', async () => {
     const worker: TestWorker = await startWorker();
     const refusals: object[] = [];
     const log = { ...LOG, warn: (fields: object) => refusals.push(fields) };

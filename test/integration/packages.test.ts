@@ -58,7 +58,7 @@ real('installs in a real sandbox', () => {
     await mirror.close();
   });
 
-  test('a function imports what was installed for it, from its own directory', async () => {
+  test('a function imports its packages from its own directory', async () => {
     const requirements = readFileSync(join(LAMBDAS_DIR, 'inspect/requirements.txt'), 'utf8');
     const packages = await installer().ensureInstalled(requirements);
     const source = readFileSync(join(LAMBDAS_DIR, 'inspect/f.py'), 'utf8');
@@ -71,7 +71,7 @@ real('installs in a real sandbox', () => {
     expect(answer['import_ms']).toBeGreaterThan(90); // 40 + 60 ms of CPU time, which is what they cost
   });
 
-  test('the files belong to the worker, compiled so that no import looks at the source again', async () => {
+  test('the files belong to the worker, and are compiled so that imports skip the source', async () => {
     await installer().ensure([TINY]);
     const files = join(pkgsDir, TINY, 'files');
     expect(statSync(join(files, 'argyle_sample_tiny/__init__.py')).uid).toBe(process.getuid?.());
@@ -82,7 +82,7 @@ real('installs in a real sandbox', () => {
     expect(readdirSync(files).sort()).toEqual(['argyle_sample_tiny', 'argyle_sample_tiny-1.0.0.dist-info']);
   });
 
-  test('metadata: dependencies whose markers hold, all top-level modules', async () => {
+  test('metadata contains dependencies with true markers, and all top-level modules', async () => {
     const pulls: unknown[] = [];
     const shared = installer({ onPull: ({ meta }) => pulls.push(meta) });
     await shared.ensure(['argyle-sample-frame==2.0.0']);
@@ -93,7 +93,7 @@ real('installs in a real sandbox', () => {
     ]);
   });
 
-  test('pip that fails, and a setup script that fails and tries to leave things behind', async () => {
+  test('a failing pip and a failing setup script leave nothing behind', async () => {
     const unknown = await failure(installer().ensure(['argyle-sample-nothing==1.0']));
     expect(unknown.code).toBe('INSTALL_FAILED');
     expect(unknown.message).toContain('argyle-sample-nothing was not found in the package registry');
@@ -104,7 +104,7 @@ real('installs in a real sandbox', () => {
     expect(readdirSync(pkgsDir).sort()).toEqual(before);
   });
 
-  test('an install that does not end is ended, and so is everything that it started', async () => {
+  test('an install that exceeds its time is ended with all processes that it started', async () => {
     const { slots, pool, supervisor } = rig;
     const limits = { memMb: 250, procs: 32, cpuPercent: 0, swapBytes: 0, scratchMb: 16 };
     const sandbox = new InstallerRunner({ slots, pool, limits, timeoutMs: 3000, helper: () => supervisor.get() });
@@ -114,7 +114,7 @@ real('installs in a real sandbox', () => {
     expect(existsSync(join(pkgsDir, 'argyle-sample-slowsetup==1.0.0'))).toBe(false);
   });
 
-  test('when the helper is killed in the middle of an install, it counts as nothing and the next call retries', async () => {
+  test("an install that the helper's death interrupts does not count, and the next call retries", async () => {
     const pulls: boolean[] = [];
     const shared = installer({ onPull: ({ meta }) => pulls.push(meta !== undefined) });
     const asked = mirror.requests.length;
@@ -154,7 +154,7 @@ real('installs in a real sandbox', () => {
     expect(existsSync(join(pkgsDir, 'argyle-halfmade==1.0'))).toBe(false);
   });
 
-  test('packages beyond the limit are deleted, whoever owns their files', async () => {
+  test('packages above the limit are deleted, whatever user owns their files', async () => {
     await installer().ensure([TINY]);
     const shared = installer({ maxMb: 0.001 });
     utimesSync(join(pkgsDir, TINY, 'argyle.json'), 1000, 1000);

@@ -21,7 +21,7 @@ describeHere('configs/prometheus', () => {
     expect(promtool('check', 'config', 'prometheus.yml')).toContain('SUCCESS: 12 rules found');
   });
 
-  test('the rules record and alert as they say', () => {
+  test('the rules record and alert as their tests expect', () => {
     expect(promtool('test', 'rules', 'rules-test.yml')).toContain('SUCCESS');
   });
 });
@@ -108,7 +108,7 @@ describeContract('Prometheus', () => {
     expect(await rules()).toHaveLength(12);
   });
 
-  test('takes the text as it is: no series twice, each with a type', () => {
+  test('accepts the text: no duplicate series, and a type for each', () => {
     const text = execFileSync('curl', ['-s', `${worker.url}/metrics`], { encoding: 'utf8' });
     const { stderr } = spawnSync('/usr/bin/promtool', ['check', 'metrics', '--extended'], {
       input: text,

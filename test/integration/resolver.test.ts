@@ -52,7 +52,7 @@ real.each(['uv', 'pip'] as const)('requirements resolved and installed in real s
     await mirror.close();
   });
 
-  test('bare names, ranges, markers and included files become a complete set of pins', async () => {
+  test('names, ranges, markers and included files are resolved to a complete set of pins', async () => {
     const { plans, plan: planned } = planner({
       'requirements.txt': '-r base.txt\n-c deps/limits.txt\nargyle-sample-frame ; python_version >= "3.8"\n',
       'base.txt': 'argyle-sample-web\n',
@@ -67,7 +67,7 @@ real.each(['uv', 'pip'] as const)('requirements resolved and installed in real s
     expect(readdirSync(pkgsDir)).toEqual(expect.arrayContaining(specs));
   });
 
-  test('a pinned list gets what its packages need, and a complete one is left alone', async () => {
+  test('a pinned list gets missing dependencies; a complete list is unchanged', async () => {
     const { plans, plan: planned } = planner({ 'requirements.txt': 'argyle-sample-web==1.0.0\n' });
     const { imports, plan } = await plans.install(await planned());
     expect(imports.map(({ spec }) => spec).at(-1)).toBe('argyle-sample-web==1.0.0');
@@ -78,7 +78,7 @@ real.each(['uv', 'pip'] as const)('requirements resolved and installed in real s
     expect(again.imports).toEqual(imports);
   });
 
-  test('a hash that no archive has is refused, and one that fits is enforced', async () => {
+  test('a hash that no archive has is refused, and a matching hash is enforced', async () => {
     const wrong = `sha256:${'0'.repeat(64)}`;
     const { installer, plan: planned } = planner({ 'requirements.txt': 'argyle-sample-json\n' });
     const [pin] = (await planned()).pins;
@@ -91,7 +91,7 @@ real.each(['uv', 'pip'] as const)('requirements resolved and installed in real s
     expect(readdirSync(pkgsDir)).toContain(spec);
   });
 
-  test('the hashes of a requirements.txt are enforced, not those of the index', async () => {
+  test("hashes of requirements.txt are enforced instead of the index's hashes", async () => {
     const spec = 'argyle-sample-tiny==1.0.0';
     const { installer } = planner({});
     const [right] = await new Resolver(installer).resolve({ requirements: [spec], constraints: [], hashed: false });
@@ -116,7 +116,7 @@ real.each(['uv', 'pip'] as const)('requirements resolved and installed in real s
     expect((await install(marked)).plan.pins).toEqual([{ spec, hashes: right?.hashes }]);
   });
 
-  test('an install from an unknown archive counts as checked once its files are the same', async () => {
+  test('an install from an unknown archive counts as verified when its files are equal', async () => {
     const { installer } = planner({});
     const spec = 'argyle-sample-cost==1.0.0';
     await installer.ensure([spec]);
@@ -126,14 +126,14 @@ real.each(['uv', 'pip'] as const)('requirements resolved and installed in real s
     expect(readdirSync(pkgsDir)).toContain(spec);
   });
 
-  test('what has no solution is told with the reason', async () => {
+  test('unsolvable requirements are refused with the reason', async () => {
     const { plan: planned } = planner({ 'requirements.txt': 'argyle-sample-tiny>=99\n' });
     const error = await failure(planned());
     expect(error.code).toBe('INSTALL_FAILED');
     expect(error.message).toContain('argyle-sample-tiny');
   });
 
-  test('nothing is left in staging', () => {
+  test('the staging directory is empty afterwards', () => {
     expect(readdirSync(pkgsDir).filter((name) => name.startsWith('.stage'))).toEqual([]);
     expect(rig.pool.usedMb).toBe(0);
   });

@@ -56,7 +56,7 @@ real('leaves with the real helper', () => {
     await sandbox.destroy('again');
   });
 
-  it('report the import of their handler to whoever asked', async () => {
+  it('report the import of their handler to the callback', async () => {
     const reports: number[] = [];
     const onBoot = ({ importMs }: { importMs: number }): number => reports.push(importMs);
     const sandbox = await rig.factory.fresh(rig.leaf(`import time\ntime.sleep(0.05)\n${ECHO}`), { onBoot });
@@ -66,7 +66,7 @@ real('leaves with the real helper', () => {
     expect(reports[0]).toBeGreaterThan(45);
   });
 
-  it('pause, are charged what they use, and thaw for a request', async () => {
+  it('pause, are charged the memory they use, and thaw for a request', async () => {
     const sandbox = await rig.factory.fresh(rig.leaf(ECHO));
     await call(sandbox);
     expect(rig.pool.usedMb).toBe(50);
@@ -80,7 +80,7 @@ real('leaves with the real helper', () => {
     expect(rig.pool.usedMb).toBe(50);
   });
 
-  it('cannot be paused while they serve', async () => {
+  it('cannot be paused while they serve a request', async () => {
     const sandbox = await rig.factory.fresh(rig.leaf(SPIN));
     const answer = call(sandbox).catch((error: unknown) => error);
     await expect(sandbox.pause()).rejects.toMatchObject({ code: 'SANDBOX_STATE' });
@@ -88,7 +88,7 @@ real('leaves with the real helper', () => {
     expect(await answer).toMatchObject({ code: 'SANDBOX_DEAD' });
   });
 
-  it('tell of a handler that cannot be imported', async () => {
+  it('report a handler that cannot be imported', async () => {
     const sandbox = await rig.factory.fresh(rig.leaf('import nonsense\n'));
     await expect(call(sandbox)).rejects.toMatchObject({ code: 'SANDBOX_DEAD' });
     expect(await sandbox.life.exited).toEqual({ oomKills: 0, procsRefused: 0, status: 1 << 8 });
@@ -96,7 +96,7 @@ real('leaves with the real helper', () => {
     await until('the traceback is logged', () => rig.logs.some((line) => /^fn#\d+: ModuleNotFoundError/.test(line)));
   });
 
-  it('tell of kill -9 in the middle of a request', async () => {
+  it('report kill -9 in the middle of a request', async () => {
     const sandbox = await rig.factory.fresh(rig.leaf(SPIN));
     const answer = call(sandbox).catch((error: unknown) => error);
     await new Promise((resolve) => setTimeout(resolve, 200));
@@ -105,7 +105,7 @@ real('leaves with the real helper', () => {
     expect((await sandbox.life.exited).status).toBe(9);
   });
 
-  it('are killed when they use more memory than they may', async () => {
+  it('are killed above their memory limit', async () => {
     const sandbox = await rig.factory.fresh(
       rig.leaf('def f(event):\n    x = bytearray(200 << 20)\n    return len(x)\n'),
     );
@@ -115,7 +115,7 @@ real('leaves with the real helper', () => {
     expect(await sandbox.debugString()).toMatch(/OOM KILLS: [1-9]/);
   });
 
-  it('cannot have more processes than they may', async () => {
+  it('cannot exceed their process limit', async () => {
     const source =
       'import os, time\ndef f(event):\n    n = 0\n    try:\n        for _ in range(50):\n            if os.fork() == 0:\n' +
       '                time.sleep(30)\n                os._exit(0)\n            n += 1\n    except OSError as e:\n        return [n, e.errno]\n    return [n, 0]\n';
@@ -131,12 +131,12 @@ real('leaves with the real helper', () => {
     await call(sandbox);
   });
 
-  it('wait for memory, and fail when none comes', async () => {
+  it('wait for memory, and fail when none is freed', async () => {
     const hungry = rig.leaf(ECHO, [], { memMb: 2000 });
     await expect(rig.factory.fresh(hungry)).rejects.toMatchObject({ code: 'MEMORY_EXHAUSTED' });
   });
 
-  it('are refused a code directory that does not exist', async () => {
+  it('are refused a missing code directory', async () => {
     const spec = { ...rig.leaf(ECHO), codeName: 'nowhere' };
     await expect(rig.factory.fresh(spec)).rejects.toMatchObject({ code: 'SANDBOX_CREATE' });
     await expect(rig.factory.fresh({ ...spec, codeName: '../code' })).rejects.toMatchObject({
@@ -144,7 +144,7 @@ real('leaves with the real helper', () => {
     });
   });
 
-  it('are made by the dozen at once', async () => {
+  it('are made by the dozen concurrently', async () => {
     const sandboxes = await Promise.all(Array.from({ length: 12 }, () => rig.factory.fresh(rig.leaf(ECHO))));
     const answers = await Promise.all(sandboxes.map((sandbox, x) => call(sandbox, x)));
     expect(answers.map(({ body }) => (JSON.parse(body) as { event: number }).event)).toEqual([...Array(12).keys()]);
@@ -152,7 +152,7 @@ real('leaves with the real helper', () => {
 });
 
 real('a helper that is killed', () => {
-  it('fails what is in flight, takes the sandboxes along, and is replaced', async () => {
+  it('fails requests in flight, ends the sandboxes, and is replaced', async () => {
     const rig = new Rig({ ready: 2 });
     rig.slots.start();
     const sandbox = await rig.factory.fresh(rig.leaf(SPIN));
@@ -185,7 +185,7 @@ real('fresh leaves whose processes were spawned ahead', () => {
     expect(rig.cgroups()).toEqual([]);
   });
 
-  it('take one over each, with the limits and code of their own', async () => {
+  it('become one leaf each, with their own limits and code', async () => {
     for (const memMb of [50, 64]) {
       await until('slots are ready', () => rig.slots.ready === 2);
       const slot = await rig.slots.take({ ...LIMITS, memMb });
@@ -199,14 +199,14 @@ real('fresh leaves whose processes were spawned ahead', () => {
     }
   });
 
-  it('are made on demand when more are wanted than were made ahead', async () => {
+  it('are made on demand when none is ready', async () => {
     const made = await Promise.all(Array.from({ length: 6 }, () => rig.factory.fresh(rig.leaf(ECHO))));
     const answers = await Promise.all(made.map((sandbox, index) => call(sandbox, index)));
     expect(answers.map(({ body }) => (JSON.parse(body) as { event: number }).event)).toEqual([0, 1, 2, 3, 4, 5]);
     await rig.factory.close('test');
   });
 
-  it('come again after a waiting process was killed, without a rush', async () => {
+  it('are made again after a waiting process was killed, without a rush', async () => {
     await until('slots are ready', () => rig.slots.ready === 2);
     const slot = await rig.slots.take(LIMITS);
     await slot.destroy();

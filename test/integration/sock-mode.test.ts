@@ -126,7 +126,7 @@ real('sock mode', () => {
     return JSON.parse(text);
   };
 
-  it('makes a leaf from a directory, which its client reaches on its own socket, call after call', async () => {
+  it('makes a leaf from a directory, which its client calls repeatedly on its own socket', async () => {
     const id = await made({ code: join(rig.dir, 'echo') });
     expect(id).toBe('1');
     expect(await invoke(id, { x: 1 })).toEqual({ event: { x: 1 }, has: false });
@@ -146,7 +146,7 @@ real('sock mode', () => {
     expect(await op('debug')).toEqual({ status: 200, text: '' });
   });
 
-  it('shares the code among sandboxes until it changes; those that run keep what they have', async () => {
+  it('shares one copy of the code until it changes; running sandboxes keep theirs', async () => {
     const code = join(rig.dir, 'changing');
     mkdirSync(code);
     writeFileSync(join(code, 'f.py'), 'def f(event):\n    return open("/handler/x").read()\n');
@@ -172,7 +172,7 @@ real('sock mode', () => {
     await op(`destroy/${native}`);
   });
 
-  it('forks leaves from parents, if the leaf asks for all that the parent has imported', async () => {
+  it('forks leaves from parents, if the leaf requires all packages of the parent', async () => {
     const root = await made({ code: '', leaf: false });
     const zygote = await made({ code: '', leaf: false, parent: root, pkgs: ['greeter==1.0'] });
     const lines = `SOCK ${zygote}\n[^]*CGROUP PIDS: [^]*FREEZE STATE: THAWED\nMEMORY USED: [^]*OOM KILLS: 0\nZYGOTE OF: greeter==1\n`;
@@ -237,7 +237,7 @@ real('sock mode', () => {
     },
   );
 
-  it('serves what both modes serve', async () => {
+  it('serves the routes that both modes have', async () => {
     expect(await op('status', undefined, 'GET')).toEqual({ status: 200, text: 'ready\n' });
     expect((await op('registry/', undefined, 'GET')).text).toBe('[]\n');
   });

@@ -61,7 +61,7 @@ real('submodules', () => {
 
   afterEach(() => rig.finish());
 
-  it('that a handler used are in the next zygote, those it used late too', async () => {
+  it('that a handler uses, even late, are in the next zygote', async () => {
     const alpha = await start();
     const spec = rig.leaf(handler('from alpha import image', 'import alpha.plugin'), [alpha]);
     await forked(spec);
@@ -82,7 +82,7 @@ real('submodules', () => {
     await until('the old zygote is gone', () => groupOf('alpha==1.1')?.processes.length === 1);
   });
 
-  it('reach spares, and zygotes below the one that was made anew', async () => {
+  it('reach spares, and descendants of the renewed zygote', async () => {
     const alpha = await start(1);
     const beta = rig.addPackage('beta==2.1', 'VALUE = 1\n');
     const plain = rig.leaf(handler('import beta'), [alpha, beta]);
@@ -104,7 +104,7 @@ real('submodules', () => {
     expect(next.before).toContain('alpha.image');
   });
 
-  it('that fail by themselves, or that a handler made up, are left out', async () => {
+  it('that fail by themselves, or that a handler invented, are left out', async () => {
     const alpha = await start();
     const forged =
       'import alpha.needs_handler\nfrom alpha import image\nfake = type(sys)("alpha.fake")\n' +
@@ -122,7 +122,7 @@ real('submodules', () => {
     expect(rig.zygotes.tracker.packages.excluded.size).toBe(0);
   });
 
-  it('that start threads cost a package its submodules and not its zygote', async () => {
+  it("that start threads exclude only the package's submodules from zygotes", async () => {
     const alpha = await start();
     const spec = rig.leaf(handler('import alpha.threads\nfrom alpha import image'), [alpha]);
     await forked(spec);

@@ -68,7 +68,7 @@ describePrivileged(
       await here.dispose();
     });
 
-    test('initialises, starts, installs and answers, with no right of root', async () => {
+    test('initialises, starts, installs and answers without rights of root', async () => {
       chmodSync(here.dir, 0o755);
       const env = {
         ...process.env,

@@ -67,7 +67,7 @@ real('zygotes with the real helper', () => {
 
   afterEach(() => rig.finish());
 
-  it('fork a leaf, and make the better zygote for the next one', async () => {
+  it('fork a leaf, and make the better zygote for the next leaf', async () => {
     await start({ mode: 'tree' });
     const packages = [rig.addPackage('alpha==1.1', 'VALUE = 1\n'), rig.addPackage('beta==2.1', 'import alpha\n')];
     const first = await rig.zygotes.provider.create(rig.leaf(USES('alpha', 'beta'), packages));
@@ -85,7 +85,7 @@ real('zygotes with the real helper', () => {
     ]);
   });
 
-  it('have fresh processes beside them when they have no id left for a child', async () => {
+  it('are accompanied by fresh processes when they have no free id for a child', async () => {
     // The smallest range: a zygote that is forked from the root has ids for 15 children.
     await start({ mode: 'tree', spares: 0, poolMb: 10_000, ids: '1989000000 8192' });
     const spec = rig.leaf(USES('alpha'), [rig.addPackage('alpha==1.1', 'VALUE = 1\n')]);
@@ -104,7 +104,7 @@ real('zygotes with the real helper', () => {
     expect([next.start, next.parentPid]).toEqual(['fork', parentPid]);
   });
 
-  it('survive what many living leaves took before they were in cgroups of their own', async () => {
+  it('survive the memory that many living leaves allocated before they joined their cgroups', async () => {
     await start({ mode: 'tree', zygoteMb: 56, poolMb: 10_000, tree: { packages: [], children: [] } });
     const spec = rig.leaf(USES());
     const parents = new Set<number | undefined>();
@@ -117,7 +117,7 @@ real('zygotes with the real helper', () => {
     expect([...parents]).toEqual([rootPid('')]);
   });
 
-  it('have their leaves, and all that these start at once, under limits of their own', async () => {
+  it("confine their leaves and the leaves' immediate children to limits of their own", async () => {
     await start({ mode: 'tree', spares: 1 });
     const forks =
       'import os, time\nfor _ in range(5):\n    if os.fork() == 0:\n        time.sleep(60)\n        os._exit(0)\n';
@@ -137,7 +137,7 @@ real('zygotes with the real helper', () => {
     }
   });
 
-  it('leave signals, children and descriptors to their leaves as a fresh process has them', async () => {
+  it('give their leaves the signals, children and descriptors of a fresh process', async () => {
     const code = `import fcntl, os, signal
 def f(event):
     flags = [[fcntl.fcntl(fd, fcntl.F_GETFD), fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK] for fd in (3, 4)]
@@ -150,7 +150,7 @@ def f(event):
     expect(JSON.parse((await call(leaf)).body)).toEqual([0, 3, [closedByExec, closedByExec]]);
   });
 
-  it('serve nobody who did not ask for all that they imported', async () => {
+  it('serve only functions that require every imported package', async () => {
     await start({ mode: 'tree' });
     const alpha1 = rig.addPackage('alpha==1.1', 'VALUE = 1\n');
     const alpha2 = rig.addPackage('alpha==2.1', 'VALUE = 2\n');
@@ -181,7 +181,7 @@ def f(event):
     await until('a new spare', () => rig.zygotes.groups.get('')?.processes[0]?.spares?.size === 2);
   });
 
-  it('give a leaf the scratch that it asks for, whatever was made ahead', async () => {
+  it('give a leaf its own scratch size, whatever spares exist', async () => {
     const source =
       "import os\ndef f(event):\n    s = os.statvfs('/tmp')\n    return s.f_blocks * s.f_frsize // 1024 // 1024\n";
     await start({ mode: 'tree', spares: 1 });
@@ -199,7 +199,7 @@ def f(event):
     expect((await rig.zygotes.provider.create(rig.leaf(source))).start).toBe('spare');
   });
 
-  it('have spares rehearse, so that a first request finds its memory ready and nothing else changed', async () => {
+  it('have spares that are warmed up, so a first request finds its memory ready', async () => {
     await start({ mode: 'tree', spares: 1 });
     const faults = (pid: number): number => Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')[9]);
     await (await rig.zygotes.provider.create(rig.leaf(USES()))).destroy('only to warm its zygote');
@@ -220,7 +220,7 @@ def f(event):
     expect(JSON.parse(body)).toEqual([expect.not.arrayContaining(['ARGYLE_WARM']), '/handler', []]);
   });
 
-  it('are not made of packages that start threads, or fail', async () => {
+  it('are not made of packages that start threads or fail', async () => {
     await start({ mode: 'tree' });
     const alpha = rig.addPackage('alpha==1.1', 'VALUE = 1\n');
     for (const [spec, source] of [
@@ -252,7 +252,7 @@ def f(event):
     expect((await rig.zygotes.provider.create(rig.leaf(USES(), [alpha]))).parentPid).toBe(rootPid(''));
   });
 
-  it('are replaced after kill -9, which takes their forks along', async () => {
+  it('are replaced after kill -9, which also ends their forks', async () => {
     await start({ mode: 'tree' });
     const sandbox = await rig.zygotes.provider.create(rig.leaf(USES()));
     const pid = rootPid('');
@@ -266,7 +266,7 @@ def f(event):
     expect((await rig.zygotes.provider.create(rig.leaf(USES()))).start).toBe('fork');
   });
 
-  it('serve on when their usage cannot be had', async () => {
+  it('continue to serve when their usage cannot be read', async () => {
     await start({ mode: 'tree' });
     const process = rig.zygotes.groups.get('')?.processes[0];
     if (process === undefined) throw new Error('no zygote');
@@ -275,7 +275,7 @@ def f(event):
     expect(process.isReady).toBe(true);
   });
 
-  it('come back after one that failed to fork, though the next one is killed while it is made', async () => {
+  it('are made again after a failed fork, even if the next one is killed while it is made', async () => {
     await start({ mode: 'tree' });
     await rig.zygotes.provider.create(rig.leaf(USES()));
     await ready('');
@@ -294,7 +294,7 @@ def f(event):
     expect(group.failures).toBe(0);
   });
 
-  it('give their memory back when it is needed', async () => {
+  it('give their memory back when others need it', async () => {
     await start({ mode: 'tree', spares: 2, poolMb: 120 });
     const first = await rig.zygotes.provider.create(rig.leaf(USES()));
     await until('spares', () => rig.zygotes.groups.get('')?.processes[0]?.spares?.size === 2);
@@ -304,7 +304,7 @@ def f(event):
     expect(rig.zygotes.provider.report().zygotes).toEqual([]);
   });
 
-  it('are grown by popularity', async () => {
+  it('are made by the popularity policy', async () => {
     await start({ mode: 'popularity' });
     const slow = 'import time\ntime.sleep(0.05)\n';
     const packages = [rig.addPackage('alpha==1.1', slow), rig.addPackage('beta==2.1', slow)];
@@ -322,7 +322,7 @@ def f(event):
     expect(await ahead(sandbox)).toEqual(expect.arrayContaining(['alpha', 'beta']));
   });
 
-  it('tell the policy of cold starts, of waits for memory and of evictions', async () => {
+  it('report cold starts, waits for memory and evictions to the policy', async () => {
     await start({ mode: 'tree', poolMb: 200 });
     const { tracker, provider } = rig.zygotes;
     const observe = jest.spyOn(tracker, 'observe');
@@ -359,7 +359,7 @@ def f(event):
     expect(evicted).toHaveBeenCalledTimes(1);
   });
 
-  it('survive a storm of forks, kills and evictions', async () => {
+  it('survive many forks, kills and evictions', async () => {
     await start({ mode: 'multitree', spares: 2, poolMb: 400 });
     const alpha = rig.addPackage('alpha==1.1', 'VALUE = 1\n');
     const one = async (round: number): Promise<void> => {

@@ -88,7 +88,7 @@ describePrivileged("the original's boss", () => {
     writeFileSync(join(registry(), `${name}.tar.gz`), await packLambda(files));
   }
 
-  test('starts two workers at once from its folder, of whose directories it knows pid file and config.json', () => {
+  test('starts two workers at once from its folder, and finds their pid file and config.json', () => {
     expect(workers.map(({ id }) => id)).toEqual(['worker-1', 'worker-2']);
     for (const { id, pid, url } of workers) {
       expect(dir.read(id, 'worker/worker.pid')).toBe(String(pid));
@@ -98,7 +98,7 @@ describePrivileged("the original's boss", () => {
     }
   });
 
-  test('has both workers serve the functions of one registry, in the way of its load balancer', async () => {
+  test('sends calls to both workers of one registry through its load balancer', async () => {
     await store('hello', { 'f.py': 'def f(event):\n    return ["hello", event]\n' });
     for (const { url } of workers) {
       expect(await ask(`${url}/run/hello`, { method: 'POST', body: '{"n":1}' })).toEqual({
@@ -109,7 +109,7 @@ describePrivileged("the original's boss", () => {
     }
   });
 
-  test('calls what cron and Kafka triggers need: POST {} to /run, /kafka-init and /kafka-stop with 200', async () => {
+  test('gets 200 for POST {} to /run, /kafka-init and /kafka-stop', async () => {
     await store('timed', { 'f.py': 'def f(event):\n    return event\n' });
     const url = workers[0]?.url ?? '';
     expect(await ask(`${url}/run/timed`, { method: 'POST', body: '{}' })).toEqual({ status: 200, body: '{}' });
@@ -117,7 +117,7 @@ describePrivileged("the original's boss", () => {
     expect(await ask(`${url}/kafka-stop/timed`, { method: 'POST', body: '' })).toMatchObject({ status: 200 });
   });
 
-  test('sees the exit codes: 0 of up for a worker that runs, which is replaced, and 1 of up when it cannot start', async () => {
+  test('gets exit code 0 of up for a running worker, which is replaced, and 1 when it cannot start', async () => {
     const [first] = workers;
     const run = await dir.ol(['worker', 'up', '-p', 'worker-1', '-d'], { bin: './ol' });
     expect([run.code, run.err]).toEqual([0, '']);
@@ -128,7 +128,7 @@ describePrivileged("the original's boss", () => {
     expect(broken.code).toBe(1);
   });
 
-  test('comes back after a worker was killed: force-cleanup and up are 0', async () => {
+  test('gets exit code 0 of force-cleanup and up after a worker was killed', async () => {
     const pid = Number(dir.read('worker-1', 'worker/worker.pid'));
     process.kill(pid, 'SIGKILL');
     await until('the worker is gone', () => startOf(pid) === undefined);
@@ -142,7 +142,7 @@ describePrivileged("the original's boss", () => {
     }
   });
 
-  test('shuts its workers down at SIGINT and ends with 0; nothing of them is left', async () => {
+  test('stops its workers at SIGINT and exits with 0, and nothing is left', async () => {
     const pids = workers.map(({ id }) => Number(readFileSync(dir.path(id, 'worker/worker.pid'), 'utf8')));
     expect(boss.exitCode).toBeNull();
     // The signal goes only to the dispatcher, which must forward it.

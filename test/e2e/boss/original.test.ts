@@ -23,7 +23,7 @@ interface Status {
 const described =
   BOSS === ''
     ? (name: string, _body: () => void) => {
-        test.skip(`[optional] ${name}: OL_BOSS names no executable, the stand-in runs instead`, () => undefined);
+        test.skip(`[optional] ${name}: OL_BOSS names no executable, so the stand-in runs`, () => undefined);
       }
     : (name: string, body: () => void) => {
         describePrivileged(`${name} (${BOSS})`, body);
@@ -97,7 +97,7 @@ described("the original's executable as the boss", () => {
     for (const worker of workers()) expect(await (await fetch(`${worker}/status`)).text()).toBe('ready\n');
   });
 
-  test(`${CALLS} calls are all answered, by all workers`, async () => {
+  test(`${CALLS} calls are all answered, and every worker serves some`, async () => {
     expect(await deploy('add', { 'f.py': 'def f(event):\n    return event + 1\n' })).toBe(201);
     let next = 0;
     const wrong: string[] = [];
@@ -116,7 +116,7 @@ described("the original's executable as the boss", () => {
     }
   });
 
-  test('a function with two Kafka triggers is registered at one worker, without its broker, and ended with it', async () => {
+  test('a function with two Kafka triggers is registered at one worker and unregistered with it', async () => {
     const trigger = (topic: string) => `    - {bootstrap_servers: ["127.0.0.1:1"], topics: [${topic}]}\n`;
     const yaml = `triggers:\n  kafka:\n${trigger('one')}${trigger('two')}`;
     expect(await deploy('eats', { 'f.py': 'def f(event):\n    return event\n', 'ol.yaml': yaml })).toBe(201);
@@ -129,13 +129,13 @@ described("the original's executable as the boss", () => {
     expect(await topics()).toEqual([]);
   });
 
-  test('a cron trigger calls its function each minute', async () => {
+  test('a cron trigger calls its function every minute', async () => {
     const yaml = 'triggers:\n  cron:\n    - schedule: "* * * * *"\n';
     expect(await deploy('timed', { 'f.py': 'def f(event):\n    return event\n', 'ol.yaml': yaml })).toBe(201);
     await until('the boss tells of a call', () => log.includes('Lambda timed invoked successfully'), 90_000);
   });
 
-  test('deletes functions, and scales to none: no worker is left', async () => {
+  test('deletes functions, and scales to zero workers', async () => {
     for (const name of ['add', 'timed']) {
       expect((await fetch(`${url}/registry/${name}`, { method: 'DELETE' })).status).toBe(200);
     }

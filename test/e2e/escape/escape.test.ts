@@ -63,11 +63,11 @@ describePrivileged('escapes', () => {
 
   afterAll(() => rig.end());
 
-  it('are many', () => {
+  it('number more than 100', () => {
     expect(NAMES.length).toBeGreaterThan(100);
   });
 
-  it('leave the other tenant as it was', () => {
+  it('do not affect the other tenant', () => {
     expect(rig.otherSecret()).toBe('scratch secret');
   });
 

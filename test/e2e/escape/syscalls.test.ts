@@ -160,7 +160,7 @@ describePrivileged('system calls', () => {
   }
 
   describe.each(['leaf', 'zygote'] as const)('of a %s', (role) => {
-    it.each(Object.keys(NETWORKS) as NetworkName[])('are those of the list, with network %s', (mode) => {
+    it.each(Object.keys(NETWORKS) as NetworkName[])('match the list, with network %s', (mode) => {
       const list = readList(mode === 'outbound' ? role : `${role}.${mode}`);
       expect(list.length).toBeGreaterThan(0);
       expect(difference(list, current(role, mode))).toEqual([]);
@@ -168,7 +168,7 @@ describePrivileged('system calls', () => {
   });
 
   describe.each(Object.keys(NETWORKS) as NetworkName[])('with network %s', (mode) => {
-    it.each(POSITIONS.map((position, i) => [position, i] as const))('of a %s are those of the header', (_, i) => {
+    it.each(POSITIONS.map((position, i) => [position, i] as const))('of a %s match the header', (_, i) => {
       const { count, programs } = told[mode][i] as Installed;
       expect(count).toBe(built[mode][i]?.length);
       if (programs === null) expect(process.env['ARGYLE_VM_MACHINE']).toBe('uml');
@@ -179,19 +179,19 @@ describePrivileged('system calls', () => {
       ['forked leaf', 'leaf', []],
       ['forked zygote', 'zygote', []],
       ['installer', 'leaf', ['- fallocate']], // it writes on the host's disk, where nothing may be reserved
-    ] as const)('of a %s are those of a %s', (position, like, but) => {
+    ] as const)('of a %s match those of a %s', (position, like, but) => {
       expect(filters[mode][position].length).toBe(position === 'forked leaf' ? 2 : 1);
       expect(difference(allowed(filters[mode][like], names), allowed(filters[mode][position], names))).toEqual(but);
     });
 
-    it('of an installer are those of a leaf but for its list', () => {
+    it('of an installer match those of a leaf, except for its list', () => {
       const { leaf, installer } = filters[mode];
       expect(difference(readList('installer'), difference(allowed(leaf, names), allowed(installer, names)))).toEqual(
         [],
       );
     });
 
-    it.each(POSITIONS)('of another ABI or without a number kill or fail, for a %s', (position) => {
+    it.each(POSITIONS)('of another ABI or without a number kill the process or fail, for a %s', (position) => {
       const programs = filters[mode][position];
       for (const arch of OTHER_ARCHES)
         expect(judge(programs, { arch }).map((path) => path.verdict)).toEqual([KILL_PROCESS]);
@@ -218,7 +218,7 @@ describePrivileged('system calls', () => {
   it.each([
     ['leaf', 6],
     ['forked leaf', 7],
-  ] as const)('that are refused fail when a %s really makes them', async (position, slot) => {
+  ] as const)('that are refused fail when a %s makes them', async (position, slot) => {
     const expected = refused(filters.outbound[position]);
     expect(expected.size).toBeGreaterThan(700);
     const helper = helpers[0] as RawHelper;

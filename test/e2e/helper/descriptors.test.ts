@@ -85,14 +85,14 @@ describePrivileged('descriptors', () => {
       expect((await helper.slot(1)).code).toBe(Code.OK);
     });
 
-    it('an inet socket that listens', async () => {
+    it('a listening inet socket', async () => {
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
       const handle = (server as unknown as { _handle: { fd: number } })._handle.fd;
       const reply = await helper.call('SLOT', { slot: 1, role: 1, arg: LIMITS }, [handle, helper.slotFds(1).log]);
       expect(reply).toMatchObject({ code: Code.BADREQ });
     });
 
-    it('descriptors on verbs that take none are closed', async () => {
+    it('descriptors of verbs that take none are closed', async () => {
       const before = (await helper.diag()).value[1];
       const fd = openSync('/etc/passwd', 'r');
       for (const verb of ['DIAG', 'USAGE', 'REMOVE', 'HELLO', 'NETWORK', 'GO'] as const)

@@ -77,7 +77,7 @@ describePrivileged('directories', () => {
   it.each<[string, () => void]>([
     ['host', () => link(canary.dir, 'base/host')],
     ['tmp', () => link(canary.dir, 'base/tmp')],
-  ])('SLOT is refused when the base has a link for %s', async (_name, spoil) => {
+  ])('SLOT is refused when the base contains a link instead of %s', async (_name, spoil) => {
     spoil();
     const helper = start();
     await helper.greet();
@@ -86,7 +86,7 @@ describePrivileged('directories', () => {
     expect((await helper.diag()).value).toEqual(before);
   });
 
-  it('a view is refused when the base has a link for packages', async () => {
+  it('a view is refused when the base contains a link instead of packages', async () => {
     link(canary.dir, 'base/packages');
     const helper = start();
     await helper.greet();
@@ -114,7 +114,7 @@ describePrivileged('directories', () => {
 
   const PLACES = NAMES.flatMap((name) => [['code', name, [name]] as const, ['view', name, ['1', name]] as const]);
 
-  it.each(PLACES)('%s %j is refused to SPAWN, GO and FORK', async (_what, _name, name) => {
+  it.each(PLACES)('%s %j is refused by SPAWN, GO and FORK', async (_what, _name, name) => {
     link(join(canary.dir, 'code'), 'worker/code/link');
     link('loop', 'worker/code/loop');
     fixture.write({ 'worker/code/file': '' });
@@ -130,7 +130,7 @@ describePrivileged('directories', () => {
     for (const slot of [1, 2, 3]) expect((await helper.call('DESTROY', { slot })).code).toBe(Code.OK);
   });
 
-  it.each(NAMES)('%j is refused to REMOVE and as staging', async (name) => {
+  it.each(NAMES)('%j is refused by REMOVE and as a staging directory', async (name) => {
     link(canary.dir, 'packages/loop');
     const helper = start();
     await helper.greet();
@@ -143,7 +143,7 @@ describePrivileged('directories', () => {
     expect(existsSync(at('worker/code/1/f.py'))).toBe(true);
   });
 
-  it("staging whose files are a link, or another's, is refused", async () => {
+  it('a staging directory whose files are a link or belong to another user is refused', async () => {
     for (const name of ['a', 'b']) mkdirSync(at(`packages/${name}`));
     link(join(canary.dir, 'files'), 'packages/a/files');
     mkdirSync(at('packages/b/files'));
@@ -155,7 +155,7 @@ describePrivileged('directories', () => {
     expect(statSync(at('packages/b/files')).uid).toBe(0);
   });
 
-  it('REMOVE takes links away and leaves what they lead to', async () => {
+  it('REMOVE removes links and keeps their targets', async () => {
     mkdirSync(at('packages/t/sub'), { recursive: true });
     for (const name of ['t/file', 't/sub/dir', 'top'])
       symlinkSync(name === 't/sub/dir' ? canary.dir : join(canary.dir, 'secret'), at(`packages/${name}`));
@@ -167,7 +167,7 @@ describePrivileged('directories', () => {
     expect(readdirSync(at('packages'))).toEqual(['.store', 'p']);
   });
 
-  it('REMOVE never crosses a mount point, made before the helper or after', async () => {
+  it('REMOVE never crosses a mount point that was made before or after the helper started', async () => {
     mkdirSync(at('packages/t/before'), { recursive: true });
     mkdirSync(at('packages/t/after'));
     mkdirSync(at('packages/whole'));
@@ -188,7 +188,7 @@ describePrivileged('directories', () => {
     expect((await helper.diag()).code).toBe(Code.OK);
   });
 
-  describe('while a directory and a link change places all the time', () => {
+  describe('while a directory and a link are swapped continuously', () => {
     let swapper: ChildProcess;
     const swap = (name: string, target: string): void => {
       symlinkSync(target, at(`${name}.link`));
@@ -202,22 +202,19 @@ while True: libc.syscall(316, -100, sys.argv[1].encode(), -100, sys.argv[2].enco
       swapper.kill('SIGKILL');
     });
 
-    it.each(['worker', 'packages', 'base', 'worker/code'])(
-      'HELLO takes %s as a directory or not at all',
-      async (name) => {
-        swap(name, canary.dir);
-        const codes = new Set<number>();
-        for (let round = 0; round < 25; round++) {
-          const helper = start();
-          codes.add((await helper.hello()).code);
-          await helper.close();
-          open.pop();
-        }
-        for (const code of codes) expect([Code.OK, Code.DENIED, Code.NOENT, Code.SYS]).toContain(code);
-      },
-    );
+    it.each(['worker', 'packages', 'base', 'worker/code'])('HELLO opens %s as a directory or fails', async (name) => {
+      swap(name, canary.dir);
+      const codes = new Set<number>();
+      for (let round = 0; round < 25; round++) {
+        const helper = start();
+        codes.add((await helper.hello()).code);
+        await helper.close();
+        open.pop();
+      }
+      for (const code of codes) expect([Code.OK, Code.DENIED, Code.NOENT, Code.SYS]).toContain(code);
+    });
 
-    it('SPAWN binds the code or nothing', async () => {
+    it('SPAWN binds the code directory or fails', async () => {
       swap('worker/code/1', join(canary.dir, 'code'));
       const helper = start();
       await helper.greet();
@@ -243,7 +240,7 @@ while True: libc.syscall(316, -100, sys.argv[1].encode(), -100, sys.argv[2].enco
       }
     });
 
-    it('staging is given away as a directory of the caller or not at all', async () => {
+    it("the staging directory that an installer gets is the caller's directory, or the start fails", async () => {
       fixture.write({ 'packages/s/files/x': '' });
       swap('packages/s/files', join(canary.dir, 'files'));
       const helper = start();

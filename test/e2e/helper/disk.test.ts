@@ -172,21 +172,21 @@ describePrivileged('the disk of a sandbox', () => {
 
   const limits = (scratchMb: number): number[] => [256 * MB, 64, 0, 0, scratchMb * MB];
 
-  it.each([1, 8, 33])('is bounded to %i MB in a fresh leaf', async (scratchMb) => {
+  it.each([1, 8, 33])('is limited to %i MB in a fresh leaf', async (scratchMb) => {
     await helper.slot(1, Pool.LAMBDA, limits(scratchMb));
     const answer = helper.invoke(1, null, 60_000);
     expect((await helper.call('SPAWN', { slot: 1, role: Role.LEAF, name: ['1'] })).code).toBe(Code.OK);
     judge(await answer, scratchMb);
   });
 
-  it('is bounded to the default where none is asked for', async () => {
+  it('is limited to the default when the request sets no size', async () => {
     await helper.slot(1, Pool.LAMBDA, limits(0));
     const answer = helper.invoke(1, null, 60_000);
     await helper.call('SPAWN', { slot: 1, role: Role.LEAF, name: ['1'] });
     judge(await answer, 64);
   });
 
-  it('is bounded in a forked leaf, and is not what its zygote has left', async () => {
+  it("is limited in a forked leaf, independently of its zygote's use", async () => {
     await helper.zygote(1, {}, limits(2));
     for (const slot of [2, 3]) {
       await helper.slot(slot, Pool.LAMBDA, limits(8));
@@ -198,7 +198,7 @@ describePrivileged('the disk of a sandbox', () => {
 
   const evil = { sys_path: ['/runtime/store/evil==1/files'], imports: [{ spec: 'evil==1', modules: ['evil'] }] };
 
-  it('is bounded in a zygote and in a forked zygote', async () => {
+  it('is limited in a zygote and in a forked zygote', async () => {
     await helper.zygote(1, evil, limits(4));
     await helper.slot(2, Pool.LAMBDA, limits(4));
     const ready = helper.exchange(2, { role: 'zygote', ...evil }, '', '\n', 60_000);
@@ -215,7 +215,7 @@ describePrivileged('the disk of a sandbox', () => {
     }
   });
 
-  it('is bounded in an installer, but for its staging directory, where nothing can be reserved', async () => {
+  it('is limited in an installer, except for its staging directory, where nothing can be reserved', async () => {
     fixture.write({ 'packages/.stage/files/none': '' });
     await helper.slot(1, Pool.INSTALL, limits(8));
     const boot = {
@@ -235,7 +235,7 @@ describePrivileged('the disk of a sandbox', () => {
     judge(text, 8);
   });
 
-  it('refuses a scratch beyond all bounds', async () => {
+  it('refuses a scratch size above the maximum', async () => {
     expect((await helper.slot(1, Pool.LAMBDA, limits(16 * 1024 + 1))).code).toBe(Code.BADREQ);
   });
 });
@@ -280,13 +280,13 @@ describePrivileged('the staging directory of an installer', () => {
     expect(await install(code, 32)).toContain('could not install greedy==1.0: it takes more than 32 MB of disk');
   });
 
-  it('does not use up the files of the disk', async () => {
+  it("does not exhaust the disk's files", async () => {
     if ((await readSpace(rig.dir)).totalFiles === 0) return; // this file system does not count them
     const code = 'for n in range(100000):\n    os.close(os.open(f"/host/files/{n}", os.O_CREAT | os.O_WRONLY))\n';
     expect(await install(code, 8)).toMatch(/it (makes more than 2048 files|takes more than 8 MB of disk)/);
   });
 
-  it('cannot be used to reserve what is not written', async () => {
+  it('refuses to reserve space for unwritten data', async () => {
     const code = `import errno
 fd = os.open("/host/files/big", os.O_CREAT | os.O_RDWR)
 import ctypes

@@ -117,7 +117,7 @@ describePrivileged('a helper whose calls fail', () => {
     ['a leaf', leaf, Errno.EIO],
     ['a fork', fork, Errno.EMFILE],
     ['an installer and a removal', install, Errno.ENOMEM],
-  ])('serves on: %s', async (name, scenario, errno) => {
+  ])('continues to serve: %s', async (name, scenario, errno) => {
     const wrong: string[] = [];
     await begin();
     let injected = 0;
@@ -144,7 +144,7 @@ describePrivileged('a helper whose calls fail', () => {
     expect(await next()).toBeUndefined();
   });
 
-  it('starts or ends with the stage, and leaves no cgroup', async () => {
+  it('starts or exits with the stage, and leaves no cgroup', async () => {
     const wrong: string[] = [];
     let injected = 0;
     for (let failAt = 1; failAt < TRIES_MAX; failAt++) {

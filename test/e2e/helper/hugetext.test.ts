@@ -44,13 +44,13 @@ describePrivileged('text in huge pages', () => {
 
   afterAll(() => helper.finish());
 
-  it('has as much of it in a zygote as outside of a sandbox', async () => {
+  it('has the same size in a zygote as outside of a sandbox', async () => {
     const outside = runGuestScript('from _argyle import clib\nprint(clib.load().share_text())') as number;
     for (let i = 0; ownText(zygote) !== outside && i < 100; i++) await new Promise((tick) => setTimeout(tick, 50));
     expect(ownText(zygote)).toBe(outside);
   });
 
-  it.each(['FORK', 'SPAWN'] as const)('is not to be had by a leaf of %s', async (verb) => {
+  it.each(['FORK', 'SPAWN'] as const)('is not available to a leaf of %s', async (verb) => {
     await helper.slot(2);
     const answer = helper.invoke(2, {});
     const reply = await helper.call(verb, { slot: 2, source: verb === 'FORK' ? 1 : 0, role: Role.LEAF, name: ['1'] });

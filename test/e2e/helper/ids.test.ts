@@ -73,7 +73,7 @@ describePrivileged('ids', () => {
     return uidOf(reply.value[0] ?? 0);
   }
 
-  it('of two helpers are never the same, with 50 sandboxes each', async () => {
+  it('of two helpers with 50 sandboxes each never overlap', async () => {
     const two = [await begin(), await begin()];
     const uids: number[][] = [];
     for (const helper of two) {
@@ -95,7 +95,7 @@ describePrivileged('ids', () => {
     expect(block(uids[0]?.[0] ?? 0)).not.toBe(block(uids[1]?.[0] ?? 0));
   });
 
-  it('of a helper are a 16th of the range, and the fewest possible for a helper that comes late', async () => {
+  it('of a helper are a 16th of the range; a late helper gets the smallest range', async () => {
     const range = { first: OWN.first + 1_000_000, count: 32 * FEWEST };
     const all = [];
     for (let i = 0; i < 10; i++) all.push(idsOf((await begin(line(range))).child.pid, OWN.first));
@@ -108,7 +108,7 @@ describePrivileged('ids', () => {
     });
   });
 
-  it('that a living helper has are refused to the next one by name, and free when it has ended, even killed', async () => {
+  it('of a living helper are refused to the next helper by name, and free after its end', async () => {
     const first = await begin(line(OWN));
     const second = make(line({ first: OWN.first + 100, count: OWN.count }));
     expect(await second.hello()).toMatchObject({
@@ -128,7 +128,7 @@ describePrivileged('ids', () => {
     await again.close();
   });
 
-  it('that a process has are passed over', async () => {
+  it('of a living process are skipped', async () => {
     const helper = await begin(line(OWN));
     const before = await fresh(helper, 1);
     const squatter = spawn(
@@ -145,7 +145,7 @@ describePrivileged('ids', () => {
     }
   });
 
-  it('of a zygote’s child go to this zygote’s next child alone, and to nobody while it lives', async () => {
+  it("of a zygote's child go only to later children of this zygote, and only after the child's end", async () => {
     const helper = await begin();
     await helper.zygote(100);
     await helper.zygote(200);
@@ -164,7 +164,7 @@ describePrivileged('ids', () => {
     expect(new Set(living).size).toBe(living.length);
   });
 
-  it('that a zygote’s namespace maps are its own and those of what is forked below it, and no others', async () => {
+  it("in a zygote's namespace maps are its own and those of its descendants only", async () => {
     const helper = await begin();
     const [one, other] = [await zygote(helper, 100), await zygote(helper, 200)];
     const [nested, sibling] = [await zygote(helper, 101, 100), await zygote(helper, 102, 100)];
@@ -196,7 +196,7 @@ describePrivileged('ids', () => {
     }
   });
 
-  it('of a zygote suffice for thousands of children with the default range, and are few with the smallest one', async () => {
+  it('of a zygote suffice for thousands of children with the default range, for few with the smallest', async () => {
     // Half of a block, and at most 8,192 ids, are for leaves.
     const helper = await begin(line(LARGE));
     expect(mapped(await zygote(helper, 100))).toBeGreaterThan(4 * 8192);
@@ -206,7 +206,7 @@ describePrivileged('ids', () => {
     expect([mapped(await zygote(small, 100)), mapped(await zygote(small, 101, 100))]).toEqual([512, 32]);
   });
 
-  it('of a zygote run out with an error that says so, and nobody else’s do', async () => {
+  it('of a zygote run out with a clear error, and other zygotes keep theirs', async () => {
     const helper = await begin(unused());
     await zygote(helper, 100);
     const pid = await zygote(helper, 101, 100);
@@ -228,7 +228,7 @@ describePrivileged('ids', () => {
     expect((await helper.call('FORK', order)).code).toBe(Code.OK);
   });
 
-  it('of a zygote that has ended stay taken until its last child’s slot is free', async () => {
+  it("of an ended zygote stay taken until its last child's slot is free", async () => {
     const helper = await begin(unused());
     const uids: number[] = [];
     for (let i = 0; i < 4; i++) {
@@ -252,7 +252,7 @@ describePrivileged('ids', () => {
     expect(mapped(await zygote(helper, 104))).toBe(512);
   });
 
-  it('of a zygote are used again as late as possible', async () => {
+  it('of a zygote are reused as late as possible', async () => {
     const helper = await begin(unused());
     const uids = [];
     for (let i = 0; i < 5; i++) {
@@ -263,7 +263,7 @@ describePrivileged('ids', () => {
     expect(uids[4]).toBe(uids[0]);
   });
 
-  it('are an installer’s own for each install', async () => {
+  it('of an installer are new for each install', async () => {
     const helper = await begin();
     const uids = [];
     for (const slot of [1, 2]) {
@@ -275,7 +275,7 @@ describePrivileged('ids', () => {
     expect(uids[0]).not.toBe(uids[1]);
   });
 
-  it('leave no descriptor and no id behind', async () => {
+  it('of ended sandboxes are free again, and no descriptor is left', async () => {
     const helper = await begin(line(OWN));
     const before = (await helper.diag()).value;
     for (let i = 0; i < 3; i++) {

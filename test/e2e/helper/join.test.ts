@@ -67,7 +67,7 @@ describePrivileged('a fresh guest', () => {
     await helper.finish();
   });
 
-  it('that is parked joins and waits, with nothing of others, until it is let go', async () => {
+  it('that is parked joins its cgroups, has no foreign descriptor, and waits until it is released', async () => {
     await helper.slot(1);
     await helper.slot(2);
     const pid = (await helper.call('SPAWN', { slot: 2, role: Role.LEAF, flags: Flag.PARK })).value[0] ?? 0;
@@ -88,7 +88,7 @@ describePrivileged('a fresh guest', () => {
     expect((await helper.call('GO', { slot: 2, name: ['1'] })).code).toBe(Code.STATE);
   });
 
-  it('starts nothing before its limits hold, alone and with others', async () => {
+  it('starts nothing before its limits apply, alone and with others', async () => {
     const slots = Array.from({ length: 12 }, (_, index) => index + 1);
     for (const slot of slots) await helper.slot(slot);
     const replies = await Promise.all(
@@ -106,7 +106,7 @@ describePrivileged('a fresh guest', () => {
     for (const slot of slots) expect(await helper.invoke(slot, slot)).toBe(String(slot));
   });
 
-  it.each([0, 3, 50])('that waits dies with a helper killed %i ms later, and nothing is left of it', async (ms) => {
+  it.each([0, 3, 50])('that waits dies with a helper that is killed %i ms later, and leaves nothing', async (ms) => {
     await helper.slot(1);
     const pid = (await helper.call('SPAWN', { slot: 1, role: Role.LEAF, flags: Flag.PARK })).value[0] ?? 0;
     await sleep(ms);
@@ -118,7 +118,7 @@ describePrivileged('a fresh guest', () => {
     expect(fixture.slotCgroups()).toEqual([]);
   });
 
-  it('that waits can be killed and destroyed like any other', async () => {
+  it('that waits can be killed and destroyed like any other guest', async () => {
     for (const verb of ['KILL', 'DESTROY'] as const) {
       await helper.slot(1);
       const pid = (await helper.call('SPAWN', { slot: 1, role: Role.LEAF, flags: Flag.PARK })).value[0] ?? 0;
@@ -158,7 +158,7 @@ describePrivileged('a fresh guest', () => {
     return helper.invoke(slot, bytes, 5000);
   }
 
-  it('serves one slot after the other, with the limits of each', async () => {
+  it('serves one slot after the other, with the limits of each slot', async () => {
     for (const memMb of [64, 96, 64]) {
       expect(await run(1, '1', 1000, memMb)).toBe('1000');
       expect(names()).toHaveLength(1);
@@ -170,7 +170,7 @@ describePrivileged('a fresh guest', () => {
     }
   });
 
-  it('is kept when a slot was never used, and a slot of the next pool may have it', async () => {
+  it('is kept after an unused slot, and may serve a slot of the other pool', async () => {
     await helper.slot(1, undefined, [64 * 2 ** 20, 7, 50, 0, 0, 25]);
     const [first] = names();
     const other = (controller: string, file: string): string =>
@@ -188,7 +188,7 @@ describePrivileged('a fresh guest', () => {
     expect([other('cpu', 'cpu.shares'), other('cpu', 'cpu.cfs_quota_us')]).toEqual(['1024', '-1']);
   });
 
-  it('that ran out of memory is not used again, so its count of kills tells of nobody else', async () => {
+  it('that ran out of memory is not reused, so its kill count is never attributed to another slot', async () => {
     expect(await run(1, '1', 200 * 2 ** 20, 48)).toBe('');
     const [first = '?'] = names();
     expect((await helper.call('DESTROY', { slot: 1 })).code).toBe(Code.OK);
@@ -197,14 +197,14 @@ describePrivileged('a fresh guest', () => {
     expect((await helper.call('USAGE', { slot: 1 })).value[Usage.OOM_KILLS]).toBe(0);
   });
 
-  it('that still holds memory is not used again either', async () => {
+  it('that still holds memory is not reused', async () => {
     expect(await run(1, '2', 8 * 2 ** 20, 64)).toBe(String(8 * 2 ** 20));
     const [first = '?'] = names();
     await helper.call('DESTROY', { slot: 1 });
     expect(names()).not.toContain(first);
   });
 
-  it('is not kept in any number', async () => {
+  it('is kept in a limited number only', async () => {
     const slots = Array.from({ length: 80 }, (_, index) => index + 1);
     for (const slot of slots) await helper.slot(slot);
     await Promise.all(slots.map((slot) => helper.call('DESTROY', { slot })));
@@ -242,7 +242,7 @@ describePrivileged('a forked guest', () => {
 
   const IDLE = { children: 0, churners: 0 };
 
-  it('is in all of its cgroups before anything runs, with what it starts, and nobody else is', async () => {
+  it('is in all of its cgroups before it runs, together with its children', async () => {
     const pids = [];
     for (const slot of [2, 3, 4]) pids.push(await fork(slot, { children: 5, churners: 2 }));
     const all = cgroupsOf();
@@ -273,7 +273,7 @@ describePrivileged('a forked guest', () => {
     expect(setOf(await fork(6, IDLE))).toBe(used);
   });
 
-  it('joins, however many are forked at once, and whether they live or not', async () => {
+  it('joins its cgroups in concurrent forks, whether the guests live or die', async () => {
     const slots = Array.from({ length: 40 }, (_, index) => index + 2);
     for (const slot of slots) await helper.slot(slot, undefined, [256 * 2 ** 20, 64, 0, 0, 0]);
     const forks = await Promise.all(

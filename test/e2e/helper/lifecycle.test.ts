@@ -21,7 +21,7 @@ function zombiesOf(pid: number): number {
   return children.filter((child) => /\) Z /.test(readFileSync(`/proc/${child}/stat`, 'utf8'))).length;
 }
 
-describePrivileged('slots', () => {
+describePrivileged('the helper', () => {
   let fixture: Fixture;
   let helper: RawHelper;
 
@@ -36,7 +36,7 @@ describePrivileged('slots', () => {
     await helper.finish();
   });
 
-  it.each([0, 1, 2, 3, 4, 5, 20])('keeps none of %i descriptors that a malformed request brings', async (count) => {
+  it.each([0, 1, 2, 3, 4, 5, 20])('keeps none of %i descriptors of a malformed request', async (count) => {
     const before = (await helper.diag()).value[1];
     const { listen, log } = helper.slotFds(9);
     const fds = Array.from({ length: count }, (_, index) => (index % 2 === 0 ? listen : log));
@@ -57,7 +57,7 @@ describePrivileged('slots', () => {
     expect(count()).toBe(before);
   });
 
-  it('does not mistake a new process for one that died while a tree was being removed', async () => {
+  it('does not confuse a new process with one that died during the removal of a tree', async () => {
     const tree = join(fixture.dir, 'packages/big');
     mkdirSync(tree);
     execFileSync('/bin/sh', ['-c', 'for d in 1 2 3 4 5 6 7 8; do mkdir $d; (cd $d; seq 4000 | xargs touch); done'], {
@@ -77,7 +77,7 @@ describePrivileged('slots', () => {
     expect(isBusy).toBe(true);
   });
 
-  it('lets a remover keep nothing of the helper and die with it', async () => {
+  it('passes none of its descriptors to a remover, which dies with it', async () => {
     const tree = join(fixture.dir, 'packages/big');
     mkdirSync(tree);
     execFileSync('/bin/sh', ['-c', 'for d in 1 2 3 4 5 6 7 8; do mkdir $d; (cd $d; seq 4000 | xargs touch); done'], {
@@ -118,7 +118,7 @@ describePrivileged('slots', () => {
     expect((await helper.slot(2, Pool.INSTALL)).code).toBe(Code.OK);
   });
 
-  it('never starts anything in a slot that was killed', async () => {
+  it('never starts a process in a killed slot', async () => {
     await helper.slot(1);
     expect((await helper.call('KILL', { slot: 1 })).code).toBe(Code.OK);
     expect((await helper.call('SPAWN', { slot: 1, role: Role.LEAF, name: ['1'] })).code).toBe(Code.STATE);
@@ -135,7 +135,7 @@ describePrivileged('slots', () => {
     expect(zombiesOf(helper.child.pid ?? 0)).toBe(0);
   }, 30_000);
 
-  it('removes a tree that is deeper than any path', async () => {
+  it('removes a tree that is deeper than the longest path', async () => {
     mkdirSync(join(fixture.dir, 'packages/deep'));
     execFileSync(
       '/usr/bin/python3',
@@ -146,7 +146,7 @@ describePrivileged('slots', () => {
     expect(existsSync(join(fixture.dir, 'packages/deep'))).toBe(false);
   });
 
-  it('gives only directories of its caller to a sandbox', async () => {
+  it('gives a sandbox only directories of its caller', async () => {
     const own = new Fixture({ owner: CALLER, confPath: installSetuid.conf });
     own.write({ 'packages/own/files/x': '', 'packages/foreign/files/x': '' });
     execFileSync('chown', ['0:0', join(own.dir, 'packages/foreign/files')]);

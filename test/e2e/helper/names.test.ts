@@ -5,7 +5,7 @@ import { RawHelper } from '../../support/helper/raw';
 import { describePrivileged } from '../../support/privileged';
 
 describePrivileged('the name of a cgroup', () => {
-  it('is never one that the helper before has removed', async () => {
+  it('is never one that the previous helper has removed', async () => {
     const fixture = new Fixture();
     fixture.write({});
     let helper = new RawHelper(fixture);

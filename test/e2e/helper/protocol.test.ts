@@ -112,7 +112,7 @@ describePrivileged('the protocol', () => {
         Stage.ROOTS,
       ],
       ['an absolute path', { name: ['/etc', 'packages', 'base', 'x-sandboxes'] }, Code.DENIED, Stage.ROOTS],
-    ])('HELLO with %s ends it', async (_name, fields, code, stage) => {
+    ])('HELLO with %s ends the helper', async (_name, fields, code, stage) => {
       expect(await helper.hello(fields)).toMatchObject({ code, stage });
       expect(await helper.ended).toMatchObject({ code: stage });
     });
@@ -134,7 +134,7 @@ describePrivileged('the protocol', () => {
       expect(await helper.call('RULE', { arg })).toMatchObject({ code: Code.BADREQ, stage: Stage.NETWORK });
     });
 
-    it('takes rules up to the size of its map, and works with them', async () => {
+    it('rules up to the size of the map are accepted and applied', async () => {
       const codes = [];
       for (let word = 0; word <= 4096; word++)
         codes.push((await helper.call('RULE', { arg: [0, Pool.LAMBDA, 0, 0, 0xffff, word, 128] })).code);
@@ -155,7 +155,7 @@ describePrivileged('the protocol', () => {
   describe('after HELLO', () => {
     beforeEach(() => helper.greet());
 
-    it.each(MALFORMED)('%s is answered and forgotten', async (_name, make, seq, code) => {
+    it.each(MALFORMED)('%s is answered, and the session continues', async (_name, make, seq, code) => {
       const answer = seq === 0 ? undefined : helper.reply(seq);
       const events = helper.events.length;
       helper.send(make());
@@ -164,7 +164,7 @@ describePrivileged('the protocol', () => {
       expect((await helper.diag()).code).toBe(Code.OK);
     });
 
-    it('refuses a second HELLO, a replayed NETWORK and a late RULE', async () => {
+    it('a second HELLO, a replayed NETWORK and a late RULE are refused', async () => {
       expect(await helper.hello()).toMatchObject({ code: Code.STATE, stage: Stage.HELLO });
       for (const pool of [Pool.LAMBDA, Pool.INSTALL])
         for (const [verb, arg] of [
@@ -174,7 +174,7 @@ describePrivileged('the protocol', () => {
           expect(await helper.call(verb, { arg })).toMatchObject({ code: Code.STATE, stage: Stage.NETWORK });
     });
 
-    it('answers every copy of a replayed request, and acts on the first', async () => {
+    it('every copy of a replayed request is answered, and only the first has an effect', async () => {
       const { listen, log } = helper.slotFds(1);
       const bytes = requestBytes(Verb.SLOT, 7, { slot: 1, role: Pool.LAMBDA, arg: LIMITS });
       const codes: number[] = [];
@@ -207,18 +207,18 @@ describePrivileged('the protocol', () => {
       ['area 3', 'REMOVE', { arg: [3], name: ['p'] }, Code.BADREQ],
       ['area 2^32+1, which is 1 to an int', 'REMOVE', { arg: [2 ** 32 + Area.PACKAGES], name: ['p'] }, Code.BADREQ],
       ['a fork from no zygote', 'FORK', { slot: 5, source: 6, role: 1 }, Code.STATE],
-    ])('refuses %s', async (_name, verb, fields, code) => {
+    ])('%s is refused', async (_name, verb, fields, code) => {
       expect((await helper.call(verb, fields)).code).toBe(code);
       expect((await helper.diag()).value[0]).toBe(0);
     });
 
-    it.each([0, 4, 255, 0xffffffff])('refuses role %i to SPAWN and FORK', async (role) => {
+    it.each([0, 4, 255, 0xffffffff])('SPAWN and FORK refuse role %i', async (role) => {
       await helper.slot(1);
       expect((await helper.call('SPAWN', { slot: 1, role })).code).toBe(Code.BADREQ);
       expect((await helper.call('FORK', { slot: 1, source: 1, role })).code).toBe(Code.BADREQ);
     });
 
-    it('keeps roles in their pools', async () => {
+    it('roles stay in their pools', async () => {
       await helper.slot(1);
       await helper.slot(2, Pool.INSTALL);
       expect((await helper.call('SPAWN', { slot: 1, role: Role.INSTALLER, name: ['', 'p'] })).code).toBe(Code.BADREQ);
@@ -227,11 +227,11 @@ describePrivileged('the protocol', () => {
       expect((await helper.call('FORK', { slot: 2, source: 1, role: Role.LEAF })).code).toBe(Code.BADREQ);
     });
 
-    it('refuses a scratch beyond bounds', async () => {
+    it('a scratch size above the maximum is refused', async () => {
       expect((await helper.slot(1, Pool.LAMBDA, [...LIMITS.slice(0, 4), 2 ** 40])).code).toBe(Code.BADREQ);
     });
 
-    it('answers 10,000 random messages and still serves', async () => {
+    it('the helper answers 10,000 random messages and continues to serve', async () => {
       await helper.slot(1);
       const before = (await helper.diag()).value;
       const field = fc.oneof(fc.nat(6), fc.nat(0xffffffff));

@@ -10,7 +10,7 @@ jest.setTimeout(120_000);
 describePrivileged(
   'the sanitized helper',
   () => {
-    it('lives through everything without a report', async () => {
+    it('runs all tests without a report', async () => {
       const fixture = new Fixture({ below: '/dev/shm' });
       fixture.write({ 'worker/code/1/f.py': 'def f(e): return e\n', 'packages/s/files/a/b': '' });
       const flags = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];

@@ -83,7 +83,7 @@ describePrivileged('starting the setuid helper', () => {
       expect(ending.code).toBe(code);
     });
 
-    it('a member by a supplementary group is served', async () => {
+    it("a caller whose supplementary groups contain the helper's group is served", async () => {
       expect(await serves({ wrapper: as(CALLER, 60001, `--groups=${CALLERS_GROUP}`) })).toContain('"hi"');
     });
 
@@ -92,11 +92,11 @@ describePrivileged('starting the setuid helper', () => {
       [['--config'], Stage.USAGE],
       [['x'], Stage.USAGE],
       [['--config', 'a', 'b'], Stage.USAGE],
-    ])('arguments %j', async (args, code) => {
+    ])('the arguments %j are refused', async (args, code) => {
       expect((await refused({ wrapper: MEMBER, args })).code).toBe(code);
     });
 
-    it('cannot be signalled, traced or read by its caller', async () => {
+    it('the caller cannot signal, trace or read the helper', async () => {
       const helper = new RawHelper(fixture, { ...setuid, wrapper: MEMBER });
       await helper.greet();
       const pid = String(helper.child.pid);
@@ -128,11 +128,11 @@ describePrivileged('starting the setuid helper', () => {
       expect((await refused({ wrapper: [...MEMBER, ...wrapper] })).code).toBe(Stage.USAGE);
     });
 
-    it.each([['<&-'], ['<&- >&-'], ['2>&-'], ['<&- >&- 2>&-']])('stdio %s is filled, not confused', async (closed) => {
+    it.each([['<&-'], ['<&- >&-'], ['2>&-'], ['<&- >&- 2>&-']])('stdio %s is opened as /dev/null', async (closed) => {
       expect(await serves({ wrapper: [...MEMBER, ...bash(`exec ${closed}`)] })).toContain('"hi"');
     });
 
-    it('drops a full table of stray descriptors', async () => {
+    it('a full table of stray descriptors is closed', async () => {
       const helper = new RawHelper(fixture, { ...setuid, wrapper: MEMBER });
       await helper.greet();
       const plain = (await helper.diag()).value[1];
@@ -153,7 +153,7 @@ describePrivileged('starting the setuid helper', () => {
       ['--as=4000000:4000000', [null, 1, 127]],
       ['--as=1:1', [null, 1, 126, 127]],
       ['--stack=4096:4096', [null, 1, 126, 127]],
-    ])('%s ends at a stage, or in the kernel', async (option, codes) => {
+    ])('%s ends the helper at a stage, or in the kernel', async (option, codes) => {
       const ending = await refused({ wrapper: [...MEMBER, ...limit(option)] });
       expect(codes).toContain(ending.code);
     });
@@ -171,11 +171,11 @@ describePrivileged('starting the setuid helper', () => {
       ['--rss=0:0'],
       ['--data=20000000:20000000'],
       ['--cpu=1:60'],
-    ])('%s does not matter', async (option) => {
+    ])('%s has no effect', async (option) => {
       expect(await serves({ wrapper: [...MEMBER, ...limit(option)] })).toContain('"hi"');
     });
 
-    it('serves with every signal blocked or ignored', async () => {
+    it('all signals blocked or ignored have no effect', async () => {
       const script = [
         'for n in range(1, signal.NSIG):',
         '  try: signal.signal(n, signal.SIG_IGN)',
@@ -185,7 +185,7 @@ describePrivileged('starting the setuid helper', () => {
       expect(await serves({ wrapper: [...MEMBER, ...python(script)] })).toContain('"hi"');
     });
 
-    it('ignores a hostile environment and hands none of it on', async () => {
+    it('a hostile environment is ignored and not passed on', async () => {
       const marker = join(fixture.dir, 'worker/loaded');
       const source = join(fixture.dir, 'evil.c');
       writeFileSync(
@@ -211,7 +211,7 @@ describePrivileged('starting the setuid helper', () => {
     });
 
     it.each(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGPIPE', 'SIGUSR1', 'SIGALRM', 'SIGCHLD', 'SIGQUIT'] as const)(
-      '%s from root at each stage ends it cleanly or not at all',
+      '%s from root at each stage ends the helper cleanly or has no effect',
       async (signal) => {
         for (const stage of [0, 1, 2, 3]) {
           const helper = new RawHelper(fixture, { ...setuid, wrapper: MEMBER });
@@ -232,7 +232,7 @@ describePrivileged('starting the setuid helper', () => {
     );
 
     it.each([0, 1, 2, 5, 10, 300])(
-      'killed %i ms after a spawn, leaves nothing but cgroups, for the next helper',
+      'killed %i ms after a spawn, it leaves only cgroups, which the next helper removes',
       async (ms) => {
         const helper = new RawHelper(fixture, { ...setuid, wrapper: MEMBER });
         await helper.greet();

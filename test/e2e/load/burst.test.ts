@@ -83,7 +83,7 @@ describePrivileged('simultaneous first calls', () => {
   const repeated = (count: number, names: readonly string[]): string[] =>
     Array.from({ length: count }, (_, n) => names[n % names.length] ?? '');
 
-  it('import a package a few times for all sandboxes of a function, and for all functions with the same packages', async () => {
+  it('import a package only a few times for all functions with the same packages', async () => {
     await start('popularity');
     await install('one', uses(HEAVY, FRESH));
     const one = await call(repeated(CALLS, ['one']));
@@ -99,7 +99,7 @@ describePrivileged('simultaneous first calls', () => {
     expect(importedBy(many.answers)).toBeLessThanOrEqual(availableParallelism() + 1);
   });
 
-  it('start a few sandboxes at a time without zygotes, and cancel starts that no call needs', async () => {
+  it('start a few sandboxes at a time without zygotes, and cancel unneeded starts', async () => {
     await start('');
     await install('one', uses(HEAVY));
     const { answers, ms } = await call(repeated(CALLS, ['one']));
@@ -108,14 +108,14 @@ describePrivileged('simultaneous first calls', () => {
     expect(ms).toBeLessThan((SLACK * CALLS * IMPORT_MS) / 10);
   });
 
-  it('import a package that cannot be in a zygote once in each sandbox', async () => {
+  it('import a package that zygotes exclude once in each sandbox', async () => {
     await start('popularity');
     await install('threads', uses(['threads==1.0.0'], FRESH));
     const { answers } = await call(repeated(10, ['threads']));
     expect(importedBy(answers)).toBe(10);
   });
 
-  it('start the sandboxes of a function that only waits at the same time', async () => {
+  it('start all sandboxes of a function that only waits at the same time', async () => {
     await start('');
     const source = {
       'f.py': 'import time\n\n\ndef f(event):\n    time.sleep(1)\n    return {"id": "", "ahead": False}\n',

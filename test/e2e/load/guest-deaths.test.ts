@@ -114,7 +114,7 @@ describePrivileged('guests that die', () => {
     await until('it is gone', () => !worker.guests('zygote').some((guest) => guest.pid === pid));
   }
 
-  it('are replaced by fresh guests while the zygote is in back-off after its deaths', async () => {
+  it("are replaced by fresh guests during the zygote's back-off", async () => {
     running = load();
     for (let death = 0; death < DEATHS; death++) {
       // A zygote that is killed before it is ready counts as failed, not as dead.

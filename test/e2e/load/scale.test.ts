@@ -85,7 +85,7 @@ describePrivileged('instances by ol.yaml', () => {
   /** Host pids of the first processes of a function's instances. */
   const instances = (name: string): Promise<number[]> => guestPids(worker.url, name);
 
-  test('several requests run at once in one instance, and the instance freezes after the last one', async () => {
+  test('several requests run concurrently in one instance, which freezes after the last one', async () => {
     await app('many', 'concurrency: 20\nscale: {max: 1}\n');
     await invoke(worker.url, 'many');
     // Calls of a second overlap even on a busy machine.
@@ -135,7 +135,7 @@ describePrivileged('instances by ol.yaml', () => {
     expect(last?.body.split(' ')[3]).toBe('1');
   });
 
-  test('the other requests of an instance end after one hangs, and the next request gets a new instance', async () => {
+  test('other requests of an instance complete after one hangs; the next gets a new instance', async () => {
     await app('hang', 'concurrency: 10\nlimits: {runtime_sec: 2}\n');
     const before = await invoke(worker.url, 'hang');
     const hung = invoke(worker.url, 'hang/hang');
@@ -150,7 +150,7 @@ describePrivileged('instances by ol.yaml', () => {
     expect(before.status).toBe(200);
   });
 
-  test('an answer that ends early fails only for its client', async () => {
+  test('an incomplete answer fails only for its client', async () => {
     await app('half', 'concurrency: 10\n');
     await invoke(worker.url, 'half');
     const slow = many(2, 'half/slow');
@@ -202,7 +202,7 @@ describePrivileged('instances by ol.yaml', () => {
     );
   });
 
-  test('a function that is no ASGI application is refused at the upload or by its first answer', async () => {
+  test('a function that is not an ASGI application is refused at the upload or by its first answer', async () => {
     const put = async (files: Record<string, string>) =>
       upload(worker.url, 'refused', await packLambda({ 'ol.yaml': 'concurrency: 5\n', ...files }));
     const plain = await put({ 'f.py': SLEEPER });

@@ -114,7 +114,7 @@ describePrivileged(
         ['fresh leaf', (rig: NetworkRig) => rig.leaf(false)],
         ['forked leaf', (rig: NetworkRig) => rig.leaf(true)],
         ['installer', (rig: NetworkRig) => rig.installer()],
-      ])('refuses what it should, to a %s', async (_position, probe) => {
+      ])('gives the expected results for a %s', async (_position, probe) => {
         expect(await probe(rigs.get(name) as NetworkRig)).toEqual(expected);
       });
     });

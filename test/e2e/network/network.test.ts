@@ -107,12 +107,12 @@ describePrivileged(
         ['forked leaf', () => rig.leaf(true)],
         ['zygote', () => rig.zygote()],
         ['installer', () => rig.installer()],
-      ])('as set, for a %s', async (_position, probe) => {
+      ])('applies as configured, for a %s', async (_position, probe) => {
         expect(await probe()).toEqual(EXPECTED[mode]);
       });
     });
 
-    it('outbound leaves the endpoints that the worker names, and none beside them', async () => {
+    it('outbound opens only the endpoints that the worker names', async () => {
       const rig = new NetworkRig(world.place);
       try {
         const endpoint = 0x7f000001 * 2 ** 16 + Number(world.place['port']);

@@ -72,7 +72,7 @@ describePrivileged('a malicious zygote', () => {
     });
     afterAll(() => rig.end());
 
-    it('becomes nobody else, neither itself nor with all capabilities in a namespace below', () => {
+    it('can take no other id, neither itself nor with all capabilities in a nested namespace', () => {
       const names = Object.keys(others);
       expect(names.length).toBe(10);
       expect(zygote).toEqual(Object.fromEntries(names.map((name) => [name, refused])));

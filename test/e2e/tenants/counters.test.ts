@@ -35,7 +35,7 @@ describePrivileged('a function that uses up', () => {
       return { used: used[0] ?? 0, ...left };
     }
 
-    it.each(['pipes', 'small pipes'])('%s leaves the host and others their own', async (means) => {
+    it.each(['pipes', 'small pipes'])('%s does not take the share of the host or of other sandboxes', async (means) => {
       const { used, other, host: left } = await exhaust(means);
       expect(used).toBeGreaterThan(means === 'pipes' ? 100 : 1000);
       expect([other, left]).toEqual([WELL, WELL]);
@@ -43,25 +43,25 @@ describePrivileged('a function that uses up', () => {
 
     // Forks of a zygote share the limit of locked memory with which the helper was started, where this limit cannot be
     // raised.
-    it('locked memory leaves the host its own, and fresh ones theirs', async () => {
+    it("locked memory does not take the host's share, nor that of fresh sandboxes", async () => {
       const { used, other, host: left } = await exhaust('locked memory');
       expect(used).toBeGreaterThan(FEW);
       expect(left).toEqual(WELL);
       if (way === 'fresh') expect(other).toEqual(WELL);
     });
 
-    it('descriptors on their way leaves the host and others their own', async () => {
+    it('descriptors in flight does not take the share of the host or of other sandboxes', async () => {
       const { used, other, host: left } = await exhaust('descriptors on their way');
       expect(used).toBeGreaterThan(0);
       expect([other, left]).toEqual([WELL, WELL]);
     });
 
-    it('message queues leaves the host its own, since it has none', async () => {
+    it("message queues does not take the host's share, because it gets none", async () => {
       const { used, host: left } = await exhaust('message queues');
       expect([used, left]).toEqual([0, WELL]);
     });
 
-    it('queued signals leaves the host and others their own', async () => {
+    it('queued signals does not take the share of the host or of other sandboxes', async () => {
       const { used, other, host: left } = await exhaust('queued signals');
       expect(used).toBe(256);
       expect([other, left]).toEqual([WELL, WELL]);

@@ -46,7 +46,7 @@ describePrivileged('an identity', () => {
     });
     afterAll(() => rig.end());
 
-    it('is one of its own, on all sides, and without a capability', () => {
+    it('is unique on the host and in the sandbox, and has no capability', () => {
       const all = [zygote, victim.pid, attacker.pid].map(idsOf);
       for (const { uid, gid } of all) {
         expect(new Set([...uid, ...gid]).size).toBe(1);
@@ -66,12 +66,12 @@ describePrivileged('an identity', () => {
       }
     });
 
-    it('is not changed into another one, by any call and any id', async () => {
+    it('cannot be changed, by any call and any id', async () => {
       expect(await run({ do: 'take_ids', ids: others })).toEqual([]);
       expect(await run({ do: 'keep_ids' })).toEqual([[1000, 1000, 1000], [1000, 1000, 1000], []]);
     });
 
-    it('is not left for groups, other namespaces or the memory of others', async () => {
+    it("gives no access to groups, other namespaces or other processes' memory", async () => {
       expect(await run({ do: 'leave_namespace' })).toEqual({
         setgroups: 'ENOSYS',
         unshare: 'ENOSYS',
@@ -86,13 +86,13 @@ describePrivileged('an identity', () => {
       for (const works of ['setgroups', 'unshare', 'proc']) expect(asRoot).toContain(`'${works}': None`);
     });
 
-    it('signals neither its neighbour nor its zygote', async () => {
+    it('cannot signal its neighbour or its zygote', async () => {
       const told = await run({ do: 'signal_others', pids: [victim.pid, zygote, process.pid] });
       expect(told).toEqual({ [victim.pid]: 'ESRCH', [zygote]: 'ESRCH', [process.pid]: 'ESRCH', own: null });
     });
 
     // A process of the host with the attacker's id, so that no other protection applies.
-    it('has no power over its neighbour and its zygote by its id', () => {
+    it('has no rights over its neighbour and its zygote', () => {
       const [its, own] = [uidOf(victim.pid), uidOf(attacker.pid)];
       const can = (id: number, pid: number): boolean[] => [
         succeedsAs(id, 'kill', '-0', String(pid)),
@@ -106,7 +106,7 @@ describePrivileged('an identity', () => {
       expect(readFileSync(`/proc/${victim.pid}/root/tmp/secret`, 'utf8')).toBe('secret');
     });
 
-    it('owns its scratch, and nobody else may look into it', () => {
+    it('owns its scratch, which no other user can read', () => {
       for (const { pid } of [victim, attacker])
         for (const place of ['tmp', 'host/shm', 'tmp/secret']) {
           const { uid, gid, mode } = statSync(`/proc/${pid}/root/${place}`);
@@ -122,12 +122,12 @@ describePrivileged('an identity', () => {
       for (const error of Object.values(forged)) expect(['EPERM', 'EINVAL']).toContain(error);
     });
 
-    it('has a /dev/null whose flags are its own', async () => {
+    it('has its own flags of /dev/null', async () => {
       expect(await run({ do: 'flag_null' })).toEqual([0, 0o4000]);
       expect(await run({ do: 'flag_null' })).toEqual([0, 0o4000]);
     });
 
-    it('cannot enlarge the log, whose pages are the worker’s, nor a pipe of its own', async () => {
+    it("cannot enlarge the worker's log pipe or its own pipes", async () => {
       const [before, errors, after] = (await run({ do: 'enlarge_pipes' })) as [number, string[], number];
       expect(errors).toEqual(['EINVAL', 'EINVAL', 'EINVAL']);
       expect(after).toBe(before);
@@ -158,7 +158,7 @@ describePrivileged('an identity', () => {
     beforeAll(() => rig.begin());
     afterAll(() => rig.end());
 
-    it('is one of its own, and so are those of its children', async () => {
+    it('is unique, and so are those of its children', async () => {
       const { helper } = rig;
       await helper.slot(3);
       const report = helper.exchange(3, { role: 'zygote', sys_path: [], imports: [] }, '', '\n');

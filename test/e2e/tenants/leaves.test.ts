@@ -34,7 +34,7 @@ describePrivileged('a malicious function', () => {
       expect(await rig.run('victim', { do: 'inspect_modules' })).toEqual(['clean', 'clean', ['a', 'b'], false]);
     }
 
-    it('finds nothing that the other has written or was given', async () => {
+    it('cannot read files that the other function wrote or received', async () => {
       const event = { do: 'look_for_traces', secret };
       expect(await rig.run('attacker', event)).toEqual([]);
       // The control: within one function, all traces are found.
@@ -50,7 +50,7 @@ describePrivileged('a malicious function', () => {
       ]);
     });
 
-    it("has nothing of the other's in its memory", async () => {
+    it('has no data of the other function in its memory', async () => {
       const found = await rig.run(
         'attacker',
         { do: 'scan_memory', needles: [SECRET, NEEDLE] },
@@ -59,12 +59,12 @@ describePrivileged('a malicious function', () => {
       expect(found).toEqual([1]);
     });
 
-    it('alters modules for itself alone', async () => {
+    it('changes modules only for itself', async () => {
       expect(await rig.run('attacker', { do: 'poison_memory' })).toBe('poisoned');
       await victimLives();
     });
 
-    it('cannot alter compiled files', async () => {
+    it('cannot change compiled files', async () => {
       const [ours, usr] = ['/runtime/store/shared==1/files/shared', '/usr/lib/python3.11/json'];
       const told = (await rig.run('attacker', { do: 'poison_files', places: [ours, usr] })) as Record<string, string[]>;
       for (const errors of [told[ours], told[usr]]) expect(errors).not.toContain(null);
@@ -77,7 +77,7 @@ describePrivileged('a malicious function', () => {
       rmSync(place, { recursive: true });
     });
 
-    it('kills nobody', async () => {
+    it('cannot kill another process', async () => {
       expect(await rig.run('attacker', { do: 'kill_everybody' })).toEqual([]);
       await victimLives();
     });
@@ -95,7 +95,7 @@ describePrivileged('a malicious function', () => {
       await victimLives();
     });
 
-    it('has no descriptor but its own', async () => {
+    it('has only its own descriptors', async () => {
       const attacker = await rig.start('attacker', { do: 'list_descriptors' });
       const sockets = `${attacker.slot}.sock`;
       expect(bodyOf(attacker.raw)).toEqual([
@@ -108,14 +108,14 @@ describePrivileged('a malicious function', () => {
       ]);
     });
 
-    it('forges answers to itself alone', async () => {
+    it('can forge only its own answers', async () => {
       const attacker = await rig.start('attacker', { do: 'forge_answer' });
       expect(attacker.raw).toMatch(/^HTTP\/1.1 200 OK\r\ncontent-length: 8\r\n\r\n"forged"HTTP[^]*"genuine"$/);
       await victimLives();
     });
   });
 
-  it('would leave a daemon behind without a sandbox', async () => {
+  it('leaves a daemon behind without a sandbox, as a control', async () => {
     const event = JSON.stringify({ do: 'leave_daemon' });
     const child = spawn(PYTHON, [join(__dirname, 'tenant.py'), event], { stdio: ['ignore', 'pipe', 'ignore'] });
     let isClosed = false;

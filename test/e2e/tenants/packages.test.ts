@@ -97,7 +97,7 @@ describePrivileged('packages of several tenants', () => {
   }
 
   describe.each(STARTS)('a %s leaf', (kind) => {
-    it('finds its own packages and no name of another', async () => {
+    it('sees its own packages and no other package name', async () => {
       const task = { do: 'names', own: OWN, other: OTHER, place: placeOf(OTHER) };
       const found = await ask<Record<string, unknown>>(await start(kind), task);
       expect(found).toEqual({
@@ -125,7 +125,7 @@ describePrivileged('packages of several tenants', () => {
       expect(found['packages']).toHaveLength(2);
     });
 
-    it('changes none of its own packages’ files, nor another’s, though it may know the way', async () => {
+    it("cannot change its own packages' files or those of other packages, even by their path", async () => {
       const folders = {
         view: `/packages/${OWN}/files`,
         store: `/runtime/store/${placeOf(OWN)}/files`,
@@ -159,7 +159,7 @@ def f(event):
     });
   });
 
-  it('a package in a zygote finds itself and no name of another', async () => {
+  it('a package in a zygote sees itself and no other package name', async () => {
     const place = 'e'.repeat(32);
     const files = join(pkgsDir, '.store', place, 'files');
     mkdirSync(files, { recursive: true });
@@ -190,7 +190,7 @@ def f(event):
     rig.placeOf = (name) => shared.placeOf(name);
   });
 
-  it('two functions with different packages have different views, those with the same one', async () => {
+  it('functions with different packages have different views; equal packages share one view', async () => {
     const listing = 'import os\ndef f(event):\n    return sorted(os.listdir("/packages"))\n';
     const views = await Promise.all(
       [[OWN], [OTHER, OWN], [OWN, OTHER]].map(async (specs) => {
@@ -205,7 +205,7 @@ def f(event):
     expect(made.length).toBeLessThanOrEqual(4);
   });
 
-  it('a function without packages sees none', async () => {
+  it('a function without packages sees no package', async () => {
     const code = 'import os\ndef f(event):\n    return [os.listdir("/packages"), os.path.exists(event["path"])]\n';
     const probe = (path: string, packages: PackageImport[]) =>
       rig.factory.fresh(rig.leaf(code, packages)).then((sandbox) => ask(sandbox, { path }));
@@ -220,7 +220,7 @@ def f(event):
       return status === 0 ? stdout.trim() : stderr;
     };
 
-    it('other users reach neither packages, whose places they know, nor what is being installed', () => {
+    it('other users can reach neither installed packages nor running installs', () => {
       const stage = join(pkgsDir, '.stage-0-known');
       mkdirSync(stage);
       writeFileSync(join(stage, 'tool'), '#!/bin/sh\necho reached\n', { mode: 0o755 });
@@ -237,7 +237,7 @@ def f(event):
       execFileSync('rm', ['-rf', stage]);
     });
 
-    it('the sandboxes’ user takes no lease on a published file, without any filter', () => {
+    it("the sandboxes' user can take no lease on a published file, even without a filter", () => {
       const lease = `import fcntl, os, sys
 fd = os.open(sys.argv[1], os.O_RDONLY)
 os.setgroups([]); os.setgid(${SANDBOX_USER}); os.setuid(${SANDBOX_USER})
@@ -287,7 +287,7 @@ ${code}
       return { files, output: existsSync(told) ? readFileSync(told, 'utf8') : '' };
     }
 
-    it('leaves no program that runs as somebody else', async () => {
+    it('publishes no setuid program, and only files of the worker', async () => {
       const { files, output } = await install(
         'setuid==1.0',
         `import shutil
@@ -303,7 +303,7 @@ tell(os.stat(f"{FILES}/id").st_mode & 0o7777)`,
       expect(found).toBe('');
     });
 
-    it('can touch neither a published package nor what another one installs', async () => {
+    it('can change neither a published package nor another install', async () => {
       const secret = join(pkgsDir, '.stage-0-other');
       mkdirSync(join(secret, 'files'), { recursive: true });
       const { output } = await install(
@@ -341,7 +341,7 @@ tell({
       expect(store).toBe('EACCES');
     });
 
-    it('whatever tree it leaves, what is published is plain', async () => {
+    it('publishes only plain files, whatever tree it leaves', async () => {
       let serial = 0;
       await fc.assert(
         fc.asyncProperty(fc.array(hostileEntry, { minLength: 5, maxLength: 30 }), async (entries) => {
@@ -361,7 +361,7 @@ tell(sorted(os.listdir(os.fsencode(FILES + "/tree")), key=repr).__repr__())`,
       );
     });
 
-    it('keeps nothing that outlives it: what it started is gone before its files are read', async () => {
+    it('leaves no running process when its files are read', async () => {
       const { output, files } = await install(
         'lingering==1.0',
         `pid = os.fork()

@@ -110,7 +110,7 @@ describePrivileged('in one worker', () => {
     expect((await node())?.forks).toBeGreaterThan(0);
   }
 
-  it('the victim gets its own answers, whatever the others do', async () => {
+  it('the victim gets its own answers, whatever the other functions do', async () => {
     await victimServed(0);
     // These controls show that the attack still works against functions that asked for the package.
     expect((await call('attacker', {})).body).toContain('forged');
@@ -124,7 +124,7 @@ describePrivileged('in one worker', () => {
     await victimServed(1000);
   });
 
-  it("an attacker cannot ask the worker to remove another's function", async () => {
+  it('a function cannot remove another function through the worker', async () => {
     const port = Number(new URL(url()).port);
     const answer = await call('attacker', { port });
     expect(answer.body).toContain('Operation not permitted');
@@ -133,7 +133,7 @@ describePrivileged('in one worker', () => {
     expect((await fetch(`${url()}/registry/asked`, { method: 'DELETE' })).status).toBe(200);
   });
 
-  it('nothing is left of them when the worker stops', async () => {
+  it('the worker leaves nothing of them when it stops', async () => {
     const guests = worker?.guests() ?? [];
     expect(guests.length).toBeGreaterThan(1);
     await worker?.down();

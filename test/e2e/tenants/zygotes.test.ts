@@ -51,13 +51,13 @@ describePrivileged('a malicious package', () => {
     ['talks nonsense', 'nonsense'],
     ['says that it has forked, and has not', 'claim'],
     ['says that it cannot fork', 'fail'],
-  ])('%s: an error for those who asked for it', async (_what, mode) => {
+  ])('%s: the FORK fails with an error', async (_what, mode) => {
     const reply = await order({ mode });
     expect(reply.code).toBe(Code.ZYGOTE);
     if (mode === 'fail') expect(reply.detail).toBe('EACCES');
   });
 
-  it('answers for other zygotes in vain', async () => {
+  it('cannot answer for other zygotes', async () => {
     // Sequence numbers and slots of the following orders.
     const task = {
       mode: 'forge',
@@ -77,7 +77,7 @@ describePrivileged('a malicious package', () => {
     expect(await asked).toMatchObject({ code: Code.ZYGOTE, detail: 'EACCES' });
   });
 
-  it("finds no way from a slot's descriptors to other slots", async () => {
+  it("cannot reach other slots from a slot's descriptors", async () => {
     const { code, pid } = await order({ mode: 'keep' });
     expect(code).toBe(0);
     expect(await told('slots')).toEqual({
@@ -108,7 +108,7 @@ describePrivileged('a malicious package', () => {
     return [0, 1, 1001, 65534, ...firsts.flatMap((first) => Array.from({ length: 12 }, (_, i) => first + i))];
   };
 
-  it('can become nobody, make no namespace, and not touch what its child has become', async () => {
+  it('can take no other id, make no namespace, and not touch its child', async () => {
     const { code, pid } = await order({ mode: 'empower', ids: await ids() });
     expect(code).toBe(0);
     expect(await told('zygote')).toEqual({
@@ -126,14 +126,14 @@ describePrivileged('a malicious package', () => {
     expect(readFileSync(`/proc/${pid}/status`, 'utf8')).toMatch(/State:\t[RS]/);
   });
 
-  it("can choose no id for a zygote that it forks, though it has all capabilities in that one's namespace", async () => {
+  it('cannot choose an id for a zygote that it forks, despite all capabilities there', async () => {
     const { code } = await order({ mode: 'choose', ids: await ids() }, Role.ZYGOTE);
     expect(code).toBe(0);
     expect(await told('newborn')).toEqual({ enter: null, ids: [] });
     await until('it has ended', () => rig.helper.events.some((event) => event.slot === ASKED));
   });
 
-  it('loses a child that keeps the ids of its zygote', async () => {
+  it("loses a child that keeps the zygote's ids", async () => {
     expect((await order({ mode: 'stay' })).code).toBe(0);
     await until('it has ended', () => rig.helper.events.some((event) => event.slot === ASKED));
     // The same with a child that behaves well: it lives.

@@ -93,7 +93,7 @@ const textOf = (page: BrowserPage, id: string) =>
       await shows('status', 'live');
     });
 
-    test('is idle at first', async () => {
+    test('shows an idle worker at first', async () => {
       await shows('functions', 'No function has been called.');
       await shows('zygote-tree', 'Python alone');
       await shows('memory-table', 'paused instances');
@@ -101,7 +101,7 @@ const textOf = (page: BrowserPage, id: string) =>
       await keep(page, 'idle');
     });
 
-    test('shows functions, why they were cold, and the zygotes that served them', async () => {
+    test('shows functions, the causes of their cold starts, and their zygotes', async () => {
       for (let round = 0; round < 2; round++) {
         await post('resize-image');
         await post('send-greeting');
@@ -121,7 +121,7 @@ const textOf = (page: BrowserPage, id: string) =>
       await keep(page, 'busy');
     });
 
-    test('shows errors with the log of their call, and markup in them as text', async () => {
+    test('shows errors with the log of their call, and shows markup as text', async () => {
       expect((await post('checkout', { id: 17 })).status).toBe(500);
       const late = await worker.call(`/run/late-report?q=<img/src=x/onerror=alert(1)>`, { method: 'POST', body: '1' });
       expect(late.status).toBe(502);
@@ -140,7 +140,7 @@ const textOf = (page: BrowserPage, id: string) =>
       await keep(page, 'errors');
     });
 
-    test('is usable on a phone in the dark, without sideways scrolling', async () => {
+    test('works on a phone with a dark theme, without sideways scrolling', async () => {
       await page.prefer({ 'prefers-color-scheme': 'dark', 'prefers-reduced-motion': 'reduce' });
       await page.size(360, 740, true, 1.5);
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360);
@@ -157,7 +157,7 @@ const textOf = (page: BrowserPage, id: string) =>
       await page.prefer({});
     });
 
-    test('is used with the keyboard, and shows where the focus is', async () => {
+    test('works with the keyboard, and shows the focus', async () => {
       await page.goto(`${worker.url}/dashboard`);
       await shows('status', 'live');
       const focus = () =>
@@ -175,7 +175,7 @@ const textOf = (page: BrowserPage, id: string) =>
       expect(await page.evaluate('document.querySelector("#error-list details").open')).toBe(true);
     });
 
-    test('tells screen readers what is what', async () => {
+    test('has labels for screen readers', async () => {
       const { nodes } = (await page.command('Accessibility.getFullAXTree')) as {
         nodes: { role?: { value: string }; name?: { value: string } }[];
       };
@@ -193,11 +193,11 @@ const textOf = (page: BrowserPage, id: string) =>
       expect(named('status')).toHaveLength(1);
     });
 
-    test('did nothing that its policy forbids, and asked nobody else', () => {
+    test('violated no rule of its content security policy, and contacted no other host', () => {
       expect(page.problems).toEqual([]);
     });
 
-    test('a function gets no more paths for a service worker than those beside its script', async () => {
+    test("a function's service worker covers only the paths beside its script", async () => {
       const app = `def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/javascript"), ("Service-Worker-Allowed", "/")])
     return [b"//"]
@@ -256,7 +256,7 @@ const textOf = (page: BrowserPage, id: string) =>
       await server.close(0);
     });
 
-    test('shows names, messages, logs and settings of any kind as text', async () => {
+    test('shows any names, messages, logs and settings as text', async () => {
       await page.evaluate(`document.querySelector('#error-list details').open = true`);
       await until('the log is there', async () => (await textOf(page, 'error-list')).includes('stdout'));
       const shown = await textOf(page, 'main');
@@ -267,7 +267,7 @@ const textOf = (page: BrowserPage, id: string) =>
       expect(page.problems).toEqual([]);
     });
 
-    test('lets nothing make markup of text, or run inline', async () => {
+    test('forbids markup from text and inline scripts', async () => {
       const markup = 'try { document.body.innerHTML = "<b>x</b>"; "made" } catch (error) { error.name }';
       expect(await page.evaluate(markup)).toBe('TypeError');
       const script = `(() => {
@@ -282,7 +282,7 @@ const textOf = (page: BrowserPage, id: string) =>
       expect(page.problems.join()).toMatch(/TrustedHTML[^]*TrustedScript/);
     });
 
-    test('does nothing for a page that nobody sees, and goes on when somebody does', async () => {
+    test('stops updates while its tab is hidden, and continues when it is visible', async () => {
       const visible = (is: boolean) =>
         page.evaluate(`Object.defineProperty(document, 'hidden', { configurable: true, value: ${!is} });
           document.dispatchEvent(new Event('visibilitychange'))`);
@@ -299,7 +299,7 @@ const textOf = (page: BrowserPage, id: string) =>
       expect(taken).toBeGreaterThan(before);
     });
 
-    test('comes back when the worker does', async () => {
+    test('reconnects after a restart of the worker', async () => {
       const { port } = server;
       route.close();
       await server.close(0);
@@ -309,7 +309,7 @@ const textOf = (page: BrowserPage, id: string) =>
       await until('it is live', async () => (await textOf(page, 'status')) === 'live');
     });
 
-    test('asks for the token where there is one, and shows nothing before', async () => {
+    test('asks for a required token, and shows no data before', async () => {
       const token = 'secret-of-the-test';
       const locked = await listenTcp(guarded({ adminToken: token }, app), '127.0.0.1', 0);
       const other = await browser.open();

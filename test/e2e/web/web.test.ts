@@ -26,7 +26,7 @@ describeContract('web applications', () => {
 
 describeContract('[optional] web frameworks (ARGYLE_FRAMEWORKS=1)', () => {
   if (!FRAMEWORKS || !pypiReached()) {
-    test.skip('are not asked for, or the package index is out of reach', () => undefined);
+    test.skip('are not requested, or the package index is unreachable', () => undefined);
     return;
   }
   const worker = liveWorker({ config: { limits: { procs: 32, mem_mb: 256 } } });
@@ -47,13 +47,13 @@ describeContract('[optional] web frameworks (ARGYLE_FRAMEWORKS=1)', () => {
     const call = (headers: Record<string, string>, method = 'GET', body = '') =>
       worker.call(`/run/${name}/guarded`, { method, body, headers });
 
-    test('answers to its own hosts and to no other', async () => {
+    test('answers to its own hosts only', async () => {
       expect(await call({})).toMatchObject({ status: 200 });
       expect(await call({ host: 'root' })).toMatchObject({ status: 400 });
       expect(await call({ host: 'example.com' })).toMatchObject({ status: 400 });
     });
 
-    test('takes a browser’s form, which names its origin, and no other site’s', async () => {
+    test("accepts a browser's form from its own origin, and refuses forms of other sites", async () => {
       const reply = await call({});
       const cookie = (reply.headers['set-cookie']?.[0] ?? '').split(';')[0] ?? '';
       const type = { cookie, 'content-type': 'application/x-www-form-urlencoded' };

@@ -56,7 +56,7 @@ describePrivileged('bad input', () => {
     ['a malformed ol.yaml', 'yaml-malformed', /\S/],
     ['an empty ol.yaml', 'yaml-empty', /EOF/],
     ['no entry file', 'no-entry', /cannot determine runtime: no f\.py or f\.bin found in /],
-  ])('%s, put into the registry by hand', async (_title, name, body) => {
+  ])('%s, stored in the registry directly', async (_title, name, body) => {
     const archive = await packLambda(join(__dirname, '../../lambdas/bad', name));
     writeFileSync(join(worker.dir, 'registry', `${name}.tar.gz`), archive);
     const answer = await invoke(worker.url, name, {});
@@ -66,7 +66,7 @@ describePrivileged('bad input', () => {
     });
   });
 
-  it('an unknown function, a bad name and a broken archive get an error each', async () => {
+  it('an unknown function, a bad name and a broken archive each get an error', async () => {
     expect((await invoke(worker.url, 'nobody', {})).body).toMatch(/^lambda "nobody" not found in blob store /);
     const bad = await invoke(worker.url, 'a%20b', {});
     expect(bad.status).toBe(500);
@@ -88,7 +88,7 @@ describePrivileged('bad input', () => {
     ],
     ['half a character', { 'ol.yaml': 'environment: {AA: "\\uD800"}\n' }, /"AA", "\\ud800", has half of a surrogate/],
     ['a NUL in .env', { '.env': 'AA=1\nAB=\0\n' }, /the environment's "AB", .* has a NUL/],
-  ])('an environment that no process takes is refused at the upload: %s', async (_title, files, reason) => {
+  ])('an environment that Linux refuses is refused at the upload: %s', async (_title, files, reason) => {
     const answer = await upload(worker.url, 'environment', await packLambda({ ...F, ...files }));
     expect(answer).toMatchObject({ status: 500, body: expect.stringMatching(reason) as string });
   });
@@ -124,7 +124,7 @@ describePrivileged('bad input', () => {
     expect(readdirSync(join(worker.dir, 'lambda/packages'))).not.toContain(spec);
   });
 
-  it('no resource is left after all of these requests', async () => {
+  it('all of these requests leave no resource', async () => {
     await deploy(worker.url, 'echo');
     expect((await invoke(worker.url, 'echo', 1)).status).toBe(200);
     expect(readdirSync(join(worker.dir, 'lambda/packages')).filter((n) => n.startsWith('.stage'))).toEqual([]);

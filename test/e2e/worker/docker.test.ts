@@ -94,7 +94,7 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
     });
     afterAll(() => worker.remove());
 
-    it('runs a function, confined, with the environment of its ol.yaml', async () => {
+    it('runs a confined function with the environment of its ol.yaml', async () => {
       const files = { 'f.py': PROBE, 'ol.yaml': 'environment:\n  GREETING: "hello"\n' };
       await deploy(worker.url, files, 'probe');
       const { status, body } = await invoke(worker.url, 'probe', { x: ['ä'] });
@@ -113,7 +113,7 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
       });
     });
 
-    it('sets the limits of the config in the engine, and the limits of ol.yaml where it has some', async () => {
+    it('sets the limits of config.json in the engine, and those of ol.yaml if they exist', async () => {
       const files = { 'f.py': PID, 'ol.yaml': 'limits:\n  mem_mb: 72\n  procs: 7\n  cpu_percent: 50\n' };
       await deploy(worker.url, files, 'limited');
       await invoke(worker.url, 'limited');
@@ -277,7 +277,7 @@ def f(event):
     }, worker);
   });
 
-  it('reports an unreachable engine, serves again when the engine is back, and removes lost containers', async () => {
+  it('reports an unreachable engine, and recovers when the engine is back', async () => {
     const proxy = new SocketProxy(engine.endpoint.slice('unix://'.length));
     await proxy.open();
     const worker = makeWorker({}, { pause_after_ms: 600_000 }, 'root', proxy.endpoint);
@@ -303,7 +303,7 @@ def f(event):
     }
   });
 
-  it('serves sock mode, except for parents', async () => {
+  it('serves sock mode without parents', async () => {
     const worker = makeWorker({ server_mode: 'sock' });
     await withWorker(async () => {
       const op = async (path: string, body?: unknown): Promise<string> =>

@@ -88,7 +88,7 @@ describePrivileged('kill -9 in the middle of requests', () => {
     expect(worker.mounts()).toEqual([]);
   });
 
-  it("of the helper, with a child that was frozen at its start and holds all of the helper's descriptors", async () => {
+  it("of the helper, with a frozen child that holds all of the helper's descriptors", async () => {
     const freeze = worker.cgroups().map((dir) => join(dir, 'lambda/cgroup.freeze'));
     const helper = worker.helperPid();
     const zygote = (): Process | undefined => worker.guests('zygote').find(({ ppid }) => ppid === helper);

@@ -90,7 +90,7 @@ describePrivileged('an error in each layer', () => {
     ['sandbox', 'sandbox/log-tap:LogTap:take', 'uncaughtException'],
     ['lambda', 'lambda/serve/instance:Instance:leave', 'unhandledRejection'],
   ])(
-    '%s: an error in %s ends the worker, the log has the cause, and the next worker starts without leftovers',
+    '%s: an error in %s ends the worker with a logged cause; the next worker starts clean',
     async (_layer, place, origin) => {
       await start();
       await throwIn(place);

@@ -63,7 +63,7 @@ describeContract('the log of a function', () => {
     bad = await deploy('bad', BAD);
   }, 60_000);
 
-  test('has each line of concurrent calls with the id of its call, its sandbox and its stream', async () => {
+  test('has each line of concurrent calls with the ids of call and sandbox and the stream', async () => {
     const ids = Array.from({ length: 120 }, (_, i) => `call-${i}`);
     for (let i = 0; i < ids.length; i += 12) {
       const some = ids.slice(i, i + 12);
@@ -93,7 +93,7 @@ describeContract('the log of a function', () => {
     ]);
   });
 
-  test("has the traceback of a failed call, and the worker's reason for a call without an answer", async () => {
+  test("has the traceback of a failed call, and the worker's reason for a missing answer", async () => {
     const call = (event: string) => worker.invoke(bad, event, { headers: { 'X-Request-Id': event } });
     expect((await call('raise')).status).toBe(500);
     expect((await call('die')).status).toBe(502);

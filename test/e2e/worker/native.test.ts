@@ -48,7 +48,7 @@ describePrivileged('the native runtime in lambda mode', () => {
     });
   });
 
-  it('takes the result from /tmp/output if the program writes it, and only for that request', async () => {
+  it('takes the result from /tmp/output for a request that writes it', async () => {
     expect((await invoke(worker.url, 'many', 'file')).body).toBe('"from the file"');
     expect((await invoke(worker.url, 'many', 1)).body).toBe('{"size":1,"arguments":1}');
   });
@@ -58,7 +58,7 @@ describePrivileged('the native runtime in lambda mode', () => {
     expect((await invoke(worker.url, 'many', 'x'.repeat(500_000))).body).toBe('{"size":500002,"arguments":0}');
   });
 
-  it('answers 500 with standard error when the program fails or crashes, and serves the next request', async () => {
+  it('answers 500 with standard error when the program fails, and serves the next request', async () => {
     const failed = await invoke(worker.url, 'many', 'fail');
     expect([failed.status, failed.body]).toEqual([500, 'f.bin ended with code 3\nit went wrong\n']);
     const crashed = await invoke(worker.url, 'many', 'crash');

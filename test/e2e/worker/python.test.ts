@@ -41,7 +41,7 @@ describePrivileged('Python code', () => {
     for (const line of logs) await until(`the log has ${line}`, () => worker.output().includes(line));
   });
 
-  it('logs output to /dev/stdout once, whatever its length', async () => {
+  it('logs output to /dev/stdout once, at any length', async () => {
     const source =
       'def f(event):\n    with open("/dev/stdout", event["mode"]) as file:\n' +
       '        file.write(event["text"] * event["times"] + "\\n")\n    return 1\n';
@@ -64,7 +64,7 @@ describePrivileged('Python code', () => {
     ['a missing variable', 'import os\nos.environ["X"]\n', "could not be loaded: KeyError: 'X'"],
     ['an exit', 'import sys\ndef f(event):\n    sys.exit(3)\n', 'ended its process: SystemExit: 3'],
     ['an error of WSGI', 'def app(e, s):\n    1 / 0\n', 'application failed: ZeroDivisionError: division by zero'],
-  ])('reports %s in the same words for each call, with a traceback', async (title, source, said) => {
+  ])('reports %s with the same message for each call, with a traceback', async (title, source, said) => {
     const name = title.replaceAll(' ', '-');
     await deploy(worker.url, { 'f.py': source, 'ol.yaml': LIMITS }, name);
     for (let round = 0; round < 6; round++) {

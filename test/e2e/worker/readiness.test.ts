@@ -12,7 +12,7 @@ describePrivileged('a real worker', () => {
   jest.setTimeout(120_000);
 
   test.each(['lambda', 'sock'])(
-    'in %s mode is not ready while its helper does not answer, but healthy',
+    'in %s mode is healthy but not ready while its helper does not answer',
     async (mode) => {
       const worker = new E2eWorker({ config: { server_mode: mode, features: { import_cache: '' } } });
       const ask = async (): Promise<{ status: number } & Report> => {

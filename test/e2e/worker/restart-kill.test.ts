@@ -34,7 +34,7 @@ describePrivileged('a worker that is killed', () => {
   const file = (): string => join(worker.dir, 'popularity.json');
   const seed = (): PopularitySeed => parseSeed(JSON.parse(readFileSync(file(), 'utf8')));
 
-  it('leaves its statistics to the next worker, which makes the zygote before the first call', async () => {
+  it('passes its statistics to the next worker, which makes the zygote before the first call', async () => {
     for (const name of ['one', 'two', 'three', 'four']) {
       await deploy(worker.url, 'sample-numeric', name);
       expect((await invoke(worker.url, name, {})).status).toBe(200);

@@ -130,7 +130,7 @@ describePrivileged(
       process.stdout.write(`${outcomes.length} calls, ${failed.length} POSTs failed with the worker that was killed\n`);
     });
 
-    test('only calls pass, and functions see the client', async () => {
+    test("admit only calls, and functions see the client's address", async () => {
       await deploy(second.url, { 'f.py': 'def f(event, context):\n    return context.headers\n' }, 'several-headers');
       const headers = { 'x-forwarded-for': '6.6.6.6', 'x-forwarded-host': 'evil', forwarded: 'for=6.6.6.6' };
       const answer = await fetch(`${proxy.url}/run/several-headers`, { method: 'POST', body: '{}', headers });

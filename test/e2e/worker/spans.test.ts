@@ -51,7 +51,7 @@ describeContract('spans', () => {
     expect(failed?.status).toEqual({ code: 2, message: 'LAMBDA_NOT_FOUND' });
   });
 
-  test('are recorded when the client asks for them, and otherwise for the configured share of calls', () => {
+  test('are recorded when the client requests them, else for the configured share of calls', () => {
     const roots = collector.spans.filter((span) => span.name.includes('/run/'));
     expect(roots.map(({ traceId }) => traceId)).toEqual([TRACE, TRACE]);
   });

@@ -33,7 +33,7 @@ describePrivileged('the warm-up of a worker', () => {
   it.each([
     ['of a tree', 'tree'],
     ['by popularity', 'popularity'],
-  ])('with zygotes %s leaves no trace', async (_how, mode) => {
+  ])('with zygotes %s leaves nothing behind', async (_how, mode) => {
     worker = await started({ features: { import_cache: mode }, argyle: { warmup_calls: 80 } });
     await ended(worker);
     expect(worker.output()).toMatch('"calls":80,');
@@ -54,7 +54,7 @@ describePrivileged('the warm-up of a worker', () => {
     await until('no slots but its own are left', () => slots() <= 10, 5000);
   });
 
-  it('in sock mode makes and destroys sandboxes, and leaves no trace', async () => {
+  it('in sock mode makes and destroys sandboxes, and leaves nothing behind', async () => {
     worker = await started({ server_mode: 'sock', argyle: { warmup_calls: 40 } });
     await ended(worker);
     expect(worker.output()).toMatch('"calls":40,');
@@ -93,7 +93,7 @@ describePrivileged('the warm-up of a worker', () => {
     await ended(worker);
   });
 
-  it('makes fresh processes where there are no zygotes', async () => {
+  it('makes fresh processes when there are no zygotes', async () => {
     worker = await started({ features: { import_cache: '' }, argyle: { warmup_calls: 20 } });
     await ended(worker);
     expect(worker.output()).toMatch('"calls":20,');

@@ -13,21 +13,21 @@ const call = (ms: number, start: LiveCall['start'], status = 200, importMs = 0):
   return { fn: 0, ms, start, importMs, status };
 };
 
-describe('what a live worker tells', () => {
-  it('says how a call was served', () => {
+describe('the readings of a live worker', () => {
+  it('contain how a call was served', () => {
     const timing = 'queue;dur=0.2, start;desc=fork-packages;dur=4.4, import;dur=0.9, handler;dur=2, total;dur=11';
     expect(startOf(timing)).toBe('fork');
     expect(startOf('queue;dur=0.1, start;desc=unpause;dur=0.4, handler;dur=2, total;dur=3')).toBe('warm');
     expect(startOf('')).toBe('warm');
   });
 
-  it('tells memory by tier', () => {
+  it('contain memory by tier', () => {
     const metrics =
       '# TYPE\nargyle_memory_tier_bytes{tier="paused"} 2097152\nargyle_memory_tier_bytes{tier="spare"} 0\n';
     expect(tiersMb(metrics)).toEqual({ paused: 2, spare: 0 });
   });
 
-  it('records probes that the tree is not fitted to', () => {
+  it('exclude probes from the fitted trace', () => {
     const probe = '{"type":"invocation","id":"1","name":"probe3"}';
     const other = [
       '{"type":"function","id":"1","name":"probe3","deps":[]}',
@@ -45,7 +45,7 @@ describe('the sets of the functions', () => {
     { of: 'c==1', pins: ['c==1'], count: 1 },
   ];
 
-  it('are the commonest of the packages that cost most, counted over all versions', () => {
+  it('are the most frequent sets of the packages with the highest cost, over all versions', () => {
     const costs = new Map([
       ['a==1', { ms: 100, mb: 1 }],
       ['b==1', { ms: 1, mb: 1 }],
@@ -67,13 +67,13 @@ describe('the sets of the functions', () => {
 });
 
 describe('the replay', () => {
-  it('has the costs that were measured', () => {
+  it('uses the measured costs', () => {
     const model = measuredModel([call(30, 'fresh', 200, 10), call(9, 'fork', 200, 4), call(500, 'fork', 500)], 100);
     expect(model).toMatchObject({ memoryMb: 100, freshMs: 20, forkMs: 5, forkMsPerMb: 0 });
     expect(measuredModel([], 100).freshMs).toBeGreaterThan(0);
   });
 
-  it('knows what the worker learnt, and guesses where it learnt nothing', () => {
+  it('uses the costs that the worker learnt, and estimates for the others', () => {
     const known = syntheticPackages();
     const seed = { costs: { 'x==1': { ms: 7, mb: 2, measured: true } }, requires: { 'x==1': ['y'] } };
     const data = learntData(known, seed);
@@ -82,7 +82,7 @@ describe('the replay', () => {
     expect(data.requiresOf('x==1')).toEqual(['y']);
   });
 
-  it('fits the costs of packages to the measured imports, in the proportions that were learnt', () => {
+  it('fits the costs of packages to the measured imports, in their learnt proportions', () => {
     const costs: Record<string, number> = { 'a==1': 30, 'b==1': 10, 'c==1': 5 };
     const data = { ...syntheticPackages(), costOf: (key: string) => ({ ms: costs[key] ?? 0, mb: 1 }) };
     const functions = [['a==1', 'b==1'], ['b==1'], ['c==1']].map((pins, n) => ({ name: `f${n}`, pins, execMs: 1 }));
@@ -123,7 +123,7 @@ describe('the report', () => {
   const simulated = { totalColdMs: 100, coldStarts: 2, zygoteMb: 1 };
   const rows = rowsOf({ lives, simulated: new Map([['tree', simulated]]) as never }, 1);
 
-  it('leaves the warm-up out, and failures out of the times', () => {
+  it('excludes the warm-up, and excludes failures from the times', () => {
     expect(rows.map(({ live }) => live)).toMatchObject([
       { calls: 2, failed: 0, meanMs: 100, p99Ms: 100, cold: 2, coldTotalMs: 200 },
       { calls: 3, failed: 1, meanMs: 10, cold: 1, coldTotalMs: 10 },
@@ -137,7 +137,7 @@ describe('the report', () => {
     expect(reportOf([])).toContain('| p99: tree against popularity | ≥ 2 |  | not measured |');
   });
 
-  it('says of any ratio of totals whether it is within 30 %', () => {
+  it('states for any ratio of totals whether it is within 30 %', () => {
     fc.assert(
       fc.property(fc.double({ min: 0.01, max: 10, noNaN: true }), (ratio) => {
         const live = { calls: 1, failed: 0, meanMs: 1, p50Ms: 1, p99Ms: 1, cold: 1, coldTotalMs: 1000, memoryMb: {} };
@@ -148,7 +148,7 @@ describe('the report', () => {
     );
   });
 
-  it('is drawn', async () => {
+  it('is plotted', async () => {
     expect(await renderSvg(latencySpec(lives, 1))).toContain('popularity');
     expect(await renderSvg(totalsSpec(rows))).toContain('simulated');
   });

@@ -49,7 +49,7 @@ test('quantiles interpolate between ranks', () => {
   expect(() => quantile([1], 1.5)).toThrow('got 1.5');
 });
 
-test('quantiles never leave the sample and never fall as q rises', () => {
+test('quantiles stay within the sample and never decrease with q', () => {
   const sample = fc.array(fc.double({ min: 0, max: 1e6, noNaN: true }), { minLength: 1 });
   fc.assert(
     fc.property(
@@ -67,7 +67,7 @@ test('quantiles never leave the sample and never fall as q rises', () => {
   );
 });
 
-test('rounds interleave, in an order that changes, after a warm-up', async () => {
+test('rounds interleave in a changing order, after a warm-up', async () => {
   const calls: string[] = [];
   const subjects = ['a', 'b', 'c'].map((name) => new Told(name, calls, (call) => call));
   const rows = await measure(subjects, { ...PLAN, rounds: 3 }, silent);
@@ -80,7 +80,7 @@ test('rounds interleave, in an order that changes, after a warm-up', async () =>
   ]);
 });
 
-test('each round measures everybody, and nobody always after the same one', () => {
+test('each round measures every subject, in varying order', () => {
   const before = Array.from({ length: 15 }, () => new Set<number | undefined>());
   for (let round = 0; round < 30; round += 1) {
     const order = orderOf(round, 15);
@@ -91,7 +91,7 @@ test('each round measures everybody, and nobody always after the same one', () =
   expect([orderOf(7, 1), orderOf(7, 0)]).toEqual([[0], []]);
 });
 
-test('a missing peer keeps its row and its reason, and everything is torn down', async () => {
+test('a missing peer keeps its row with the reason, and every subject is torn down', async () => {
   const subjects = [new Told('here', [], () => 1), new Told('absent', [], () => 1, 'absent is not installed')];
   const rows = await measure(subjects, PLAN, silent);
   expect(rows[1]).toMatchObject({ skipped: 'absent is not installed', summary: undefined });
@@ -99,7 +99,7 @@ test('a missing peer keeps its row and its reason, and everything is torn down',
   expect(figuresTable(rows, 'here')).toContain('absent is not installed');
 });
 
-test('failed runs are counted beside the figures, and one that always fails is given up', async () => {
+test('failed runs are counted in the report, and a subject that always fails is skipped', async () => {
   const calls: string[] = [];
   const flaky = new Told('flaky', [], (call) => {
     if (call === 3) throw new Error('boom');
@@ -116,7 +116,7 @@ test('failed runs are counted beside the figures, and one that always fails is g
   expect(calls).toHaveLength(6);
 });
 
-test('goals compare medians, and are open where a row has no figures', () => {
+test('goals compare medians, and are undecided for a row without figures', () => {
   const rows = [row('ours', [2, 2, 2]), row('fork', [1, 1, 1]), row('docker', [])];
   const goals = [
     { about: 'near fork', of: 'ours', to: 'fork', kind: 'atMost' as const, limit: 4 },
@@ -130,7 +130,7 @@ test('goals compare medians, and are open where a row has no figures', () => {
   ]);
 });
 
-test('calls that went another way are no samples, and too many of them leave the row without figures', async () => {
+test('calls with another kind of start are no samples; too many leave the row without figures', async () => {
   const astray = (when: (call: number) => boolean): ((call: number) => number) => {
     return (call) => {
       if (when(call)) throw new Strayed('forked instead');
@@ -156,7 +156,7 @@ test('calls that went another way are no samples, and too many of them leave the
   expect(figuresTable(rows, 'seldom')).toContain('1 went another way');
 });
 
-test('goals on figures that are no ratios are judged alike, and told apart by median and p99', () => {
+test('goals on figures other than ratios are judged alike, by median and by p99', () => {
   const capacity = {
     churnPerSec: { alone: [500, 600, 400, 520], besidePaused: [440, 300, 230] },
     paused: 1000,
@@ -180,22 +180,22 @@ test('goals on figures that are no ratios are judged alike, and told apart by me
   expect(text).toMatch(/spare of the large zygote .*≤ 3 MB .*3\.50 MB .*MISSED/);
 });
 
-describe('what the host took away', () => {
-  it('is a share of all time, in which the guests of this machine are not counted twice', () => {
+describe('the stolen time', () => {
+  it("is a share of all time, and counts the time of this machine's guests once", () => {
     const before = processorTime('cpu  100 0 50 800 0 0 0 50 40 0\ncpu0 1 2 3\n');
     const after = processorTime('cpu  150 0 70 1700 10 0 20 60 80 0\ncpu0 1 2 3\n');
     expect(before).toEqual({ total: 1000, stolen: 50 });
     expect(stolenShare(before, after)).toBe('0.99 %');
   });
 
-  it('is nothing when no time passed', () => {
+  it('is zero when no time passed', () => {
     const now = processorTime();
     expect(now.total).toBeGreaterThan(0);
     expect(stolenShare(now, now)).toBe('0.00 %');
   });
 });
 
-test('what the host took falls on who had started last, and only undisturbed samples go into their p99', async () => {
+test('stolen ticks belong to the last started row; only undisturbed samples count for its p99', async () => {
   let taken = 0;
   const calls: string[] = [];
   const hit = new Told('hit', calls, (call) => {

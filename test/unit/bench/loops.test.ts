@@ -15,7 +15,7 @@ describe('the simulation of several loops', () => {
     clients: fc.integer({ min: 1, max: 32 }),
   });
 
-  it('never gives more than processors, loops and clients allow', () => {
+  it('never exceeds the bounds of processors, loops and clients', () => {
     fc.assert(
       fc.property(costs, machines, (cost, machine) => {
         const { frontUs, coreUs, guestUs } = cost;
@@ -34,7 +34,7 @@ describe('the simulation of several loops', () => {
     );
   });
 
-  it('comes near the bound of one loop, and of all processors', () => {
+  it('approaches the bound of one loop, and of all processors', () => {
     const cost = { frontUs: 80, coreUs: 0, guestUs: 40 };
     const one = callsPerSecond(cost, { processors: 16, loops: 1, clients: 64, calls: CALLS });
     expect(one).toBeGreaterThan(0.9 * (1e6 / 80));
@@ -42,7 +42,7 @@ describe('the simulation of several loops', () => {
     expect(eight).toBeGreaterThan(0.9 * (4e6 / 120));
   });
 
-  it('is bound by the core that all calls go through', () => {
+  it('is limited by the core that all calls pass', () => {
     const cost = { frontUs: 60, coreUs: 50, guestUs: 40 };
     const rate = callsPerSecond(cost, { processors: 16, loops: 8, clients: 128, calls: CALLS });
     expect(rate).toBeGreaterThan(0.85 * (1e6 / 50));

@@ -15,7 +15,7 @@ const row = (name: string, samplesMs: number[], skipped?: string): Row => {
 const ROWS = [row('docker run', [], 'docker is not installed'), row('runc run', [40, 60]), row('lean container', [10])];
 const figure = paperFigures('pandas')[0];
 
-test('a ratio stands beside the number of the paper, and says so where a peer is missing', () => {
+test("the report has each ratio beside the paper's, and names missing peers", () => {
   const claims = compare(ROWS, figure?.claims ?? []);
   expect(claims.map(({ paper, here }) => [paper, here])).toEqual([
     [18, undefined],
@@ -25,13 +25,13 @@ test('a ratio stands beside the number of the paper, and says so where a peer is
   expect(claimsTable(claims)).toMatch(/Docker \/ lean +\| 18\.0× +\| not measured/);
 });
 
-test('the plot of a figure names the row that has no figures, with its reason', async () => {
+test('the plot of a figure names the row without figures, with its reason', async () => {
   const svg = await renderSvg(latencyFigure('lean', ROWS, compare(ROWS, figure?.claims ?? [])));
   expect(svg).toContain('docker is not installed');
   expect(svg).toContain('>50.00<');
   expect(svg).toContain('>18.0<');
 });
 
-test('the name of a primitive’s row holds what it is about', () => {
+test("the name of a primitive's row can be parsed", () => {
   expect(primitivePoint(primitiveName('cgroup-new', 8))).toEqual({ primitive: 'cgroup-new', workers: 8 });
 });

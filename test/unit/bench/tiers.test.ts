@@ -33,12 +33,12 @@ test('finds the zygote with the packages among the ready ones', () => {
   expect(find(['other==1'])).toBeUndefined();
 });
 
-test('reads how many fresh sandboxes there were', () => {
+test('reads the number of fresh sandboxes', () => {
   expect(readFresh('x 1\nargyle_cold_start_seconds_count{kind="fresh"} 7\n')).toBe(7);
   expect(readFresh('argyle_cold_start_seconds_count{kind="spare"} 12\n')).toBe(0);
 });
 
-test('a call is told from one that went another way', () => {
+test('detects a call with another kind of start', () => {
   const before = tiers([5, 2]);
   expect(strayed('fork', [], before, tiers([6, 2]))).toBeUndefined();
   expect(strayed('spare', [], before, tiers([6, 3]))).toBeUndefined();

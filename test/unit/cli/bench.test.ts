@@ -2,7 +2,7 @@ import { BENCHMARKS, functionName, resultLine, SOURCES, tooManyErrors, traceCall
 import { parseRequirements } from '../../../src/packages/requirements/requirements';
 
 describe('the table of benchmarks', () => {
-  it('has each kind and size once in sequence and once in parallel', () => {
+  it('contains each kind and size once in sequence and once in parallel', () => {
     expect(BENCHMARKS.map(({ name, functions, tasks }) => [name, functions, tasks]).slice(0, 4)).toEqual([
       ['py64-seq', 64, 1],
       ['py64-par', 64, 32],
@@ -23,7 +23,7 @@ describe('the table of benchmarks', () => {
     expect(functionName('pd', 63)).toBe('bench-pd-63');
   });
 
-  it('pins all that its functions need', () => {
+  it('pins all packages that its functions need', () => {
     const specs = parseRequirements(SOURCES.pd['requirements.txt'] ?? '');
     expect(specs.length).toBeGreaterThan(1);
     for (const line of (SOURCES.pd['requirements.txt'] ?? '').trim().split('\n'))
@@ -32,13 +32,13 @@ describe('the table of benchmarks', () => {
 });
 
 describe('the result line', () => {
-  it('is JSON with three decimals, spaced as scripts expect it', () => {
+  it('is JSON with three decimals and the spaces that scripts expect', () => {
     expect(resultLine('py64-seq', 60.00049, { successes: 1234, errors: 5 })).toBe(
       '{"benchmark": "py64-seq","seconds": 60.000, "successes": 1234, "errors": 5, "ops/s": 20.566}',
     );
   });
 
-  it('has no rate without time', () => {
+  it('has no rate for a duration of zero', () => {
     expect(JSON.parse(resultLine('py64-par', 0, { successes: 0, errors: 0 }))).toMatchObject({ 'ops/s': 0 });
   });
 });
@@ -52,10 +52,10 @@ test.each([
   [197, 3, 1, true],
   [19, 1, 5, false],
   [18, 1, 5, true],
-])('%i successes and %i errors at %i %%: too many is %s, in whole requests', (successes, errors, percent, expected) => {
+])('%i successes and %i errors at %i %%: too many is %s, in whole percents', (successes, errors, percent, expected) => {
   expect(tooManyErrors({ successes, errors }, percent)).toBe(expected);
 });
 
-test('a trace names one function a line, empty lines are passed over', () => {
+test('a trace names one function per line, and empty lines are skipped', () => {
   expect(traceCalls('a\n\nb\na\n')).toEqual(['a', 'b', 'a']);
 });

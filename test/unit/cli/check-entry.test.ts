@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { checkEntry } from '../../../src/cli/admin/check-entry';
 import { hostPython } from '../../../src/cli/admin/host-tools';
 
-describe('the entry file before an upload', () => {
+describe('the entry file check before an upload', () => {
   const dir = mkdtempSync(join(tmpdir(), 'argyle-entry-'));
   let version: string;
   beforeAll(async () => {
@@ -30,7 +30,7 @@ describe('the entry file before an upload', () => {
     ['def f(event):\n    pass\nreturn 1\n', /line 3: 'return' outside function$/],
     ['x = 1\0', /^the function cannot be loaded: f\.py: source code (string )?cannot contain null bytes$/],
     ['def g(event):\n    pass\n', /^f\.py defines no f and no app, so its calls will fail$/],
-  ])('%j is told', async (source, message) => {
+  ])('reports %j', async (source, message) => {
     expect(await check(source)).toMatch(message);
   });
 
@@ -47,18 +47,18 @@ describe('the entry file before an upload', () => {
     'def make():\n    global f\n    f = print\nmake()\n',
     'class app:\n    pass\n',
     'import sys\nsys.exit(1)\ndef f(event): pass\n',
-  ])('%j passes, and is not run', async (source) => {
+  ])('accepts %j without running it', async (source) => {
     expect(await check(source)).toBe('');
   });
 
-  test('the name of ol.yaml counts', async () => {
+  test('checks the entry that ol.yaml names', async () => {
     expect(await check('application = 1\n', { OL_WSGI_ENTRY: 'application' })).toBe('');
     expect(await check('app = 1\n', { OL_WSGI_ENTRY: 'application' })).toBe(
       'f.py defines no application, so its calls will fail',
     );
   });
 
-  test('another Python than that of this machine is not asked', async () => {
+  test("is skipped for another Python than this machine's", async () => {
     expect(await check('def f(:\n', {}, '3.1')).toBe('');
   });
 });

@@ -33,7 +33,7 @@ const tool: Command = {
 };
 const run = (...argv: string[]) => runOl(argv, { cwd: '/', command: tool });
 
-test('a command gets its flags and arguments, and its exit code is the result', async () => {
+test('a command gets its flags and arguments, and returns its exit code', async () => {
   expect(await run('group', 'echo', '-e', '?', 'a', 'b')).toEqual({ code: 7, out: 'a b ?\n', err: '' });
 });
 
@@ -55,25 +55,25 @@ test('help shows commands, flags and their defaults', async () => {
   expect((await run('group', 'help', 'echo')).out).toContain('tool group echo - prints');
 });
 
-test.each([[['nope']], [['group', 'nope']]])('%j is no command: exit 3 with help', async (argv) => {
+test.each([[['nope']], [['group', 'nope']]])('%j is an unknown command: exit code 3 and help', async (argv) => {
   const { code, err } = await run(...argv);
   expect(code).toBe(3);
   expect(err).toContain("No help topic for 'nope'");
   expect(err).toContain('USAGE:');
 });
 
-test('a bad flag exits with 1 and shows the help of the command', async () => {
+test('a bad flag exits with 1 and prints the help of the command', async () => {
   const { code, err } = await run('group', 'echo', '-x');
   expect(code).toBe(1);
   expect(err).toContain('Incorrect Usage: flag provided but not defined: -x');
   expect(err).toContain('tool group echo');
 });
 
-test('errors go to stderr with exit 1, with field and value where there are any', async () => {
+test('errors go to stderr with exit code 1, with field and value if there are any', async () => {
   expect(await run('group', 'fail')).toEqual({ code: 1, out: '', err: 'no luck\n' });
   expect(await run('group', 'invalid')).toEqual({ code: 1, out: '', err: 'bad thing\n  a.b = "x"\n' });
 });
 
-test('a command that takes everything gets flags, too', async () => {
+test('a passthrough command gets flags, too', async () => {
   expect((await run('group', 'all', '-x', '--', '-h')).code).toBe(3);
 });

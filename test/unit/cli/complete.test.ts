@@ -7,8 +7,8 @@ import { PROGRAM, ROOT } from '../../support/ol';
 
 const lines = (...words: string[]) => (completions(olCommand, words) ?? 'itself\n').split('\n').slice(0, -1);
 
-describe('what is offered', () => {
-  test.each([[[]], [['wor']], [['nope']]])('behind ol %j: the commands', (words) => {
+describe('completions', () => {
+  test.each([[[]], [['wor']], [['nope']]])('of ol %j are the commands', (words) => {
     expect(lines(...words)).toEqual([
       'worker',
       'admin',
@@ -18,18 +18,18 @@ describe('what is offered', () => {
     ]);
   });
 
-  test('behind a group: its commands, but no former names', () => {
+  test('of a group are its commands, without former names', () => {
     expect(lines('worker')).toEqual(expect.arrayContaining(['init', 'up', 'down', 'status', 'force-cleanup', 'help']));
     expect(lines('bench').slice(0, 5)).toEqual(['init', 'play', 'py64-seq', 'py64-par', 'py1k-seq']);
     expect(lines('bench')).not.toContain('py1024-seq');
   });
 
-  test('behind a command: nothing, so that the shell offers files', () => {
+  test('of a command are empty, so that the shell offers files', () => {
     expect(lines('worker', 'up')).toEqual([]);
     expect(lines('admin', 'install', 'x')).toEqual([]);
   });
 
-  test('for a dash: all flags of the command, long and short', () => {
+  test('of a dash are all flags of the command, long and short', () => {
     expect(lines('worker', 'up', '-')).toEqual([
       '--path',
       '-p',
@@ -45,30 +45,30 @@ describe('what is offered', () => {
     expect(lines('-')).toEqual(['--help', '-h']);
   });
 
-  test('for two dashes: the long ones; for a beginning: those that begin so', () => {
+  test('of two dashes are the long flags, filtered by the typed prefix', () => {
     expect(lines('worker', 'up', '--')).toEqual(['--path', '--image', '--options', '--detach', '--help']);
     expect(lines('admin', 'install', '-p', 'w', '--n')).toEqual(['--no-resolve', '--name']);
     expect(lines('worker', 'up', '-p')).toEqual(['--path']);
   });
 
-  test('no flag twice', () => {
+  test('contain no flag twice', () => {
     expect(lines('worker', 'up', '--detach', '--')).toEqual(['--path', '--image', '--options', '--help']);
     expect(lines('worker', 'up', '--path')).toEqual([]);
   });
 
-  test('for the boss: nothing, it answers itself', () => {
+  test('of the boss are left to the boss', () => {
     expect(lines('boss')).toEqual(['itself']);
   });
 });
 
-test('the last argument asks for it, and zsh is told what each command does', async () => {
+test('are requested by the last argument; zsh also gets the usage of each command', async () => {
   const ask = (env: NodeJS.ProcessEnv) =>
     runOl(['worker', '--generate-bash-completion'], { cwd: '/', command: olCommand, env });
   expect(await ask({})).toMatchObject({ code: 0, err: '', out: expect.stringMatching(/^init\nup\n/) as string });
   expect((await ask({ _CLI_ZSH_AUTOCOMPLETE_HACK: '1' })).out).toMatch(/^init:make the directory of a worker\n/);
 });
 
-describe('the shipped script, in a real bash', () => {
+describe('the shipped script in a real bash', () => {
   /** Contents of bash's COMPREPLY for a line whose last word is incomplete. */
   function complete(...words: string[]): string[] {
     const script = [

@@ -35,7 +35,7 @@ test('fish completes commands with their descriptions, and flags', () => {
   expect(complete('ol worker up --det')).toEqual(['--detach']);
 });
 
-test('zsh is given the commands with their descriptions', () => {
+test('zsh gets the commands with their descriptions', () => {
   // zsh's completion system needs a terminal. A stub of its function prints the completions.
   const stubs = 'compdef() { : }; _describe() { print -l -- ${(P)2} }; _files() { print files }';
   const complete = (...words: string[]): string[] => {

@@ -16,7 +16,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-test('treeOf() sees what an upload would take, and .olignore', () => {
+test('treeOf() contains the files of an upload, and .olignore', () => {
   const { dirs, stamp } = treeOf(dir);
   expect(dirs).toEqual([dir, join(dir, 'lib')]);
   for (const ignored of ['.venv/x', 'data/x']) writeFileSync(join(dir, ignored), 'x');
@@ -28,7 +28,7 @@ test('treeOf() sees what an upload would take, and .olignore', () => {
   expect(treeOf(dir).stamp).not.toBe(more);
 });
 
-test('FolderWatch tells one change once, also in a directory that is new', async () => {
+test('FolderWatch reports one change once, also in a new directory', async () => {
   let changes = 0;
   const watch = new FolderWatch(dir, { onChange: () => changes++, onPoll: () => undefined });
   try {

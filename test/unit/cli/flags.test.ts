@@ -39,28 +39,28 @@ describe('parseFlags', () => {
     expect(parse('-d', 'false').args).toEqual(['false']);
   });
 
-  test('a string flag takes the next argument whatever it looks like', () => {
+  test('a string flag takes the next argument, whatever its form', () => {
     expect(parse('-p', '-d').flags.string('path')).toBe('-d');
     expect(parse('-p', '').flags.string('path')).toBe('');
   });
 
-  test('only the first equals sign splits, and the last of equal flags counts', () => {
+  test('the first equals sign splits a flag, and the last of equal flags counts', () => {
     expect(parse('-o=a=b').flags.string('options')).toBe('a=b');
     expect(parse('-p', 'x', '--path', 'y').flags.string('path')).toBe('y');
   });
 
-  test('flags behind the first positional are positionals', () => {
+  test('flags after the first positional are positionals', () => {
     const { flags, args } = parse('dir', '-d');
     expect(args).toEqual(['dir', '-d']);
     expect(flags.bool('detach')).toBe(false);
   });
 
-  test('-- ends the flags, a single dash is a positional', () => {
+  test('-- ends the flags, and a single dash is a positional', () => {
     expect(parse('-d', '--', '-p').args).toEqual(['-p']);
     expect(parse('-', '-d').args).toEqual(['-', '-d']);
   });
 
-  test.each([['-h'], ['--help'], ['-help'], ['-h=1']])('%s asks for help', (arg) => {
+  test.each([['-h'], ['--help'], ['-help'], ['-h=1']])('%s requests help', (arg) => {
     expect(parse(arg).help).toBe(true);
   });
 
@@ -85,7 +85,7 @@ describe('parseFlags', () => {
     );
   });
 
-  test('any argv is either parsed, with its positionals as a suffix of it, or refused with FlagError', () => {
+  test('any argv is parsed, with its positionals as a suffix, or refused with FlagError', () => {
     const arg = fc.oneof(fc.constantFrom('-p', '-d', '--', '-', '-p=1', '--detach=f', 'x'), fc.string());
     fc.assert(
       fc.property(fc.array(arg), (argv) => {

@@ -25,15 +25,18 @@ async function lock(requirements: string) {
   return lockFolder(dir, await hostTools('', mirror.url, process.env));
 }
 
-test('a lock holds the hashes that requirements.txt gives in place of the index’s', async () => {
+test("a lock has the hashes of requirements.txt instead of the index's hashes", async () => {
   const locked = await lock(`${SPEC} ; python_version >= "3" \\\n    --hash=${OWN}\n`);
   expect(locked?.pins).toEqual([{ spec: SPEC, hashes: [OWN] }]);
   expect(locked?.lock).toContain(`--hash=${OWN}`);
 });
 
-test.each([`${SPEC}\n`, 'argyle-sample-tiny<1.1\n'])('without any, of %j, those of the index', async (text) => {
-  expect((await lock(text))?.pins).toEqual([{ spec: SPEC, hashes: [INDEX] }]);
-});
+test.each([`${SPEC}\n`, 'argyle-sample-tiny<1.1\n'])(
+  "a lock of %j without hashes has the index's hashes",
+  async (text) => {
+    expect((await lock(text))?.pins).toEqual([{ spec: SPEC, hashes: [INDEX] }]);
+  },
+);
 
 test('--require-hashes without a hash is refused before anything is uploaded', async () => {
   await expect(lock(`--require-hashes\n${SPEC}\n`)).rejects.toThrow(`gives no hash for ${SPEC};`);

@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ignoredIn } from '../../../src/cli/admin/ignored';
 
-describe('what stays out of an archive', () => {
+describe('the files that an archive excludes', () => {
   let dir: string;
   beforeEach(() => (dir = mkdtempSync(join(tmpdir(), 'ignored-'))));
   afterEach(() => {
     rmSync(dir, { recursive: true });
   });
 
-  it('is the repository, virtual environments and caches, at any depth', () => {
+  it('are the repository, virtual environments and caches, at any depth', () => {
     const ignored = ignoredIn(dir);
     for (const name of ['.git', '.venv', '__pycache__', 'lib/__pycache__']) expect(ignored(name, true)).toBe(true);
     for (const name of ['lib', '.gitignore.d', 'venv']) expect(ignored(name, true)).toBe(false);
@@ -18,7 +18,7 @@ describe('what stays out of an archive', () => {
     expect(ignored('.olignore', false)).toBe(true);
   });
 
-  it('is what .olignore names besides', () => {
+  it('include those that .olignore names', () => {
     writeFileSync(join(dir, '.olignore'), '# data\n*.csv\n/build/\n!keep.csv\n!.venv/\n');
     const ignored = ignoredIn(dir);
     expect(ignored('a/b.csv', false)).toBe(true);

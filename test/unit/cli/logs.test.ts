@@ -11,7 +11,7 @@ const line = (more: object): string =>
     ...more,
   });
 
-test('a line for people', () => {
+test('a line is formatted for people', () => {
   expect(formatLine(line({ sandbox: '12', request_id: 'r1' }), false)).toBe('2026-11-29T12:00:00.000Z #12 r1 hi');
   expect(formatLine(line({}), false)).toBe('2026-11-29T12:00:00.000Z hi');
   expect(formatLine(line({ stream: 'worker', level: 'error', msg: 'TIMEOUT: a\nb' }), false)).toBe(
@@ -19,14 +19,14 @@ test('a line for people', () => {
   );
 });
 
-test('colours tell warnings and errors', () => {
+test('warnings and errors have colours', () => {
   expect(formatLine(line({ level: 'error', msg: 'bad' }), true)).toBe(
     '\x1b[2m2026-11-29T12:00:00.000Z\x1b[0m \x1b[31mbad\x1b[0m',
   );
   expect(formatLine(line({ level: 'warn', msg: 'hm' }), true)).toContain('\x1b[33mhm\x1b[0m');
 });
 
-test('what steers a terminal is shown and not sent', () => {
+test('terminal control characters are escaped', () => {
   expect(formatLine(line({ msg: '\x1b[2J\x1b]0;owned\x07 \x9b31m a\tb \u202egpj' }), false)).toBe(
     '2026-11-29T12:00:00.000Z \\x1b[2J\\x1b]0;owned\\x07 \\x9b31m a\tb \\u202egpj',
   );
@@ -34,7 +34,7 @@ test('what steers a terminal is shown and not sent', () => {
   expect(formatLine('no JSON \x1b[2J', true)).toBe('no JSON \\x1b[2J');
 });
 
-test('no line of any function steers a terminal', () => {
+test('no line of a function contains a terminal control character', () => {
   const text = fc.string({ unit: 'binary' });
   fc.assert(
     fc.property(text, text, text, (msg, id, time) => {

@@ -18,7 +18,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-test('the helper is the one that is set, else the built one, else the one beside the worker', () => {
+test('the helper is the configured one, else the built one, else the one beside the worker', () => {
   writeFileSync(join(dir, 'sandbox-helper'), '');
   expect(findHelper('', dir)).toBe(join(dir, 'sandbox-helper'));
   mkdirSync(join(dir, 'build'));
@@ -35,7 +35,7 @@ test.each([
   ['0.0.0.0', '1', 'http://localhost:1'],
   ['10.0.0.7', '1', 'http://10.0.0.7:1'],
   ['fd00::1', '1', 'http://[fd00::1]:1'],
-])('a server on %s:%s is reached at %s', (host, port, url) => {
+])('the URL of a server on %s:%s is %s', (host, port, url) => {
   expect(urlOf(host, port)).toBe(url);
 });
 
@@ -56,13 +56,13 @@ describe('targets', () => {
     writeFileSync(join(dir, path), JSON.stringify(value));
   };
 
-  test('without -p, template.json or the default port', () => {
+  test('without -p are template.json or the default port', () => {
     expect(workerTarget(dir, '', {}).url).toBe('http://localhost:5000');
     save('template.json', { ...defaultConfig('/x', 0), worker_port: '5123' });
     expect(workerTarget(dir, '', { ARGYLE_ADMIN_TOKEN: 't' })).toEqual({ url: 'http://localhost:5123', token: 't' });
   });
 
-  test('with -p, config.json with its token, and not the overrides', () => {
+  test('with -p are config.json with its token, without the overrides', () => {
     mkdirSync(join(dir, 'w'));
     const config = defaultConfig(join(dir, 'w'), 0);
     const features = { ...config.features, import_cache: '' };
@@ -72,14 +72,14 @@ describe('targets', () => {
     expect(() => workerTarget(dir, 'none', {})).toThrow(/no config\.json/);
   });
 
-  test('the boss tells its port in boss.json', () => {
+  test('of the boss have the port of boss.json', () => {
     expect(bossTarget(dir, {}).url).toBe('http://localhost:5000');
     save('boss.json', { Boss_Port: '5001' });
     expect(bossTarget(dir, {}).url).toBe('http://localhost:5001');
   });
 });
 
-test('the boss is the one in OL_BOSS, else ol-boss here, else on PATH', () => {
+test('the boss is the program in OL_BOSS, else ol-boss in the working directory, else on PATH', () => {
   mkdirSync(join(dir, 'bin'));
   for (const path of ['ol-boss', 'bin/ol-boss', 'mine']) writeFileSync(join(dir, path), '', { mode: 0o755 });
   const PATH = join(dir, 'bin');
@@ -91,7 +91,7 @@ test('the boss is the one in OL_BOSS, else ol-boss here, else on PATH', () => {
   expect(findBoss(dir, { PATH })).toBeUndefined();
 });
 
-test('a worker directory is taken by its real path, and need not exist', () => {
+test('a worker directory is resolved to its real path, and may be missing', () => {
   mkdirSync(join(dir, 'real'));
   symlinkSync('real', join(dir, 'link'));
   expect(olDirOf(dir, 'link')).toBe(join(dir, 'real'));

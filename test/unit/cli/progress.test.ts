@@ -1,7 +1,7 @@
 import { progressLine, withProgress } from '../../../src/cli/progress';
 import { sleep } from '../../support/until';
 
-test('progressLine() tells what is done, of how much, for how long, in one line', () => {
+test('progressLine() has the step, its progress and its duration in one line', () => {
   expect(progressLine('uploading', 0, 0, 3)).toMatch(/^[|/\\-] uploading {2}3 s$/);
   expect(progressLine('writing', 5, 10, 1)).toMatch(/^. writing \[#{10}\.{10}\] 5\/10 {2}1 s$/);
   expect(progressLine('writing', 11, 10, 1)).toMatch(/\[#{20}\]/);
@@ -14,7 +14,7 @@ const terminal = (isTTY: boolean) => {
   return { isTTY, columns: 80, sent, write: (text: string) => sent.push(text) };
 };
 
-test('the line makes way for other output, and is gone at the end, also after an error', async () => {
+test('the line is cleared for other output and at the end, also after an error', async () => {
   const tty = terminal(true);
   const work = withProgress(async (progress) => {
     progress.step('counting', 3);
@@ -31,7 +31,7 @@ test('the line makes way for other output, and is gone at the end, also after an
   expect(tty.sent.at(-1)).toBe('\r\x1b[K');
 });
 
-test('nothing is written where there is no terminal, or nothing takes time', async () => {
+test('nothing is written without a terminal, and for short steps', async () => {
   const pipe = terminal(false);
   await withProgress(async (progress) => {
     progress.step('counting');

@@ -26,7 +26,7 @@ afterEach(() => {
 });
 const secret = (...args: string[]) => runOl(['secret', ...args, '-p', 'w'], { cwd, command: olCommand });
 
-test('set, ls and rm keep one private file for each secret', async () => {
+test('set, ls and rm keep one private file per secret', async () => {
   expect(await secret('ls')).toMatchObject({
     code: 0,
     out: '',
@@ -56,7 +56,7 @@ test('set, ls and rm keep one private file for each secret', async () => {
   expect(readdirSync(dir)).toEqual(['DB_PASSWORD']);
 });
 
-test('set closes a directory that was open', async () => {
+test('set makes an open directory private', async () => {
   mkdirSync(join(cwd, 'w/secrets'));
   chmodSync(join(cwd, 'w/secrets'), 0o755);
   await secret('set', 'A', '-f', 'value');
@@ -78,7 +78,7 @@ test.each([
   expect((await secret('ls', '--json')).out).toBe('[]\n');
 });
 
-test('a directory without a worker is named', async () => {
+test('the error names a directory without a worker', async () => {
   const nowhere = await runOl(['secret', 'ls', '-p', 'nowhere'], { cwd, command: olCommand });
   expect(nowhere).toMatchObject({ code: 1, err: expect.stringMatching(/nowhere is no worker directory/) as string });
 });

@@ -13,7 +13,7 @@ jest.setTimeout(60_000);
 const withUv = existsSync(join(ROOT, 'build/guest/uv')) ? test : test.skip;
 const REFUSAL = 'Failed to add lambda: could not install nosuch==1.0: the worker says why';
 
-test('the reason of a resolver has no warnings, no prefix and no credentials', () => {
+test('the reason of a resolver contains no warnings, no prefix and no credentials', () => {
   expect(
     reasonIn('warning: Requirements file `/tmp/ol-resolve-x/constraints.in` is empty\nerror: No\n  https://u:p@i/x\n'),
   ).toBe('No\n  https://****@i/x');

@@ -30,7 +30,7 @@ describe('ol zygote fit', () => {
     writeFileSync(join(dir, 'costs.json'), JSON.stringify({ 'pandas==2.1.0': { ms: 230, mb: 9 } }));
   });
 
-  it('prints the tree, writes it as import_cache_tree takes it, and draws it', async () => {
+  it('prints the tree, writes it as import_cache_tree expects it, and draws it', async () => {
     const argv = [
       'zygote',
       'fit',
@@ -59,13 +59,13 @@ describe('ol zygote fit', () => {
     [['--trace', 'none.json'], '--trace: cannot read'],
     [['--trace', 'trace.json', '--memory', 'lots'], '--memory must be a number from 1'],
     [['--trace', 'trace.json', '--costs', 'trace.json'], '--costs: cannot read JSON'],
-  ])('with %j says %s', async (argv, message) => {
+  ])('with %j reports %s', async (argv, message) => {
     const { code, err } = await ol('zygote', 'fit', ...argv);
     expect(code).toBe(1);
     expect(err).toContain(message);
   });
 
-  it('says when nothing was called', async () => {
+  it('reports a trace without calls', async () => {
     writeFileSync(join(dir, 'trace.json'), JSON.stringify(lines[0]));
     expect((await ol('zygote', 'fit', '--trace', 'trace.json')).err).toContain('records no invocation');
   });
@@ -129,7 +129,7 @@ describe('ol zygote show', () => {
     expect(readFileSync(join(dir, 'live.svg'), 'utf8')).toContain('pandas==2.1.0');
   });
 
-  it('says when there are none', async () => {
+  it('reports that there are no zygotes', async () => {
     answer.body = JSON.stringify({ mode: '', memory: { usedMb: 0, limitMb: 0 }, zygotes: [] });
     expect((await ol('zygote', 'show', '-p', '.')).out).toBe('features.import_cache is off: there are no zygotes\n');
   });
@@ -185,7 +185,7 @@ describe('ol zygote simulate', () => {
     [['--reqbench', 'nowhere'], 'cannot read'],
     [['--reqbench', 'x', '--memory', '128,many'], '--memory must be a number from 64'],
     [['--reqbench', 'x', '--zipf', '-1'], '--zipf must be a number from 0 to 10'],
-  ])('with %j says %s', async (argv, message) => {
+  ])('with %j reports %s', async (argv, message) => {
     const { code, err } = await ol('zygote', 'simulate', ...argv);
     expect(code).toBe(1);
     expect(err).toContain(message);

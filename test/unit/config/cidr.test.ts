@@ -59,7 +59,7 @@ describe('parseCidr', () => {
     );
   });
 
-  it('reads or refuses any text', () => {
+  it('accepts or refuses any text', () => {
     fc.assert(fc.property(fc.string(), (text) => typeof cidrFault(text, true) === 'string'));
   });
 });
@@ -106,7 +106,7 @@ describe('lists of prefixes', () => {
     expect(problems(argyle).map((problem) => problem.message)).toEqual([message]);
   });
 
-  it('are refused where another engine makes the network', () => {
+  it('are refused when another engine makes the network', () => {
     expect(problems({ network_deny: ['10.0.0.0/8'] }, { sandbox: 'docker' }).map(({ field }) => field)).toEqual([
       'argyle.network_deny',
     ]);

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 const defaults = () => structuredClone(defaultConfig('/srv/ol', 8000)) as unknown as Record<string, unknown>;
 
 describe('decode', () => {
-  test('an object without keys has the zero value of every key of the original and our default of ours', () => {
+  test("gives missing keys the original's zero values, and Argyle's own keys their defaults", () => {
     const { problems } = decode({});
     expect(problems.map((p) => p.message)).toEqual([
       'worker_port must be a port number from 0 to 65535 (current="")',
@@ -31,7 +31,7 @@ describe('decode', () => {
     expect(file?.argyle.function_queue).toBe(1024);
   });
 
-  test("missing keys are zero, and Argyle's own keys have their default, as docs/config.md says", () => {
+  test('gives missing keys the values that docs/config.md documents', () => {
     const { file } = decode({ worker_port: '1', sandbox: 'sock', server_mode: 'sock' });
     const { limits, installer_limits: installers, argyle, ...others } = file as unknown as ReturnType<typeof defaults>;
     const of = (key: string) => defaults()[key] as Record<string, unknown>;
@@ -61,7 +61,7 @@ describe('decode', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('any spelling of any top-level key means the same', () => {
+  test('accepts any spelling of any top-level key', () => {
     fc.assert(
       fc.property(fc.constantFrom(...Object.keys(defaults())), fc.infiniteStream(fc.boolean()), (key, upper) => {
         const spelled = Array.from(key, (c) => (upper.next().value ? c.toUpperCase() : c.toLowerCase())).join('');
@@ -72,13 +72,13 @@ describe('decode', () => {
     );
   });
 
-  test('a key that comes twice fills the same group again, and null changes nothing', () => {
+  test('merges a repeated key into the same group, and ignores null', () => {
     const { file } = decode({ ...defaults(), limits: { procs: 3 }, LIMITS: { mem_mb: 4 }, sandbox_config: null });
     expect(file?.limits).toMatchObject({ procs: 3, mem_mb: 4 });
     expect(file?.sandbox_config).toEqual({});
   });
 
-  test('unknown keys are ignored with a warning that names them', () => {
+  test('ignores unknown keys with a warning that names them', () => {
     const { file, warnings } = decode({ ...defaults(), foo: 1, kafka: { bar: [2] } });
     expect(file).toBeDefined();
     expect(warnings).toEqual(['unknown key "foo" ignored', 'unknown key "kafka.bar" ignored']);
@@ -115,11 +115,11 @@ describe('decode', () => {
     expect(problems[0]?.field).toContain(key);
   });
 
-  test.each([[null], [[]], ['x'], [3]])('a file that holds %j is an error', (json) => {
+  test.each([[null], [[]], ['x'], [3]])('a file with %j is an error', (json) => {
     expect(decode(json).problems[0]?.message).toMatch(/cannot unmarshal .* of type object/);
   });
 
-  test('arbitrary JSON never throws, and is either settings or problems', () => {
+  test('never throws for arbitrary JSON, and returns either settings or problems', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.constantFrom(...Object.keys(defaults())), (value, key) => {
         const { file, problems } = decode({ ...defaults(), [key]: value });
@@ -130,12 +130,12 @@ describe('decode', () => {
   });
 });
 
-describe('a key with an earlier name', () => {
+describe('a key with a former name', () => {
   it.each([
     [{ rehearsal_calls: 7 }, 7],
     [{ Rehearsal_Calls: 8 }, 8],
     [{ rehearsal_calls: 7, warmup_calls: 9 }, 9],
-  ])('stays valid: %j', (argyle, calls) => {
+  ])('remains valid: %j', (argyle, calls) => {
     const { file, problems, warnings } = decode({ worker_port: '1', sandbox: 'sock', server_mode: 'sock', argyle });
     expect([file?.argyle.warmup_calls, problems, warnings]).toEqual([calls, [], []]);
   });
@@ -166,11 +166,11 @@ describe('checkConfig', () => {
         'raise mem_pool_mb, or lower limits.mem_mb and installer_limits.mem_mb: the pool must hold two',
     ],
     [{ sandbox: 'docker' as const }, 'features.import_cache must be disabled for docker Sandbox'],
-  ])('%j breaks a rule', (change, message) => {
+  ])('%j violates a rule', (change, message) => {
     expect(checkConfig({ ...base(), ...change }).map((p) => p.message)).toEqual([message]);
   });
 
-  test('docker needs neither base nor pool', () => {
+  test('docker needs neither a base nor a pool', () => {
     const docker = { ...base(), sandbox: 'docker' as const, sock_base_path: '', mem_pool_mb: 0 };
     expect(checkConfig({ ...docker, features: { ...docker.features, import_cache: '' } })).toEqual([]);
   });

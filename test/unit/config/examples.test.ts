@@ -8,7 +8,7 @@ import { parseHelperConf } from '../../../src/helper/conf';
 const configs = join(__dirname, '../../../configs');
 const nodes = (tree: ZygoteNode): ZygoteNode[] => [tree, ...tree.children.flatMap(nodes)];
 
-test('config.json holds the defaults of a machine with 4500 MB and is valid', () => {
+test('config.json has the defaults of a machine with 4500 MB and is valid', () => {
   const json: unknown = JSON.parse(readFileSync(join(configs, 'config.json'), 'utf8'));
   expect(json).toEqual(defaultConfig('/var/lib/argyle/ol', 4500));
   const tree = join(configs, 'default-zygotes-40.json');
@@ -16,7 +16,7 @@ test('config.json holds the defaults of a machine with 4500 MB and is valid', ()
   expect([problems, warnings]).toEqual([[], []]);
 });
 
-test('the default tree has 40 nodes, its root is empty, every other node adds unpinned names', () => {
+test('the default tree has 40 nodes: an empty root, and nodes that add unpinned names', () => {
   const all = nodes(loadTree(join(configs, 'default-zygotes-40.json')));
   expect(all).toHaveLength(40);
   const names = all.slice(1).map((node) => node.packages);
@@ -24,7 +24,7 @@ test('the default tree has 40 nodes, its root is empty, every other node adds un
   expect(names.flat().filter((name) => !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(name))).toEqual([]);
 });
 
-test('no node of the default tree imports again what a node above it has imported', () => {
+test('no node of the default tree repeats an import of an ancestor', () => {
   const walk = (node: ZygoteNode, above: string[]): string[] => [
     ...node.packages.filter((name) => above.includes(name)),
     ...node.children.flatMap((child) => walk(child, [...above, ...node.packages])),

@@ -39,7 +39,7 @@ const save = (name: string, value: unknown) => {
 };
 
 describe('loadConfig', () => {
-  test('loads what init writes, with the tree read from its path', () => {
+  test('loads the files of init, with the tree from its path', () => {
     save('default-zygotes-40.json', { packages: [], children: [{ packages: ['numpy'], split_generation: 1 }] });
     const { config, warnings } = loadConfig(save('config.json', defaultConfig(dir, 4000)));
     expect(config.import_cache_tree).toEqual({ packages: [], children: [{ packages: ['numpy'], children: [] }] });
@@ -70,13 +70,13 @@ describe('loadConfig', () => {
     expect(problems[0]?.message).toMatch(message);
   });
 
-  test('a tree that is not used is not read', () => {
+  test('an unused tree is not read', () => {
     const base = defaultConfig(dir, 4000);
     const off = { ...base, features: { ...base.features, import_cache: '' }, import_cache_tree: '/nowhere' };
     expect(examine(off).problems).toEqual([]);
   });
 
-  test('a tree without end is refused', () => {
+  test('a tree of unlimited depth is refused', () => {
     let tree: unknown = {};
     for (let i = 0; i < 5000; i++) tree = { packages: [], children: [tree] };
     expect(() => parseTree(tree)).toThrow(/deeper than 64 levels/);
@@ -91,7 +91,7 @@ describe('loadConfig', () => {
 });
 
 describe('a config of an older worker', () => {
-  test('loads without the keys that came later', () => {
+  test('loads without the keys of later versions', () => {
     save('default-zygotes-40.json', {});
     const full = defaultConfig(dir, 4000);
     const old: Record<string, unknown> = { ...full };
@@ -103,7 +103,7 @@ describe('a config of an older worker', () => {
   });
 });
 
-test('without Pkgs_dir packages are those of the base', () => {
+test("uses the base's packages when Pkgs_dir is missing", () => {
   const base = { ...defaultConfig(dir, 4000), import_cache_tree: {} };
   expect(examine({ ...base, Pkgs_dir: '' }).config?.Pkgs_dir).toBe(join(dir, 'lambda/packages'));
   expect(examine({ ...base, Pkgs_dir: 'x' }).problems[0]?.message).toBe('Pkgs_dir cannot be relative');
@@ -119,7 +119,7 @@ describe('template', () => {
     expect(findTemplate(join(dir, 'sub'))).toBe(own);
   });
 
-  test('what it leaves empty is patched, the rest stays', () => {
+  test('has its empty settings filled with defaults, and keeps the others', () => {
     const template = { worker_port: '6000', sandbox: 'sock', server_mode: 'lambda', registry: 's3://b', extra: 1 };
     const config = configFromTemplate({ ...template, limits: { MEM_MB: 99, runtime_sec: 0 } }, '/d', 8000);
     expect(config).toMatchObject({
@@ -137,7 +137,7 @@ describe('template', () => {
     expect(config).not.toHaveProperty('extra');
   });
 
-  test('limits that are all zero are patched as a whole', () => {
+  test('with limits that are all zero gets default limits', () => {
     const zero = { procs: 0, mem_mb: 0, cpu_percent: 0, swappiness: 0, runtime_sec: 0 };
     const template = { worker_port: '1', sandbox: 'sock', server_mode: 'lambda', limits: zero };
     expect(configFromTemplate(template, '/d', 0).limits).toMatchObject({ procs: 10, mem_mb: 50, runtime_sec: 30 });

@@ -4,7 +4,7 @@ import { applyOverrides } from '../../../src/config/overrides';
 const file = () => ({ worker_port: '5000', limits: { procs: 10, mem_mb: 50 }, log_output: true, sandbox_config: {} });
 
 describe('applyOverrides', () => {
-  test('sets strings, ints and bools, keeping the type that the file has', () => {
+  test('sets strings, ints and bools, and keeps the types of the file', () => {
     expect(applyOverrides(file(), 'worker_port=7,limits.procs=32,log_output=f')).toEqual({
       ...file(),
       worker_port: '7',
@@ -13,7 +13,7 @@ describe('applyOverrides', () => {
     });
   });
 
-  test('leaves its argument alone', () => {
+  test('does not change its argument', () => {
     const json = file();
     applyOverrides(json, 'limits.procs=1');
     expect(json).toEqual(file());
@@ -23,7 +23,7 @@ describe('applyOverrides', () => {
     expect(applyOverrides({ Pkgs_dir: '/a' }, 'pkgs_dir=/b')).toEqual({ Pkgs_dir: '/b' });
   });
 
-  test('keys that only this worker has need not be in the file', () => {
+  test("accepts Argyle's own keys that the file lacks", () => {
     expect(applyOverrides(file(), 'argyle.network=none,kafka.commit_failed=true')).toEqual({
       ...file(),
       argyle: { network: 'none' },
@@ -51,7 +51,7 @@ describe('applyOverrides', () => {
     expect(() => applyOverrides(file(), options)).toThrow(message);
   });
 
-  test('any text either applies or is refused with CONFIG_INVALID', () => {
+  test('any text applies or is refused with CONFIG_INVALID', () => {
     const key = fc.constantFrom('worker_port', 'limits.procs', 'limits', 'log_output', 'a.b', '');
     const option = fc.oneof(
       fc.string(),
@@ -71,7 +71,7 @@ describe('applyOverrides', () => {
     );
   });
 
-  test('a string value arrives as it was given', () => {
+  test('a string value is set unchanged', () => {
     fc.assert(
       fc.property(
         fc.string().filter((s) => !/[=,]/.test(s)),

@@ -12,7 +12,7 @@ const config = (more: Partial<Config> = {}): Config => ({
 });
 const shown = (of: Config) => new Map(shownConfig(of, 8000).map(({ key, ...rest }) => [key, rest]));
 
-test('tells each setting, and whether it is the default', () => {
+test('lists each setting, and whether it has its default', () => {
   const settings = shown(config());
   expect(settings.size).toBeGreaterThan(80);
   expect([...settings].filter(([, { isDefault }]) => !isDefault)).toEqual([]);
@@ -23,7 +23,7 @@ test('tells each setting, and whether it is the default', () => {
   expect(changed.get('import_cache_tree')?.value).toBe('a tree of 2 zygotes');
 });
 
-test('holds no secret, wherever one stands', () => {
+test('contains no secret, in any position', () => {
   const base = config();
   const secret = 'hunter2';
   const settings = shownConfig(
@@ -49,13 +49,13 @@ test('holds no secret, wherever one stands', () => {
   expect(shown(base).get('argyle.admin_token')?.value).toBe('');
 });
 
-test('leaves addresses without credentials alone', () => {
+test('keeps addresses without credentials unchanged', () => {
   for (const text of ['https://index.example/simple?a=b', '/srv/a@b', 'file:///srv/x', 'a.example,.b.example']) {
     expect(withoutCredentials(text)).toBe(text);
   }
 });
 
-test('each setting whose name says that it is secret is marked so', () => {
+test('hides each setting whose name indicates a secret', () => {
   const names = (group: z.ZodObject, path: string): string[] =>
     Object.entries(group.shape as Record<string, z.ZodType>).flatMap(([name, type]) => {
       if (type instanceof z.ZodObject) return names(type, `${path}${name}.`);

@@ -34,7 +34,7 @@ function anchors(page: string): string[] {
 }
 
 test.each([...TOP, ...pages(join(ROOT, 'docs'))].map((page) => relative(ROOT, page)))(
-  '%s leads to headings that are there',
+  '%s links only to existing headings',
   (page) => {
     const text = readFileSync(join(ROOT, page), 'utf8').replace(/```[^]*?```|`[^`\n]*`/g, '');
     const targets = [...text.matchAll(/\]\(([^)\s#]*)#([^)\s]+)\)/g)].filter(([, file = '']) => !/^[a-z]+:/.test(file));
@@ -46,14 +46,14 @@ test.each([...TOP, ...pages(join(ROOT, 'docs'))].map((page) => relative(ROOT, pa
   },
 );
 
-test('docs/howto/README.md lists every page beside it', () => {
+test('docs/howto/README.md lists every page in its directory', () => {
   const dir = join(ROOT, 'docs/howto');
   const index = readFileSync(join(dir, 'README.md'), 'utf8');
   const missing = readdirSync(dir).filter((name) => name !== 'README.md' && !index.includes(`(${name})`));
   expect(missing).toEqual([]);
 });
 
-test('the files that how-tos name are there', () => {
+test('the files that how-tos name exist', () => {
   const text = pages(join(ROOT, 'docs/howto'))
     .map((page) => readFileSync(page, 'utf8'))
     .join('\n');

@@ -21,13 +21,13 @@ function spans(page: string, pattern: RegExp): string[] {
   return [...new Set(found)].filter((span) => pattern.test(span));
 }
 
-test.each(PAGES)('the paths that %s names are there', (page) => {
+test.each(PAGES)('the paths that %s names exist', (page) => {
   const named = spans(page, /^(?:src|sandbox-helper|test|configs|bench|packages-mirror)\/[\w./-]+$/);
   const isThere = (path: string) => existsSync(join(ROOT, path)) || TESTS.includes(path.replace(/^test\//, ''));
   expect(named.filter((path) => !isThere(path))).toEqual([]);
 });
 
-test.each(['SECURITY.md', 'docs/hostile-input.md'])('the tests that %s names are there', (page) => {
+test.each(['SECURITY.md', 'docs/hostile-input.md'])('the tests that %s names exist', (page) => {
   const named = spans(page, /^(?:unit|integration|contract|e2e|helper|worker|tenants|escape|network)\/[\w-][\w/-]*$/);
   const isThere = (name: string) =>
     TESTS.some((path) => `${path}/`.replace(/^e2e\//, '').startsWith(`${name.replace(/^e2e\//, '')}/`));

@@ -18,7 +18,7 @@ const rows = page
   )
   .slice(2);
 
-test('every line says whether it works, and why not', () => {
+test('every line states whether the feature works, or why not', () => {
   expect(rows.length).toBeGreaterThan(10);
   for (const [what, works, how] of rows) {
     expect([what, works]).toEqual([expect.stringMatching(/\S/), expect.stringMatching(/^(yes|no)$/)]);
@@ -26,7 +26,7 @@ test('every line says whether it works, and why not', () => {
   }
 });
 
-test('every line is held by a test, and every test has a line', () => {
+test('every line has a test, and every test has a line', () => {
   const named = rows.map((cells) => /^`(.+)`$/.exec(cells[3] ?? '')?.[1]);
   expect(named.sort()).toEqual(PYTHON_CASES.map(({ name }) => name).sort());
 });

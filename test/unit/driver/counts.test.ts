@@ -23,15 +23,15 @@ function call(name: string, ...args: unknown[]): Counts {
 
 const UNITTEST = 'Ran 5 tests in 0.1s\n\nFAILED (failures=1, errors=1, skipped=1)\n';
 
-test('unittest failures, errors and skips are told apart', () => {
+test('unittest failures, errors and skips are counted separately', () => {
   expect(call('fromUnittest', UNITTEST, 1, false)).toMatchObject({ passed: 2, failed: 2, skipped: 1 });
 });
 
-test('where everything must work, a skip is a failure', () => {
+test('with ARGYLE_MUST_WORK, a skip is a failure', () => {
   expect(call('fromUnittest', UNITTEST, 1, true)).toMatchObject({ passed: 2, failed: 3, skipped: 0 });
 });
 
-test('a runner that died without a failed test counts as a failure', () => {
+test('a runner that dies without a failed test counts as a failure', () => {
   expect(call('fromTap', 'ok 1 - a\nok 2 - b # SKIP no root\n', 139, false)).toMatchObject({
     passed: 1,
     failed: 1,
@@ -43,7 +43,7 @@ test('TAP lines are counted', () => {
   expect(call('fromTap', 'ok 1 - a\nnot ok 2 - b\nok 3 - c\n', 1, false)).toMatchObject({ passed: 2, failed: 1 });
 });
 
-test('jest: a missing report fails, an optional test may be skipped', () => {
+test('a missing jest report is a failure, and an optional test may be skipped', () => {
   expect(call('fromJest', '/nonexistent/report.json', 0, true)).toMatchObject({ passed: 0, failed: 1 });
   const folder = mkdtempSync(join(tmpdir(), 'argyle-counts-'));
   const report = join(folder, 'report.json');

@@ -35,16 +35,16 @@ const step = (name: string, length: number, places?: number): Step => ({
   ...(places === undefined ? {} : { places }),
 });
 
-test('as many steps run as there are places, and the next one starts when one ends', () => {
+test('as many steps run as there are places, and the next step starts when one ends', () => {
   expect(ticks(2, [step('a', 3), step('b', 1), step('c', 1), step('d', 2)])).toEqual(['ab', 'ac', 'ad', 'd']);
 });
 
-test('a step that takes two places waits for both, and no later step overtakes it', () => {
+test('a step that takes two places waits for both, and no later step overtakes the step', () => {
   expect(ticks(3, [step('a', 3), step('b', 1), step('c', 1, 3), step('d', 1)])).toEqual(['ab', 'a', 'a', 'c', 'd']);
   expect(ticks(3, [step('a', 3), step('b', 2, 2), step('c', 1), step('d', 1)])).toEqual(['ab', 'ab', 'acd']);
 });
 
-test('a step that takes more places than there are runs alone', () => {
+test('a step that takes more places than exist runs alone', () => {
   expect(ticks(1, [step('a', 1), step('b', 1, 2), step('c', 1)])).toEqual(['a', 'b', 'c']);
 });
 

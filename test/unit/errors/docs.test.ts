@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ERRORS } from '../../../src/errors';
 
-test('docs/errors.md is equal to the table of errors', () => {
+test('docs/errors.md matches the table of errors', () => {
   const text = readFileSync(join(__dirname, '../../../docs/errors.md'), 'utf8');
   const rows = [...text.matchAll(/^\| `(\w+)`\s*\| (\d+)\s*\| (yes|no)\s*\| (.*?)\s*\|$/gm)];
   const listed = rows.map(([, code, status, retryable, about]) => [code, Number(status), retryable === 'yes', about]);

@@ -24,7 +24,7 @@ function told(name: string) {
 }
 
 describe('a worker', () => {
-  test('names each check and why it failed, and runs them once a second however often it is asked', async () => {
+  test('names each failed check with its reason, and runs the checks once per second', async () => {
     const [good, bad] = [told('good'), told('bad')];
     bad.answer = () => Promise.reject(new NotReady('it is broken'));
     let now = 0;
@@ -50,7 +50,7 @@ describe('a worker', () => {
     ]);
   });
 
-  test('does not wait for a check that hangs, nor starts it a second time', async () => {
+  test('does not wait for a hanging check, and does not start the check twice', async () => {
     const hanging = told('hanging');
     let end: (() => void) | undefined;
     hanging.answer = () => new Promise<void>((resolve) => (end = resolve));
@@ -69,7 +69,7 @@ describe('a worker', () => {
     expect((await readiness.report()).ready).toBe(true);
   });
 
-  test('is not ready while it stops, without a look at anything', async () => {
+  test('is not ready while it stops, and runs no check', async () => {
     const check = told('check');
     const readiness = new Readiness([check], recorder().log);
     readiness.stop();
@@ -90,7 +90,7 @@ test.each([
   ['HELPER_GONE: the sandbox helper ended while a request was in flight', new ArgyleError('HELPER_GONE', '/secret')],
   ['the check failed', new Error('/secret')],
   ['the check failed', '/secret'],
-])('%s is told without what stands in the error', (why, thrown) => {
+])('%s is reported without the text of the error', (why, thrown) => {
   expect(whyOf(thrown)).toBe(why);
 });
 

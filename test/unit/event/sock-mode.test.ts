@@ -10,7 +10,7 @@ const mistyped = (body: unknown): boolean => {
 };
 
 describe('the body of /create', () => {
-  it('has defaults for all but code', () => {
+  it('has defaults for all fields except code', () => {
     expect(parseCreate('{"code":"/x"}')).toEqual({ code: '/x', leaf: true, parent: '', pkgs: [], runtime: 'python' });
   });
 

@@ -7,7 +7,7 @@ const ECHO = 'def f(event):\n    return event\n';
 describe('boot frame', () => {
   const document = JSON.stringify(LEAF);
 
-  test('may come before GO, in pieces, with the request behind it', async () => {
+  test('may arrive before GO, in pieces, followed by the request', async () => {
     const guest = Guest.start('leaf', { 'handler/f.py': ECHO }, false);
     const socket = (await guest.connect()).setEncoding('latin1');
     const text =
@@ -22,7 +22,7 @@ describe('boot frame', () => {
     await guest.stop();
   });
 
-  test('cut short is forgotten, the next connection may boot', async () => {
+  test('that is incomplete is dropped, and the next connection may boot', async () => {
     const guest = Guest.start('leaf', { 'handler/f.py': ECHO });
     for (const part of ['', 'ARGY', 'ARGYLE-BOOT/1 1', 'ARGYLE-BOOT/1 10\n{']) expect(await guest.raw(part)).toBe('');
     await guest.boot(LEAF);
@@ -45,7 +45,7 @@ describe('boot frame', () => {
     await guest.stop();
   });
 
-  test('without GO no code of the handler runs, and the guest ends with the link', async () => {
+  test('without GO runs no code of the handler, and the guest ends with the link', async () => {
     const guest = Guest.start('leaf', { 'handler/f.py': `import sys\nprint('ran', file=sys.stderr)\n${ECHO}` }, false);
     (await guest.connect()).write(`ARGYLE-BOOT/1 ${document.length}\n${document}`);
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -111,7 +111,7 @@ describe('entry', () => {
     await guest.stop();
   });
 
-  test('finds no module of the runtime under a plain name', async () => {
+  test('finds no module of the runtime under its plain name', async () => {
     const guest = Guest.start('leaf', {
       'handler/f.py': 'import entry, http1\ndef f(event):\n    return [entry.x, http1.x]\n',
       'handler/entry.py': 'x = 1\n',
@@ -133,7 +133,7 @@ describe('entry', () => {
     ['a file in a directory', F, { entry_file: 'a/x.py' }, /OL_ENTRY_FILE: 'a\/x\.py' is not the name of a top-level/],
     ['a file that is no Python', F, { entry_file: 'x.sh' }, /OL_ENTRY_FILE: 'x\.sh' is not the name of a top-level/],
   ])(
-    '%s is told to the first request, and ends the process with code 1 and a traceback',
+    '%s is reported to the first request, and ends the process with code 1 and a traceback',
     async (_, source, boot, message) => {
       const guest = await Guest.leaf(source, boot);
       const reply = await guest.request({ body: 'x'.repeat(100_000) });
@@ -160,7 +160,7 @@ def f(event):
     return {"env": dict(os.environ), "cwd": os.getcwd(), "path": sys.path, "loaded": loaded}
 `;
 
-  test('has the document in os.environ, before what was set, and its directories on sys.path', async () => {
+  test("has the document's variables first, and its directories on sys.path", async () => {
     const guest = await Guest.leaf(SHOW, {
       env: { PATH: '/own', OMP_NUM_THREADS: '4', A: 'ä "x" ${Y}' },
       sys_path: ['/packages/b/files', '/a'],
@@ -179,7 +179,7 @@ def f(event):
     await guest.stop();
   });
 
-  test('has the time zone that it names, and its own PYTHONPATH before ours', async () => {
+  test("has its own time zone, and its own PYTHONPATH before the guest's", async () => {
     const guest = await Guest.leaf(
       'import os, time\ndef f(event):\n    return [time.localtime(0).tm_hour, os.environ["PYTHONPATH"]]\n',
       { env: { TZ: 'Asia/Tokyo', PYTHONPATH: '/own' }, sys_path: ['/a'] },
@@ -189,13 +189,13 @@ def f(event):
     await guest.stop();
   });
 
-  test('has no heavy module loaded', async () => {
+  test('contains no heavy module', async () => {
     const guest = await Guest.leaf(SHOW);
     expect(JSON.parse((await guest.request()).body)).toMatchObject({ loaded: [] });
     await guest.stop();
   });
 
-  test('is there for programs, and for whoever imports os, which nothing else has loaded', async () => {
+  test('is visible to programs, and to a later import of os', async () => {
     const guest = await Guest.leaf(
       `import sys
 bare = "os" not in sys.modules
@@ -210,7 +210,7 @@ def f(event):
     await guest.stop();
   });
 
-  test('does not hand the link and the listener to programs that it starts', async () => {
+  test('does not pass the link and the listener to programs', async () => {
     const guest = await Guest.leaf(
       'import os\ndef f(event):\n    os.system("ls /proc/self/fd > out")\n    return open("out").read().split()\n',
     );
@@ -246,7 +246,7 @@ describe('x-argyle-boot', () => {
     await guest.stop();
   });
 
-  test('is in the first response also when that is an error', async () => {
+  test('is in the first response even if that is an error', async () => {
     const guest = await start('def f(event):\n    import gamma\n    raise ValueError\n');
     const reply = await guest.request();
     expect(reply.status).toBe(500);

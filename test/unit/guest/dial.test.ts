@@ -80,7 +80,7 @@ describe('a guest that dials', () => {
     ['a function', FUNCTION],
     ['WSGI', WSGI],
     ['ASGI', ASGI],
-  ])('serves %s, dials again after each connection, and ends when nobody listens', async (_what, source) => {
+  ])('serves %s, dials again after each connection, and ends when no worker listens', async (_what, source) => {
     const exited = start(source, 'leaf', join(root, 'sock'));
     const first = await call(0);
     first.write(frame);
@@ -95,12 +95,12 @@ describe('a guest that dials', () => {
     expect(stderr).toBe('');
   });
 
-  it('ends at once when there is nobody to dial', async () => {
+  it('ends at once without a listening worker', async () => {
     expect(await start(FUNCTION, 'leaf', join(root, 'none'))).toBe(0);
     expect(stderr).toBe('');
   });
 
-  it('refuses more arguments than that', async () => {
+  it('refuses further arguments', async () => {
     expect(await start(FUNCTION, 'leaf', join(root, 'sock'), 'x')).toBe(2);
     expect(stderr).toContain('ROLE must be leaf, zygote or installer');
   });

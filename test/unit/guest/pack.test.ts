@@ -22,7 +22,7 @@ describe('guest.pack', () => {
     rmSync(dir, { recursive: true });
   });
 
-  it('has the modules that every guest needs, so that their files are not looked for', () => {
+  it('has the modules that every guest needs, so no file is searched', () => {
     for (const name of ['channel', 'boot', 'http/server', 'apps/leaf', 'start'])
       writeFileSync(join(dir, `${name}.py`), 'raise');
     const { status, stderr } = run();
@@ -33,14 +33,14 @@ describe('guest.pack', () => {
     ['of another Python', (file: string) => writeFileSync(file, Buffer.from('another Python and its code'))],
     ['that is empty', (file: string) => writeFileSync(file, '')],
     ['that is missing', (file: string) => rmSync(file)],
-  ])('%s is passed over: the files are found one by one', (_, spoil) => {
+  ])('%s is ignored, and the files are found one by one', (_, spoil) => {
     spoil(join(dir, 'guest.pack'));
     expect(run().status).toBe(2);
     writeFileSync(join(dir, 'start.py'), 'raise SystemExit(9)\n');
     expect(run().status).toBe(9);
   });
 
-  it('is made of compiled code that names the files as a sandbox sees them', () => {
+  it('contains compiled code with the file names that a sandbox sees', () => {
     expect(readFileSync(join(dir, 'guest.pack')).includes('/runtime/http/server.py')).toBe(true);
   });
 });

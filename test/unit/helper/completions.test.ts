@@ -34,7 +34,7 @@ describe('Completions', () => {
     completions = new Completions(() => events.push('fault'));
   });
 
-  test('settle each request once, in any order, however the bytes arrive', () => {
+  test('settle each request once, in any order and fragmentation', () => {
     completions.expect(1, waiting('one'));
     completions.expect(2, waiting('two'));
     const second = record({ seq: 2, slot: 8 });
@@ -43,13 +43,13 @@ describe('Completions', () => {
     expect(events).toEqual(['two 8', 'one 7']);
   });
 
-  test('reject what the helper refused, with the verb', () => {
+  test('reject a refused request, with the verb', () => {
     completions.expect(1, waiting('one'));
     completions.receive(record({ seq: 1, code: Code.STATE }));
     expect(events).toEqual([expect.stringMatching(/^one: .*PAUSE/)]);
   });
 
-  test('tell a slot of its exit once, and all others of the end of the helper', () => {
+  test("report an exit once to its slot, and the helper's end to all others", () => {
     const listen = (slot: number): void => {
       completions.onExit(slot, (exit) => events.push(exit === undefined ? `${slot} lost` : `${slot} exited`));
     };
@@ -62,13 +62,13 @@ describe('Completions', () => {
     expect(events).toEqual(['1 exited', '3 lost']);
   });
 
-  test('read nothing after a record of another protocol', () => {
+  test('stop at a record of another protocol', () => {
     completions.expect(1, waiting('one'));
     completions.receive(Buffer.concat([record({ magic: 7 }), record({ seq: 1 })]));
     expect(events).toEqual(['fault']);
   });
 
-  test('are rejected one by one, or all', () => {
+  test('can be rejected one by one, or all together', () => {
     for (const [seq, name] of ['one', 'two', 'three'].entries()) completions.expect(seq, waiting(name));
     completions.reject(1, new Error('not sent'));
     completions.rejectAll(new Error('gone'));

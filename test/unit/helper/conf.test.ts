@@ -13,13 +13,13 @@ describe('helper.conf', () => {
     expect(conf.roots).toEqual(['/srv/ol', '/srv/ol/deep/', '/data/a b']);
   });
 
-  it('refuses relative roots, no roots and a missing file, by name', () => {
+  it('refuses relative roots, no roots and a missing file, with their names', () => {
     expect(() => parseHelperConf('root srv', 'h.conf')).toThrow('h.conf: root "srv" is not an absolute path');
     expect(() => parseHelperConf('group argyle', 'h.conf')).toThrow('no root line');
     expect(() => loadHelperConf('/nonexistent/h.conf')).toThrow('/nonexistent/h.conf');
   });
 
-  it('knows the ids of sandboxes, and says what stands in place of the old ones', () => {
+  it('contains the ids of sandboxes, and refuses other forms of this key', () => {
     expect(conf.ids).toEqual({ first: 70000, count: 8192 });
     for (const line of ['sandbox_uid 64321', 'sandbox_uids 64321', 'sandbox_uids -1 8192'])
       expect(() => parseHelperConf(`root /srv\n${line}\n`, 'h.conf')).toThrow(
@@ -32,7 +32,7 @@ describe('helper.conf', () => {
     ['/etc/group', 'staff:x:70000:ann\n', 'gives 70000 to "staff"'],
     ['/etc/subuid', 'ann:65536:65536\n', 'gives 65536 to "ann"'],
     ['/etc/subgid', 'ann:78000:65536\n', 'gives 78000 to "ann"'],
-  ])('refuses ids that %s gives to somebody', (file, text, why) => {
+  ])('refuses ids that %s gives to an account', (file, text, why) => {
     const check = (own: string) => () => {
       checkIds(conf.ids, 'h.conf', (path) => (path === file ? own : ''));
     };
@@ -41,18 +41,18 @@ describe('helper.conf', () => {
     expect(check(`\n# x\n${beside.replace('78000', '78192')}`)).not.toThrow();
   });
 
-  it('names a directory by its deepest root', () => {
+  it('uses the deepest root of a directory', () => {
     expect(rootedPath(conf, 'worker_dir', '/srv/ol/w/worker')).toEqual({ index: 0, path: 'w/worker' });
     expect(rootedPath(conf, 'worker_dir', '/srv/ol/deep/w')).toEqual({ index: 1, path: 'w' });
     expect(rootedPath(conf, 'worker_dir', '/srv/ol')).toEqual({ index: 0, path: '.' });
     expect(rootedPath(conf, 'worker_dir', '/data/a b/..c')).toEqual({ index: 2, path: '..c' });
   });
 
-  it.each(['/srv/olx', '/srv', '/', '/srv/ol/../x'])('says that %s lies below no root', (dir) => {
+  it.each(['/srv/olx', '/srv', '/', '/srv/ol/../x'])('reports that %s is below no root', (dir) => {
     expect(() => rootedPath(conf, 'Pkgs_dir', dir)).toThrow(`Pkgs_dir "${dir}" lies below no root`);
   });
 
-  it('makes the first message', () => {
+  it('makes the fields of the first message', () => {
     const settings = {
       workerDir: '/srv/ol/w/worker',
       packagesDir: '/data/a b/packages',
@@ -104,7 +104,7 @@ describe('helper errors', () => {
     expect(helperError('FORK', { ...base, code }).code).toBe(expected);
   });
 
-  it('explain exit codes', () => {
+  it('describe exit codes', () => {
     expect(describeExit(11, null)).toMatch(/exit code 11 \(PRIV: not setuid root/);
     expect(describeExit(99, null)).toBe('exit code 99 (#99)');
     expect(describeExit(null, 'SIGKILL')).toBe('killed by SIGKILL');

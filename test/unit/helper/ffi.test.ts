@@ -8,7 +8,7 @@ function sliceOfChild(): number | undefined {
   return slice === undefined ? undefined : Number(slice);
 }
 
-test('what this thread starts has the turns that it asked for', () => {
+test("setSchedSlice() applies to this thread's later children", () => {
   const argyle = loadArgyle();
   const before = sliceOfChild();
   expect(argyle.setSchedSlice(100)).toBe(0);

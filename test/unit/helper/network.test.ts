@@ -23,21 +23,21 @@ test.each([
   expect(passes(none, address)).toBe(expected);
 }); // prettier-ignore
 
-test('an operator’s prefix is stronger than a default of the same or a shorter one, and deny than allow', () => {
+test("an operator's prefix overrides a default of the same or a shorter length, deny overrides allow", () => {
   expect(passes({ deny: [], allow: ['169.254.0.0/16'] }, '169.254.169.254')).toBe(true);
   expect(passes({ deny: ['169.254.0.0/16'], allow: ['169.254.0.0/16'] }, '169.254.169.254')).toBe(false);
   expect(passes({ deny: ['10.0.0.0/8'], allow: ['10.1.0.0/16'] }, '10.1.2.3')).toBe(true);
   expect(passes({ deny: ['10.0.0.0/8'], allow: ['10.1.0.0/16'] }, '10.2.2.3')).toBe(false);
 });
 
-test('a rule for all of IPv6 leaves IPv4 alone, and one for all of IPv4 IPv6', () => {
+test('a rule for all of IPv6 does not affect IPv4, and vice versa', () => {
   expect(passes({ deny: ['::/0'], allow: [] }, '8.8.8.8')).toBe(true);
   expect(passes({ deny: ['::/0'], allow: [] }, '2001:db8::1')).toBe(false);
   expect(passes({ deny: ['0.0.0.0/0'], allow: [] }, '8.8.8.8')).toBe(false);
   expect(passes({ deny: ['0.0.0.0/0'], allow: [] }, '2001:db8::1')).toBe(true);
 });
 
-test('an allow-list of nothing but one network refuses every other address', () => {
+test('an allow list with only one network refuses every other address', () => {
   const rules = { deny: ['0.0.0.0/0', '::/0'], allow: ['10.5.0.0/16'] };
   fc.assert(
     fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (address) => {
@@ -51,7 +51,7 @@ test('a name server at a link-local IPv6 address stays reachable', () => {
   expect([passes(rules, 'fe80::1'), passes(rules, 'fe80::2')]).toEqual([true, false]);
 });
 
-test('rules are sent for pools that have network outbound, and no other', () => {
+test('rules are sent only for pools with network outbound', () => {
   const settings: SessionSettings = {
     workerDir: '/w', packagesDir: '/p', baseDir: '/b', cgroupName: 'x-sandboxes', hostUsr: true, seccomp: true,
     network: 'none', installerEndpoints: [], rules: { deny: ['10.0.0.0/8'], allow: [] },

@@ -18,7 +18,7 @@ describe('passing descriptors', () => {
     rmSync(dir, { recursive: true });
   });
 
-  it('brings an open file to an inbox that only its user can reach', () => {
+  it('delivers an open file to an inbox that only its user can reach', () => {
     const inbox = passing.inbox(dirFd, 'inbox');
     expect(inbox).toBeGreaterThan(0);
     expect(statSync(join(dir, 'inbox')).mode & 0o777).toBe(0o600);
@@ -33,14 +33,14 @@ describe('passing descriptors', () => {
     closeSync(inbox);
   });
 
-  it('tells with an errno what is wrong', () => {
+  it('reports failures by errno', () => {
     expect(passing.give(dirFd, 'nobody', 0)).toBe(-constants.errno.ENOENT);
     expect(passing.inbox(dirFd, 'x'.repeat(200))).toBe(-constants.errno.ENAMETOOLONG);
     expect(passing.openDir(join(dir, 'none'))).toBe(-constants.errno.ENOENT);
     expect(() => passing.openDir('x'.repeat(5000))).toThrow('too long a path');
   });
 
-  it('a listening socket serves on when the server that it came from has left', async () => {
+  it('a listening socket continues to serve when its original process has ended', async () => {
     const servedBy = (port: number): Promise<unknown> =>
       new Promise((resolve, reject) => {
         const call = request({ port, host: '127.0.0.1', agent: false }, (answer) => {

@@ -64,7 +64,7 @@ describe('the mirror of protocol.h', () => {
 });
 
 describe('records', () => {
-  it('lays a request out as struct ag_request', () => {
+  it('have the layout of struct ag_request', () => {
     const bytes = Buffer.alloc(protocol.REQUEST_BYTES, 0xff);
     protocol.encodeRequest(bytes, protocol.Verb.FORK, 77, {
       slot: 5,
@@ -86,7 +86,7 @@ describe('records', () => {
     expect(bytes.subarray(354).every((byte) => byte === 0)).toBe(true);
   });
 
-  it('refuses what does not fit, by name', () => {
+  it("refuse values that do not fit, with the field's name", () => {
     const bytes = Buffer.alloc(protocol.REQUEST_BYTES);
     const encode = (fields: protocol.RequestFields) => () => {
       protocol.encodeRequest(bytes, 1, 1, fields);
@@ -98,7 +98,7 @@ describe('records', () => {
     expect(encode({ name: Array<string>(5).fill('n') })).toThrow(/5 names/);
   });
 
-  it('reads a completion at an offset', () => {
+  it('are decoded at an offset', () => {
     const bytes = Buffer.alloc(2 * protocol.COMPLETION_BYTES);
     const at = protocol.COMPLETION_BYTES;
     bytes.writeUInt32LE(protocol.MAGIC, at);

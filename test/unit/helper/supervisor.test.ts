@@ -140,7 +140,7 @@ describe('HelperSupervisor', () => {
   beforeEach(() => jest.useFakeTimers());
   afterEach(() => jest.useRealTimers());
 
-  it('recovers from any sequence of deaths, failed starts and slow starts within a second', () =>
+  it('recovers within 1 s from any sequence of deaths, failed starts and slow starts', () =>
     fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
         const world = new World();
@@ -163,7 +163,7 @@ describe('HelperSupervisor', () => {
       { numRuns: 300 },
     ));
 
-  it('starts a new helper after two deaths within a second, and has calls wait for it', async () => {
+  it('starts a new helper after two deaths within 1 s, and lets calls wait for it', async () => {
     const world = new World();
     const first = world.supervisor.start();
     await jest.advanceTimersByTimeAsync(START_MS);
@@ -175,7 +175,7 @@ describe('HelperSupervisor', () => {
     expect((await called).isGone).toBe(false);
   });
 
-  it('reports at once what keeps the first helper from starting', async () => {
+  it('reports at once why the first helper cannot start', async () => {
     const start = jest.fn(() => Promise.reject<FakeHelper>(new ArgyleError('HELPER_DENIED', 'no such root')));
     const supervisor = new HelperSupervisor({ start });
     await expect(supervisor.start()).rejects.toMatchObject({ code: 'HELPER_DENIED' });
@@ -183,7 +183,7 @@ describe('HelperSupervisor', () => {
     expect(start).toHaveBeenCalledTimes(1);
   });
 
-  it('tells those who wait that the worker stops', async () => {
+  it('reports the stop of the worker to waiting callers', async () => {
     const supervisor = new HelperSupervisor({
       start: () =>
         new Promise<FakeHelper>((resolve) =>

@@ -23,7 +23,7 @@ describe('layers of the helper', () => {
     writeFileSync(join(root, file), `${lines.join('\n')}\n`);
   };
 
-  it('hold for every file that the helper is made of', () => {
+  it('apply to every file of the helper', () => {
     const files = helperFiles(HELPER_DIR, '.c').map((file) => join(HELPER_DIR, file));
     expect([...helperSources()].sort()).toEqual(files.sort());
     expect(violations(HELPER_DIR)).toEqual([]);
@@ -41,7 +41,7 @@ describe('layers of the helper', () => {
     expect(violations(root)).toContain(`${layer}/probe.c → ${where}: ${name}`);
   });
 
-  it('refuse that a table of a higher layer is read', () => {
+  it('refuse a read of a table of a higher layer', () => {
     write('base/probe.c', 'extern const char *const pool_name[];', 'const char *probe(void) { return pool_name[1]; }');
     expect(violations(root)).toEqual(['base/probe.c → mech/cgroup.c: pool_name']);
   });
@@ -56,7 +56,7 @@ describe('layers of the helper', () => {
     expect(violations(root)).toEqual([`${file} → ${header}: #include "${header}"`]);
   });
 
-  it('refuse that files of one layer call each other in a circle', () => {
+  it('refuse a cycle of calls between files of one layer', () => {
     write('verbs/probe.c', 'int spawn_guest();', 'int probe(void) { return spawn_guest(); }');
     appendFileSync(
       join(root, 'verbs/spawn.c'),

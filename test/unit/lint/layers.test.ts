@@ -72,7 +72,7 @@ test('imports that point downward pass', () => {
   expect(refused).toEqual([]);
 }, 60_000);
 
-test('the policy of zygotes knows nothing but itself, settings and errors', () => {
+test('the zygote policy imports only itself, settings and errors', () => {
   const probe = 'src/zygote/policy/probe.ts';
   const refused = [
     '../provider',

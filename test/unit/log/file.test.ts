@@ -28,7 +28,7 @@ describe('a bounded log', () => {
     await rm(dir, { recursive: true });
   });
 
-  test('is emptied at its size, keeps so many copies, and loses no line of what it keeps', async () => {
+  test('is truncated at its limit, keeps its number of copies, and loses no line of them', async () => {
     const maxBytes = 20_000;
     const log = new LogFile({ fd, file, maxBytes, keep: 2 });
     for (let n = 0; n < 2_000; n++) {
@@ -44,7 +44,7 @@ describe('a bounded log', () => {
     for (const name of readdirSync(dir)) expect(statSync(join(dir, name)).size).toBeLessThan(1.2 * maxBytes);
   });
 
-  test('counts what others write to the same descriptor, and keeps nothing where nothing is to be kept', async () => {
+  test('counts writes of others to the same descriptor, and keeps no copy with 0 copies', async () => {
     const log = new LogFile({ fd, file, maxBytes: 10_000, keep: 0 });
     writeSync(fd, 'x'.repeat(50_000));
     for (let n = 0; n < 10; n++) log.write(line(n));
@@ -53,7 +53,7 @@ describe('a bounded log', () => {
     expect(statSync(file).size).toBeLessThan(1_100);
   });
 
-  test('without a bound stays as it is; only the file of the descriptor is taken for it', async () => {
+  test("without a limit is never truncated; only the descriptor's own file counts as the log", async () => {
     const log = new LogFile({ fd, file, maxBytes: 0, keep: 3 });
     for (let n = 0; n < 500; n++) log.write(line(n));
     await log.close();
@@ -65,7 +65,7 @@ describe('a bounded log', () => {
 });
 
 describePrivileged('a log on a full disk', () => {
-  test('loses lines, says how many, and bounds itself even so', async () => {
+  test('loses lines on a full disk, reports their number, and still enforces its limit', async () => {
     const disk = await smallDisk(2);
     const file = join(disk.dir, 'worker.out');
     const fd = openSync(file, 'a');

@@ -19,13 +19,13 @@ test('a line is one JSON object with an ISO time, without pid and host', () => {
   expect(lines[0]?.['time']).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
 });
 
-test('parts name themselves', () => {
+test('the names of parts are on their lines', () => {
   const { lines, log } = capture();
   log.part('http').warn('x');
   expect(lines[0]).toMatchObject({ part: 'http', msg: 'x' });
 });
 
-test('a tracer says debug lines only when its setting is on', () => {
+test('a tracer writes debug lines only when its setting is on', () => {
   const { lines, log } = capture({ trace: { evictor: true, memory: false } });
   for (const name of ['evictor', 'memory', 'package'] as const) log.tracer(name).debug('d');
   log.tracer('memory').info('i');

@@ -10,7 +10,7 @@ function capture() {
 
 const failed = (code: string): Error => Object.assign(new Error('no'), { code });
 
-test('an error that repeats is written once, with one line for all that follow within 10 s', () => {
+test('a repeated error is written once, with one line for all repetitions within 10 s', () => {
   const { lines, log } = capture();
   for (let i = 0; i < 1000; i++) log.part('http').warn({ err: failed('ENOSPC') }, 'cannot write');
   expect(lines).toHaveLength(1);
@@ -28,7 +28,7 @@ test('an error that repeats is written once, with one line for all that follow w
   expect(lines[2]).toHaveProperty('err');
 });
 
-test('what differs in message, code or function is another error; what is no error is never counted', () => {
+test('errors with another message, code or function are separate; other lines are never counted', () => {
   const { lines, log } = capture();
   for (let i = 0; i < 2; i++) {
     log.logger.error({ err: failed('A') }, 'x');
@@ -46,7 +46,7 @@ test('what differs in message, code or function is another error; what is no err
   ]);
 });
 
-test('names that clients make up do not fill the log', () => {
+test('names that clients invent do not fill the log', () => {
   const { lines, log } = capture();
   for (let i = 0; i < 10_000; i++) log.logger.warn({ lambda: `none-${i}`, code: 'LAMBDA_NOT_FOUND' }, 'request failed');
   expect(lines.length).toBeLessThanOrEqual(101);

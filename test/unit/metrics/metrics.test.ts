@@ -4,7 +4,7 @@ import { WorkerMetrics } from '../../../src/metrics/prometheus';
 import { FixedHistogram } from '../../../src/metrics/series';
 
 describe('StatsRegistry', () => {
-  test('names appear with their first use, sorted, with whole numbers', () => {
+  test('has names from their first use, sorted, with whole numbers', () => {
     const stats = new StatsRegistry();
     expect(stats.text()).toBe('{}');
     stats.record('b', 1.2);
@@ -14,7 +14,7 @@ describe('StatsRegistry', () => {
     expect([stats.countOf('b'), stats.countOf('none')]).toEqual([2, 0]);
   });
 
-  test('tells the durations that somebody watches', () => {
+  test('passes durations to their watchers', () => {
     const seen: number[] = [];
     const stats = new StatsRegistry({ b: (ms) => void seen.push(ms) });
     stats.record('a', 1);
@@ -23,7 +23,7 @@ describe('StatsRegistry', () => {
   });
 });
 
-test('a histogram counts each value once, at its bound and below', () => {
+test('a histogram counts each value once, in the bucket of its bound', () => {
   const histogram = new FixedHistogram([1, 2]);
   expect(histogram.lines('h', '')).toEqual([]);
   for (const value of [0, 1, 1.5, 2, 99]) histogram.observe(value);
@@ -49,7 +49,7 @@ describe('WorkerMetrics', () => {
     ...more,
   });
 
-  test('gives no series twice, whatever a function is called', async () => {
+  test('exports no duplicate series, for any name of a function', async () => {
     const metrics = new WorkerMetrics(false);
     for (const name of ['other', 'known']) {
       metrics.requestEnded(name, 200, 0.001);
@@ -64,7 +64,7 @@ describe('WorkerMetrics', () => {
     expect(series.filter((one, i) => series.indexOf(one) !== i)).toEqual([]);
   });
 
-  test('no more than a hundred functions have labels of their own', async () => {
+  test('labels at most one hundred functions', async () => {
     const metrics = new WorkerMetrics(false);
     for (let i = 0; i < 150; i++) metrics.requestEnded(`f${i}`, 200, 0.01);
     metrics.requestEnded('f3', 799, 0.01);
@@ -76,7 +76,7 @@ describe('WorkerMetrics', () => {
     expect(text).toContain('argyle_requests_total{lambda="f3",code="cancelled"} 1');
   });
 
-  test('a name that no function answered for earns none', async () => {
+  test('gives no label to a name that no function answered for', async () => {
     const metrics = new WorkerMetrics(false);
     metrics.requestEnded('made-up', 500, 0.01);
     metrics.callEnded('made-up', ended({ answered: false, code: 'LAMBDA_NOT_FOUND' }));
@@ -89,7 +89,7 @@ describe('WorkerMetrics', () => {
     expect(text).not.toMatch(/argyle_queue_wait_seconds_count\{lambda="other"\}/);
   });
 
-  test('tells waits, overheads, imports, limits and errors by function', async () => {
+  test('exports waits, overheads, imports, limits and errors by function', async () => {
     const metrics = new WorkerMetrics(false);
     metrics.callEnded('f', ended({ importMs: 3 }));
     metrics.callEnded('f', ended());
@@ -109,7 +109,7 @@ describe('WorkerMetrics', () => {
       expect(text).toContain(`${line}\n`);
   });
 
-  test('counts first calls by why their instance was made, and reads all of it by function', async () => {
+  test('counts first calls by the cause of the start, and reads them by function', async () => {
     const metrics = new WorkerMetrics(false);
     metrics.callEnded('f', ended({ cause: 'first' }));
     metrics.callEnded('f', ended({ cause: 'busy', failed: true }));
@@ -129,7 +129,7 @@ describe('WorkerMetrics', () => {
     ]);
   });
 
-  test('starts of 2 and 4 ms are in different buckets', async () => {
+  test('separates starts of 2 ms and 4 ms into different buckets', async () => {
     const metrics = new WorkerMetrics(false);
     metrics.sandboxStarted('spare', 0.0019, 'root');
     metrics.sandboxStarted('fork', 0.004, 'packages');
@@ -140,7 +140,7 @@ describe('WorkerMetrics', () => {
     expect(text).toContain('argyle_starts_total{kind="fork",tier="packages"} 1');
   });
 
-  test('instances have four states; a request that waits is none', async () => {
+  test('counts instances in four states, without waiting requests', async () => {
     const metrics = new WorkerMetrics(false);
     const counts = { busy: 1, idle: 2, paused: 3, starting: 4, queued: 5 };
     metrics.observe({ instances: () => counts, queued: () => counts.queued });
@@ -150,7 +150,7 @@ describe('WorkerMetrics', () => {
     expect(text).toContain('argyle_queued_requests 5');
   });
 
-  test('sums processor time and memory of the sandboxes of a function', async () => {
+  test("adds up processor time and memory of a function's sandboxes", async () => {
     const metrics = new WorkerMetrics(false);
     metrics.callEnded('f', ended());
     const used = { memBytes: 1000, cpuUsec: 500_000 };
@@ -176,7 +176,7 @@ describe('WorkerMetrics', () => {
     expect(await metrics.text()).toContain('argyle_function_cpu_seconds_total{lambda="f"} 1.4\n');
   });
 
-  test('two workers in one process do not share numbers', async () => {
+  test('does not share numbers between two workers in one process', async () => {
     const [one, two] = [new WorkerMetrics(false), new WorkerMetrics(false)];
     one.sandboxStarted('fork', 0.002);
     expect(await one.text()).toContain('argyle_cold_start_seconds_count{kind="fork"} 1');

@@ -35,7 +35,7 @@ async function status(path: string, init: RequestInit = {}): Promise<number> {
 }
 
 describe('a mirror served to pip', () => {
-  test('pip downloads a package with all that it depends on, newest versions, hashes checked', async () => {
+  test('pip downloads a package with all dependencies in their newest versions, with checked hashes', async () => {
     const dir = join(scratch, 'closure');
     await pip('download', '-q', '-d', dir, 'argyle-sample-frame');
     expect(readdirSync(dir).sort()).toEqual([
@@ -53,7 +53,7 @@ describe('a mirror served to pip', () => {
     expect(readdirSync(dir)).toEqual(['argyle_sample_tiny-1.1.0-py3-none-any.whl']);
   }, 60_000);
 
-  test('what is installed runs and knows its version', async () => {
+  test('an installed package runs and returns its version', async () => {
     const target = join(scratch, 'installed');
     await pip('install', '-q', '-t', target, 'argyle-sample-web==1.0.0', 'argyle-sample-frame==1.0.0');
     const script = [
@@ -65,7 +65,7 @@ describe('a mirror served to pip', () => {
     expect(stdout).toBe("2.0.0 2.0.0 {'a': {'size': 1.0}, 'b': {'size': 3.0}}\n");
   }, 60_000);
 
-  test('the cost of an import is settable', async () => {
+  test('the import cost of a package can be set', async () => {
     const target = join(scratch, 'cost');
     await pip('install', '-q', '-t', target, 'argyle-sample-heavy');
     const script = 'import argyle_sample_heavy as h; print(h.import_ms, h.import_mb, h.held_mb())';
@@ -75,7 +75,7 @@ describe('a mirror served to pip', () => {
     expect(cheap.stdout).toBe('1.0 2.0 2.0\n');
   }, 60_000);
 
-  test('a source distribution with a sound setup script installs, one whose script fails does not', async () => {
+  test('a source distribution installs with a working setup script, and fails with a failing one', async () => {
     const target = join(scratch, 'sdist');
     await pip('install', '-q', '-t', target, 'argyle-sample-oldsetup');
     expect(readdirSync(target)).toContain('argyle_sample_oldsetup');
@@ -92,7 +92,7 @@ describe('a mirror served to pip', () => {
 });
 
 describe('the index', () => {
-  test('lists every project once, and the files of each with their digests', async () => {
+  test('lists every project once, and its files with their digests', async () => {
     const root = await (await fetch(mirror.url)).text();
     expect(root.match(/<a href="\/simple\/argyle-sample-tiny\/">argyle-sample-tiny<\/a>/g)).toHaveLength(1);
     const page = await (await fetch(`${mirror.url}argyle-sample-tiny/`)).text();
@@ -104,7 +104,7 @@ describe('the index', () => {
     }
   });
 
-  test('speaks JSON to clients that ask for it', async () => {
+  test('returns JSON to clients that ask for it', async () => {
     const response = await fetch(`${mirror.url}argyle-sample-json/`, { headers: { accept: JSON_TYPE } });
     expect(response.headers.get('content-type')).toBe(JSON_TYPE);
     expect(await response.json()).toMatchObject({
@@ -114,7 +114,7 @@ describe('the index', () => {
     });
   });
 
-  test('redirects other spellings and missing slashes, and answers nothing else', async () => {
+  test('redirects other spellings and missing slashes, and answers no other path', async () => {
     const moved = await fetch(`${mirror.url}Argyle_Sample.Tiny/`, { redirect: 'manual' });
     expect([moved.status, moved.headers.get('location')]).toEqual([301, '/simple/argyle-sample-tiny/']);
     expect(await status('/simple/argyle-sample-tiny')).toBe(301);
@@ -126,7 +126,7 @@ describe('the index', () => {
     expect([head.status, await head.text()]).toEqual([200, '']);
   });
 
-  test('names of files and projects', () => {
+  test('parses names of files and projects', () => {
     expect(normalizeProject('A._-b')).toBe('a-b');
     expect(projectOf('foo_bar-1.0-py3-none-any.whl')).toBe('foo-bar');
     expect(projectOf('foo_bar-1.0-1-py3-none-any.whl')).toBe('foo-bar');
@@ -136,7 +136,7 @@ describe('the index', () => {
 });
 
 describe('the builder', () => {
-  test('builds the same wheels from the same sources, byte for byte, and concurrent builds do not clash', async () => {
+  test('builds equal wheels from equal sources, also in concurrent builds', async () => {
     const other = join(scratch, 'again');
     const [first, second] = await Promise.all([buildPackages(other), buildPackages(other)]);
     expect(first).toBe(second);

@@ -18,11 +18,11 @@ test.each<[string, Partial<SandboxExit>, string]>([
     `killed by signal 6 (SIGABRT), after it was refused a process or thread: limits.procs is 10; ${RAISE}`,
   ],
   ['both', { oomKills: 1, procsRefused: 1 }, `out of memory: limits.mem_mb is 50 MB; ${RAISE}`],
-])('%s is told of with the limit at fault', (_, exit, expected) => {
+])('%s is described with the limit at fault', (_, exit, expected) => {
   expect(describeDeath({ oomKills: 0, status: undefined, ...exit }, LIMITS)).toBe(expected);
 });
 
-test('without limits, or without this one, none is named', () => {
+test('no limit is named without limits, or without this one', () => {
   expect(describeDeath({ oomKills: 1, status: 9 })).toBe('out of memory');
   expect(describeDeath({ oomKills: 1, status: 9 }, { ...LIMITS, memMb: 0 })).toBe('out of memory');
   expect(describeDeath({ oomKills: 0, procsRefused: 1, status: 256 })).toBe('its first process exited with 1');

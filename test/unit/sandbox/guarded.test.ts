@@ -62,7 +62,7 @@ describe('GuardedSandbox', () => {
     return answer;
   };
 
-  test('a paused one is charged what it uses, and the whole again before a request reaches it', async () => {
+  test('is charged its used memory while paused, and its full charge before a request reaches it', async () => {
     await sandbox.pause();
     expect([sandbox.life.isPaused, pool.usedMb, pool.tierMb.paused]).toEqual([true, 10, 10]);
     const answer = send();
@@ -73,7 +73,7 @@ describe('GuardedSandbox', () => {
     expect([answer.text, answer.ended]).toEqual(['hello', true]);
   });
 
-  test('a request may be sent as soon as the thaw is ordered, and runs when the sandbox is thawed', async () => {
+  test('accepts a request when the thaw is ordered, and serves it after the thaw', async () => {
     await sandbox.pause();
     let thaw: () => void = () => undefined;
     inner.hold = new Promise((resolve) => (thaw = resolve));
@@ -89,7 +89,7 @@ describe('GuardedSandbox', () => {
     expect([answer.text, sandbox.life.isPaused]).toEqual(['hello', false]);
   });
 
-  test('one whose thaw is refused stays paused, and gives the memory back that it got for it', async () => {
+  test('stays paused after a refused thaw, and returns the memory for the thaw', async () => {
     await sandbox.pause();
     expect(pool.usedMb).toBe(10);
     inner.resume = () => Promise.reject(new ArgyleError('SANDBOX_STATE', 'no such slot'));
@@ -97,7 +97,7 @@ describe('GuardedSandbox', () => {
     expect([sandbox.life.isPaused, pool.usedMb]).toEqual([true, 10]);
   });
 
-  test('a request that meets a pause on its way waits until it is over, and is then served', async () => {
+  test('serves a request after a pause that has begun', async () => {
     let go: () => void = () => undefined;
     inner.hold = new Promise((resolve) => (go = resolve));
     const pausing = sandbox.pause();
@@ -113,7 +113,7 @@ describe('GuardedSandbox', () => {
     expect([answer.text, sandbox.life.isPaused]).toEqual(['late', false]);
   });
 
-  test('a request that comes before a pause has begun wins', async () => {
+  test('skips a pause when a request arrives before the pause has begun', async () => {
     const pausing = sandbox.pause();
     const answer = send();
     await expect(pausing).rejects.toMatchObject({ code: 'SANDBOX_STATE' });
@@ -132,7 +132,7 @@ describe('GuardedSandbox', () => {
     expect(sandbox.candidate(Date.now() + 1000)).toMatchObject({ action: 'destroy', freesMb: 10 });
   });
 
-  test("the pool's own pause shows, and the next request thaws it", async () => {
+  test('shows a pause by the pool, and the next request thaws it', async () => {
     await sandbox.reclaim('pause');
     expect([sandbox.life.isPaused, sandbox.life.end?.why]).toEqual([true, undefined]);
     send();
@@ -140,7 +140,7 @@ describe('GuardedSandbox', () => {
     expect([inner.calls, sandbox.life.isPaused]).toEqual([['pause', 'resume', 'dispatch'], false]);
   });
 
-  test('a thaw waits for memory, which a request gets when others give it back', async () => {
+  test('waits for memory before a thaw', async () => {
     await sandbox.pause();
     const other = await pool.acquire(90);
     const answer = send();
@@ -152,7 +152,7 @@ describe('GuardedSandbox', () => {
     expect([answer.text, pool.usedMb]).toEqual(['thawed', 50]);
   });
 
-  test('without memory the request fails as never sent, and the sandbox stays paused', async () => {
+  test('fails a request as unsent when there is no memory, and stays paused', async () => {
     await make({ evictable: false }, 60);
     await sandbox.pause();
     const other = await pool.acquire(90);
@@ -170,7 +170,7 @@ describe('GuardedSandbox', () => {
     expect(sandbox.life.isPaused).toBe(false);
   });
 
-  test('one that is destroyed while it waits for memory fails its request, and leaves no place in line', async () => {
+  test('fails its request when it is destroyed during a wait for memory, and leaves the queue', async () => {
     await make({ evictable: false });
     await sandbox.pause();
     const other = await pool.acquire(90);
@@ -184,7 +184,7 @@ describe('GuardedSandbox', () => {
     other.release();
   });
 
-  test('an eviction says so, gives the memory back once, and fails what comes later', async () => {
+  test('reports an eviction, returns the memory once, and fails later requests', async () => {
     await sandbox.pause();
     await Promise.all([sandbox.reclaim('destroy'), sandbox.destroy('again')]);
     await sandbox.life.exited;
@@ -198,7 +198,7 @@ describe('GuardedSandbox', () => {
     await expect(sandbox.usage()).rejects.toMatchObject({ code: 'SANDBOX_DEAD' });
   });
 
-  test('a pause that the end of the sandbox overtakes fails for that end, whatever broke in it', async () => {
+  test('fails a pause with its end, whatever failed first', async () => {
     let fail: (error: Error) => void = () => undefined;
     inner.hold = new Promise((_, reject) => (fail = reject));
     inner.hold.catch(() => undefined);
@@ -211,7 +211,7 @@ describe('GuardedSandbox', () => {
     expect(sandbox.life.end?.why).toBe('its first process ended');
   });
 
-  test('a broken connection waits for the reason of the end, and names it', async () => {
+  test('waits after a broken connection for the reason of the end, and names the reason', async () => {
     const answer = send();
     inner.requests[0]?.sent().fail('ECONNRESET');
     await settle();
@@ -224,7 +224,7 @@ describe('GuardedSandbox', () => {
     });
   });
 
-  test('one that is given up ends at once for those who wait for its exit', async () => {
+  test('ends at once for waiters on its exit when it is destroyed', async () => {
     const exits: SandboxExit[] = [];
     void sandbox.life.exited.then((exit) => exits.push(exit));
     sandbox.fail('it thrashes');

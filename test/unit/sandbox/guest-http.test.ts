@@ -81,7 +81,7 @@ describe('GuestHttp', () => {
     });
   const answer = (extra = ''): string => `HTTP/1.1 200 OK\r\n${extra}content-length: 2\r\n\r\nok`;
 
-  it('writes the boot frame at once, on the first connection only, and strips the report', async () => {
+  it('writes the boot frame at once, on the first connection only, and removes the report', async () => {
     const report = 'X-Argyle-Boot: {"import_ms":1.5,"modules":["numpy"]}\r\nset-cookie: a\r\nset-cookie: b\r\n';
     respond = (socket) => socket.write(answer(report));
     const http = open();
@@ -120,7 +120,7 @@ describe('GuestHttp', () => {
   it.each([
     ['HEAD', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n'],
     ['GET', 'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n'],
-  ] as const)('does not read what follows an answer to %s that ends its connection', async (method, text) => {
+  ] as const)('does not read bytes after an answer to %s that ends its connection', async (method, text) => {
     respond = (socket) => socket.write(`${text}okHTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n`);
     const http = open();
     for (let i = 0; i < 3; i++) expect((await get(http, method)).body).toBe('');
@@ -130,7 +130,7 @@ describe('GuestHttp', () => {
     http.destroy(new Error('done'));
   });
 
-  it('made ahead it connects and sends nothing, and then writes frame and request in one turn', async () => {
+  it('made ahead connects and sends nothing, and then writes frame and request in one turn', async () => {
     respond = (socket) => socket.write(answer());
     const http = new GuestHttp(() => connect(path));
     await until('the connection', () => received.length === 1);
@@ -144,7 +144,7 @@ describe('GuestHttp', () => {
     http.destroy(new Error('done'));
   });
 
-  it('boots on a new connection when the one made ahead has ended, and on it alone', async () => {
+  it('boots on a new connection when the one made ahead has ended, and on no other', async () => {
     respond = (socket) => socket.write(answer());
     const ends: Socket[] = [];
     server.on('connection', (socket) => ends.push(socket));
@@ -165,7 +165,7 @@ describe('GuestHttp', () => {
     http.destroy(new Error('done'));
   });
 
-  it('destroyed before it was used, it closes its connection', async () => {
+  it('closes its connection when it is destroyed unused', async () => {
     let closed = 0;
     server.on('connection', (socket) => socket.on('close', () => closed++));
     const http = new GuestHttp(() => connect(path));
@@ -174,7 +174,7 @@ describe('GuestHttp', () => {
     await until('it is closed', () => closed === 1);
   });
 
-  it('hands on submodules by spec, of which only strings count', async () => {
+  it('passes on submodules by spec, and drops values that are not strings', async () => {
     const report =
       '{"import_ms":1,"modules":[3,"a"],"submodules":{"b==1":["b.c",4,null],"d==1":"d.e","__proto__":["x.y"]}}';
     respond = (socket) => socket.write(answer(`x-argyle-boot: ${report}\r\n`));
@@ -201,7 +201,7 @@ describe('GuestHttp', () => {
     },
   );
 
-  it('takes connections that are promised: the first for the frame, later ones when the guest has closed', async () => {
+  it('accepts promised connections: the first for the frame, later ones after the guest closes', async () => {
     const asked: ((socket: Socket) => void)[] = [];
     respond = (socket) => socket.end(answer('connection: close\r\n'));
     const http = booted(() => new Promise((resolve) => asked.push(resolve)));
@@ -218,7 +218,7 @@ describe('GuestHttp', () => {
     http.destroy(new Error('done'));
   });
 
-  it('fails requests whose connection never comes', async () => {
+  it('fails requests without a connection', async () => {
     const http = booted(() => Promise.reject(new Error('the guest is gone')));
     await expect(get(http)).rejects.toThrow('the guest is gone');
     const waiting = booted(() => new Promise(() => undefined));
@@ -227,7 +227,7 @@ describe('GuestHttp', () => {
     await expect(pending).rejects.toThrow('killed');
   });
 
-  it('fails requests when the guest ends and when it is destroyed', async () => {
+  it('fails requests when the guest ends and at destroy()', async () => {
     respond = (socket) => {
       socket.destroy();
     };

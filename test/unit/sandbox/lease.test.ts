@@ -21,7 +21,7 @@ describe('Lease', () => {
     order = [];
   });
 
-  test('gives back the slot first, and the memory and the zygote when the slot is gone', async () => {
+  test("destroys the slot first, and then returns the memory and the zygote's reference", async () => {
     const lease = new Lease(await pool.acquire(30));
     lease.descendFrom(ancestor);
     expect(lease.hold(slot)).toBe(slot);
@@ -43,14 +43,14 @@ describe('Lease', () => {
     expect(order).toEqual(['retain', 'destroy: first', 'release']);
   });
 
-  test('releases the share that another one replaces', async () => {
+  test('releases a replaced share', async () => {
     const lease = new Lease(await pool.acquire(30));
     const share = await pool.acquire(50);
     lease.recharge(share);
     expect([pool.usedMb, lease.charge]).toEqual([50, share]);
   });
 
-  test('keeps nothing that arrives after its end', async () => {
+  test('releases shares that arrive after its end', async () => {
     const lease = new Lease();
     await lease.free('cancelled');
     lease.recharge(await pool.acquire(30));
@@ -58,7 +58,7 @@ describe('Lease', () => {
     expect([pool.usedMb, order]).toEqual([0, ['destroy: its memory was given back']]);
   });
 
-  test('has no charge before it was given a share', () => {
+  test('has no charge before it gets a share', () => {
     expect(() => new Lease().charge).toThrow('no share');
   });
 });

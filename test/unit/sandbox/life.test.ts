@@ -25,7 +25,7 @@ function lifeIn(phase: Phase): Life {
 }
 
 describe('Life', () => {
-  test.each(PHASES)('from %s only the moves of the table are made', (from) => {
+  test.each(PHASES)('allows from %s only the moves of the table', (from) => {
     for (const to of PHASES) {
       const life = lifeIn(from);
       expect(life.phase).toBe(from);
@@ -56,7 +56,7 @@ describe('Life', () => {
     ]);
   });
 
-  test('takes requests while it runs and no change is ordered, and as soon as it thaws', () => {
+  test('accepts requests while it runs without an ordered change, and during a thaw', () => {
     const open = (changes: number): Phase[] =>
       PHASES.filter((phase) => Object.assign(lifeIn(phase), { changes }).isOpen);
     expect([open(0), open(1)]).toEqual([['running', 'thawing'], ['thawing']]);
@@ -65,7 +65,7 @@ describe('Life', () => {
     expect([paused(0), paused(1)]).toEqual([['paused'], PHASES]);
   });
 
-  test('ends once, for the first reason, and tells of every end but its owner’s', async () => {
+  test("ends once, for the first reason, and reports every end except its owner's", async () => {
     const ends = fc.constantFrom<EndedBy>('itself', 'eviction', 'helper', 'owner');
     await fc.assert(
       fc.asyncProperty(fc.array(ends, { minLength: 1 }), async (order) => {

@@ -16,7 +16,7 @@ describe('LogTap', () => {
   }
   const settled = (): Promise<void> => new Promise(setImmediate);
 
-  it('gives whole lines to the sink, however they arrive', async () => {
+  it('passes whole lines to the sink, in any fragmentation', async () => {
     const { pipe, lines } = tap();
     pipe.write('one\ntw');
     await settled();
@@ -28,14 +28,14 @@ describe('LogTap', () => {
     expect(lines).toEqual(['f: one', 'f: two', 'f: without an end']);
   });
 
-  it('cuts long lines, and never waits for their end', async () => {
+  it('cuts long lines without waiting for their end', async () => {
     const { pipe, lines } = tap();
     pipe.write('x'.repeat(10 * KB));
     await settled();
     expect(lines.map((line) => line.length - 'f: '.length)).toEqual([4 * KB, 4 * KB]);
   });
 
-  it('drops what a sandbox writes beyond its rate, says how much, and goes on', async () => {
+  it('drops output above the rate, reports the number of bytes, and continues', async () => {
     jest.useFakeTimers({ now: 0, doNotFake: ['setImmediate', 'nextTick'] });
     try {
       const { pipe, lines } = tap();
@@ -58,8 +58,8 @@ describe('LogTap', () => {
     }
   });
 
-  describe('knows the call that a line belongs to', () => {
-    it('from its beginning to its end, and none between calls', async () => {
+  describe('attributes a line to a call', () => {
+    it("from the call's beginning to its end, and to none between calls", async () => {
       const { pipe, lines, tap: it } = tap();
       const write = async (text: string): Promise<void> => {
         pipe.write(`${text}\n`);
@@ -76,7 +76,7 @@ describe('LogTap', () => {
       expect(lines).toEqual(['f: before', 'f(r1): in r1', 'f: between', 'f(r2): in r2']);
     });
 
-    it('also where the answer is read before what was printed ahead of it, and the next call has begun', async () => {
+    it('also when the answer is read before earlier output and the next call has begun', async () => {
       const { pipe, lines, tap: it } = tap();
       it.running('r1');
       await settled();
@@ -90,7 +90,7 @@ describe('LogTap', () => {
       expect(lines).toEqual(['f(r1): of r1', 'f(r2): of r2']);
     });
 
-    it('also of a line that the call left unfinished, and of each part of a character', async () => {
+    it('also an unfinished line of the call, and each part of a character', async () => {
       const { pipe, lines, tap: it } = tap();
       it.running('r1');
       pipe.write('of r1, no end');
@@ -110,7 +110,7 @@ describe('LogTap', () => {
       expect(lines.slice(1)).toEqual(['f(r2): a\ufffd', 'f(r3): \ufffd']);
     });
 
-    it('also of what is left unfinished behind the answer, or between calls', async () => {
+    it('also an unfinished line after the answer, or between calls', async () => {
       const { pipe, lines, tap: it } = tap();
       it.running('r1');
       it.running('');
@@ -130,7 +130,7 @@ describe('LogTap', () => {
       expect(lines).toEqual(['f(r1): behind', 'f: between', 'f(r3):  of r3']);
     });
 
-    it('also of what is printed right behind the answer', async () => {
+    it('also output directly after the answer', async () => {
       const { pipe, lines, tap: it } = tap();
       it.running('r1');
       it.running('');

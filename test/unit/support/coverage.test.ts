@@ -19,7 +19,7 @@ test.each([...new Set(entries.map(({ file }) => file))])('%s has the tests that 
   for (const { title } of entries.filter((entry) => entry.file === file)) expect(text).toContain(title);
 });
 
-test('every entry has a section and a statement of its own', () => {
+test('every entry has a section and a unique statement', () => {
   expect(entries.filter(({ section, statement }) => !(section >= 0 && section <= 9) || statement === '')).toEqual([]);
   const statements = entries.map(({ section, statement }) => `${String(section)} ${statement}`);
   expect(statements.filter((statement, index) => statements.indexOf(statement) !== index)).toEqual([]);

@@ -23,11 +23,11 @@ async function entries(archive: Buffer): Promise<string[]> {
 }
 
 describe('packing functions for tests', () => {
-  test("a directory's files stand at the root of the archive", async () => {
+  test("a directory's files are at the root of the archive", async () => {
     expect(await entries(await packLambda(`${LAMBDAS_DIR}/inspect`))).toEqual(['f.py', 'requirements.txt']);
   });
 
-  test('files given as text are packed alike', async () => {
+  test('files given as text are packed in the same way', async () => {
     expect(await entries(await packLambda({ 'f.py': 'x = 1', 'lib/a.py': '' }))).toEqual(['f.py', 'lib/', 'lib/a.py']);
   });
 });
@@ -59,7 +59,7 @@ describe('uploading', () => {
     expect(await entries(seen.at(-1)?.body ?? Buffer.alloc(0))).toEqual(['f.py']);
   });
 
-  test('a refusal is an error of deploy() and an answer of upload()', async () => {
+  test('a refusal is an error of deploy() and a result of upload()', async () => {
     await expect(deploy(worker, { 'f.py': '' }, 'no')).rejects.toThrow('upload of no: 400 told');
     expect(await upload(worker, 'no', 'garbage')).toMatchObject({ status: 400, body: 'told' });
   });

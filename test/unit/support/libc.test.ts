@@ -2,7 +2,7 @@ import { closeSync, readSync } from 'node:fs';
 import { SOCK_SEQPACKET, sendWithFds, socketPair } from '../../support/helper/libc';
 
 describe('messages through libc', () => {
-  it('arrive whole, though the collector runs between making and sending them', () => {
+  it('arrive completely, although the collector runs between making and sending them', () => {
     const [near, far] = socketPair(SOCK_SEQPACKET);
     const garbage: Buffer[] = [];
     const got = Buffer.alloc(1300);

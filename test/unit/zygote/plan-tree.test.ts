@@ -36,7 +36,7 @@ describe('TreePlanner', () => {
     planner.forget();
   });
 
-  it('names the zygotes on the way with the pins of the function, dependencies first', async () => {
+  it("returns the zygotes of the path with the function's pins, dependencies first", async () => {
     expect(await plan('pandas==2.2.1', 'numpy==1.26.4', 'pytz==2024.1')).toEqual([
       ['', []],
       ['numpy==1.26.4', ['numpy==1.26.4']],
@@ -44,14 +44,14 @@ describe('TreePlanner', () => {
     ]);
   });
 
-  it('imports no dependency that the function does not ask for', async () => {
+  it('imports no dependency that the function does not pin', async () => {
     expect((await plan('pandas==2.2.1', 'numpy==1.26.4')).at(-1)).toEqual([
       'numpy==1.26.4,pandas==2.2.1',
       ['pandas==2.2.1'],
     ]);
   });
 
-  it('serves a function that lacks what a node lists beside its first package, with no more than the function has', async () => {
+  it('serves a function that lacks later packages of a node, with only its own packages', async () => {
     const children = [{ packages: ['pandas', 'numpy', 'pytz', 'six'], children: [] }];
     const listed = new TreePlanner({
       nodes: flatten({ packages: [], children }),
@@ -64,7 +64,7 @@ describe('TreePlanner', () => {
     expect(await ids('numpy==2.4.0', 'six==1.17.0')).toEqual(['']);
   });
 
-  it('gives functions with other versions other zygotes, and the root where nothing fits', async () => {
+  it('gives functions with other versions other zygotes, and the root when no node fits', async () => {
     expect((await plan('numpy==2.1.1')).at(-1)?.[0]).toBe('numpy==2.1.1');
     expect(await plan('flask==3.0.1')).toEqual([['', []]]);
   });

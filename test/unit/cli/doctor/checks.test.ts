@@ -15,7 +15,7 @@ test.each([
   expect(atLeast(version, [5, 14])).toBe(is);
 });
 
-test('an old kernel fails, with its cure', () => {
+test('an old kernel fails with advice', () => {
   expect(kernel('4.19.0-1-amd64')).toEqual({
     check: 'kernel',
     state: 'failed',
@@ -32,7 +32,7 @@ test.each([
   expect(cgroups(mounts)).toMatchObject({ state, found });
 });
 
-test('a helper that is missing is named', () => {
+test('a missing helper is named', () => {
   expect(helper({ ...SUBJECT, helper: '/nowhere' })).toMatchObject({
     state: 'failed',
     found: expect.stringContaining('/nowhere') as string,
@@ -40,7 +40,7 @@ test('a helper that is missing is named', () => {
   });
 });
 
-test('a port that another program has is told from a free one', async () => {
+test('a port in use is distinguished from a free port', async () => {
   const server = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const taken = String((server.address() as AddressInfo).port);
@@ -50,6 +50,6 @@ test('a port that another program has is told from a free one', async () => {
   expect(await port({ ...SUBJECT, port: taken })).toEqual({ check: 'port', state: 'ok', found: `${taken} is free` });
 });
 
-test('the room on the disk is told', () => {
+test('the free disk space is reported', () => {
   expect(disk(SUBJECT).found).toMatch(/^\d+ MB free at \/$/);
 });

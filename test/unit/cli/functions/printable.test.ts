@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { printable } from '../../../../src/cli/functions/printable';
 
-test('no control character is left, and all else is', () => {
+test('printable() escapes exactly the control characters', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       // eslint-disable-next-line no-control-regex -- the expression matches control characters

@@ -4,7 +4,7 @@ import { overview, parseSamples } from '../../../../src/cli/functions/rates';
 import { quantile } from '../../../../src/metrics/quantile';
 
 describe('parseSamples', () => {
-  it('reads back what prom-client writes, whatever the label', async () => {
+  it('reads the output of prom-client, with any label', async () => {
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: 'grapheme' }), fc.nat(), async (label, value) => {
         const registers = [new Registry()];
@@ -18,7 +18,7 @@ describe('parseSamples', () => {
     );
   });
 
-  it('leaves out comments and lines of another form', () => {
+  it('skips comments and lines of another form', () => {
     expect(parseSamples('# HELP a b\n\nnonsense\na 1\nb{le="+Inf"} +Inf\n')).toEqual([
       { name: 'a', labels: {}, value: 1 },
       { name: 'b', labels: { le: '+Inf' }, value: Infinity },
@@ -47,7 +47,7 @@ describe('quantile', () => {
   });
 });
 
-test('overview tells rates, failures and the share of cold starts between two readings', () => {
+test('overview computes rates, failures and the share of cold starts between two readings', () => {
   const reading = (calls: number, failed: number, starts: number): string =>
     [
       `argyle_requests_total{lambda="a",code="200"} ${calls}`,

@@ -8,7 +8,7 @@ const INFO = [
   '33 22 0:28 / /srv/ol/worker/a\\040b rw - tmpfs t rw',
 ].join('\n');
 
-test('lists mounts below a directory, the latest first, with escapes undone', () => {
+test('lists mounts below a directory, the latest first, with decoded escapes', () => {
   expect(mountsBelow(INFO, '/srv/ol/worker')).toEqual([
     '/srv/ol/worker/a b',
     '/srv/ol/worker/root-sandboxes/1/packages',
@@ -16,7 +16,7 @@ test('lists mounts below a directory, the latest first, with escapes undone', ()
   ]);
 });
 
-test('the directory itself counts, its neighbours do not', () => {
+test('includes the directory itself and excludes its siblings', () => {
   expect(mountsBelow(INFO, '/srv/ol/worker2')).toEqual(['/srv/ol/worker2']);
   expect(mountsBelow(INFO, '/srv/ol/wor')).toEqual([]);
 });

@@ -14,7 +14,7 @@ function ended(more: { status?: number; fault?: ErrorCode; cold?: boolean } = {}
 describe('countCall', () => {
   const { metrics } = makeMetrics();
 
-  test('remembers a cold start, and how it was made', () => {
+  test('records a cold start with its kind and cause', () => {
     countCall(metrics, 'f', ended({ status: 200, cold: true }));
     countCall(metrics, 'f', ended({ status: 200 }));
     expect(metrics.recent.coldStarts).toEqual([

@@ -33,7 +33,7 @@ describePrivileged('what a worker must be able to do', () => {
   });
   afterAll(() => disk.close());
 
-  test('holds on a disk with room, and leaves no file there', async () => {
+  test('succeeds on a disk with free space, and leaves no file there', async () => {
     const ok = { ok: true };
     const checks = { helper: ok, memory: ok, registry: ok, worker_dir: ok, disk: ok };
     expect(await readiness.report()).toEqual({ ready: true, checks });
@@ -41,7 +41,7 @@ describePrivileged('what a worker must be able to do', () => {
     expect(await readdir(join(disk.dir, 'registry'))).toEqual([]);
   });
 
-  test('does not hold on a full disk, and holds again once it has room', async () => {
+  test('fails on a full disk, and succeeds again when space is free', async () => {
     disk.fill();
     const full = { ok: false, why: 'write failed with ENOSPC' };
     expect(await readiness.report()).toMatchObject({
@@ -58,7 +58,7 @@ describePrivileged('what a worker must be able to do', () => {
     expect(await readdir(join(disk.dir, 'worker'))).toEqual([]);
   });
 
-  test('counts memory that is idle as room, and memory in use not', async () => {
+  test('counts idle memory as free, and memory in use as taken', async () => {
     const holder = {
       idle: false,
       candidate: () =>

@@ -23,7 +23,7 @@ function fake(name: string, log: string[] = []): Base {
   };
 }
 
-test('sandboxes and packages go to the base that is named, which is started once', async () => {
+test('sandboxes and packages come from the named base, which is started once', async () => {
   const log: string[] = [];
   const starts: string[] = [];
   const bases = new Bases(fake('own', log), (name) => {
@@ -51,7 +51,7 @@ test('sandboxes and packages go to the base that is named, which is started once
   await expect(bases.create(LEAF('new'))).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
 });
 
-test('a base that could not be started is tried again', async () => {
+test('a base whose start failed is started again at the next call', async () => {
   let attempts = 0;
   const bases = new Bases(fake('own'), (name) =>
     ++attempts === 1 ? Promise.reject(new Error('denied')) : Promise.resolve(fake(name)),

@@ -2,14 +2,14 @@ import fc from 'fast-check';
 import { cgroupNames, installerEndpoints, dnsEndpoints, nameservers } from '../../../../src/compose/sandboxes/helper';
 
 describe('cgroupNames', () => {
-  test('the contract’s name comes first, one that no other directory has second', () => {
+  test("are the contract's name, then a name that no other directory has", () => {
     const [first, second] = cgroupNames('/srv/default-ol/worker');
     expect(first).toBe('default-ol-sandboxes');
     expect(second).toMatch(/^default-ol-[0-9a-f]{8}-sandboxes$/);
     expect(cgroupNames('/tmp/default-ol/worker')[1]).not.toBe(second);
   });
 
-  test('the second place of a directory has a name of its own, with and without a base', () => {
+  test('of the second place of a directory differ, with and without a base', () => {
     const names = ['python3.13', undefined].flatMap((base) =>
       [false, true].flatMap((second) => cgroupNames('/srv/default-ol/worker', base, second)),
     );
@@ -17,7 +17,7 @@ describe('cgroupNames', () => {
     for (const name of names) expect(name).toMatch(/^default-ol(-[\w.-]+)?-sandboxes$/);
   });
 
-  test('any directory gives names that the helper accepts', () => {
+  test('are accepted by the helper for any directory', () => {
     fc.assert(
       fc.property(fc.string(), (name) => {
         for (const cgroup of cgroupNames(`/x/${name}/worker`)) expect(cgroup).toMatch(/^[\w.-]{1,90}-sandboxes$/);
@@ -43,7 +43,7 @@ test('installers reach the name servers and the package sources with an IPv4 add
 });
 
 describe('nameservers', () => {
-  it('names the DNS servers of this host on loopback, which sandboxes may then ask', () => {
+  it("returns the host's DNS servers on loopback, which sandboxes may then use", () => {
     const text = 'nameserver 127.0.0.53\nnameserver 169.254.169.254\nnameserver fe80::1%eth0\n# nameserver 1.1.1.1\n';
     expect(nameservers(text)).toEqual(['127.0.0.53', '169.254.169.254', 'fe80::1%eth0']);
     expect(dnsEndpoints(text)).toEqual([

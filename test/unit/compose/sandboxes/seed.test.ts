@@ -45,7 +45,7 @@ describe('SeedStore', () => {
     return JSON.parse(readFileSync(file(), 'utf8'));
   };
 
-  it('writes what was learnt while the worker runs, and the next one takes it up', async () => {
+  it('saves statistics while the worker runs, and restores them in the next worker', async () => {
     const first = seedStore();
     first.store.start();
     first.tracker.observe({ atMs: Date.now(), pins: [KEY], start: 'fresh', preimported: [], importMs: 80 });
@@ -67,13 +67,13 @@ describe('SeedStore', () => {
     expect(readdirSync(dir)).toEqual(['popularity.json']);
   });
 
-  it('writes nothing while nothing was learnt', () => {
+  it('writes nothing while the statistics are unchanged', () => {
     seedStore().store.start();
     jest.advanceTimersByTime(10 * SAVE_MS);
     expect(readdirSync(dir)).toEqual([]);
   });
 
-  it('takes a file of an earlier version, looks packages up by their keys, and leaves out what is not installed', async () => {
+  it('accepts a file of an earlier version, and drops packages that are not installed', async () => {
     const set = { pins: [KEY], fast: 1, slow: 1 };
     const old = { version: 1, ageMs: 1000, sets: [set], costs: {}, requires: {}, excluded: {} };
     writeFileSync(file(), JSON.stringify(old));
@@ -87,7 +87,7 @@ describe('SeedStore', () => {
     expect(warn).not.toHaveBeenCalled();
   });
 
-  it('begins anew beside a file that makes no sense, and says so', () => {
+  it('starts without statistics beside an invalid file, and logs a warning', () => {
     writeFileSync(file(), '{"version":1,');
     const { store: kept, tracker } = seedStore();
     kept.start();

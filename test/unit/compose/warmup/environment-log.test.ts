@@ -1,7 +1,7 @@
 import { environmentLog } from '../../../../src/compose/warmup/environment';
 import { createLog } from '../../../../src/log';
 
-test('what the end of the warm-up cuts off is not logged as a failure', () => {
+test('calls that the end of the warm-up cuts off are not logged as failures', () => {
   const lines: string[] = [];
   const log = createLog({ stream: { write: (line) => void lines.push(line) } });
   const stopping = new AbortController();

@@ -17,7 +17,7 @@ function counting(isBusy: () => boolean): { collector: IdleGc; collections: () =
   return { collector, collections: () => collections };
 }
 
-test('collects once nothing has been asked for a moment, after some requests and not before', async () => {
+test('collects after some requests and a pause, and not before', async () => {
   const { collector, collections } = counting(() => false);
   requests(collector, 7);
   await sleep(IDLE_MS);
@@ -31,7 +31,7 @@ test('collects once nothing has been asked for a moment, after some requests and
   expect(collections()).toBe(1);
 });
 
-test('leaves a busy worker alone, and makes up for it', async () => {
+test('does not collect in a busy worker, and collects afterwards', async () => {
   let busy = true;
   const { collector, collections } = counting(() => busy);
   requests(collector, 20);
@@ -43,7 +43,7 @@ test('leaves a busy worker alone, and makes up for it', async () => {
   expect(collections()).toBe(1);
 });
 
-test('does nothing after its stop', async () => {
+test('does nothing after stop()', async () => {
   const { collector, collections } = counting(() => false);
   requests(collector, 8);
   collector.stop();
@@ -51,7 +51,7 @@ test('does nothing after its stop', async () => {
   expect(collections()).toBe(0);
 });
 
-test("is V8's own collection of young garbage", async () => {
+test("runs V8's own collection of young garbage", async () => {
   const kinds: number[] = [];
   const observer = new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) kinds.push((entry as unknown as { detail: { kind: number } }).detail.kind);

@@ -30,33 +30,33 @@ function rest(): number {
   return ms;
 }
 
-test('a worker is busy while it serves', () => {
+test('a worker is busy while it serves a request', () => {
   serving = true;
   expect(watch.isBusy).toBe(true);
   serving = false;
   expect(watch.isBusy).toBe(false);
 });
 
-test('after the first request another one may follow within seconds', () => {
+test('a worker is busy for some seconds after its first request', () => {
   watch.ended();
   expect(rest()).toBe(2000);
 });
 
-test('requests at regular intervals are never met by the warm-up', () => {
+test('the warm-up never runs during requests at regular intervals', () => {
   for (const intervalMs of [250, 900, 2400]) {
     requests(20, intervalMs);
     expect(rest()).toBeGreaterThan(intervalMs);
   }
 });
 
-test('one long interval among shorter ones is remembered', () => {
+test('a long interval is remembered for several shorter ones', () => {
   requests(20, 250);
   requests(1, 1200);
   requests(3, 250);
   expect(rest()).toBeGreaterThan(1200);
 });
 
-test('a short rest follows on dense requests, and no rest is longer than five seconds', () => {
+test('the rest is short after dense requests, and at most five seconds', () => {
   requests(50, 10);
   expect(rest()).toBe(200);
   requests(5, 60_000);

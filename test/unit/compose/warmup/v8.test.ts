@@ -14,7 +14,7 @@ const later = findNode24();
 const NODES: [string, string][] = [[process.execPath, process.versions.node]];
 if ('node' in later) NODES.push([later.node, '24.0.0']);
 
-test.each(NODES)('%s knows the options of the table, but for those that are gone', (node, version) => {
+test.each(NODES)('%s has the options of the table, except for the removed ones', (node, version) => {
   const known = optionsOf(node);
   const unknown = V8_OPTIONS.map(({ name }) => name).filter((name) => !known.has(name.replace(/^no-/, '')));
   expect(unknown).toEqual(new InterruptBudget(version).missing);
@@ -30,7 +30,7 @@ test('the first line of bin/ol has the options that V8 takes at the start only',
 test.each([
   ['20.19.0', ['--interrupt-budget=1000', '--interrupt-budget=8000'], []],
   ['24.0.0', [], ['interrupt-budget']],
-])('Node %s gets only options that it knows', (node, flags, missing) => {
+])('Node %s gets only options that it has', (node, flags, missing) => {
   const set: string[] = [];
   const budget = new InterruptBudget(node, (flag) => set.push(flag));
   budget.setEager(true);

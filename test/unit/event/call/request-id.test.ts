@@ -11,18 +11,18 @@ test.each([
   'aGVsbG8+/w==',
   'host:8080~1.2@x',
   'x'.repeat(128),
-])('%s is kept', (id) => {
+])('%s is used unchanged', (id) => {
   expect(requestIdOf(id)).toBe(id);
 });
 
 test.each([undefined, '', ' ', 'a b', 'a, b', 'x'.repeat(129), 'a\tb', 'ä', '"a"', '<script>', 'a;b', ['a', 'b']])(
-  '%p gets a new one',
+  '%p is replaced by a new id',
   (value) => {
     expect(requestIdOf(value)).toMatch(UUID);
   },
 );
 
-test('whatever comes, the id is one word of at most 128 harmless characters', () => {
+test('the id is always one word of at most 128 harmless characters', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (value) => {
       expect(requestIdOf(value)).toMatch(/^[A-Za-z0-9_.~+/=:@-]{1,128}$/);

@@ -37,14 +37,14 @@ describe('a call', () => {
       .filter(([key]) => key.toLowerCase() === name)
       .map(([, value]) => value);
 
-  test('has the id that its client gave it, at the function and in the answer', async () => {
+  test("has its client's id, in the function and in the answer", async () => {
     const reply = await call(worker, '/run/mirror', { headers: { 'x-request-ID': 'req.1' } });
     expect(reply.headers['x-request-id']).toBe('req.1');
     expect(sentTo(reply.body, 'x-request-id')).toEqual(['req.1']);
   });
 
   test.each([[undefined], ['no id'], [['a', 'b']], ['x'.repeat(200)]])(
-    'gets one where its client sent %p',
+    'gets a new id when its client sent %p',
     async (sent) => {
       const reply = await call(worker, '/run/mirror', { headers: sent === undefined ? {} : { 'X-Request-Id': sent } });
       const id = reply.headers['x-request-id'];
@@ -53,14 +53,14 @@ describe('a call', () => {
     },
   );
 
-  test('passes traceparent and tracestate on as they came', async () => {
+  test('passes traceparent and tracestate on unchanged', async () => {
     const headers = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', tracestate: 'a=1,b=2' };
     const reply = await call(worker, '/run/mirror', { headers });
     expect(sentTo(reply.body, 'traceparent')).toEqual([headers.traceparent]);
     expect(sentTo(reply.body, 'tracestate')).toEqual([headers.tracestate]);
   });
 
-  test('keeps its id whatever the function claims; times of the function stand before those of the worker', async () => {
+  test("keeps its id despite the function's headers; the function's times precede the worker's", async () => {
     const reply = await call(worker, '/run/claims', { headers: { 'X-Request-Id': 'real' } });
     const values = (name: string): string[] =>
       reply.rawHeaders.filter((_, i, all) => i % 2 === 1 && all[i - 1]?.toLowerCase() === name);
@@ -68,7 +68,7 @@ describe('a call', () => {
     expect(values('server-timing')).toEqual(['db;dur=53', expect.stringMatching(TIMES)]);
   });
 
-  test('tells where its time went: the first one a start, the second one none', async () => {
+  test('reports its times: a start in the first call, none in the second', async () => {
     await worker.deploy('twice', { 'f.py': 'def f(event): return 1\n' });
     const first = await call(worker, '/run/twice', { method: 'POST', body: '{}' });
     expect(first.headers['server-timing']).toMatch(TIMES);
@@ -77,7 +77,7 @@ describe('a call', () => {
     expect(second.headers['server-timing']).toMatch(/^queue;dur=[\d.]+, start;desc=(warm|unpause);/);
   });
 
-  test('that fails has its id in the answer and in the line of the log, and the text of the contract', async () => {
+  test("that fails has its id in the answer and in the log, and the contract's text", async () => {
     const reply = await call(worker, '/run/dies', { headers: { 'X-Request-Id': 'bad-1' } });
     expect([reply.status, reply.headers['x-request-id'], reply.headers['content-type']]).toEqual([
       502,
@@ -92,7 +92,7 @@ describe('a call', () => {
   test.each([
     ['/run/none', 500, 'LAMBDA_NOT_FOUND'],
     ['/run/a%20b', 500, 'LAMBDA_NAME'],
-  ])('%s that fails is a problem for a client that asks for one', async (path, status, code) => {
+  ])('%s that fails is a problem+json for a client that asks for it', async (path, status, code) => {
     const headers = { Accept: 'application/problem+json', 'X-Request-Id': 'p1' };
     const reply = await call(worker, path, { headers });
     expect(reply.headers['content-type']).toBe('application/problem+json');
@@ -100,7 +100,7 @@ describe('a call', () => {
     expect(reply.headers['x-argyle-error']).toBe(code);
   });
 
-  test('that is refused has its id, too; other refusals have none', async () => {
+  test('that is refused has its id, too; other refusals have no id', async () => {
     const headers = { Host: 'evil.example.com', 'X-Request-Id': 'refused', Accept: 'application/problem+json' };
     const reply = await call(worker, '/run/mirror', { headers });
     expect([reply.status, reply.headers['x-request-id']]).toEqual([403, 'refused']);
@@ -110,7 +110,7 @@ describe('a call', () => {
   });
 });
 
-test('argyle.server_timing off leaves only the times of the function', async () => {
+test("with argyle.server_timing off, an answer has only the function's times", async () => {
   const worker = await startWorker({ serverTiming: false });
   await worker.deploy('claims', { 'f.py': CLAIMS });
   const reply = await call(worker, '/run/claims');
@@ -119,7 +119,7 @@ test('argyle.server_timing off leaves only the times of the function', async () 
   await worker.close();
 });
 
-test('a body that arrives too slowly is refused with the id of its call', async () => {
+test('a call whose body arrives too slowly is refused with its id', async () => {
   const worker = await startWorker({ bodyRate: { windowSec: 1, windowKb: 32, openBodies: 0 } });
   await worker.deploy('mirror', { 'f.py': MIRROR });
   const headers = { 'Content-Length': '100', 'X-Request-Id': 'slow-1', Accept: 'application/problem+json' };

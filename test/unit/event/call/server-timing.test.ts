@@ -8,7 +8,7 @@ function timed(fill: (call: Call) => void): string {
   return serverTiming(call, call.beganMs + 20);
 }
 
-test('tells queue, start, import, handler and total', () => {
+test('contains queue, start, import, handler and total', () => {
   const text = timed((call) => {
     call.taken(7, { start: 'fork', tier: 'packages', ms: 5 });
     call.sentMs = call.beganMs + 7;
@@ -18,7 +18,7 @@ test('tells queue, start, import, handler and total', () => {
   expect(text).toBe('queue;dur=2, start;desc=fork-packages;dur=5, import;dur=2.5, handler;dur=5.5, total;dur=20');
 });
 
-test('an instance that was there has no import; one that was frozen is told apart', () => {
+test('has no import for a warm instance, and marks a frozen instance', () => {
   const warm = timed((call) => {
     call.taken(0.25);
     call.sentMs = call.beganMs + 0.25;
@@ -32,14 +32,14 @@ test('an instance that was there has no import; one that was frozen is told apar
   expect(frozen).toBe('queue;dur=0, start;desc=unpause;dur=0.5, total;dur=20');
 });
 
-test('a call that waited for a part of another start only tells that part', () => {
+test('counts for each call only the part of a start that the call waited for', () => {
   const text = timed((call) => {
     call.taken(3, { start: 'fresh', ms: 30 });
   });
   expect(text).toBe('queue;dur=0, start;desc=fresh;dur=3, total;dur=20');
 });
 
-test('code and body stand there when they were waited for; what a failed call did not reach is left out', () => {
+test('contains code and body after waits for them, and only the phases that a failed call reached', () => {
   const text = timed((call) => {
     call.codeMs = 12;
     call.bodyMs = 0.1234567;
@@ -47,7 +47,7 @@ test('code and body stand there when they were waited for; what a failed call di
   expect(text).toBe('code;dur=12, body;dur=0.123, total;dur=20');
 });
 
-test('the platform took what neither the sandbox nor the client took', () => {
+test("the platform's share excludes the times of sandbox and client", () => {
   const call = new Call('id', 'http');
   expect(call.overheadMs(call.beganMs + 4)).toBe(4);
   call.bodyMs = 10;

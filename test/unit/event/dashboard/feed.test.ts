@@ -20,7 +20,7 @@ describe('Feed', () => {
     jest.useRealTimers();
   });
 
-  test('takes one snapshot a second for all who look, and none while nobody does', () => {
+  test('takes one snapshot per second for all watchers, and none without a watcher', () => {
     const all = feed();
     jest.advanceTimersByTime(5000);
     expect(taken).toBe(0);
@@ -38,7 +38,7 @@ describe('Feed', () => {
     expect([taken, all.size, jest.getTimerCount()]).toEqual([7, 0, 0]);
   });
 
-  test('tells everything at first, also to who comes later, and then what has changed', () => {
+  test('sends all topics first, and then the changed topics', () => {
     const [first, second]: [string[], string[]] = [[], []];
     const all = feed();
     all.watch((text) => first.push(text) > 0);
@@ -57,7 +57,7 @@ describe('Feed', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  test('who could not take a text is told everything once it can', () => {
+  test('sends all topics to a watcher that missed a message', () => {
     const texts: string[] = [];
     let takes = true;
     const all = feed();
@@ -75,7 +75,7 @@ describe('Feed', () => {
     all.close();
   });
 
-  test('goes on after a snapshot that failed', () => {
+  test('continues after a failed snapshot', () => {
     const texts: string[] = [];
     let fails = true;
     const all = new Feed(

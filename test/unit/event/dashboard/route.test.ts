@@ -33,7 +33,7 @@ describe('/dashboard', () => {
     await server.close(0);
   });
 
-  test('has each file of the page, and no other', async () => {
+  test('serves each file of the page, and no other file', async () => {
     const files = [...PAGE_FILES.values()].map(({ file }) => file).sort();
     expect(readdirSync(PAGE).sort()).toEqual(files);
     for (const [path, { type }] of PAGE_FILES) {
@@ -49,13 +49,13 @@ describe('/dashboard', () => {
     }
   });
 
-  test('is built into what is installed', () => {
+  test('is included in the installation', () => {
     const built = join(__dirname, '../../../../dist/event/dashboard');
     if (!existsSync(built)) return;
     expect(readdirSync(join(built, 'page')).sort()).toEqual(readdirSync(PAGE).sort());
   });
 
-  test('leads on from a slash at its end, and takes GET and HEAD only', async () => {
+  test('redirects from a trailing slash, and accepts only GET and HEAD', async () => {
     const answer = await get('/dashboard/');
     expect([answer.status, answer.headers.get('location')]).toEqual([301, '../dashboard']);
     for (const path of ['/dashboard', '/dashboard/events']) {
@@ -65,7 +65,7 @@ describe('/dashboard', () => {
     }
   });
 
-  test('has one snapshot for all who look, at most 32 of them', async () => {
+  test('takes one snapshot for at most 32 watchers', async () => {
     const before = taken;
     const stopping = new AbortController();
     const watchers = await Promise.all(
@@ -88,7 +88,7 @@ describe('/dashboard', () => {
     });
   });
 
-  test('ends its streams when the worker does', async () => {
+  test('ends its streams when the worker stops', async () => {
     const answer = await get('/dashboard/events');
     route.close();
     expect(await answer.text()).toContain('event: settings');

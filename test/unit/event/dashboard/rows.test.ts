@@ -11,7 +11,7 @@ const of = (lambda: string, calls: number, more: Partial<FunctionReading> = {}):
 });
 
 describe('functionRows', () => {
-  test('since the start is all that was counted, the busiest function first', () => {
+  test('counts all calls since the start, the busiest function first', () => {
     const rows = functionRows(
       undefined,
       reading(0, of('b', 1), of('c', 4, { failed: 1, cold: { first: 1 } }), of('a', 1)),
@@ -23,7 +23,7 @@ describe('functionRows', () => {
     expect(rows[0]?.p99Ms).toBeCloseTo(4.975);
   });
 
-  test('between two readings is the difference; a function that is new there counts in full', () => {
+  test('counts the calls between two readings; a new function counts in full', () => {
     const before = reading(0, of('f', 10, { failed: 2, cold: { first: 1, busy: 3 } }));
     const slow = durations(0.005, 10).map((count, i) => count + (durations(1, 2)[i] ?? 0));
     const after = reading(1000, of('f', 12, { failed: 3, cold: { first: 1, busy: 5 }, durations: slow }), of('new', 1));
@@ -32,20 +32,20 @@ describe('functionRows', () => {
     expect(other).toMatchObject({ lambda: 'new', calls: 1 });
   });
 
-  test('without calls has no quantiles', () => {
+  test('has no quantiles without calls', () => {
     const same = reading(0, of('f', 3));
     expect(functionRows(same, same)[0]).toMatchObject({ calls: 0, cold: {}, p50Ms: null, p99Ms: null });
   });
 });
 
-test('ratesOf tells calls per second, of those that are called and of all', () => {
+test('ratesOf returns calls per second for each called function and in total', () => {
   const rates = ratesOf(reading(0, of('f', 1), of('quiet', 5)), reading(2000, of('f', 4), of('quiet', 5), of('g', 1)));
   expect(rates).toEqual({ total: 2, of: { f: 1.5, g: 0.5 } });
   expect(ratesOf(reading(5, of('f', 1)), reading(5, of('f', 1)))).toEqual({ total: 0, of: {} });
 });
 
 describe('LastMinute', () => {
-  test('finds the oldest reading within a time, and forgets older ones', () => {
+  test('finds the oldest reading within a time, and drops older ones', () => {
     const minute = new LastMinute();
     for (let second = 0; second <= 100; second++) minute.add(reading(second * 1000));
     expect(minute.before(5000)?.atMs).toBe(95_000);
@@ -53,7 +53,7 @@ describe('LastMinute', () => {
     expect(minute.before(1e9)?.atMs).toBe(40_000);
   });
 
-  test('begins anew after a pause', () => {
+  test('starts again after a pause', () => {
     const minute = new LastMinute();
     minute.add(reading(0));
     minute.add(reading(500_000));

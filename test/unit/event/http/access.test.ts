@@ -69,7 +69,7 @@ function routesOf(app: Express): string[] {
   return layers.flatMap(({ route }) => (route === undefined ? [] : [String(route.path)]));
 }
 
-test('every route stands in the table', () => {
+test('the table contains every route', () => {
   const known = ROUTES.map(([route]) => route);
   const routes = [...routesOf(lambdaApp(deps(), nothing, new BodyRate())), ...routesOf(sockApp(deps()))];
   expect(routes.length).toBeGreaterThan(15);
@@ -114,27 +114,30 @@ describe('a worker with a token', () => {
     ['secret', 401],
     ['Basic secret', 401],
     ['Basic Bearer secret', 401],
-  ])('the case of the scheme does not count, and nothing else changes: %s', async (authorization, status) => {
+  ])('the scheme is not case-sensitive, and the token is exact: %s', async (authorization, status) => {
     expect((await call(worker, '/stats', { headers: { authorization } })).status).toBe(status);
   });
 
-  test.each(ROUTES)('%s: %s is refused to strangers unless it is a probe, not %s', async (_route, path, access) => {
-    for (const headers of [
-      { 'Sec-Fetch-Site': 'cross-site' },
-      { Origin: 'http://evil.example' },
-      { Origin: 'null' },
-      { Host: 'evil.example:5000' },
-    ]) {
-      const code = 'Host' in headers ? 'HOST_REFUSED' : 'CROSS_SITE';
-      const reply = await call(worker, path, { method: 'POST', headers: { ...token, ...headers } });
-      const refused = [reply.status, reply.headers['x-argyle-error']];
-      if (access === 'probe') expect(refused).not.toContain(code);
-      else expect(refused).toEqual([403, code]);
-    }
-  });
+  test.each(ROUTES)(
+    '%s: foreign hosts and origins are refused on %s (%s), except for probes',
+    async (_route, path, access) => {
+      for (const headers of [
+        { 'Sec-Fetch-Site': 'cross-site' },
+        { Origin: 'http://evil.example' },
+        { Origin: 'null' },
+        { Host: 'evil.example:5000' },
+      ]) {
+        const code = 'Host' in headers ? 'HOST_REFUSED' : 'CROSS_SITE';
+        const reply = await call(worker, path, { method: 'POST', headers: { ...token, ...headers } });
+        const refused = [reply.status, reply.headers['x-argyle-error']];
+        if (access === 'probe') expect(refused).not.toContain(code);
+        else expect(refused).toEqual([403, code]);
+      }
+    },
+  );
 
   test.each(ROUTES)(
-    '%s: a link on another page to %s works for functions and pages only, not for what is %s',
+    '%s: a link on another page to %s (%s) opens only functions and pages',
     async (_r, path, access) => {
       const visit = { ...token, 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'navigate' };
       const status = async (method: string) => (await call(worker, path, { method, headers: visit })).status;
@@ -161,7 +164,7 @@ describe('a worker with a token', () => {
   );
 });
 
-test('/metrics asks for the token where argyle.metrics_token says so', async () => {
+test('/metrics requires the token when argyle.metrics_token is set', async () => {
   const worker = await startWorker({ adminToken: 'secret', access: { metricsToken: true } });
   try {
     expect((await call(worker, '/metrics')).status).toBe(401);
@@ -171,7 +174,7 @@ test('/metrics asks for the token where argyle.metrics_token says so', async () 
   }
 });
 
-test('what the settings allow passes, and so does a page of the worker itself', async () => {
+test("allowed hosts and origins pass, and so do the worker's own pages", async () => {
   const worker = await startWorker({ access: { allowedHosts: 'fn.example', allowedOrigins: 'https://app.example' } });
   try {
     for (const headers of [

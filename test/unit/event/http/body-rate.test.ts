@@ -24,11 +24,11 @@ describe('BodyWindow', () => {
     [3000, 10_000],
     [3300, undefined],
     [1e9, undefined],
-  ])('%d bytes a second last for %p ms', (bytesPerSec, ms) => {
+  ])('%d bytes per second pass for %p ms', (bytesPerSec, ms) => {
     expect(lasts(bytesPerSec)).toBe(ms);
   });
 
-  test('a body that came fast and then stalls ends a window later', () => {
+  test('a body that was fast and then stalls fails one window later', () => {
     const window = new BodyWindow(0);
     for (let i = 0; i < 20; i++) expect(window.passed(500, 100e6, rate)).toBe(false);
     for (let i = 0; i < 19; i++) expect(window.passed(500, 100e6, rate)).toBe(false);
@@ -89,7 +89,7 @@ describe('a worker', () => {
     ['a function by another spelling', `POST /run/%65cho HTTP/1.1\r\n${CHUNKED}`, '1\r\n1\r\n'],
     ['an upload', `POST /registry/up HTTP/1.1\r\n${CHUNKED}`, '1\r\n1\r\n'],
     ['a trigger', `POST /kafka-init/echo HTTP/1.1\r\n${CHUNKED}`, '1\r\n1\r\n'],
-  ])('%s that dribbles is a 408', async (_what, head, drip) => {
+  ])('answers %s that arrives slowly with 408', async (_what, head, drip) => {
     const state = dribble(head, drip);
     await sleep(700);
     expect(state.answer).toBe('');
@@ -102,7 +102,7 @@ describe('a worker', () => {
     await until('forgotten', () => worker.manager.counts.queued + worker.manager.counts.busy === 0);
   });
 
-  test('a body that stalls while its function reads it is cut off, and the sandbox ends', async () => {
+  test('cuts off a body that stalls while its function reads it, and ends the sandbox', async () => {
     const head = 'POST /run/hash HTTP/1.1\r\nHost: x\r\nContent-Length: 600000\r\n\r\n';
     const state = dribble(head + 'x'.repeat(100_000), '1');
     await until('streams', () => worker.manager.counts.busy === 1);
@@ -111,7 +111,7 @@ describe('a worker', () => {
     await until('ended', () => worker.manager.counts.busy === 0);
   });
 
-  test('1,000 of them hold no more sandboxes than argyle.open_bodies, and neither fill the queue nor stop an echo', async () => {
+  test('gives 1,000 slow bodies only argyle.open_bodies sandboxes, and serves other calls', async () => {
     const begin = performance.now();
     const states = Array.from({ length: 1000 }, (_, i) => {
       const length = i % 2 === 0 ? CHUNKED : 'Host: x\r\nContent-Length: 60000\r\n\r\n';
@@ -134,7 +134,7 @@ describe('a worker', () => {
     expect((await echo()).body).toBe('1');
   }, 60_000);
 
-  test('a function may answer the first part before the next is sent, and gives its place back', async () => {
+  test("lets a function answer the first part before the next, and frees the body's place", async () => {
     for (let i = 0; i < 3; i++) {
       const text = await exchange(
         '127.0.0.1',
@@ -147,7 +147,7 @@ describe('a worker', () => {
   });
 
   test.each([10, 65_535, 65_536, 65_537, 200_000, 20_000_000])(
-    'a fast chunked body of %d bytes arrives',
+    'accepts a fast chunked body of %d bytes',
     async (size) => {
       const body = randomBytes(size);
       const headers = { 'Transfer-Encoding': 'chunked' };
@@ -158,7 +158,7 @@ describe('a worker', () => {
     },
   );
 
-  test('a large body may come in pieces over many windows, and its first bytes need not wait for the last', async () => {
+  test('accepts a large body in pieces over many windows, and passes on its first bytes at once', async () => {
     const reply = new Promise<string>((resolve, reject) => {
       const headers = { 'Transfer-Encoding': 'chunked' };
       const options = { port: worker.listener.port, host: '127.0.0.1', path: '/run/hash', method: 'POST', headers };
@@ -179,14 +179,14 @@ describe('a worker', () => {
     expect(await reply).toMatch(/^500000 /);
   });
 
-  test('what a function does not read of a body leaves the connection fit for the next request', async () => {
+  test('drains an unread body, so that the connection serves the next request', async () => {
     const put = `POST /run/nobody HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n${'x'.repeat(300_000)}`;
     const state = dribble(`${put}GET /status HTTP/1.1\r\nHost: x\r\n\r\n`, '');
     await until('both are answered', () => state.answer.endsWith('ready\n'));
     expect(state.answer).toContain('not found in blob store');
   });
 
-  test('the settings by default let slow links be', () => {
+  test('accepts slow links with the default settings', () => {
     expect((BODY_RATE.windowKb * 1024) / BODY_RATE.windowSec).toBeLessThan(4000);
   });
 });

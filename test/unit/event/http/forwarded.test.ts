@@ -7,7 +7,7 @@ function given(rawHeaders: string[], options: { url?: string; peer?: string; nam
   return { pairs, origin, of: Object.fromEntries(pairs) as Record<string, string> };
 }
 
-test('tells client, protocol, host and mount point, behind the headers as they came', () => {
+test("adds client, protocol, host and mount point after the request's headers", () => {
   const { pairs, origin } = given(['X-A', '1', 'host', 'www.example.com:5000', 'x-a', '2']);
   expect(pairs).toEqual([
     ['Host', 'www.example.com:5000'],
@@ -23,7 +23,7 @@ test('tells client, protocol, host and mount point, behind the headers as they c
   expect(origin).toBe('http://www.example.com:5000');
 });
 
-test('keeps what a proxy before the worker says, and adds the proxy', () => {
+test('keeps the headers of a proxy before the worker, and appends the proxy', () => {
   const raw = ['Host', 'worker:5000', 'X-Forwarded-For', '1.2.3.4', 'x-forwarded-for', '5.6.7.8, 9.9.9.9'];
   const more = ['X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'example.com', 'X-Forwarded-Prefix', '/api/'];
   const { of, origin } = given([...raw, ...more, 'Forwarded', 'for=1.2.3.4'], { peer: '::1' });
@@ -38,7 +38,7 @@ test('keeps what a proxy before the worker says, and adds the proxy', () => {
   expect(origin).toBe('https://example.com/api');
 });
 
-test('one Host, the first; that of an absolute target wins; an empty or missing one is none', () => {
+test('uses the first Host, or that of an absolute target; an empty Host counts as missing', () => {
   expect(given(['Host', 'a', 'host', 'b']).pairs.filter(([key]) => key?.toLowerCase() === 'host')).toHaveLength(1);
   expect(given(['Host', 'a'], { url: 'http://b:1/run/app' }).of).toMatchObject({
     Host: 'b:1',
@@ -55,12 +55,12 @@ test('one Host, the first; that of an absolute target wins; an empty or missing 
   }
 });
 
-test('leaves Host out where functions are to see root', () => {
+test('drops Host when functions see root', () => {
   const { of, origin } = given(['Host', 'a'], { keep: false });
   expect([of['Host'], of['X-Forwarded-Host'], origin]).toEqual([undefined, 'a', 'http://a']);
 });
 
-test('a name is escaped, quotes in a host are', () => {
+test('escapes names, and quotes hosts', () => {
   expect(given(['Host', 'a"b\\'], { name: 'ä b' }).of).toMatchObject({
     'X-Forwarded-Prefix': '/run/%C3%A4%20b',
     Forwarded: 'for=10.0.0.9;proto=http;host="a\\"b\\\\"',

@@ -20,7 +20,7 @@ function get(options: http.RequestOptions): Promise<[number | undefined, string]
 }
 
 describe('listenPidSocket', () => {
-  test('tells the pid to its owner, and nothing else', async () => {
+  test('returns the pid to the owner, and serves nothing else', async () => {
     const dir = await mkdtemp(path.join(tmpdir(), 'listen-'));
     const socketPath = path.join(dir, 'ol.sock');
     await writeFile(socketPath, 'left over');
@@ -46,7 +46,7 @@ describe('listenTcp', () => {
     await first.close(0);
   });
 
-  test('connections have half of the descriptors, and those beyond are closed', async () => {
+  test('allows connections for half of the descriptors, and closes further ones', async () => {
     expect(mostConnections('Max open files            1024                 4096                 files     \n')).toBe(
       512,
     );
@@ -67,7 +67,7 @@ describe('listenTcp', () => {
     await listener.close(0);
   });
 
-  test('closing ends idle connections at once and hanging ones after the grace', async () => {
+  test('close() ends idle connections at once and hanging ones after the grace period', async () => {
     const listener = await listenTcp(() => undefined, '127.0.0.1', 0);
     const hanging = get({ host: '127.0.0.1', port: listener.port });
     hanging.catch(() => undefined);

@@ -29,7 +29,7 @@ const post = (chunks: string): string =>
   `POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}0\r\n\r\n`;
 
 describe('requests that arrive together', () => {
-  it('are taken one after the other, and answered in order', async () => {
+  it('are handled one after the other, and answered in order', async () => {
     let running = 0;
     let most = 0;
     const port = await listening((req, res) => {
@@ -49,7 +49,7 @@ describe('requests that arrive together', () => {
     expect(most).toBe(1);
   });
 
-  it('let other connections have their turn between them', async () => {
+  it('leave turns to other connections between them', async () => {
     const order: string[] = [];
     const port = await listening((req, res) => {
       order.push(req.url ?? '');
@@ -65,7 +65,7 @@ describe('requests that arrive together', () => {
     await greedy;
   });
 
-  it("end their connection with the last that may wait when they are too many, and nobody else's", async () => {
+  it('end their own connection after the limit, and no other connection', async () => {
     let calls = 0;
     const port = await listening((req, res) => {
       if (req.url === '/other') res.end('here');
@@ -79,7 +79,7 @@ describe('requests that arrive together', () => {
     expect(calls).toBe(257);
   });
 
-  it('may have bodies, of which each gets its own', async () => {
+  it('may have bodies, and each gets its own', async () => {
     const port = await listening((req, res) => {
       void text(req).then((body) => res.end(`<${body}>`));
     });
@@ -91,7 +91,7 @@ describe('requests that arrive together', () => {
 });
 
 describe('chunks that arrive together', () => {
-  it('are read as few, in order, and whole', async () => {
+  it('are combined, in order and complete', async () => {
     let reads = 0;
     const port = await listening((req, res) => {
       req.on('data', () => reads++);
@@ -104,7 +104,7 @@ describe('chunks that arrive together', () => {
     expect(reads).toBeLessThan(digits.length / 10);
   });
 
-  it('stop coming while nobody reads them', async () => {
+  it('stop at flow control while no reader takes them', async () => {
     let resume = (): void => undefined;
     let waiting = 0;
     const port = await listening((req, res) => {
@@ -125,7 +125,7 @@ describe('chunks that arrive together', () => {
   });
 });
 
-it('a header beyond its bound is refused', async () => {
+it('a header above its limit is refused', async () => {
   const port = await listening((_req, res) => res.end());
   expect(await raw(port, get('/', `X-A: ${'a'.repeat(130 * 1024)}\r\n`))).toMatch(/^HTTP\/1.1 431 /);
   expect(await raw(port, get(`/${'a'.repeat(130 * 1024)}`))).toMatch(/^HTTP\/1.1 431 /);

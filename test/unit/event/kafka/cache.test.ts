@@ -7,7 +7,7 @@ const offsets = (cache: MessageCache<{ offset: string }>, from: number): number[
   cache.from(String(from))?.map(({ offset }) => Number(offset));
 
 describe('the message cache', () => {
-  it('gives everything from an offset on that it still holds', () => {
+  it('returns all cached messages from an offset on', () => {
     const cache = new MessageCache<{ offset: string }>(3);
     fill(cache, 5, 6, 8, 9);
     expect(offsets(cache, 6)).toEqual([6, 8, 9]);
@@ -16,13 +16,13 @@ describe('the message cache', () => {
     expect(offsets(cache, 10)).toBeUndefined();
   });
 
-  it('replaces what comes again', () => {
+  it('replaces messages that arrive again', () => {
     const cache = new MessageCache<{ offset: string }>(10);
     fill(cache, 8, 9, 10, 11, 9);
     expect(offsets(cache, 8)).toEqual([8, 9]);
   });
 
-  it('keeps nothing with size 0, or once cleared', () => {
+  it('is empty with size 0, and after clear()', () => {
     const none = new MessageCache<{ offset: string }>(0);
     fill(none, 1);
     expect(offsets(none, 1)).toBeUndefined();

@@ -13,7 +13,7 @@ const trigger = (servers: string[], topics: string[], reset = '') => ({
 });
 
 describe('byBrokers', () => {
-  it('joins triggers on the same brokers, whatever their order', () => {
+  it('joins triggers on the same brokers, in any order', () => {
     const found = byBrokers([
       trigger(['b:1', 'a:1'], ['x'], 'earliest'),
       trigger(['a:1', 'b:1'], ['y'], 'latest'),
@@ -34,12 +34,12 @@ describe('byBrokers', () => {
   it.each([
     [trigger([], ['x']), 'kafka[0].bootstrap_servers'],
     [trigger(['a:1'], []), 'kafka[0].topics'],
-  ])('names what a trigger lacks', (lacking, field) => {
+  ])('names the missing field of a trigger', (lacking, field) => {
     expect(() => byBrokers([lacking])).toThrow(expect.objectContaining({ code: 'TRIGGER', field }) as Error);
   });
 });
 
-it('takes times from config.json, and the defaults for those that are not set', () => {
+it('times come from config.json, and missing times from the defaults', () => {
   const kafka = {
     cache_enabled: false,
     cache_size: 9,
@@ -87,7 +87,7 @@ describe('without a broker', () => {
   const host = () =>
     new KafkaTriggers({ settings, log: LOG, invoker, kept: new Registrations(join(dir, 'kafka.json')) });
 
-  it('registering succeeds at once, the state tells why nothing comes, and stopping is quick', async () => {
+  it('register() succeeds at once, the state names the reason, and stop() is fast', async () => {
     const triggers = host();
     const address = `127.0.0.1:${await freePort()}`;
     const start = performance.now();
@@ -103,7 +103,7 @@ describe('without a broker', () => {
     expect(performance.now() - stop).toBeLessThan(3000);
   });
 
-  it('registrations are kept until they are ended, and come back for functions that are there', async () => {
+  it('registrations persist until they are ended, and are restored for existing functions', async () => {
     const [t, u] = [trigger(['127.0.0.1:1'], ['t'], 'earliest'), trigger(['127.0.0.1:1'], ['u'])];
     const first = host();
     await Promise.all([
@@ -125,7 +125,7 @@ describe('without a broker', () => {
     await second.close();
   });
 
-  it('a file that cannot be read is told, and nothing is restored', async () => {
+  it('an unreadable file is logged, and nothing is restored', async () => {
     writeFileSync(join(dir, 'kafka.json'), '{"a": [{"topics": 1}]}');
     const triggers = host();
     await triggers.restore(() => Promise.resolve(true));

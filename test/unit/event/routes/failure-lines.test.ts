@@ -44,7 +44,7 @@ describe('the log of a worker', () => {
     expect(lines[0]?.[0]).not.toHaveProperty('err');
   });
 
-  test('has none for answers of functions, and none for what clients do wrong', async () => {
+  test('has no line for answers of functions, and none for client errors', async () => {
     expect((await call(worker, '/run/own', { method: 'POST', body: '{}' })).status).toBe(500);
     expect((await call(worker, '/run/echo', { method: 'POST', body: '{}' })).status).toBe(200);
     expect((await call(worker, '/registry/a%20b', { method: 'DELETE' })).status).toBe(400);

@@ -29,7 +29,7 @@ describe('the Kafka routes', () => {
 
   const message = (text: string): object => ({ status: 'success', lambda: 'with', message: text });
 
-  test('register and unregister what ol.yaml says', async () => {
+  test('register and unregister the triggers of ol.yaml', async () => {
     const on = await call(worker, '/kafka/register/with', { method: 'POST' });
     expect([on.status, JSON.parse(on.body)]).toEqual([200, message('Kafka consumers registered for 1 trigger(s)')]);
     expect(registered.get('with')).toEqual([TRIGGER]);
@@ -50,7 +50,7 @@ describe('the Kafka routes', () => {
     expect([reply.status, reply.body]).toEqual([status, body]);
   });
 
-  test("the boss's init and stop", async () => {
+  test("serve the boss's init and stop", async () => {
     const body = JSON.stringify({
       BootstrapServers: ['a:1'],
       Topics: ['t'],
@@ -67,7 +67,7 @@ describe('the Kafka routes', () => {
     expect(registered.size).toBe(0);
   });
 
-  test('without consumers the answer says so', async () => {
+  test('report missing consumers in the answer', async () => {
     const bare = await startWorker();
     await bare.deploy('with', { 'f.py': CODE, 'ol.yaml': YAML });
     const reply = await call(bare, '/kafka/register/with', { method: 'POST' });

@@ -25,6 +25,6 @@ test.each([
   ['since=5', 'since'],
   ['since=2026-13-45', 'since'],
   ['follow=maybe', 'follow'],
-])('%p is refused by its field', (query, field) => {
+])('%p is refused with its field', (query, field) => {
   expect(() => ask(query)).toThrow(expect.objectContaining({ code: 'REQUEST_INVALID', field }) as Error);
 });

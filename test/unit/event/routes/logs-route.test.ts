@@ -53,12 +53,12 @@ describe('GET /logs/<name>', () => {
     expect([reply.status, reply.headers['x-argyle-error']]).toEqual([status, code]);
   });
 
-  test('asks for the token, and takes GET only', async () => {
+  test('requires the token, and accepts only GET', async () => {
     expect((await call(worker, '/logs/f')).status).toBe(401);
     expect((await get('/logs/f', 'DELETE')).status).toBe(405);
   });
 
-  test('follows until its client goes', async () => {
+  test('sends new lines until its client leaves', async () => {
     const came: string[] = [];
     const { port } = worker.listener;
     const request = http.get({ host: '127.0.0.1', port, path: '/logs/f?follow=1&tail=1', headers: auth, agent: false });
@@ -73,7 +73,7 @@ describe('GET /logs/<name>', () => {
     await until('it is forgotten', () => followers() === 0, 5000);
   });
 
-  test('follows a function that has no log yet', async () => {
+  test('sends new lines of a function without a log', async () => {
     const came: string[] = [];
     const { port } = worker.listener;
     const request = http.get({ host: '127.0.0.1', port, path: '/logs/silent?follow', headers: auth, agent: false });

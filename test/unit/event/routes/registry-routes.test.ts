@@ -39,7 +39,7 @@ describe('/registry', () => {
     expect((await call(worker, '/run/echo', { method: 'POST', body: '{}' })).status).toBe(200);
   });
 
-  test('a function that came by another way has a config, but is not listed', async () => {
+  test('returns the config of a function that was stored out-of-band, and does not list it', async () => {
     await worker.deploy('aside', { 'f.py': CODE, 'ol.yaml': 'reuse-sandbox: false\nenvironment: {A: 1}\n' });
     const { body } = await call(worker, '/registry/aside/config');
     expect(JSON.parse(body)).toMatchObject({ Environment: { A: '1' }, ReuseSandbox: false });
@@ -60,13 +60,13 @@ describe('/registry', () => {
     expect(existsSync(path.join(worker.registryDir, 'bad.tar.gz'))).toBe(false);
   });
 
-  test('what is no archive is refused', async () => {
+  test('refuses an upload that is not an archive', async () => {
     const reply = await call(worker, '/registry/bad', { method: 'POST', body: 'no archive' });
     expect(reply.status).toBe(500);
     expect(reply.body).toMatch(/^Failed to add lambda: cannot unpack function archive: /);
   });
 
-  test('a bad name is 400', async () => {
+  test('answers a bad name with 400', async () => {
     const reply = await call(worker, '/registry/a%20b', { method: 'POST', body: 'x' });
     expect([reply.status, reply.body]).toEqual([
       400,
@@ -74,7 +74,7 @@ describe('/registry', () => {
     ]);
   });
 
-  test('uploads over the limit are 413, declared or not', async () => {
+  test('answers uploads above the limit with 413, with and without a declared length', async () => {
     const big = Buffer.alloc((1 << 20) + 1);
     for (const headers of [{ 'Content-Length': big.length }, { 'Transfer-Encoding': 'chunked' }]) {
       const reply = await call(worker, '/registry/big', { method: 'POST', headers, body: big });
@@ -83,7 +83,7 @@ describe('/registry', () => {
     expect((await readdir(worker.dir)).filter((name) => name.startsWith('upload-'))).toEqual([]);
   });
 
-  test('an upload that is cut off leaves nothing', async () => {
+  test('leaves nothing of an interrupted upload', async () => {
     const socket = createConnection(worker.listener.port, '127.0.0.1');
     socket.write('POST /registry/cut HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc');
     const uploads = async (): Promise<string[]> =>
@@ -102,7 +102,7 @@ describe('argyle.admin_token', () => {
   });
   afterAll(() => worker.close());
 
-  test('is asked for by everything that changes or shows the registry', async () => {
+  test('is required by all routes that change or show the registry', async () => {
     const body = await archive({ 'f.py': CODE });
     for (const authorization of [undefined, 'Bearer wrong', 'secret', 'Bearer secret2']) {
       const headers = authorization === undefined ? {} : { authorization };
@@ -125,7 +125,7 @@ describe('argyle.admin_token', () => {
   });
 });
 
-test('functions that are there at the start are listed', async () => {
+test('functions of the store at the start are listed', async () => {
   const first = await startWorker();
   await first.deploy('old', { 'f.py': CODE });
   await writeFile(path.join(first.registryDir, 'other.txt'), '');

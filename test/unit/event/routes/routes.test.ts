@@ -53,18 +53,18 @@ describe('the paths and plain answers of the worker', () => {
     expect([post.status, post.headers.location, post.body]).toEqual([301, location, '']);
   });
 
-  test('an escape that is none is a bad request', async () => {
+  test('an invalid escape is a bad request', async () => {
     expect((await call(worker, '/run/%zz')).status).toBe(400);
   });
 
-  test('the CORS header stands on the answer to /run/ and nowhere else', async () => {
+  test('only the answer to /run/ has the CORS header', async () => {
     expect((await call(worker, '/run/')).headers['access-control-allow-origin']).toBe('*');
     for (const path of ['/status', '/run/nope', '/nope', '/registry/']) {
       expect((await call(worker, path)).headers['access-control-allow-origin']).toBeUndefined();
     }
   });
 
-  test('an unknown function and a bad name have the original words', async () => {
+  test("an unknown function and a bad name get the original's messages", async () => {
     const unknown = await call(worker, '/run/nope/more?x');
     const key = `lambda "nope" not found in blob store (bucket="file://${worker.registryDir}", key="nope.tar.gz")\n`;
     expect([unknown.status, unknown.body]).toEqual([500, key]);
@@ -74,7 +74,7 @@ describe('the paths and plain answers of the worker', () => {
     expect(worker.manager.size).toBe(0);
   });
 
-  test('a target in absolute form is served', async () => {
+  test('a target in absolute form is accepted', async () => {
     const text = await exchange(
       '127.0.0.1',
       worker.listener.port,
@@ -83,7 +83,7 @@ describe('the paths and plain answers of the worker', () => {
     expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*ready\n$/);
   });
 
-  test('/stats is tab-indented JSON whose names appear with their first use', async () => {
+  test('/stats is tab-indented JSON, and a name appears at its first use', async () => {
     await call(worker, '/run/nope');
     const { body } = await call(worker, '/stats');
     const stats = JSON.parse(body) as Record<string, number>;
@@ -93,7 +93,7 @@ describe('the paths and plain answers of the worker', () => {
     expect(stats).not.toHaveProperty(['LambdaInstance-RoundTrip.cnt']);
   });
 
-  test('/metrics bounds its labels: functions that never worked share one', async () => {
+  test('/metrics limits its labels: functions that never succeeded share one label', async () => {
     await call(worker, '/run/made-up');
     const { body, headers } = await call(worker, '/metrics');
     expect(headers['content-type']).toMatch(/^text\/plain/);
@@ -103,7 +103,7 @@ describe('the paths and plain answers of the worker', () => {
     expect(body).toContain('process_cpu_seconds_total');
   });
 
-  test('profiles: start once, stop once, and a heap profile', async () => {
+  test('profiles start once and stop once, and a heap profile is returned', async () => {
     expect((await call(worker, '/pprof/cpu-start')).status).toBe(200);
     const again = await call(worker, '/pprof/cpu-start');
     expect([again.status, again.body]).toEqual([400, 'Already started cpu profiling\n']);

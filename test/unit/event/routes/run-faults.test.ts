@@ -17,7 +17,7 @@ describe('/run when something fails', () => {
   });
   afterAll(() => worker.close());
 
-  test('a crash before headers is 502 with the state of the sandbox', async () => {
+  test('a crash before the headers is 502 with the state of the sandbox', async () => {
     const reply = await call(worker, '/run/proxy/die', { method: 'POST', body: '{}' });
     expect(reply.status).toBe(502);
     expect(reply.body).toMatch(
@@ -25,7 +25,7 @@ describe('/run when something fails', () => {
     );
   });
 
-  test('a failing import is 502, and nothing is left', async () => {
+  test('a failing import is 502, and leaves nothing behind', async () => {
     const reply = await call(worker, '/run/fails');
     expect([reply.status, reply.body.slice(0, 17)]).toEqual([502, 'RoundTrip failed:']);
     await until('sandbox gone', () => ![...worker.provider.live].some((one) => one.spec.boot.name === 'fails'));
@@ -35,19 +35,19 @@ describe('/run when something fails', () => {
   const wire = (path: string) =>
     exchange('127.0.0.1', worker.listener.port, `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
 
-  test('a crash after headers is told in the body, whose last chunk never comes', async () => {
+  test('a crash after the headers is described in the body, which has no last chunk', async () => {
     const text = await wire('/run/proxy/headers-then-die');
     expect(text).toMatch(/^HTTP\/1\.1 200 [^]*\r\n5\r\nfirst\r\n[0-9a-f]+\r\nreading lambda response failed: EOF\r\n$/);
     await expect(call(worker, '/run/proxy/headers-then-die')).rejects.toThrow('aborted');
   });
 
-  test('a crash behind a followed redirect is 502 and names where it happened', async () => {
+  test('a crash after a followed redirect is 502 and names the place', async () => {
     const reply = await call(worker, '/run/proxy/to?302?/run/proxy/die', { method: 'POST', body: '{}' });
     expect(reply.status).toBe(502);
     expect(reply.body).toMatch(/^RoundTrip failed: Get "http:\/\/root\/run\/proxy\/die": EOF\n\nSandbox State: /);
   });
 
-  test('limits.runtime_sec covers the redirects, too', async () => {
+  test('limits.runtime_sec includes the redirects', async () => {
     const reply = await call(worker, '/run/short/to?307?/run/short/hang');
     expect([reply.status, reply.body.includes('awaiting headers')]).toEqual([502, true]);
   });
@@ -65,18 +65,18 @@ describe('/run when something fails', () => {
     await until('sandbox gone', () => ![...worker.provider.live].some((one) => one.spec.boot.name === 'short'));
   });
 
-  test('limits.runtime_sec covers the body: the text is appended, the sandbox destroyed', async () => {
+  test('limits.runtime_sec includes the body: the text is appended, the sandbox destroyed', async () => {
     const text = await wire('/run/short/headers-then-hang');
     expect(text).toMatch(/first\r\n[0-9a-f]+\r\nreading lambda response failed: context deadline exceeded/);
     expect(text.endsWith('\r\n0\r\n\r\n')).toBe(false);
     await until('sandbox gone', () => ![...worker.provider.live].some((one) => one.spec.boot.name === 'short'));
   });
 
-  test('where a length was declared, the client sees that the body is cut', async () => {
+  test('a declared length shows the client that the body is incomplete', async () => {
     await expect(call(worker, '/run/short/length-then-hang')).rejects.toThrow(/aborted|ECONNRESET|hang up/);
   });
 
-  test('a client that goes away cancels: the sandbox is destroyed', async () => {
+  test('a client that leaves cancels its call, and the sandbox is destroyed', async () => {
     const socket = createConnection(worker.listener.port, '127.0.0.1');
     socket.write('GET /run/proxy/hang HTTP/1.1\r\nHost: x\r\n\r\n');
     await until('request runs', () => worker.manager.counts.busy === 1);
@@ -86,7 +86,7 @@ describe('/run when something fails', () => {
     await until('sandbox gone', () => before.some((one) => one.life.end?.why === 'the client went away'));
   });
 
-  test('a client that goes away while it sends a body cancels too', async () => {
+  test('a client that leaves while it sends a body cancels its call, too', async () => {
     const socket = createConnection(worker.listener.port, '127.0.0.1');
     socket.write(
       'POST /run/hash HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n' + 'a'.repeat(SMALL_BODY_BYTES),

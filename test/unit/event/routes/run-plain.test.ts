@@ -3,7 +3,7 @@ import { isPlainRun } from '../../../../src/event/routes/run-route';
 
 describe('isPlainRun', () => {
   it.each(['/run/f', '/run/my-fn_2', '/run/f?a=%zz', '/run/f/a/b.txt', '/run/f/a~b?x=/../y', '/run/-f'])(
-    'lets %s around Express, where nothing would be cleaned or refused',
+    'passes %s, which Express would not change, around Express',
     (url) => {
       expect(isPlainRun(url)).toBe(true);
       const { path } = splitTarget(url);
@@ -30,7 +30,7 @@ describe('isPlainRun', () => {
     '/status',
     '*',
     '',
-  ])('leaves %s to Express', (url) => {
+  ])('passes %s to Express', (url) => {
     expect(isPlainRun(url)).toBe(false);
   });
 });

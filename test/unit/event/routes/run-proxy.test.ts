@@ -26,7 +26,7 @@ describe('/run as a proxy', () => {
   });
   afterAll(() => worker.close());
 
-  test('forwards method, raw target, headers and body; the name is the first segment of the decoded path', async () => {
+  test('forwards method, raw target, headers and body; the name is the first decoded segment', async () => {
     const target = '/run/mirr%6Fr/a%2Fb/../%2e?x=%20&y=1';
     const { body } = await call(worker, '/run/mirr%6Fr/a%2Fb/%2e?x=%20&y=1', {
       method: 'PATCH',
@@ -43,7 +43,7 @@ describe('/run as a proxy', () => {
     expect((await call(worker, target)).status).toBe(301);
   });
 
-  test('fills in User-Agent and Accept-Encoding as Go does, and strips hop-by-hop headers', async () => {
+  test('adds User-Agent and Accept-Encoding as Go does, and removes hop-by-hop headers', async () => {
     const text = await exchange(
       '127.0.0.1',
       worker.listener.port,
@@ -60,13 +60,13 @@ describe('/run as a proxy', () => {
     });
   });
 
-  test("a client's own User-Agent and Accept-Encoding are left alone", async () => {
+  test("keeps the client's own User-Agent and Accept-Encoding", async () => {
     const own = { 'User-Agent': 'mine', 'Accept-Encoding': 'br' };
     const [, , headers] = mirrored((await call(worker, '/run/mirror', { headers: own })).body);
     expect(Object.fromEntries(headers)).toMatchObject(own);
   });
 
-  test('chunked request bodies arrive whole', async () => {
+  test('passes chunked request bodies completely', async () => {
     const [, , , sent] = mirrored(
       await new Promise<string>((resolve, reject) => {
         const target = { host: '127.0.0.1', port: worker.listener.port, path: '/run/mirror', method: 'POST' };
@@ -85,7 +85,7 @@ describe('/run as a proxy', () => {
     expect(sent).toBe('one,two');
   });
 
-  test('status, reason and duplicate headers come back; hop-by-hop and internal ones do not', async () => {
+  test('returns status, reason and duplicate headers, without hop-by-hop and internal headers', async () => {
     const reply = await exchange(
       '127.0.0.1',
       worker.listener.port,
@@ -96,7 +96,7 @@ describe('/run as a proxy', () => {
     expect(reply).not.toMatch(/x-hop|x-argyle-boot|keep-alive: 5/i);
   });
 
-  test('gzip that only the worker asked for is decoded; gzip that the client asked for is not', async () => {
+  test('decodes gzip that only the worker requested, and passes on gzip that the client requested', async () => {
     const plain = await call(worker, '/run/proxy/gzip');
     expect(plain.body).toBe('squeezed'.repeat(1000));
     expect(plain.headers).not.toHaveProperty('content-encoding');
@@ -117,28 +117,28 @@ describe('/run as a proxy', () => {
     });
   });
 
-  test('HEAD and OPTIONS reach the lambda', async () => {
+  test('passes HEAD and OPTIONS to the function', async () => {
     const head = await call(worker, '/run/mirror', { method: 'HEAD' });
     expect([head.status, head.body]).toEqual([200, '']);
     expect(Number(head.headers['content-length'])).toBeGreaterThan(0);
     expect(mirrored((await call(worker, '/run/mirror', { method: 'OPTIONS' })).body)[0]).toBe('OPTIONS');
   });
 
-  test('redirects away from the function are answers', async () => {
+  test('passes redirects to other places to the client', async () => {
     const reply = await call(worker, '/run/proxy/redirect');
     expect([reply.status, reply.headers.location]).toEqual([302, '/status']);
     const root = await call(worker, '/run/proxy/to?301?http://root/status');
     expect([root.status, root.headers.location]).toEqual([301, `${worker.url}/status`]);
   });
 
-  test('redirects within the function are followed', async () => {
+  test('follows redirects within the function', async () => {
     const reply = await call(worker, '/run/proxy/to?302?http://root/run/proxy/ok');
     expect([reply.status, reply.body]).toEqual([200, 'ok']);
     const through = await call(worker, '/run/proxy/to?302?/run/proxy/to?302?/run/proxy/ok');
     expect([through.status, through.body]).toEqual([200, 'ok']);
   });
 
-  test('events leave as they are produced', async () => {
+  test('sends events as soon as they are produced', async () => {
     const times: number[] = [];
     await new Promise<void>((resolve, reject) => {
       http
@@ -152,7 +152,7 @@ describe('/run as a proxy', () => {
     expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThan(200);
   });
 
-  test('100 MB in and out, in flat memory', async () => {
+  test('passes 100 MB in both directions with constant memory', async () => {
     const size = 100 << 20;
     const chunk = Buffer.alloc(1 << 20, 7);
     let peak = 0;
@@ -195,7 +195,7 @@ describe('/run as a proxy', () => {
     expect(peak - before).toBeLessThan(80 << 20);
   }, 30_000);
 
-  test('a slow sender of a small body keeps no sandbox busy', async () => {
+  test('gives a slow sender of a small body no sandbox', async () => {
     const socket = createConnection(worker.listener.port, '127.0.0.1');
     socket.write('POST /run/mirror HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 4\r\n\r\nab');
     await sleep(100);
@@ -207,7 +207,7 @@ describe('/run as a proxy', () => {
     socket.destroy();
   });
 
-  test('connections are kept alive across requests', async () => {
+  test('keeps connections alive between requests', async () => {
     const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
     const ports = new Set<number | undefined>();
     for (let i = 0; i < 3; i++) {

@@ -10,7 +10,7 @@ describe('/zygotes', () => {
 
   const headers = { authorization: 'Bearer secret' };
 
-  test('is the report of that moment, as JSON, and asks for the token', async () => {
+  test('returns the current report as JSON, and requires the token', async () => {
     report = { mode: '', memory: { usedMb: 0, limitMb: 0 }, zygotes: [] };
     expect((await call(worker, '/zygotes')).status).toBe(401);
     const empty = await call(worker, '/zygotes', { headers });
@@ -20,12 +20,12 @@ describe('/zygotes', () => {
     expect(JSON.parse((await call(worker, '/zygotes', { headers })).body)).toEqual(report);
   });
 
-  test('has no subtree', async () => {
+  test('has no paths below it', async () => {
     const reply = await call(worker, '/zygotes/', { headers });
     expect([reply.status, reply.body]).toEqual([404, '404 page not found\n']);
   });
 
-  test('a report that fails is an error of the worker that tells nothing', async () => {
+  test('answers a failed report with an internal error without details', async () => {
     const failing = await startWorker({
       zygotes: () => {
         throw new TypeError('inner detail');

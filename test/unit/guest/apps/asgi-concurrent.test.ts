@@ -58,7 +58,7 @@ describe.each([{}, { concurrency: 2 }])('an ASGI guest with %j', (boot) => {
     return [text, guest];
   }
 
-  test('passes on bytes that arrive while the loop is held up', async () => {
+  test('passes on bytes that arrive while the loop is blocked', async () => {
     const [text, guest] = await inParts(`${head('', 5)}ab`, 'cde');
     expect(text).toMatch(/\r\n\r\n[^]*5 abcde/);
     await guest.stop();
@@ -79,7 +79,7 @@ describe('receive()', () => {
   });
   afterAll(() => guest.stop());
 
-  test('of two that wait for the same part, one has it and one waits for the disconnect', async () => {
+  test('gives one of two readers the next part and the other one the disconnect', async () => {
     const socket = await guest.switch();
     socket.write(head('/two', 2));
     await new Promise((resolve) => setTimeout(resolve, 200));
@@ -89,7 +89,7 @@ describe('receive()', () => {
     await guest.printed(/got http\.request\ngot http\.disconnect/);
   });
 
-  test('ends with the response that its application sent without the body', async () => {
+  test('ends after the response of an application that did not read the body', async () => {
     const socket = (await guest.switch()).setEncoding('latin1');
     socket.write(head('/left', 2));
     let text = '';

@@ -122,7 +122,7 @@ async def app(scope, receive, send):
   afterAll(() => guest.stop());
   const get = (kind: string) => guest.request({ method: 'GET', path: `/run/echo${kind}` });
 
-  test('gets the scope of version 3', async () => {
+  test('gets a scope of version 3', async () => {
     const reply = await guest.request({ method: 'GET', path: '/run/echo/scope?x=%20', headers: { 'X-A': ['1', '2'] } });
     expect(JSON.parse(reply.body)).toEqual({
       type: 'http',
@@ -147,14 +147,14 @@ async def app(scope, receive, send):
     });
   });
 
-  test('has the path / behind root_path where there is none', async () => {
+  test('gets the path / after root_path for an empty path', async () => {
     for (const path of ['/run/echo', '/run/echo/', '/run/echo?x=1']) {
       const reply = await guest.request({ method: 'GET', path, headers: { 'X-Scope': '1' } });
       expect(JSON.parse(reply.body)).toMatchObject({ path: '/run/echo/', root_path: '/run/echo' });
     }
   });
 
-  test('takes apart what Host names', async () => {
+  test('gets the name and port of Host', async () => {
     for (const [Host, server] of [
       ['[::1]:5000', ['[::1]', 5000]],
       ['a:99999999', ['a:99999999', 80]],
@@ -169,18 +169,18 @@ async def app(scope, receive, send):
     expect((await guest.request({ path: '/run/echo/%E2%82%AC', body: 'abc' })).body).toBe('abc');
   });
 
-  test('answers with a length when the body is whole, keeps duplicate headers', async () => {
+  test('sends a length for a complete body, and keeps duplicate headers', async () => {
     const reply = await guest.request({ body: ['ab', 'cd'] });
     expect([reply.status, reply.body, reply.headers['content-length']]).toEqual([201, 'abcd', '4']);
     expect(reply.headers['x-two']).toBe('1, 2');
   });
 
-  test('takes and sends large bodies', async () => {
+  test('accepts and sends large bodies', async () => {
     const body = 'x'.repeat(5 << 20);
     expect((await guest.request({ body })).body === body).toBe(true);
   });
 
-  test('streams both ways: each part comes back before the next is sent', async () => {
+  test('streams in both directions: each part is answered before the next is sent', async () => {
     const socket = (await guest.switch()).setEncoding('latin1');
     socket.write('POST /run/echo/relay HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n');
     let text = '';
@@ -203,7 +203,7 @@ async def app(scope, receive, send):
     ['/early', /^Traceback [^]*ValueError: early\n$/],
     ['/started', /ValueError: started\n$/],
     ['/nothing', /RuntimeError: the ASGI application ended without completing its response\n$/],
-  ])('%s: status 500 and the traceback while nothing is sent', async (kind, message) => {
+  ])('%s: status 500 and the traceback before the response starts', async (kind, message) => {
     const reply = await get(kind);
     expect([reply.status, reply.headers['content-type']]).toEqual([500, 'text/plain']);
     expect(reply.body).toMatch(message);
@@ -222,20 +222,20 @@ async def app(scope, receive, send):
     expect((await get('/ticks')).status).toBe(200);
   });
 
-  test('text behind the first part of a body aborts the response', async () => {
+  test('text after the first part of a body aborts the response', async () => {
     await expect(get('/late-text')).rejects.toThrow(/aborted/);
     expect(guest.stderr).toMatch(/TypeError: the body of a response must be bytes, not str/);
     expect((await get('/ticks')).status).toBe(200);
   });
 
-  test('a failure in the middle aborts the response, and the next one is served', async () => {
+  test('a failure within the response aborts it, and the next request is served', async () => {
     await expect(get('/late')).rejects.toThrow(/aborted/);
     expect(guest.stderr).toMatch(/ValueError: late/);
     expect((await get('/after')).body).toBe('whole');
     expect((await get('/ticks')).status).toBe(200);
   });
 
-  test('is told of a disconnect, by receive and by send', async () => {
+  test('receive and send report a disconnect', async () => {
     for (const kind of ['/wait', '/endless']) {
       const response = await guest.stream({ method: 'GET', path: `/run/echo${kind}` });
       await once(response, 'data');
@@ -244,13 +244,13 @@ async def app(scope, receive, send):
     expect(JSON.parse((await get('/log')).body)).toEqual(['http.disconnect', 'OSError']);
   });
 
-  test('leaves unread bodies and context variables out of the next request', async () => {
+  test('unread bodies and context variables do not reach the next request', async () => {
     expect((await guest.request({ path: '/run/echo/unread', body: 'x'.repeat(1 << 20) })).status).toBe(204);
     expect((await get('/variable')).body).toBe('1');
     expect((await get('/variable')).body).toBe('1');
   });
 
-  test('background tasks go on between requests', async () => {
+  test('background tasks continue between requests', async () => {
     await get('/tick');
     const before = Number((await get('/ticks')).body);
     await new Promise((resolve) => setTimeout(resolve, 200));

@@ -47,7 +47,7 @@ function compiled(folder: string, source: string, path = '/handler/f.py'): [bool
 }
 
 describe('an entry file', () => {
-  test.each(Object.entries(SOURCES))('with %s is what the builtin makes of it', (_, source) => {
+  test.each(Object.entries(SOURCES))('with %s compiles to the same code as with the builtin', (_, source) => {
     const [loaded, ours, builtin] = compiled(BUILT, source);
     expect(loaded).toBe(true);
     expect(ours).toEqual(builtin);
@@ -58,7 +58,7 @@ describe('an entry file', () => {
     expect(ours).toEqual(builtin);
   });
 
-  test('is compiled by the builtin where the library cannot be loaded', () => {
+  test('is compiled by the builtin when the library cannot be loaded', () => {
     const folder = mkdtempSync(join(tmpdir(), 'argyle-compile-'));
     try {
       cpSync(BUILT, folder, { recursive: true, filter: (file) => !file.endsWith('.so') });

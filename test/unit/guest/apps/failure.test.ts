@@ -4,7 +4,7 @@ import { Guest, LEAF } from '../../../support/guest/guest';
 const said = (headers: NodeJS.Dict<string | string[]>): string =>
   JSON.parse(String(headers['x-argyle-failure'])) as string;
 
-describe('a module that is missing', () => {
+describe('a missing module', () => {
   const files = { 'packages/alpha==1.0/files/alpha.py': 'import nosuch\n', 'handler/helper.py': 'import nosuch\n' };
   const HINT = 'the package that has it in requirements.txt, see docs/packages.md';
 
@@ -12,7 +12,7 @@ describe('a module that is missing', () => {
     ['alpha', `No module named 'nosuch' (alpha==1.0 needs it: list ${HINT})`],
     ['helper', `No module named 'nosuch' (list ${HINT})`],
     ['nosuch', `No module named 'nosuch' (list ${HINT})`],
-  ])('which %s imports is told of with what to do', async (module, expected) => {
+  ])('that %s imports is reported with advice', async (module, expected) => {
     const guest = Guest.start('leaf', { ...files, 'handler/f.py': `import ${module}\n` });
     await guest.boot({ ...LEAF, sys_path: [`${guest.root}/packages/alpha==1.0/files`] });
     const reply = await guest.request();
@@ -21,7 +21,7 @@ describe('a module that is missing', () => {
   });
 });
 
-test('answers leave the exception out when they are told to; the log has it', async () => {
+test('answers omit the exception when hide_errors is set; the log has it', async () => {
   const guest = await Guest.leaf('raise ValueError("secret")\n', { hide_errors: true });
   const reply = await guest.request();
   expect([reply.status, said(reply.headers), reply.body]).toEqual([
@@ -33,7 +33,7 @@ test('answers leave the exception out when they are told to; the log has it', as
   expect(guest.stderr).toMatch(/ValueError: secret/);
 });
 
-test('a client that comes later is told, too', async () => {
+test('a client that connects later gets the report, too', async () => {
   const guest = Guest.start('leaf', { 'handler/f.py': 'raise ValueError("late")\n' });
   (await guest.boot(LEAF)).end();
   const answer = await guest.raw('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
@@ -75,7 +75,7 @@ test.each<[string, string, string, number]>([
   await guest.stop();
 });
 
-test('a handler that cannot start a thread is told of limits.procs in its traceback', async () => {
+test('a handler that cannot start a thread gets advice about limits.procs', async () => {
   const source = `def f(event):\n    raise RuntimeError("can't start new thread")\n`;
   const guest = await Guest.leaf(source, { limits: { mem_mb: 50, procs: 9, runtime_sec: 5 } });
   const reply = await guest.request();
@@ -83,7 +83,7 @@ test('a handler that cannot start a thread is told of limits.procs in its traceb
   await guest.stop();
 });
 
-test('a child that the handler forked exits alone', async () => {
+test('a child that the handler forked exits without an answer', async () => {
   const source =
     'import os, sys\ndef f(event):\n    pid = os.fork()\n    if pid == 0:\n        sys.exit(5)\n' +
     '    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n';

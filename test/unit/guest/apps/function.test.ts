@@ -56,7 +56,7 @@ def f(event):
     expect(JSON.parse((await guest.request({ body })).body)).toEqual(['later', { kind: 'async' }]);
   });
 
-  test('is called by any method; HEAD gets the head only', async () => {
+  test('accepts any method; HEAD gets only the head', async () => {
     expect((await guest.request({ method: 'GET' })).body).toBe('{}');
     const reply = await guest.request({ method: 'HEAD' });
     expect([reply.status, reply.headers['content-length'], reply.body]).toEqual([200, '2', '']);
@@ -73,14 +73,14 @@ def f(event):
     ['a missing colon', '{"a" 1}', /JSONDecodeError: Expecting ':' delimiter: line 1 column 6 \(char 5\)\n$/],
     ['more than one value', '1 2', /JSONDecodeError: Extra data: line 1 column 3 \(char 2\)\n$/],
     ['bytes in no encoding', Buffer.from([0x22, 0xff, 0x22]), /UnicodeDecodeError/],
-  ])('answers %s with status 500 and the traceback, and lives on', async (_, body, message) => {
+  ])('answers %s with status 500 and the traceback, and continues', async (_, body, message) => {
     const reply = await guest.request({ body });
     expect([reply.status, reply.headers['content-type']]).toEqual([500, 'text/plain']);
     expect(reply.body).toMatch(message);
     expect((await guest.request({ body: '1' })).body).toBe('1');
   });
 
-  test('keeps its state from call to call', async () => {
+  test('keeps its state between calls', async () => {
     const first = Number((await guest.request({ body: '{"kind": "seen"}' })).body);
     expect((await guest.request({ body: '{"kind": "seen"}' })).body).toBe(String(first + 1));
   });
@@ -91,7 +91,7 @@ def f(event):
   });
 });
 
-test('a handler that exits ends the process, and its request is told so', async () => {
+test('a handler that exits ends the process, and its request gets the reason', async () => {
   const guest = await Guest.leaf('import sys\ndef f(event):\n    print("bye", end="")\n    sys.exit(3)\n');
   const reply = await guest.request();
   expect(reply.status).toBe(502);
@@ -103,7 +103,7 @@ test('a handler that exits ends the process, and its request is told so', async 
   await guest.stop();
 });
 
-test('exceptions stand in the log as well as in the answer, which may be told to leave them out', async () => {
+test('the log contains exceptions, and the answer contains them unless hide_errors is set', async () => {
   const source = 'def f(event):\n    raise ValueError("secret")\n';
   for (const hide of [false, true]) {
     const guest = await Guest.leaf(source, { hide_errors: hide });
@@ -137,7 +137,7 @@ describe('f(event, context)', () => {
     await guest.stop();
   });
 
-  test('has no limits where there are none', async () => {
+  test('has None for missing limits', async () => {
     const source = 'def f(event, context):\n    return [context.memory_limit_mb, context.remaining_ms()]\n';
     const guest = await Guest.leaf(source, { limits: { mem_mb: 0, runtime_sec: 0 } });
     expect((await guest.request()).body).toBe('[null, null]');
@@ -154,7 +154,7 @@ describe('f(event, context)', () => {
     ['any number', 'def f(*a):', false],
     ['keywords', 'def f(a, *, b=None, **c):', false],
   ];
-  test.each(given)('is given to a function of %s: %s %s', async (_, head, context) => {
+  test.each(given)('is passed to a function of %s: %s %s', async (_, head, context) => {
     const count = head.includes('*a') ? 'len(a) == 2' : context ? 'True' : 'False';
     const check = head.includes('b=None') && !head.includes('*') ? 'b is not None' : count;
     const guest = await Guest.leaf(`${head}\n    return ${check}\n`);
@@ -170,14 +170,14 @@ describe('f(event, context)', () => {
       `import functools\ndef w(g):\n    @functools.wraps(g)\n    def h(*a, **k):\n        return g(*a, **k)\n    return h\n` +
         `@w\ndef f(event, context):\n    return ${SHOW}\n`,
     ],
-  ])('is given to %s', async (_, source) => {
+  ])('is passed to %s', async (_, source) => {
     const guest = await Guest.leaf(source, { limits: { mem_mb: 50, runtime_sec: 1 } });
     expect(JSON.parse((await guest.request({ headers: { 'x-request-id': 'r' } })).body)).toEqual(['echo', 50, 'r']);
     await guest.stop();
   });
 });
 
-describe('a process that the handler forked and that comes back from it', () => {
+describe('a process that the handler forked and that returns from the handler', () => {
   const FORK = 'import os\npids = []\n\ndef child():\n    pid = os.fork()\n    pids.append(pid)\n    return pid == 0\n';
   test.each([
     ['a result', `${FORK}def f(event):\n    return "child" if child() else "parent"\n`, '"parent"'],

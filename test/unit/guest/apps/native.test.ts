@@ -33,19 +33,19 @@ describe('native handlers', () => {
     expect(reply.headers['content-type']).toBe(status === 200 ? 'application/json' : 'text/plain');
   });
 
-  test('get an event that is too long for an argument on standard input only', async () => {
+  test('get an event that is too long for an argument only on standard input', async () => {
     const body = JSON.stringify('x'.repeat(1 << 20));
     expect((await guest.request({ body })).body === body).toBe(true);
   });
 
-  test('answer 500 when the file cannot be run any more', async () => {
+  test('answer 500 when the file cannot be run', async () => {
     rmSync(`${guest.root}/handler/f.bin`);
     const reply = await guest.request({ body: '1' });
     expect([reply.status, reply.body]).toEqual([500, expect.stringMatching(/code 127\n.*No such file/)]);
   });
 });
 
-test('a native function without f.bin ends the process', async () => {
+test('a missing f.bin ends the process', async () => {
   const guest = Guest.start('leaf');
   await guest.boot({ ...LEAF, runtime: 'native' });
   const reply = await guest.request();

@@ -92,7 +92,7 @@ def app(environ, start_response):
     });
   });
 
-  test('has the path / where there is none, and takes apart what Host names', async () => {
+  test('gets the path / for an empty path, and the name and port of Host', async () => {
     const told = async (path: string, host: string) => {
       const reply = await guest.request({ path, headers: { Host: host } });
       return JSON.parse(reply.body) as Record<string, string>;
@@ -113,12 +113,12 @@ def app(environ, start_response):
     }
   });
 
-  test('reads its input by lines, pieces and iteration', async () => {
+  test('can read its input by lines, pieces and iteration', async () => {
     const body = ['ab\ncd', 'ef\ngh'];
     expect((await guest.request({ path: '/run/echo/lines', body })).body).toBe("[b'ab\\n', b'cd', b'ef\\n', b'gh']");
   });
 
-  test('streams both ways: each part comes back before the next is sent', async () => {
+  test('streams in both directions: each part is answered before the next is sent', async () => {
     const socket = (await guest.switch()).setEncoding('latin1');
     socket.write('POST /run/echo/relay HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n');
     let text = '';
@@ -131,7 +131,7 @@ def app(environ, start_response):
     socket.destroy();
   });
 
-  test('takes a 100 MB body in flat memory', async () => {
+  test('reads a 100 MB body with constant memory', async () => {
     const small = JSON.parse((await guest.request({ path: '/run/echo/size', body: 'x' })).body) as number[];
     const body = Buffer.alloc(100 << 20);
     const big = JSON.parse((await guest.request({ path: '/run/echo/size', body })).body) as number[];
@@ -139,11 +139,11 @@ def app(environ, start_response):
     expect((big[1] ?? 0) - (small[1] ?? 0)).toBeLessThan(2048);
   });
 
-  test('may use write()', async () => {
+  test('can use write()', async () => {
     expect((await guest.request({ path: '/run/echo/write' })).body).toBe('abc');
   });
 
-  test('may replace the head while nothing is sent', async () => {
+  test('can replace the head before the response starts', async () => {
     const reply = await guest.request({ path: '/run/echo/replace' });
     expect([reply.status, reply.headers['x-why'], reply.headers['content-length']]).toEqual([418, 'x', '5']);
   });
@@ -152,7 +152,7 @@ def app(environ, start_response):
     expect((await guest.request({ path: '/run/echo/' })).headers['set-cookie']).toEqual(['a=1', 'b=2']);
   });
 
-  test('outlives a client that leaves in the middle, and closes the iterable', async () => {
+  test('survives a client that leaves during the response, and closes the iterable', async () => {
     const count = async () => Number((await guest.request({ path: '/run/echo/' })).body);
     const before = await count();
     const response = await guest.stream({ path: '/run/echo/endless' });
@@ -161,7 +161,7 @@ def app(environ, start_response):
     expect(await count()).toBe(before + 2);
   });
 
-  test('outlives a client that leaves in the middle of the request', async () => {
+  test('survives a client that leaves during the request', async () => {
     const head = 'POST /run/echo/size HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n';
     expect(await guest.raw(`${head}abc`)).toBe('');
     expect((await guest.request({ path: '/run/echo/' })).status).toBe(200);
@@ -201,7 +201,7 @@ describe('a WSGI application that fails ends the process', () => {
     await guest.stop();
   });
 
-  test('by text behind the first part of its body, which is cut', async () => {
+  test('by text after the first part of its body, which is cut off', async () => {
     const guest = await Guest.leaf('def app(environ, s):\n    s("200 OK", []); yield b"x"; yield "y"\n');
     const response = await guest.stream();
     await expect(response.toArray()).rejects.toThrow(/aborted/);
@@ -210,7 +210,7 @@ describe('a WSGI application that fails ends the process', () => {
     await guest.stop();
   });
 
-  test('in spite of threads, after part of its response', async () => {
+  test('despite threads, after part of its response', async () => {
     const guest = await Guest.leaf(`
 import threading, time
 

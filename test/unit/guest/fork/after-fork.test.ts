@@ -16,7 +16,7 @@ function twins(...options: string[]): [Draw, Draw] {
 }
 
 describe('children that share the process id of their zygote', () => {
-  test('draw the same values as they are, which is why they are reseeded', () => {
+  test('draw equal values without reseeds()', () => {
     const [one, two] = twins();
     expect(one).toEqual(two);
     expect(one.pid).toBe(1);

@@ -32,7 +32,7 @@ interface Outcome {
 }
 
 describe('share_text()', () => {
-  test('moves whole huge pages, once, and never has text that may be written to', () => {
+  test('moves whole huge pages, once, and the text is never writable', () => {
     const { before, moved, after, said, pi } = runGuestScript(SCRIPT) as Outcome;
     const [first, second] = moved;
     expect(first % (2 << 20)).toBe(0);

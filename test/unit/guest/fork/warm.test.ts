@@ -42,13 +42,13 @@ print(json.dumps({"before": json.loads(before), "after": state(), "seen": seen})
 type Outcome = Record<'before' | 'after', Record<string, unknown>> & { seen: string[] };
 
 describe('a warm-up', () => {
-  test('runs what a leaf runs, up to an answer', () => {
+  test("runs a leaf's code up to an answer", () => {
     const { seen } = runGuestScript(SCRIPT) as Outcome;
     // The second read of the connection finds its end.
     expect(seen).toEqual(['prepare', 'load', 'handler', '_serve_one', '_serve_one']);
   });
 
-  test.each([[[]], [['broken']]])('leaves everything as it was %j', (options: string[]) => {
+  test.each([[[]], [['broken']]])('does not change %j', (options: string[]) => {
     const { before, after } = runGuestScript(SCRIPT, options) as Outcome;
     expect(after).toEqual(before);
     expect(after['modules']).toContain('sample');
@@ -67,7 +67,7 @@ module = entry.load({}).target.__globals__
 print(json.dumps({name: repr(value) for name, value in module.items() if name not in ("f", "__builtins__")}))
 `;
 
-  test('is the same whether it was made ahead or not', () => {
+  test('is the same when it is made ahead', () => {
     const folder = 'test/lambdas/echo';
     const [ahead, late] = ['ahead', 'late'].map((when) => runGuestScript(MADE, [folder, when])) as Record<
       string,

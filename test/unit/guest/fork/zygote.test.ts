@@ -29,7 +29,7 @@ async function boot(specs: Record<string, string[]>): Promise<[Guest, Report]> {
 }
 
 describe('zygote', () => {
-  test('imports submodules besides, and leaves out those that fail', async () => {
+  test('also imports submodules, and skips those that fail', async () => {
     const guest = Guest.start('zygote', {
       'packages/lib==1/files/lib/__init__.py': '',
       'packages/lib==1/files/lib/part.py': 'import sys\nprint("part is there")\n',
@@ -48,7 +48,7 @@ describe('zygote', () => {
     await guest.stop();
   });
 
-  test('imports in order and reports what each took', async () => {
+  test('imports in order and reports each cost', async () => {
     const [guest, report] = await boot({ 'alpha==1.0': ['alpha'], 'beta==2.0': ['beta'] });
     expect(report.imports.map((line) => [line.spec, line.error])).toEqual([
       ['alpha==1.0', null],
@@ -63,7 +63,7 @@ describe('zygote', () => {
     await guest.stop();
   });
 
-  test('lives on when a package fails, names the error and tries its other modules', async () => {
+  test('continues after a failed package, names the error and imports its other modules', async () => {
     const [guest, report] = await boot({
       'broken==1': ['broken', 'after'],
       'exits==1': ['exits'],
@@ -81,7 +81,7 @@ describe('zygote', () => {
     await guest.stop();
   });
 
-  test('counts the threads that an import left running', async () => {
+  test('counts the threads that an import started', async () => {
     const [plain, none] = await boot({});
     expect(none.threads).toBe(1);
     await plain.stop();
@@ -90,7 +90,7 @@ describe('zygote', () => {
     await guest.stop();
   });
 
-  test('without libguest.so says that it cannot fork, and refuses each order', async () => {
+  test('refuses each FORK order without libguest.so', async () => {
     const [guest, report] = await boot({});
     expect(report.ok).toBe(false);
     await guest.printed(/zygote: cannot fork: .*libguest\.so/);

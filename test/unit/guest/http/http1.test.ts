@@ -101,7 +101,7 @@ describe('HTTP/1.1 parser', () => {
     ['in the head', 'GET / HT'],
     ['in a body', `POST / HTTP/1.1\r\n${host}Content-Length: 10\r\n\r\nabc`],
     ['in a chunk', `${chunked}5\r\nab`],
-  ])('closes without an answer when the client ends %s, and goes on serving', async (_, bytes) => {
+  ])('closes without an answer when the client ends %s, and serves the next connection', async (_, bytes) => {
     expect(await guest.raw(bytes)).toBe('');
     expect((await guest.request({ method: 'GET' })).status).toBe(200);
   });
@@ -114,7 +114,7 @@ describe('HTTP/1.1 parser', () => {
     expect(bodies(text).map((body) => (JSON.parse(body) as string[])[1])).toEqual(['/1', '/2', '/3']);
   });
 
-  test('closes after Connection: close, and keeps HTTP/1.0 open only when asked', async () => {
+  test('closes after Connection: close, and keeps HTTP/1.0 open only on request', async () => {
     const get = (version: string, header: string) => `GET /run/echo/ ${version}\r\n${host}${header}\r\n`;
     const count = async (one: string) => bodies(await guest.raw(one + one)).length;
     expect(await count(get('HTTP/1.1', 'Connection: x, Close\r\n'))).toBe(1);
@@ -178,15 +178,15 @@ def app(environ, start_response):
     expect(await guest.raw(one + one)).toBe('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc');
   });
 
-  test('that exceed their Content-Length are cut', async () => {
+  test('that exceed their Content-Length are truncated', async () => {
     expect(await get('/long')).toBe('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab');
   });
 
-  test('carry no hop-by-hop headers of the application', async () => {
+  test('contain no hop-by-hop headers of the application', async () => {
     expect(await get('/hop')).toBe('HTTP/1.1 200 OK\r\nX: y\r\ncontent-length: 1\r\n\r\na');
   });
 
-  test('leave unread request bodies out of the next request', async () => {
+  test('do not pass unread request bodies to the next request', async () => {
     const body = 'GET /evil HTTP/1.1\r\n\r\n'.repeat(10_000);
     const one = `POST /run/echo/unread HTTP/1.1\r\nHost: root\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
     expect((await guest.raw(one + one)).match(/HTTP\/1.1 200 OK/g)).toHaveLength(2);

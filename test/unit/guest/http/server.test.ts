@@ -33,12 +33,12 @@ describe('copy_written_files()', () => {
     rmSync(folder, { recursive: true });
   });
 
-  test('copies what was written', () => {
+  test('copies written bytes', () => {
     writeFileSync(join(folder, '.stderr'), 'a word\n');
     expect(runGuestScript(SCRIPT, [folder])).toEqual({ raised: [], copied: 'a word\n' });
   });
 
-  test('raises nothing where nothing was written: an exception costs a forked child page faults', () => {
+  test('raises no exception without a file, because exceptions cost a forked child page faults', () => {
     expect(runGuestScript(SCRIPT, [folder])).toEqual({ raised: [], copied: '' });
   });
 });

@@ -56,7 +56,7 @@ async function run(spec: string, install: boolean, fill?: (target: string) => vo
 }
 
 describe('installer', () => {
-  test('installs with pip, reads the dependencies, and compiles for use without checks', async () => {
+  test('installs with pip, reads the dependencies, and compiles for imports without checks', async () => {
     const { guest, target, result } = await run('sample==1.0', true);
     expect(result).toEqual({
       ok: true,
@@ -73,7 +73,7 @@ describe('installer', () => {
     await guest.stop();
   }, 30_000);
 
-  test('follows the extras that the spec asks for', async () => {
+  test('includes the extras that the spec names', async () => {
     const { guest, result } = await run('sample[more]==1.0', true);
     expect(result['deps']).toEqual(['now', 'optional', 'pinned', 'plain-name']);
     await guest.stop();
@@ -86,7 +86,7 @@ describe('installer', () => {
     await guest.stop();
   }, 30_000);
 
-  test('without argv describes what is installed, and writes nothing', async () => {
+  test('without argv describes the installed package, and writes nothing', async () => {
     const { guest, target, result } = await run('sample==1.0', false, (dir) => {
       for (const name of ['_only.py', `${INFO}/METADATA`]) {
         mkdirSync(path.dirname(path.join(dir, name)), { recursive: true });

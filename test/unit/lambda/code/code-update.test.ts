@@ -19,7 +19,7 @@ describe('the code of a function', () => {
   }
   afterEach(() => worker.close());
 
-  test('runs new code once the cache time is over; old instances end after their request, and then their code', async () => {
+  test('runs new code after the cache time; old instances and their code end after their request', async () => {
     await start({ settings: { registryCacheMs: 60_000 } });
     await worker.deploy('f', { 'f.py': version(1) });
     const [, one] = JSON.parse((await post(worker, 'f')).body) as [number, number];
@@ -39,7 +39,7 @@ describe('the code of a function', () => {
     expect(worker.provider.live.size).toBe(1);
   });
 
-  test('with unchanged code keeps its instances when the registry is asked again', async () => {
+  test('keeps its instances when the registry has unchanged code', async () => {
     await start({ settings: { registryCacheMs: 60_000 } });
     await worker.deploy('f', { 'f.py': version(1) });
     const first = await post(worker, 'f');
@@ -54,7 +54,7 @@ describe('the code of a function', () => {
     expect((await post(worker, 'f')).body).not.toBe(first.body);
   });
 
-  test('whose new code cannot be used answers 500 although old code is there, and pulls again next time', async () => {
+  test('that cannot be used answers 500 although old code exists, and is pulled again at the next call', async () => {
     await start({ settings: { registryCacheMs: 0 } });
     await worker.deploy('f', { 'f.py': version(1) });
     expect((await post(worker, 'f')).status).toBe(200);
@@ -77,7 +77,7 @@ describe('the code of a function', () => {
     expect(await readdir(path.join(worker.dir, 'code'))).toHaveLength(1);
   });
 
-  test('that the registry has lost answers 500 and is forgotten with its instances', async () => {
+  test('that the registry no longer has answers 500 and is forgotten with its instances', async () => {
     await start({ settings: { registryCacheMs: 0 } });
     await worker.deploy('f', { 'f.py': version(1) });
     await post(worker, 'f');
@@ -117,7 +117,7 @@ describe('the code of a function', () => {
   });
 
   test.each(['before its code is read', 'while its packages are installed'])(
-    'runs an upload with fresh=1 at the next call, also %s',
+    'is current at the call after an upload with fresh=1, also %s',
     async (when) => {
       let install: () => void = () => undefined;
       const held = new Promise<void>((resolve) => (install = resolve));
@@ -137,7 +137,7 @@ describe('the code of a function', () => {
     },
   );
 
-  test('that is pulled while the worker stops is gone with it', async () => {
+  test('that is pulled while the worker stops is removed', async () => {
     let install: (() => void) | undefined;
     const held = new Promise<void>((resolve) => (install = resolve));
     const ensureInstalled = async (): Promise<[]> => {
@@ -156,7 +156,7 @@ describe('the code of a function', () => {
     expect((await asked).status).toBe(503);
   });
 
-  test('a stop answers waiting requests, lets the running one end, and leaves nothing', async () => {
+  test('is removed by a stop, which answers waiting requests and lets the running one end', async () => {
     await start({ settings: { maxInstances: 1 } });
     await worker.deploy('f', { 'f.py': version(1) });
     await post(worker, 'f');
@@ -174,7 +174,7 @@ describe('the code of a function', () => {
     expect(await readdir(path.join(worker.dir, 'code'))).toEqual([]);
   });
 
-  test('a stop does not wait longer than its grace for a request that hangs', async () => {
+  test('is removed by a stop, which waits at most its grace time for a hanging request', async () => {
     await start();
     await worker.deploy('f', { 'f.py': version(1) });
     const hanging = post(worker, 'f', { s: 20 });

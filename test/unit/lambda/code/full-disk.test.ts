@@ -32,7 +32,7 @@ describePrivileged('a function that is updated while the disk is full', () => {
     return [reply.status, reply.body.trim()];
   };
 
-  test('keeps answering with its old code, and gets the new one once there is room', async () => {
+  test('the old code answers while the disk is full, and the new code runs once there is space', async () => {
     await start();
     await worker.deploy('f', { 'f.py': code(1) });
     expect(await run('f')).toEqual([200, '1']);
@@ -52,7 +52,7 @@ describePrivileged('a function that is updated while the disk is full', () => {
     expect(await readdir(join(worker.dir, 'code'))).toHaveLength(1);
   });
 
-  test('fails as before when it never had code here, or when the new code itself is at fault', async () => {
+  test('an update fails without old code, and when the new code itself is at fault', async () => {
     await start();
     await worker.deploy('f', { 'f.py': code(1) });
     expect(await run('f')).toEqual([200, '1']);
@@ -67,7 +67,7 @@ describePrivileged('a function that is updated while the disk is full', () => {
     expect(warnings).toEqual(['request failed', 'request failed']);
   });
 
-  test('keeps its old code when an install ends because the disk is nearly full, and for no other failed install', async () => {
+  test('the old code stays when a nearly full disk ends an install, and not for other failures', async () => {
     let why: 'none' | 'full' | 'other' = 'none';
     const full = { freeBytes: 0, totalBytes: 1e9, freeFiles: 1, totalFiles: 1 };
     const watch = new DiskWatch('/', 0, () => Promise.resolve(full));

@@ -22,14 +22,14 @@ const put = (name: string, value: string | Buffer, mode = 0o600, where = dir): P
   writeFile(join(where, name), value, { mode });
 
 describe('SecretFiles', () => {
-  test('reads text, less one newline at its end', async () => {
+  test('reads text without one final newline', async () => {
     await put('A', `${VALUE}\n`);
     await put('B', 'a\r\n\r\n');
     await put('C', '');
     expect(await new SecretFiles({ dir }).read(['A', 'B', 'C'])).toEqual({ A: VALUE, B: 'a\r\n', C: '' });
   });
 
-  test('takes from the service manager what the worker itself lacks', async () => {
+  test("reads from the service manager's directory what the worker's lacks", async () => {
     await put('A', 'own');
     await put('A', 'theirs', 0o440, credentials);
     await put('B', 'theirs', 0o440, credentials);
@@ -50,14 +50,14 @@ describe('SecretFiles', () => {
     });
   });
 
-  test('refuses a directory that others may look into, and names the cure', async () => {
+  test('refuses a directory that others can read, with advice', async () => {
     await put('A', VALUE);
     await chmod(dir, 0o755);
     const refusal = `secret A: ${dir} is open to other users (mode 0755): chmod 700 ${dir}`;
     await expect(new SecretFiles({ dir }).read(['A'])).rejects.toThrow(refusal);
   });
 
-  test('names what is missing and what no environment takes, and never the value', async () => {
+  test('names missing and invalid secrets, never their values', async () => {
     await put('NUL', `${VALUE}\0`);
     await put('BINARY', Buffer.concat([Buffer.from(VALUE), Buffer.from([0xff, 0xfe])]));
     await put('LARGE', VALUE.repeat(8000));
@@ -74,7 +74,7 @@ describe('SecretFiles', () => {
     expect(problems.join()).not.toContain(VALUE);
   });
 
-  test('bounds the sum', async () => {
+  test('limits the sum of the sizes', async () => {
     const names = ['A', 'B', 'C', 'D', 'E'];
     for (const name of names) await put(name, 'x'.repeat(60_000));
     await expect(new SecretFiles({ dir }).read(names)).rejects.toThrow(/more than 262144 bytes/);
@@ -82,7 +82,7 @@ describe('SecretFiles', () => {
   });
 });
 
-test('secrets lie beside the worker, unless a setting says otherwise', () => {
+test('the directory of secrets is beside the worker, unless a setting names another', () => {
   expect(secretsDir('', '/srv/ol/worker')).toBe('/srv/ol/secrets');
   expect(secretsDir('/etc/keys', '/srv/ol/worker')).toBe('/etc/keys');
 });
@@ -93,7 +93,7 @@ test('sameSecrets() compares names and values', () => {
     expect(sameSecrets({ A: '1' }, other)).toBe(false);
 });
 
-test('a name is a secret or a variable, and none chooses the code', () => {
+test('a name is either a secret or a variable, and OL_ENTRY_FILE cannot be a secret', () => {
   expect(() => {
     checkSecretNames(['A'], { A: 'x' });
   }).toThrow('A is in secrets and in the environment: remove it from one of them');
@@ -117,7 +117,7 @@ describe('a function with secrets', () => {
   });
   afterEach(() => worker.close());
 
-  test('fails until they are set, and then gets each change in new instances', async () => {
+  test('fails until its secrets are set, and gets each change in new instances', async () => {
     for (let i = 0; i < 2; i++) {
       const refused = await ask();
       expect([refused.status, refused.headers['x-argyle-error'], refused.body]).toEqual([
@@ -140,7 +140,7 @@ describe('a function with secrets', () => {
     await until('the old instance is gone', () => worker.provider.live.size === 1);
   });
 
-  test('has no instance for long once one is gone', async () => {
+  test('loses its instances soon after a secret was removed', async () => {
     await put('A', 'one');
     await answer();
     await rm(join(dir, 'A'));
@@ -151,7 +151,7 @@ describe('a function with secrets', () => {
     expect((await answer())[1]).toBe('one');
   });
 
-  test('keeps its code over changes, and removes it at the end', async () => {
+  test('keeps its code when secrets change, and removes the code at the end', async () => {
     const { manager } = worker;
     for (const value of ['one', 'two', 'three']) {
       await put('A', value);

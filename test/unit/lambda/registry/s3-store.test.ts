@@ -21,7 +21,7 @@ describe('the S3 store', () => {
 
   storeContract('s3://functions?region=us-east-1', () => store);
 
-  it('fails as REGISTRY where there is no such bucket', async () => {
+  it('fails with REGISTRY for a missing bucket', async () => {
     const lost = openS3(new URL('s3://nowhere?region=us-east-1'));
     await expect(lost.list()).rejects.toMatchObject({ code: 'REGISTRY' });
     await lost.close();

@@ -16,13 +16,16 @@ describe('openStore', () => {
   });
   afterEach(() => rm(dir, { recursive: true }));
 
-  test.each(['', 'file://'])('an absolute path with prefix %j is a directory, made where missing', async (prefix) => {
-    const store = await openStore(`${prefix}${dir}/a b%20?c/reg`);
-    expect(await store.list()).toEqual([]);
-    expect(await readdir(dir)).toEqual(['a b%20?c']);
-    expect(store.bucket).toBe(`file://${dir}/a b%20?c/reg`);
-    await store.close();
-  });
+  test.each(['', 'file://'])(
+    'an absolute path with prefix %j is a directory, which is made if it is missing',
+    async (prefix) => {
+      const store = await openStore(`${prefix}${dir}/a b%20?c/reg`);
+      expect(await store.list()).toEqual([]);
+      expect(await readdir(dir)).toEqual(['a b%20?c']);
+      expect(store.bucket).toBe(`file://${dir}/a b%20?c/reg`);
+      await store.close();
+    },
+  );
 
   test.each([
     ['relative/dir', /invalid registry "relative\/dir": must be an absolute path or a URL/],
@@ -33,7 +36,7 @@ describe('openStore', () => {
     await expect(openStore(registry)).rejects.toThrow(message);
   });
 
-  test('other schemes come from openers', async () => {
+  test('other schemes use the given openers', async () => {
     const store = await openStore(dir);
     const opened = await openStore('s3://bucket?region=x', {
       s3: (url) => Promise.resolve(Object.assign(store, { bucket: url.href })),
@@ -41,7 +44,7 @@ describe('openStore', () => {
     expect(opened.bucket).toBe('s3://bucket?region=x');
   });
 
-  test('put is whole or not at all, and changes the version', async () => {
+  test('put is atomic, and changes the version', async () => {
     const store = await openStore(dir);
     await writeFile(path.join(dir, 'source'), 'one');
     await store.put('f', path.join(dir, 'source'));
@@ -65,7 +68,7 @@ describe('openStore', () => {
     ]);
   });
 
-  test('only archives that are files are listed', async () => {
+  test('the list contains only archives that are files', async () => {
     const store = await openStore(dir);
     await writeFile(path.join(dir, 'a.tar.gz'), '');
     await writeFile(path.join(dir, 'a.tar.gz.attrs'), '');
@@ -76,7 +79,7 @@ describe('openStore', () => {
 });
 
 describe('DepTraceFile', () => {
-  test('appends one object a line; a file that cannot be written is reported once', async () => {
+  test('appends one object per line, and reports a file that cannot be written once', async () => {
     const dir = await mkdtemp(path.join(tmpdir(), 'trace-'));
     const file = path.join(dir, 'dep-trace.json');
     const trace = new DepTraceFile(file, 0, () => undefined);
@@ -95,7 +98,7 @@ describe('DepTraceFile', () => {
     await rm(dir, { recursive: true });
   });
 
-  test('stays within its bound, and each half defines what its calls name', async () => {
+  test('stays within its limit, and each half contains the definitions of its calls', async () => {
     const dir = await mkdtemp(path.join(tmpdir(), 'trace-'));
     const file = path.join(dir, 'dep-trace.json');
     const fail = (error: Error): void => {

@@ -2,11 +2,11 @@ import { BusyInstances, WHOLE_WEIGHT, weightOf } from '../../../../src/lambda/se
 import type { Instance } from '../../../../src/lambda/serve/instance';
 
 describe('weightOf', () => {
-  it('divides one weight among all, in steps', () => {
+  it('divides one weight among all instances, in steps', () => {
     expect([0, 1, 2, 3, 4, 7, 8, 37, 1000].map(weightOf)).toEqual([100, 100, 50, 50, 25, 25, 13, 3, 1]);
   });
 
-  it('keeps the sum of a function within twice its weight, as far as weights are that fine', () => {
+  it('keeps the sum of a function within twice its weight, up to rounding', () => {
     for (let busy = 1; busy <= 64; busy++) {
       expect(busy * weightOf(busy)).toBeGreaterThanOrEqual(0.9 * WHOLE_WEIGHT);
       expect(busy * weightOf(busy)).toBeLessThan(2.1 * WHOLE_WEIGHT);
@@ -28,7 +28,7 @@ describe('BusyInstances', () => {
     return { instance: { sandbox, capacity: 1 } as unknown as Instance, sandbox };
   };
 
-  it('lowers the weight of all as soon as there are more, and raises it a look later', () => {
+  it('lowers all weights at once when instances are added, and raises them at the next look', () => {
     const busy = new BusyInstances(() => 0);
     const [a, b] = [make(), make()];
     busy.add(a.instance);

@@ -30,7 +30,7 @@ describe('a function', () => {
   }
   afterEach(() => worker.close());
 
-  test('is served by one instance after another request, and pauses it when idle', async () => {
+  test('uses one instance for consecutive requests, and pauses the instance when it is idle', async () => {
     await start();
     await worker.deploy('f', { 'f.py': version(1) });
     const first = await post(worker, 'f');
@@ -45,7 +45,7 @@ describe('a function', () => {
     expect(stats['LambdaInstance-WaitSandbox-NoImportCache.cnt']).toBe(1);
   });
 
-  test('does not pay with its own time for the memory that a sandbox waits for, which the pool had paused', async () => {
+  test('is not charged for the time that a paused sandbox waits for memory', async () => {
     await start({ settings: { pauseAfterMs: -1 } });
     await worker.deploy('f', { 'f.py': version(1), 'ol.yaml': 'limits: {runtime_sec: 1}\n' });
     const first = await post(worker, 'f');
@@ -59,7 +59,7 @@ describe('a function', () => {
     expect(worker.stats.snapshot()['LambdaInstance-WaitSandbox-Unpause.cnt']).toBe(1);
   });
 
-  test('keeps its manager busy while a request runs, which tells of the end of each, refused ones too', async () => {
+  test('keeps its manager busy during a request, and reports the end of every request', async () => {
     let ended = 0;
     await start({ onEnded: () => ended++ });
     await worker.deploy('f', { 'f.py': version(1) });
@@ -73,7 +73,7 @@ describe('a function', () => {
     expect(ended).toBe(2);
   });
 
-  test('gets instances for a burst at once, and no more than max_instances', async () => {
+  test('gets instances for a burst at once, up to max_instances', async () => {
     await start({ settings: { maxInstances: 3 } });
     await worker.deploy('f', { 'f.py': version(1) });
     const replies = await Promise.all(Array.from({ length: 9 }, () => post(worker, 'f', { s: 0.5 })));
@@ -82,7 +82,7 @@ describe('a function', () => {
     expect(worker.provider.created).toBe(3);
   });
 
-  test('with reuse-sandbox false has a fresh sandbox for each call, and loses none of them', async () => {
+  test('with reuse-sandbox false gets a fresh sandbox for each call, and loses no call', async () => {
     await start();
     await worker.deploy('f', { 'f.py': version(1), 'ol.yaml': 'reuse-sandbox: false\n' });
     const replies = await Promise.all(Array.from({ length: 10 }, () => post(worker, 'f')));
@@ -91,7 +91,7 @@ describe('a function', () => {
     await until('all gone', () => worker.provider.live.size === 0);
   });
 
-  test('that crashes loses none of the requests that wait behind', async () => {
+  test('that crashes loses no waiting request', async () => {
     await start({ settings: { maxInstances: 1 } });
     await worker.deploy('f', { 'f.py': CRASHY });
     const events = Array.from({ length: 8 }, (_, i) => ({ die: i % 3 === 0 }));
@@ -99,7 +99,7 @@ describe('a function', () => {
     expect(replies.map(({ status }) => status)).toEqual(events.map(({ die }) => (die ? 502 : 200)));
   });
 
-  test('whose idle instance died or was evicted takes another one', async () => {
+  test('whose idle instance died or was evicted uses another one', async () => {
     await start();
     await worker.deploy('f', { 'f.py': version(1) });
     for (const end of ['SIGKILL', 'evict'] as const) {
@@ -148,7 +148,7 @@ describe('a function', () => {
     expect((await post(worker, 'none')).body).toBe('HTTP method not allowed. Sent: POST, Allowed: []\n');
   });
 
-  test('passes on why a package could not be installed', async () => {
+  test('reports why a package could not be installed', async () => {
     const error = new ArgyleError('INSTALL_FAILED', 'pip could not install nope==1');
     await start({ packages: { ensureInstalled: () => Promise.reject(error) } });
     await worker.deploy('f', { 'f.py': version(1), 'requirements.txt': 'nope==1\n' });
@@ -158,7 +158,7 @@ describe('a function', () => {
     expect(await readdir(path.join(worker.dir, 'code'))).toEqual([]);
   });
 
-  test('whose sandbox cannot be made answers in the original words', async () => {
+  test("whose sandbox cannot be made answers with the original's message", async () => {
     await start();
     await worker.deploy('f', { 'f.py': version(1) });
     worker.provider.failure = new ArgyleError('MEMORY_EXHAUSTED', 'no memory left');
@@ -170,7 +170,7 @@ describe('a function', () => {
     expect((await post(worker, 'f')).status).toBe(200);
   });
 
-  test('gets its environment from ol.yaml, else from the .env of its archive, and its own limits', async () => {
+  test("gets its environment from ol.yaml, else from the archive's .env, and its own limits", async () => {
     await start();
     const env = 'import os\ndef f(event): return {k: v for k, v in os.environ.items() if k[:2] == "X_"}\n';
     const yaml = 'environment: {X_A: 1.10, X_B: "it\'s", X_C: yes}\nlimits: {mem_mb: 77, procs: 3, runtime_sec: 2}\n';
@@ -204,7 +204,7 @@ describe('a function', () => {
     ]);
   });
 
-  test('/debug describes each instance, also while it is busy', async () => {
+  test('is described by /debug with each instance, also while busy', async () => {
     await start();
     await worker.deploy('f', { 'f.py': version(1) });
     const running = post(worker, 'f', { s: 0.5 });
@@ -213,7 +213,7 @@ describe('a function', () => {
     await running;
   });
 
-  test('a client that leaves the queue takes its request along', async () => {
+  test('drops the request of a client that leaves the queue', async () => {
     await start({ settings: { maxInstances: 1 } });
     await worker.deploy('f', { 'f.py': version(1) });
     await post(worker, 'f');

@@ -26,7 +26,7 @@ describe('IdleInstances', () => {
     idle = new IdleInstances();
   });
 
-  test('parks what is added, and gives the most recently used one first', () => {
+  test('returns the most recently used instance first', () => {
     add('a', 10);
     add('b', 30);
     expect([parked, idle.length, idle.idleMs(40)]).toEqual([['a', 'b'], 2, [30, 10]]);
@@ -34,7 +34,7 @@ describe('IdleInstances', () => {
     expect(idle.pop()).toBeUndefined();
   });
 
-  test('gives the least recently used ones away, or all', () => {
+  test('releases the least recently used instances, or all', () => {
     for (const name of ['a', 'b', 'c', 'd']) add(name);
     expect(names(idle.takeOldest(1))).toEqual(['a']);
     expect(names(idle)).toEqual(['b', 'c', 'd']);
@@ -42,14 +42,14 @@ describe('IdleInstances', () => {
     expect(idle.length).toBe(0);
   });
 
-  test('counts running and paused ones, and those that have ended as neither', () => {
+  test('counts running and paused instances, and ended ones as neither', () => {
     add('a');
     add('b').sandbox.life.isPaused = true;
     add('c').sandbox.life.isAlive = false;
     expect([idle.counts, idle.length]).toEqual([{ idle: 1, paused: 1 }, 3]);
   });
 
-  test('gives away what can serve no more, and keeps the rest in order', () => {
+  test('releases unusable instances, and keeps the others in order', () => {
     add('a');
     const dies = add('b');
     add('c');

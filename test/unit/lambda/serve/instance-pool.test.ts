@@ -98,7 +98,7 @@ describe('InstancePool', () => {
     return found;
   };
 
-  test('serves one request after the other by one instance, first come, first served', async () => {
+  test('serves requests with one instance in the order of their arrival', async () => {
     const clients = [send(), send()];
     (await request(0, 0)).answer('one');
     (await request(0, 1)).answer('two');
@@ -111,7 +111,7 @@ describe('InstancePool', () => {
     expect(pool.counts).toEqual({ queued: 0, busy: 0, idle: 1, paused: 0, starting: 0 });
   });
 
-  test('refuses what goes beyond its queue, and says when to come again', async () => {
+  test('refuses requests above its queue, with Retry-After', async () => {
     send();
     await request(0, 0);
     const waiting = [send(), send()];
@@ -127,7 +127,7 @@ describe('InstancePool', () => {
     expect(waiting.map(({ result }) => result)).toEqual(['answered', 'answered']);
   });
 
-  test('a start that fails costs one request its answer, and the next one gets an instance', async () => {
+  test('answers one request with the error of a failed start, and serves the next request', async () => {
     starting = () => Promise.reject(new ArgyleError('MEMORY_EXHAUSTED', 'no memory'));
     const first = send();
     await settle();
@@ -140,7 +140,7 @@ describe('InstancePool', () => {
     expect([second.text, second.result]).toEqual(['works', 'answered']);
   });
 
-  test('a start that fails costs nobody an answer while another instance serves', async () => {
+  test('answers no request with the error of a failed start while another instance serves', async () => {
     make({ maxInstances: 2 });
     const first = send();
     await request(0, 0);
@@ -154,7 +154,7 @@ describe('InstancePool', () => {
     expect([first.text, second.text, second.result]).toEqual(['one', 'two', 'answered']);
   });
 
-  test('a start that the end of the helper cuts off is made again with the next helper', async () => {
+  test("repeats a start that the helper's end interrupted with the next helper", async () => {
     let starts = 0;
     starting = () => (starts++ === 0 ? Promise.reject(new ArgyleError('HELPER_GONE', 'gone')) : Promise.resolve());
     const client = send();
@@ -163,7 +163,7 @@ describe('InstancePool', () => {
     expect([client.text, starts]).toEqual(['again', 2]);
   });
 
-  test('an instance that ends before its first request fails one request, and is not started over and over', async () => {
+  test('fails one request for an instance that ends before its first request, and does not loop', async () => {
     let done: () => void = () => undefined;
     starting = () => new Promise((resolve) => (done = resolve));
     const client = send();
@@ -183,7 +183,7 @@ describe('InstancePool', () => {
     expect(third.result).toBe('answered');
   });
 
-  test('one that the memory pool has paused is thawed for the next request', async () => {
+  test('thaws an instance that the memory pool has paused for the next request', async () => {
     send();
     (await request(0, 0)).answer('');
     await settle();
@@ -197,7 +197,7 @@ describe('InstancePool', () => {
     expect(made).toHaveLength(1);
   });
 
-  test('one that has been evicted counts neither as idle nor as paused', async () => {
+  test('counts an evicted instance neither as idle nor as paused', async () => {
     send();
     (await request(0, 0)).answer('');
     await settle();
@@ -206,7 +206,7 @@ describe('InstancePool', () => {
     expect(pool.counts).toMatchObject({ idle: 0, paused: 0 });
   });
 
-  test('one that cannot be thawed is given up, and its request goes to a new one', async () => {
+  test('gives up an instance that cannot be thawed, and sends its request to a new one', async () => {
     send();
     (await request(0, 0)).answer('');
     await settle();
@@ -219,7 +219,7 @@ describe('InstancePool', () => {
     expect([client.text, first?.life.end?.why]).toEqual(['new', 'could not be resumed']);
   });
 
-  test('a used instance that died unnoticed costs no request its answer', async () => {
+  test('answers every request although a used instance died unnoticed', async () => {
     send();
     (await request(0, 0)).answer('');
     await settle();
@@ -230,7 +230,7 @@ describe('InstancePool', () => {
     expect([client.text, client.result, made[0]?.life.end?.why]).toEqual(['second', 'answered', 'found dead']);
   });
 
-  test('a client that leaves while it waits has no instance made for it', async () => {
+  test('makes no instance for a client that leaves while it waits', async () => {
     send();
     await request(0, 0);
     const leaves = send();
@@ -241,7 +241,7 @@ describe('InstancePool', () => {
     expect([leaves.result, made[0]?.requests.length, made.length]).toEqual(['answered', 1, 1]);
   });
 
-  test('new code ends idle instances at once and busy ones after their request', async () => {
+  test('ends idle instances at once for new code, and busy ones after their request', async () => {
     const client = send();
     const running = await request(0, 0);
     setCode();
@@ -257,7 +257,7 @@ describe('InstancePool', () => {
     expect([made[1]?.life.end?.why, released]).toEqual(['its code is out of date', 2]);
   });
 
-  test('an instance of reuse-sandbox: false serves once', async () => {
+  test('uses an instance of reuse-sandbox: false once', async () => {
     make({}, { reuseSandbox: false });
     send();
     (await request(0, 0)).answer('');
@@ -265,7 +265,7 @@ describe('InstancePool', () => {
     expect([made[0]?.life.end?.why, pool.empty]).toEqual(['served its last request', true]);
   });
 
-  test('instances that nobody has needed for long are given up but for one', async () => {
+  test('ends instances that are idle for long, except for one', async () => {
     make({ maxInstances: 2, surplusIdleMs: 0 });
     send();
     send();
@@ -278,7 +278,7 @@ describe('InstancePool', () => {
     expect(pool.counts.idle).toBe(1);
   });
 
-  test('scale.min keeps instances without a call, and makes up for one that ends', async () => {
+  test('keeps scale.min instances without a call, and replaces one that ends', async () => {
     make({ maxInstances: 3 }, { scale: { min: 2, max: 0 } });
     await until('they are there', () => pool.counts.idle === 2);
     void guards[0]?.reclaim('destroy');
@@ -287,7 +287,7 @@ describe('InstancePool', () => {
     await until('it is made up for', () => made.length === 3 && pool.counts.idle === 2);
   });
 
-  test('closing answers who waits, lets what runs end, and leaves nothing', async () => {
+  test('close() answers waiting requests, lets running ones end, and leaves nothing', async () => {
     const running = send();
     const begun = await request(0, 0);
     const waits = send();
@@ -306,7 +306,7 @@ describe('InstancePool', () => {
     ]);
   });
 
-  test('closing waits for a start that is under way, and ends what comes of it', async () => {
+  test('close() waits for a running start, and ends its instance', async () => {
     let done: () => void = () => undefined;
     starting = () => new Promise((resolve) => (done = resolve));
     const client = send();

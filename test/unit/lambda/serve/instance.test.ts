@@ -63,7 +63,7 @@ describe('Instance', () => {
     await served;
   }
 
-  test('that ends by itself before it served anything is at fault; one that was evicted is not', async () => {
+  test('that ends by itself before its first request is at fault; an evicted one is not', async () => {
     const [dies, code] = await make();
     const dead = new Instance(dies, code, options);
     process.kill(dies.pid, 'SIGKILL');
@@ -76,7 +76,7 @@ describe('Instance', () => {
     expect([evicted.failedStart, evicted.departure]).toEqual([false, 'evicted']);
   });
 
-  test('counts as made for a call that waited for it, and not for a call that came later or is not the first', async () => {
+  test('counts as made for the call that waited for it, and for no other call', async () => {
     const code = (await make())[1];
     let clock = 1000;
     const sandbox = new ScriptedSandbox();
@@ -90,7 +90,7 @@ describe('Instance', () => {
     expect(instance.making(990)).toBeUndefined();
   });
 
-  test('is not paused when a request came while its pause waited for a turn', async () => {
+  test('is not paused when a request arrives before the pause has its turn', async () => {
     const code = (await make())[1];
     const turns: (() => Promise<void>)[] = [];
     const pauses = { add: (pause: () => Promise<void>) => void turns.push(pause) };
@@ -112,7 +112,7 @@ describe('Instance', () => {
     await instance.destroy('the test is over');
   });
 
-  test('ended with its helper when a pause is refused because the helper is gone', async () => {
+  test('ended with its helper when a pause is refused because the helper has ended', async () => {
     const code = (await make())[1];
     const paused = async (refusal: ArgyleError): Promise<string> => {
       const sandbox = new ScriptedSandbox();
@@ -128,7 +128,7 @@ describe('Instance', () => {
     expect(await paused(new ArgyleError('SANDBOX_CREATE', 'it cannot be frozen'))).toBe('ended');
   });
 
-  test('lets go of its code once, when its sandbox is gone', async () => {
+  test('releases its code once, when its sandbox is gone', async () => {
     const [sandbox, code] = await make();
     const instance = new Instance(sandbox, code, options);
     expect(await instance.describe()).toBe('SOCK 1\n');
@@ -137,7 +137,7 @@ describe('Instance', () => {
     expect(await instance.describe()).toBe('SANDBOX 1 is DEAD: test\n');
   });
 
-  test('describes a sandbox that does not answer within a second', async () => {
+  test('describes a sandbox that does not answer within 1 s', async () => {
     const [sandbox, code] = await make();
     const silent = Object.create(sandbox) as Sandbox;
     silent.debugString = () => new Promise(() => undefined);
@@ -173,18 +173,21 @@ describe('Instance', () => {
     test.each([
       ['before', [0, 1]],
       ['after', [1, 0]],
-    ])('all get the report of the guest; it came %s the end of the other connection', async (_order, [first, then]) => {
-      const errors = await endOfBoth((requests) => {
-        const failures = [REPORT, DEAD];
-        for (const at of [first, then]) requests[at ?? 0]?.handler.onError(failures[at ?? 0] ?? DEAD);
-      });
-      for (const path of ['/a', '/b']) {
-        expect(errors[path]).toContain(`Post "http://root${path}": the function could not be loaded: no f`);
-        expect(errors[path]).toMatch(/\nTraceback$/);
-      }
-    });
+    ])(
+      "all get the guest's report, which arrives %s the end of the other connection",
+      async (_order, [first, then]) => {
+        const errors = await endOfBoth((requests) => {
+          const failures = [REPORT, DEAD];
+          for (const at of [first, then]) requests[at ?? 0]?.handler.onError(failures[at ?? 0] ?? DEAD);
+        });
+        for (const path of ['/a', '/b']) {
+          expect(errors[path]).toContain(`Post "http://root${path}": the function could not be loaded: no f`);
+          expect(errors[path]).toMatch(/\nTraceback$/);
+        }
+      },
+    );
 
-    test('without a report they name the end of the sandbox', async () => {
+    test('name the end of the sandbox when there is no report', async () => {
       const errors = await endOfBoth((requests) => {
         for (const { handler } of requests) handler.onError(DEAD);
       });

@@ -16,7 +16,7 @@ describe('KeepWarm', () => {
     return made;
   };
 
-  test('asks for one instance as long as some are missing and there is room', () => {
+  test('requests one instance at a time while some are missing and there is room', () => {
     const warm = new KeepWarm(() => nowMs);
     const view = { min: 2, sandboxes: [sandbox()], starting: 0, hasRoom: () => true };
     expect(warm.look(view)).toBe(true);
@@ -25,13 +25,13 @@ describe('KeepWarm', () => {
     expect(warm.look({ ...view, min: 0 })).toBe(false);
   });
 
-  test('has as many spared as are to be kept', () => {
+  test('marks the number of instances that are to be kept', () => {
     const sandboxes = [sandbox(), sandbox(), sandbox()];
     new KeepWarm(() => nowMs).look({ min: 2, sandboxes, starting: 0, hasRoom: () => true });
     expect(sandboxes.map(({ kept }) => kept)).toEqual([true, true, false]);
   });
 
-  test('waits longer after each start that fails, and a minute at most', () => {
+  test('waits longer after each failed start, up to one minute', () => {
     const warm = new KeepWarm(() => nowMs);
     const view = { min: 1, sandboxes: [], starting: 0, hasRoom: () => true };
     const waits = Array.from({ length: 8 }, () => {
@@ -49,7 +49,7 @@ describe('KeepWarm', () => {
   });
 });
 
-test('names outlive the worker, and a file that is no list of names counts as none', async () => {
+test('names are kept for the next worker, and a file without a list of names counts as empty', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'kept-'));
   const warned: string[] = [];
   const names = new KeptNames(join(dir, 'scale.json'), { warn: (_fields, message) => warned.push(message) });
@@ -63,7 +63,7 @@ test('names outlive the worker, and a file that is no list of names counts as no
   rmSync(dir, { recursive: true });
 });
 
-test('instances are made without a call, again after their death, and of new code', async () => {
+test('instances are made without a call, after a death, and for new code', async () => {
   const worker = await startWorker({ settings: { registryCacheMs: 100 } });
   const source = 'def f(event): return 1\n';
   await worker.deploy('f', { 'f.py': source, 'ol.yaml': 'scale: {min: 2}\n' });

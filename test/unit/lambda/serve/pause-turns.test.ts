@@ -1,7 +1,7 @@
 import { PauseTurns } from '../../../../src/lambda/serve/pause-turns';
 
 describe('PauseTurns', () => {
-  test('run two pauses at a time, oldest first, and each once', async () => {
+  test('runs two pauses at a time, oldest first, each once', async () => {
     const turns = new PauseTurns();
     const begun: number[] = [];
     const ends: (() => void)[] = [];

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { pickInstance } from '../../../../src/lambda/serve/pick-instance';
 
-test('a trickle keeps one instance busy, and a flood is spread over all', () => {
+test('a low load keeps one instance busy, and a high load is spread over all', () => {
   expect(pickInstance([3], 2, 10)).toBe(0);
   expect(pickInstance([5], 2, 10)).toBe('idle');
   expect(pickInstance([5, 4], 2, 10)).toBe(1);
@@ -10,7 +10,7 @@ test('a trickle keeps one instance busy, and a flood is spread over all', () => 
   expect(pickInstance([], 0, 10)).toBeUndefined();
 });
 
-test('whoever has room is found, and nobody with more requests than another gets one', () => {
+test('an instance with room is found, and never one with more requests than another', () => {
   const input = fc.tuple(fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 8 }), fc.nat(3));
   fc.assert(
     fc.property(input, ([active, idle]) => {

@@ -10,7 +10,7 @@ describe('worthRunning', () => {
   });
 });
 
-test('demandedMs tells of this process, and nothing of one that is not there', () => {
+test('demandedMs measures this process, and is undefined for a missing process', () => {
   const before = demandedMs(process.pid) ?? NaN;
   for (const endMs = performance.now() + 20; performance.now() < endMs;);
   expect((demandedMs(process.pid) ?? NaN) - before).toBeGreaterThan(10);
@@ -41,22 +41,22 @@ describe('ProcessorDemand', () => {
   const computes = { ms: 40, demandMs: 40 };
   const waits = { ms: 40, demandMs: 0.4 };
 
-  it('bounds a function that computes, and one that waits by its calls alone', () => {
+  it('limits a function that computes; a function that waits is limited only by its calls', () => {
     expect(play([computes, computes])).toEqual([4, 4]);
     expect(play([waits, waits])[1]).toBeGreaterThan(300);
   });
 
-  it('follows a function that changes', () => {
+  it('adapts to a function that changes', () => {
     const bounds = play([...Array.from({ length: 10 }, () => computes), ...Array.from({ length: 40 }, () => waits)]);
     expect(bounds[9]).toBe(4);
     expect(bounds.at(-1)).toBeGreaterThan(30);
   });
 
-  it('measures nothing where there are no more calls than processors', () => {
+  it('measures nothing while there are at most as many calls as processors', () => {
     expect(play([computes, computes], CPUS)).toEqual([Infinity, Infinity]);
   });
 
-  it('bounds nothing where nobody tells', () => {
+  it('sets no limit without measurements', () => {
     let nowMs = 0;
     const demand = new ProcessorDemand(
       CPUS,
@@ -69,7 +69,7 @@ describe('ProcessorDemand', () => {
     expect(demand.most).toBe(Infinity);
   });
 
-  it('lets more run while none gets ready, and fewer again when they do', () => {
+  it('raises the limit while no call ends, and lowers it afterwards', () => {
     let nowMs = 0;
     let demanded = 0;
     const demand = new ProcessorDemand(

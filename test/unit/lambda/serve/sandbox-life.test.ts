@@ -228,7 +228,7 @@ const STEPS: Readonly<Record<string, Step>> = {
 describe('the state of a sandbox', () => {
   afterEach(() => jest.restoreAllMocks());
 
-  test('is the same for all that look at it, whatever happens', async () => {
+  test('is the same for all its readers, in any sequence of events', async () => {
     const names = Object.keys(STEPS);
     // Ends come at a tenth of the rate of the other steps, so that sequences reach every phase.
     const isEnd = (name: string): boolean => /death|thrash|evict|destroy|lose/.test(name);
@@ -266,7 +266,7 @@ describe('the state of a sandbox', () => {
     expect([...seen].sort()).toEqual(Object.keys(MOVES).sort());
   }, 60_000);
 
-  test('is paused for the instance when the memory pool pauses it, and its wait to thaw is no part of runtime_sec', async () => {
+  test('is paused for the instance when the memory pool pauses it, and its wait is not in runtime_sec', async () => {
     const rig = await Rig.make();
     const { sandbox, guest, instance, pool } = rig;
     rig.clock.ms += 1000;

@@ -16,32 +16,32 @@ const BASE: ScaleInput = {
 const start = (input: Partial<ScaleInput>): number => instancesToStart({ ...BASE, ...input });
 
 describe('instancesToStart', () => {
-  test('the first request gets an instance', () => {
+  test('starts an instance for the first request', () => {
     expect(start({ queued: 1 })).toBe(1);
     expect(start({ queued: 1, serviceMs: 0.1 })).toBe(1);
   });
 
-  test('requests that an idle or starting instance will take need no other', () => {
+  test('starts none for requests that an idle or starting instance will take', () => {
     expect(start({ queued: 2, idle: 1, starting: 1 })).toBe(0);
   });
 
-  test('a burst of slow requests gets all its instances at once', () => {
+  test('starts all instances for a burst of slow requests at once', () => {
     expect(start({ queued: 100, busy: 1 })).toBe(100);
   });
 
-  test('a burst of fast requests shares instances: one for every 10 ms of queued work', () => {
+  test('shares instances in a burst of fast requests: one for every 10 ms of queued work', () => {
     expect(start({ queued: 64, busy: 1, serviceMs: 1 })).toBe(6);
     expect(start({ queued: 5, busy: 1, serviceMs: 1 })).toBe(0);
   });
 
-  test('where each serves several, an instance is started for each that they would fill', () => {
+  test('with concurrency starts as many instances as the requests would fill', () => {
     expect(start({ queued: 40, concurrency: 50 })).toBe(1);
     expect(start({ queued: 120, concurrency: 50, serviceMs: undefined })).toBe(3);
     expect(start({ queued: 50, concurrency: 50, starting: 1 })).toBe(0);
     expect(start({ queued: 1, concurrency: 50, busy: 3, coldMs: 300 })).toBe(0);
   });
 
-  test('one that gets no further requests is none, but counts for the bound', () => {
+  test('ignores an instance without further requests, except for the upper bound', () => {
     const one = { queued: 1, concurrency: 50, coldMs: 300 };
     expect([start({ ...one, busy: 1 }), start({ ...one, retired: 1 })]).toEqual([0, 1]);
     expect([start({ ...one, retired: 1, maxInstances: 1 }), start({ ...one, retired: 1, maxInstances: 2 })]).toEqual([
@@ -49,26 +49,26 @@ describe('instancesToStart', () => {
     ]);
   });
 
-  test('a cold start that takes longer than the wait is not worth it', () => {
+  test('starts no instance when a cold start takes longer than the wait', () => {
     expect(start({ queued: 4, busy: 4, serviceMs: 100, coldMs: 200 })).toBe(0);
     expect(start({ queued: 40, busy: 4, serviceMs: 100, coldMs: 200 })).toBe(16);
   });
 
-  test('before anything is known, each request gets an instance', () => {
+  test('starts an instance for each request before there are measurements', () => {
     expect(start({ queued: 7, serviceMs: undefined })).toBe(7);
   });
 
-  test('averages that are out of date do not hold the queue up', () => {
+  test('ignores outdated averages', () => {
     expect(start({ queued: 1, busy: 4, serviceMs: 0.1, oldestWaitMs: 29 })).toBe(0);
     expect(start({ queued: 9, busy: 4, serviceMs: 0.1, oldestWaitMs: 31 })).toBe(2);
     expect(start({ queued: 1, busy: 4, serviceMs: 0.1, oldestWaitMs: 31 })).toBe(1);
   });
 
-  test('without reuse each request needs one of its own', () => {
+  test('without reuse starts one instance for each request', () => {
     expect(start({ queued: 5, busy: 3, starting: 2, serviceMs: 0.1, reuse: false })).toBe(3);
   });
 
-  test('never more than waiting requests or max_instances, never less than progress needs', () => {
+  test('starts at most the waiting requests and max_instances, and at least one for progress', () => {
     const count = fc.nat(50);
     const arbitrary = fc.record({
       queued: count,
@@ -93,13 +93,13 @@ describe('instancesToStart', () => {
     );
   });
 
-  test('the constant is that of the original', () => {
+  test("has the original's constant", () => {
     expect(MIN_WAIT_MS).toBe(10);
   });
 });
 
 describe('instancesToRetire', () => {
-  test('keeps those that were needed lately, and one for the next request', () => {
+  test('keeps recently used instances, and one for the next request', () => {
     expect(instancesToRetire([50, 20, 5], 0, 10)).toBe(2);
     expect(instancesToRetire([50, 20], 0, 10)).toBe(1);
     expect(instancesToRetire([50, 20], 1, 10)).toBe(2);

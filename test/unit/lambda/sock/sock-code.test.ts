@@ -27,7 +27,7 @@ afterEach(() => {
 describe('the stamp of code', () => {
   const stamp = (): string | undefined => stampOf(code, 0);
 
-  it('stays while nothing changes', () => {
+  it('is unchanged while the files are unchanged', () => {
     expect(stamp()).toBeDefined();
     expect(stamp()).toBe(stamp());
   });
@@ -93,7 +93,7 @@ describe('the stamp of code', () => {
     expect(stamp()).not.toBe(before);
   });
 
-  it('is that of the directory that a link leads to', () => {
+  it("is that of a link's target directory", () => {
     const link = join(dir, 'link');
     symlinkSync(code, link);
     const before = stampOf(link, 0);
@@ -104,7 +104,7 @@ describe('the stamp of code', () => {
     expect(stampOf(link, 0)).not.toBe(before);
   });
 
-  it('is missing for what changed just now, what is not there, and what has many files', () => {
+  it('is missing for recently changed, missing and large directories', () => {
     expect(stampOf(code)).toBeUndefined();
     expect(stampOf(join(dir, 'nothing'), 0)).toBeUndefined();
     for (let i = 0; i < 200; i++) writeFileSync(join(code, `lib/f${String(i)}.py`), '');
@@ -127,7 +127,7 @@ describe('copies of code', () => {
   });
   const take = (path = code) => copies.take(path, 'python');
 
-  it('are shared while the code stays the same, also by those that come at once', async () => {
+  it('are shared while the code is unchanged, also by concurrent sandboxes', async () => {
     const [a, b] = await Promise.all([take(), take()]);
     a.release();
     b.release();
@@ -138,7 +138,7 @@ describe('copies of code', () => {
     c.release();
   });
 
-  it('are made anew once the code has changed; the old one goes with its last user', async () => {
+  it('are made again after a change, and the old copy ends with its last user', async () => {
     const old = await take();
     await new Promise((resolve) => setTimeout(resolve, 20));
     writeFileSync(join(code, 'lib/x.py'), 'X = 2\n');
@@ -161,7 +161,7 @@ describe('copies of code', () => {
     second.release();
   });
 
-  it('of code that changed just now are each one’s own, and go with it', async () => {
+  it('of recently changed code are not shared, and end with their sandbox', async () => {
     const careful = new SockCopies(new CodeDirs(root(), LOG, intake.remove, 'careful-'), intake);
     const [a, b] = await Promise.all([careful.take(code, 'python'), careful.take(code, 'python')]);
     expect(a.dir).not.toBe(b.dir);
@@ -170,7 +170,7 @@ describe('copies of code', () => {
     await until('both are gone', () => !existsSync(a.dir) && !existsSync(b.dir));
   });
 
-  it('keeps eight that nobody uses, those that were used last', async () => {
+  it('are kept while unused, the last eight', async () => {
     const dirs: string[] = [];
     for (let i = 0; i < 12; i++) {
       const app = join(dir, `app${String(i)}`);
@@ -184,7 +184,7 @@ describe('copies of code', () => {
     expect(dirs.slice(4).every((path) => existsSync(path))).toBe(true);
   });
 
-  it('leaves nothing of code that cannot be used', async () => {
+  it('of unusable code leave nothing behind', async () => {
     await expect(take(join(dir, 'nothing'))).rejects.toThrow('is neither a directory nor a .tar.gz');
     rmSync(join(code, 'f.py'));
     await expect(take()).rejects.toThrow('no f.py or f.bin found');

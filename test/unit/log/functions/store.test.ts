@@ -35,7 +35,7 @@ describe('the logs of functions', () => {
   const texts = (lines: string[] | undefined): string[] | undefined =>
     lines?.map((one) => (JSON.parse(one) as { msg: string }).msg);
 
-  test('have all fields, and leave out those that are empty', async () => {
+  test('contain all fields, without empty ones', async () => {
     const logs = logsOf();
     logs.write(line('one'), 0);
     logs.write({ lambda: 'f', sandbox: '', requestId: '', stream: 'worker', text: 'a\nb\x1b' }, 1);
@@ -53,7 +53,7 @@ describe('the logs of functions', () => {
     ]);
   });
 
-  test('are gone once they are forgotten, what waits for the disk with them', async () => {
+  test('are deleted together with lines that wait for the disk', async () => {
     const logs = logsOf();
     logs.write(line('written'));
     await logs.flush();
@@ -67,7 +67,7 @@ describe('the logs of functions', () => {
     expect(await logsOf().read('f')).toBeUndefined();
   });
 
-  test('are read whole, by their end, by time, and by function', async () => {
+  test('can be read completely, by the last lines, by time, and by function', async () => {
     const logs = logsOf();
     for (let i = 0; i < 5; i++) logs.write(line(`l${i}`), 1000 * i);
     logs.write(line('other', 'g'));
@@ -81,7 +81,7 @@ describe('the logs of functions', () => {
     expect(await logs.read('none')).toBeUndefined();
   });
 
-  test('survive a restart, and a line that a crash cut off costs none but itself', async () => {
+  test('survive a restart, and a partial line of a crash loses only itself', async () => {
     const first = logsOf();
     first.write(line('before'));
     await first.close();
@@ -94,7 +94,7 @@ describe('the logs of functions', () => {
     expect(statSync(join(dir, 'logs/f.log')).mode & 0o777).toBe(0o600);
   });
 
-  test('stay within the bound of a function: the oldest go', async () => {
+  test('stay within the limit of a function: the oldest lines are deleted', async () => {
     const logs = logsOf();
     for (let i = 0; i < 400; i++) {
       logs.write(line(`${i} ${'x'.repeat(1000)}`));
@@ -109,7 +109,7 @@ describe('the logs of functions', () => {
     expect(dropped).toBe(0);
   });
 
-  test('stay within it when more comes at once, and count what is lost', async () => {
+  test('stay within the limit of a burst, and count lost lines', async () => {
     const logs = logsOf();
     for (let i = 0; i < 200; i++) logs.write(line(`${i} ${'x'.repeat(1000)}`));
     await logs.flush();
@@ -118,7 +118,7 @@ describe('the logs of functions', () => {
     expect(dropped).toBeGreaterThan(150_000);
   });
 
-  test('stay within the bound of all: the function goes that wrote longest ago', async () => {
+  test('stay within the total limit: the log with the oldest last write is deleted', async () => {
     const logs = logsOf({ totalBytes: 16 << 10 });
     for (const name of ['a', 'b', 'c', 'd', 'e']) {
       logs.write(line('x', name), 0);
@@ -133,7 +133,7 @@ describe('the logs of functions', () => {
     expect(readdirSync(join(dir, 'logs')).sort()).toEqual(['d.log', 'e.log']);
   });
 
-  test('told to who follows: none is missing between what was read and what comes, and none comes twice', async () => {
+  test('reach a follower exactly once each', async () => {
     const logs = logsOf();
     let i = 0;
     const timer = setInterval(() => {
@@ -153,7 +153,7 @@ describe('the logs of functions', () => {
     expect(all.at(-1)).toBe(i - 1);
   });
 
-  test('a function named like a path stays in the directory', async () => {
+  test('of a function named like a path stay in the directory', async () => {
     const logs = logsOf();
     for (const name of ['..', '.', 'a.log', 'a.log.1', 'a']) logs.write(line(name, name));
     await logs.close();
@@ -162,14 +162,14 @@ describe('the logs of functions', () => {
     for (const name of ['..', '.', 'a.log', 'a.log.1', 'a']) expect(texts(await again.read(name))).toEqual([name]);
   });
 
-  test('lines that wait for the disk are bounded in memory', () => {
+  test('have a memory limit for lines that wait for the disk', () => {
     const logs = logsOf({ functionBytes: 1 << 30, totalBytes: 2 ** 31 });
     for (let i = 0; i < 6000; i++) logs.write(line('x'.repeat(1000)));
     expect(dropped).toBeGreaterThan(1_500_000);
     expect(dropped).toBeLessThan(3_000_000);
   });
 
-  test('a directory that cannot be made costs lines and nothing else', async () => {
+  test('lose only lines when their directory cannot be made', async () => {
     writeFileSync(join(dir, 'logs'), 'a file');
     const logs = logsOf();
     logs.write(line('lost'));
@@ -178,7 +178,7 @@ describe('the logs of functions', () => {
     expect(await logs.read('f')).toEqual([]);
   });
 
-  test('a full disk costs the lines that it has no room for, and no later ones', async () => {
+  test('lose on a full disk only the lines that do not fit', async () => {
     if (process.getuid?.() !== 0) return;
     const disk = await smallDisk(1);
     try {

@@ -15,13 +15,13 @@ function loadedBy(script: string): string[] {
   return JSON.parse(out) as string[];
 }
 
-test('nothing of OpenTelemetry is loaded by a worker that has no endpoint', () => {
+test('a worker without an endpoint does not load OpenTelemetry', () => {
   const config = "{ argyle: { otlp_endpoint: '', otlp_sample_percent: 100 }, worker_port: '0' }";
   const make = `await require('${DIST}/compose/observe/tracer').makeTracer(${config}, { add() {} })`;
   expect(loadedBy(`require('${DIST}/compose/worker'); ${make}`)).toEqual([]);
 });
 
-test('it is loaded by one that has', () => {
+test('a worker with an endpoint loads it', () => {
   const config = "{ argyle: { otlp_endpoint: 'http://127.0.0.1:9', otlp_sample_percent: 100 }, worker_port: '0' }";
   const make = `await require('${DIST}/compose/observe/tracer').makeTracer(${config}, { add() {} })`;
   expect(loadedBy(make).length).toBeGreaterThan(10);

@@ -41,13 +41,13 @@ describe('DiskWatch', () => {
     expect(freeBytes).toBeLessThanOrEqual(totalBytes);
   });
 
-  it('lets an install that takes little return what it has', async () => {
+  it('does not interrupt an install that uses little', async () => {
     const watch = new DiskWatch('/', 100, () => Promise.resolve(space()));
     expect(await watch.during(() => Promise.resolve('done'))).toBe('done');
     await expect(watch.during(() => Promise.reject(new Error('its own')))).rejects.toThrow('its own');
   });
 
-  it('ends one that takes too much, and says why', async () => {
+  it('ends an install that uses too much, with the reason', async () => {
     let freeBytes = 50_000 * MB;
     const watch = new DiskWatch('/', 100, () => Promise.resolve(space({ freeBytes })));
     const install = watch.during(
@@ -62,14 +62,14 @@ describe('DiskWatch', () => {
     await expect(install).rejects.toThrow('it takes more than 100 MB of disk');
   });
 
-  it('begins none on a disk that is nearly full', async () => {
+  it('starts no install on a nearly full disk', async () => {
     const watch = new DiskWatch('/', 100, () => Promise.resolve(space({ freeBytes: MB })));
     const install = jest.fn();
     await expect(watch.during(install)).rejects.toThrow('the disk is nearly full');
     expect(install).not.toHaveBeenCalled();
   });
 
-  it('goes on looking when it once cannot', async () => {
+  it('continues after a failed reading', async () => {
     let looks = 0;
     const watch = new DiskWatch('/', 100, () => {
       looks++;

@@ -33,22 +33,22 @@ function makeForeign(spec: string, aside = join(fx.pkgsDir, 'aside')): void {
   rmSync(join(path, 'argyle.json'));
 }
 
-describe('what is found on disk', () => {
-  test('an interrupted install of ours is swept at the next start', async () => {
+describe('directories on disk', () => {
+  test('of an interrupted install are removed at the next start', async () => {
     mkdirSync(join(fx.pkgsDir, '.stage-4194305-00/files/half'), { recursive: true });
     const shared = fx.installer();
     await shared.start();
     expect(fx.onDisk()).toEqual([]);
   });
 
-  test('a staging directory of another worker that runs is left alone', async () => {
+  test("of another running worker's install stay", async () => {
     const name = `.stage-${process.ppid}-00`;
     mkdirSync(join(fx.pkgsDir, name));
     await fx.installer().start();
     expect(fx.onDisk()).toEqual([name]);
   });
 
-  test("the original's whole package is adopted: metadata once, no second install, the modes that ours have", async () => {
+  test('of the original are adopted with one metadata query, no install and the usual modes', async () => {
     const spec = 'argyle-sample-frame==1.0.0';
     await fx.installer().ensure([spec]);
     makeForeign(spec);
@@ -64,7 +64,7 @@ describe('what is found on disk', () => {
     expect((mode & 0o7777).toString(8)).toBe('755');
   });
 
-  test('a package of an earlier version, which functions may have changed, stays until it is installed anew', async () => {
+  test('of an earlier version, which functions may have changed, stay until a new install', async () => {
     await fx.installer().ensure([TINY]);
     makeForeign(TINY, join(fx.pkgsDir, 'other'));
     const file = join(fx.pkgsDir, TINY, 'files/argyle_sample_tiny/__init__.py');
@@ -82,7 +82,7 @@ describe('what is found on disk', () => {
     expect(fx.onDisk()).toEqual([TINY]);
   });
 
-  test('Pkgs_dir of an earlier version is closed to others, and its store can be passed and not listed', async () => {
+  test('of an earlier version are closed to others, and their store is searchable but not listable', async () => {
     rmSync(join(fx.pkgsDir, '.store'), { recursive: true });
     chmodSync(fx.pkgsDir, 0o755);
     await fx.installer().start();
@@ -90,7 +90,7 @@ describe('what is found on disk', () => {
     expect(modes).toEqual(['700', '711']);
   });
 
-  test('a place without a link is swept once it is old enough, a link without a place is installed anew', async () => {
+  test('without a link are removed after a while; a link without a directory is installed again', async () => {
     await fx.installer().ensure([TINY]);
     const [place = ''] = readdirSync(join(fx.pkgsDir, '.store'));
     rmSync(join(fx.pkgsDir, TINY));
@@ -103,7 +103,7 @@ describe('what is found on disk', () => {
     expect(fx.onDisk()).toEqual([TINY]);
   });
 
-  test("the original's interrupted install counts as nothing", async () => {
+  test("of the original's interrupted install do not count", async () => {
     mkdirSync(join(fx.pkgsDir, TINY, 'files/argyle_sample_tiny'), { recursive: true });
     expect(await fx.installer().ensure([TINY])).toEqual([{ spec: TINY, modules: ['argyle_sample_tiny'] }]);
     expect(fx.sandbox.boots[0]?.argv[0]).toBe('install');
@@ -111,7 +111,7 @@ describe('what is found on disk', () => {
     expect(fx.onDisk()).toEqual([TINY]);
   });
 
-  test('a marker that makes no sense is not trusted', async () => {
+  test('with an invalid marker are not trusted', async () => {
     await fx.installer().ensure([TINY]);
     writeFileSync(join(fx.pkgsDir, TINY, 'argyle.json'), '{"spec":"other"}');
     expect(await fx.installer().ensure([TINY])).toEqual([{ spec: TINY, modules: ['argyle_sample_tiny'] }]);
@@ -123,7 +123,7 @@ describe('a pin with hashes whose version is installed from another archive', ()
   const hash = () => `sha256:${createHash('sha256').update(archive()).digest('hex')}`;
   const BESIDE = /^argyle-sample-tiny==1\.0\.0\+hashes\.[0-9a-f]{16}$/;
 
-  test('it is installed beside, once, and both stay', async () => {
+  test('is installed beside it, once, and both stay', async () => {
     const shared = fx.installer();
     await shared.ensure([TINY]);
     const file = join(fx.pkgsDir, TINY, 'files/argyle_sample_tiny/__init__.py');
@@ -146,7 +146,7 @@ describe('a pin with hashes whose version is installed from another archive', ()
     expect(fx.sandbox.boots).toHaveLength(runs);
   });
 
-  test('one that no archive of the index has is refused, and says so', async () => {
+  test('is refused if no archive of the index has the hash', async () => {
     const shared = fx.installer();
     await shared.ensure([TINY]);
     const error = await failure(shared.ensurePins([{ spec: TINY, hashes: [`sha256:${'0'.repeat(64)}`] }]));
@@ -154,7 +154,7 @@ describe('a pin with hashes whose version is installed from another archive', ()
     expect(fx.onDisk()).toEqual([TINY]);
   });
 
-  test('with the same files it is taken as it is', async () => {
+  test('uses the installed package if the files are equal', async () => {
     await fx.installer().ensure([TINY]);
     expect(await fx.installer().ensurePins([{ spec: TINY, hashes: [hash()] }])).toMatchObject([{ spec: TINY }]);
     expect(fx.onDisk()).toEqual([TINY]);

@@ -13,8 +13,8 @@ function touched(path: string): string {
   return path;
 }
 
-describe('failing', () => {
-  test('pip says why, nothing is left, and a call after the back-off tries again', async () => {
+describe('failures', () => {
+  test("a failed install has pip's reason, leaves nothing, and is retried after the back-off", async () => {
     let nowMs = 0;
     const shared = fx.installer({ now: () => nowMs });
     for (const attempt of [1, 2]) {
@@ -29,7 +29,7 @@ describe('failing', () => {
     expect(fx.pulls.map(({ meta }) => meta)).toEqual([undefined, undefined]);
   });
 
-  test('calls meanwhile get the same error at once, each failure doubles the wait, and an upload asks anew', async () => {
+  test('calls get the same error at once, each failure doubles the wait, and an upload retries', async () => {
     let nowMs = 0;
     const shared = fx.installer({ now: () => nowMs });
     const ask = (retry = false) => failure(shared.ensure(['argyle-sample-tiny==9.9'], { retry }));
@@ -46,13 +46,13 @@ describe('failing', () => {
     expect(fx.sandbox.boots).toHaveLength(3);
   });
 
-  test('a wrong hash of one function keeps no other from the same package', async () => {
+  test('a wrong hash of one function does not block other functions', async () => {
     const shared = fx.installer({ now: () => 0 });
     await failure(shared.ensurePins([{ spec: TINY, hashes: [`sha256:${'0'.repeat(64)}`] }]));
     expect((await shared.ensure([TINY])).map(({ spec }) => spec)).toEqual([TINY]);
   });
 
-  test('nor one that waits for that install', async () => {
+  test('a wrong hash does not block a caller that waits for the install', async () => {
     const shared = fx.installer({ now: () => 0 });
     const wrong = { spec: TINY, hashes: [`sha256:${'0'.repeat(64)}`] };
     const [first, same, other] = await Promise.allSettled([
@@ -65,7 +65,7 @@ describe('failing', () => {
     expect(fx.sandbox.boots).toHaveLength(2);
   });
 
-  test('a setup script that fails is told to the caller', async () => {
+  test('a failing setup script is reported to the caller', async () => {
     const error = await failure(fx.installer().ensure(['argyle-sample-badsetup']));
     expect(error.message).toContain('argyle-sample-badsetup refuses to be installed');
     expect(fx.onDisk()).toEqual([]);
@@ -82,20 +82,20 @@ describe('failing', () => {
     expect(fx.onDisk()).toEqual([]);
   });
 
-  test('what the sandbox throws reaches the caller, and the staging directory goes', async () => {
+  test('an error of the sandbox reaches the caller, and the staging directory is removed', async () => {
     const dies = fx.altered(() => Promise.reject(new ArgyleError('SANDBOX_DEAD', 'out of memory')));
     expect((await failure(fx.installer({ sandbox: dies }).ensure([TINY]))).code).toBe('SANDBOX_DEAD');
     expect(fx.onDisk()).toEqual([]);
   });
 
-  test('a pip that claims success and leaves nothing is not believed', async () => {
+  test('a pip that reports success and leaves nothing is detected', async () => {
     const lies = fx.altered(() => Promise.resolve({ ok: true, code: 0, deps: [], top_level: [], output: 'done' }));
     const error = await failure(fx.installer({ sandbox: lies }).ensure([TINY]));
     expect(error.message).toContain('the installer left no package behind');
     expect(fx.onDisk()).toEqual([]);
   });
 
-  test('links that the installer planted are neither written through nor published', async () => {
+  test('links of the installer are neither written through nor published', async () => {
     const victim = join(fx.pkgsDir, 'victim');
     const plants = fx.altered(async (boot, stage) => {
       const result = await fx.sandbox.run(boot, stage);
@@ -112,7 +112,7 @@ describe('failing', () => {
   test.each([
     ['more levels than are copied', (files: string) => mkdirSync(join(files, 'd/'.repeat(70)), { recursive: true })],
     ['a file that is all hole', (files: string) => truncateSync(touched(join(files, 'hole')), 2 ** 40)],
-  ])('%s: the install fails, and nothing is left', async (_what, make) => {
+  ])('%s fails the install and leaves nothing behind', async (_what, make) => {
     const hostile = fx.altered(async (boot, stage) => {
       const result = await fx.sandbox.run(boot, stage);
       make(join(fx.pkgsDir, stage, 'files'));
@@ -126,7 +126,7 @@ describe('failing', () => {
     expect(fx.onDisk()).toEqual([]);
   });
 
-  test("the end of pip's output is told, without the index's credentials", async () => {
+  test("the error has the end of pip's output, without the index's credentials", async () => {
     const output = `${'x'.repeat(5000)} Looking in indexes: https://user:secret@index.example/simple END`;
     const fails = fx.altered(() => Promise.resolve({ ok: false, code: 1, deps: [], top_level: [], output }));
     const error = await failure(fx.installer({ sandbox: fails }).ensure([TINY]));
@@ -135,7 +135,7 @@ describe('failing', () => {
     expect(error.message.length).toBeLessThan(2200);
   });
 
-  test('names out of a sandbox that are no module names are dropped', async () => {
+  test('invalid module names from a sandbox are dropped', async () => {
     const odd = fx.altered(async (boot, stage) => ({
       ...(await fx.sandbox.run(boot, stage)),
       top_level: ['ok', 'a b', '../x', 'é', '9'],

@@ -9,7 +9,7 @@ const TINY = 'argyle-sample-tiny==1.0.0';
 const fx = new PackageFixture();
 
 describe('installing', () => {
-  test('real pip, no dependencies, the top-level modules, and a directory that is its spec', async () => {
+  test('runs the real pip without dependencies, and returns modules and the directory', async () => {
     const packages = await fx.installer().ensure(['Argyle_Sample_Text == 1.1.0', TINY]);
     expect(packages).toEqual([
       { spec: 'argyle-sample-text==1.1.0', modules: ['argyle_sample_slug', 'argyle_sample_text'] },
@@ -25,7 +25,7 @@ describe('installing', () => {
     ]);
   });
 
-  test('two versions of a package coexist', async () => {
+  test('keeps two versions of a package', async () => {
     const specs = ['argyle-sample-tiny==1.0.0', 'argyle-sample-tiny==2.0.0'];
     await fx.installer().ensure(specs);
     const read = (spec: string): string =>
@@ -33,7 +33,7 @@ describe('installing', () => {
     expect(specs.map((spec) => /__version__ = "(.*)"/.exec(read(spec))?.[1])).toEqual(['1.0.0', '2.0.0']);
   });
 
-  test('a spec is pulled once per worker process, and counts once', async () => {
+  test('pulls and counts a spec once per worker process', async () => {
     const first = fx.installer();
     await first.ensure([TINY]);
     await first.ensure([TINY, TINY]);
@@ -43,7 +43,7 @@ describe('installing', () => {
     expect(fx.sandbox.boots).toHaveLength(1);
   });
 
-  test('concurrent requests share one install, and no more installers run at once than are allowed', async () => {
+  test('shares one install among concurrent requests, within the limit of installers', async () => {
     const shared = fx.installer();
     const all = await Promise.all([shared.ensure([TINY]), shared.ensure([TINY]), shared.ensure([TINY])]);
     expect(new Set(all.map((packages) => JSON.stringify(packages))).size).toBe(1);
@@ -55,7 +55,7 @@ describe('installing', () => {
     expect(fx.sandbox.mostAtOnce).toBe(2);
   });
 
-  test('a package that was deleted from disk is installed again', async () => {
+  test('installs a package that was deleted from disk again', async () => {
     const shared = fx.installer();
     await shared.ensure([TINY]);
     rmSync(join(fx.pkgsDir, TINY), { recursive: true });
@@ -63,7 +63,7 @@ describe('installing', () => {
     expect(existsSync(join(fx.pkgsDir, TINY, 'files/argyle_sample_tiny'))).toBe(true);
   });
 
-  test('what is in place is not writable by others, whatever modes the installer left', async () => {
+  test('makes files that others cannot write, whatever modes the installer left', async () => {
     const opens = fx.altered(async (boot, stage) => {
       const result = await fx.sandbox.run(boot, stage);
       const files = join(fx.pkgsDir, stage, 'files');
@@ -83,7 +83,7 @@ describe('installing', () => {
     expect(fx.onDisk()).toEqual([TINY]);
   });
 
-  test('without a mirror, the environment says where packages come from', async () => {
+  test("uses the environment's package source when there is no mirror", async () => {
     await fx
       .installer({ pipMirror: '', pipEnv: () => Promise.resolve({ PIP_INDEX_URL: fx.mirror.url }) })
       .ensure([TINY]);
@@ -91,7 +91,7 @@ describe('installing', () => {
     expect(fx.onDisk()).toEqual([TINY]);
   });
 
-  test('the text of a requirements.txt is taken as it is, and what pip chose for a range is known', async () => {
+  test("accepts the text of a requirements.txt, and records pip's version for a range", async () => {
     const shared = fx.installer();
     const packages = await shared.ensureInstalled('argyle-sample-tiny>=1,<2  # newest of 1\n');
     expect(packages).toEqual([{ spec: 'argyle-sample-tiny>=1,<2', modules: ['argyle_sample_tiny'] }]);
@@ -101,14 +101,14 @@ describe('installing', () => {
     expect([error.code, error.field]).toEqual(['REQUIREMENT_INVALID', 'requirements.txt line 2']);
   });
 
-  test('a source distribution is built where it is installed', async () => {
+  test('builds a source distribution in the sandbox', async () => {
     await fx.installer().ensure(['argyle-sample-oldsetup==1.0.0']);
     expect(existsSync(join(fx.pkgsDir, 'argyle-sample-oldsetup==1.0.0/files/argyle_sample_oldsetup'))).toBe(true);
   });
 });
 
-describe('what a zygote imports', () => {
-  test('a package comes behind all that it depends on, pinned as the zygote pins it', async () => {
+describe('the imports of a zygote', () => {
+  test("have a package after its dependencies, with the zygote's pins", async () => {
     const pins = ['argyle-sample-numeric==1.0.0', TINY, 'argyle-sample-text==1.1.0', 'argyle-sample-cost==1.0.0'];
     const packages = await fx.installer().resolveForZygote(['argyle-sample-frame==1.0.0'], pins);
     const specs = packages.map(({ spec }) => spec);
@@ -117,7 +117,7 @@ describe('what a zygote imports', () => {
     expect(specs.indexOf(TINY)).toBeLessThan(specs.indexOf('argyle-sample-text==1.1.0'));
   });
 
-  test('what nobody pins is installed by its range, and an extra of a package is not followed', async () => {
+  test('have unpinned packages by their range, without the dependencies of extras', async () => {
     const packages = await fx.installer().resolveForZygote(['argyle-sample-web==1.0.0']);
     const specs = packages.map(({ spec }) => spec);
     expect(specs).toEqual(
@@ -126,14 +126,14 @@ describe('what a zygote imports', () => {
     expect(specs).toHaveLength(4);
   });
 
-  test('for a function with pins, what it does not pin is neither imported nor installed', async () => {
+  test('exclude packages that the function does not pin, and do not install them', async () => {
     const packages = await fx.installer().resolveForZygote(['argyle-sample-web==1.0.0'], ['argyle-sample-json==1.0.0']);
     const specs = packages.map(({ spec }) => spec);
     expect(specs).toEqual(['argyle-sample-json==1.0.0', 'argyle-sample-web==1.0.0']);
     expect(fx.onDisk()).toEqual(specs);
   });
 
-  test('packages that depend on each other in a circle are each imported once', async () => {
+  test('contain packages in a dependency cycle once each', async () => {
     const circular = fx.altered(async (boot, stage) => {
       const deps = boot.spec.startsWith('argyle-sample-tiny') ? ['argyle-sample-json'] : ['argyle-sample-tiny'];
       return { ...(await fx.sandbox.run(boot, stage)), deps };
@@ -145,7 +145,7 @@ describe('what a zygote imports', () => {
 });
 
 describe('disk use', () => {
-  test('packages beyond the limit go, least recently used first, never those in use', async () => {
+  test('deletes packages above the limit, least recently used first, and none in use', async () => {
     const specs = [TINY, 'argyle-sample-tiny==1.1.0', 'argyle-sample-tiny==2.0.0'];
     await fx.installer().ensure(specs);
     specs.forEach((spec, index) => {
@@ -160,7 +160,7 @@ describe('disk use', () => {
     expect(await fx.installer().trim()).toEqual([]);
   });
 
-  test('a package that is asked for while it is deleted is installed anew', async () => {
+  test('installs a package again that is requested during its deletion', async () => {
     await fx.installer().ensure([TINY]);
     utimesSync(join(fx.pkgsDir, TINY, 'argyle.json'), 1000, 1000);
     let asked: Promise<unknown> | undefined;

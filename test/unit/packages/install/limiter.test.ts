@@ -12,11 +12,11 @@ async function order(most: number, askers: string[]): Promise<string[]> {
   return began;
 }
 
-test('tasks take turns by who asked, and keep their order for one asker', async () => {
+test('tasks take turns by asker, and keep their order within one asker', async () => {
   expect(await order(1, ['a', 'a', 'a', 'a', 'b'])).toEqual(['a0', 'a1', 'b4', 'a2', 'a3']);
 });
 
-test('no more tasks run at once than may, and one that fails gives its place to the next', async () => {
+test('the number of running tasks is limited, and a failed task frees its place', async () => {
   const limiter = new Limiter(2);
   let running = 0;
   let most = 0;

@@ -29,26 +29,26 @@ describe('netrc for installers', () => {
     return readNetrc(hosts, env);
   };
 
-  test('has the entries of these hosts only', async () => {
+  test('has only the entries of these hosts', async () => {
     const text = 'machine a login x password 1\nmachine b login y password "2 \\"3"\nmachine c login z password 4\n';
     expect(await read(text, ['b', 'a', 'd'])).toBe(
       'machine b login y password "2 \\"3"\nmachine a login x password 1\n',
     );
   });
 
-  test('an entry for all hosts becomes one for each', async () => {
+  test('has one entry per host for a default entry', async () => {
     expect(await read('default login x password 1\n', ['a', 'b'])).toBe(
       'machine a login x password 1\nmachine b login x password 1\n',
     );
   });
 
-  test('none without hosts, without a file, or from one that cannot be read', async () => {
+  test('is empty without hosts, without a file, and for an unreadable file', async () => {
     expect(await read('machine a login x password 1\n', [])).toBe('');
     expect(await read('nonsense a\n', ['a'])).toBe('');
     expect(await readNetrc(['a'], { HOME: '/nonexistent' })).toBe('');
   });
 
-  test('NETRC names another file', async () => {
+  test('is read from the file in NETRC', async () => {
     const other = join(home, 'other');
     writeFileSync(other, 'machine a login o password 9\n', { mode: 0o600 });
     const env = { HOME: home, NETRC: other };

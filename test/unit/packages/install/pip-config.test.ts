@@ -7,7 +7,7 @@ import {
 } from '../../../../src/packages/install/pip-config';
 
 describe('pip configuration for the sandbox', () => {
-  test('environment beats the install section, which beats global, as in pip', () => {
+  test('the environment overrides the install section, which overrides global, as in pip', () => {
     const listing = [
       "global.index-url='https://one.example/simple'",
       "install.index-url='https://two.example/simple'",
@@ -20,24 +20,24 @@ describe('pip configuration for the sandbox', () => {
     expect(pipEnvFromConfig([...listing].reverse().join('\n'))).toEqual(expected);
   });
 
-  test('lists of several lines become the blanks that variables use', () => {
+  test('lists of several lines become values separated by blanks', () => {
     expect(pipEnvFromConfig(String.raw`global.extra-index-url='\nhttps://a.example/\nhttps://b.example/'`)).toEqual({
       PIP_EXTRA_INDEX_URL: 'https://a.example/ https://b.example/',
     });
   });
 
-  test('a certificate bundle stands where the base image has it, whatever its path on the host', () => {
+  test('a certificate bundle gets its path in the base image', () => {
     expect(pipEnvFromConfig("global.cert='/home/me/corp.pem'")).toEqual({ PIP_CERT: SANDBOX_CA_FILE });
   });
 
-  test('directories of wheels that the sandbox cannot see are dropped, the others stay', () => {
+  test('wheel directories that the sandbox cannot see are dropped, and others stay', () => {
     expect(pipEnvFromConfig("global.find-links='/opt/wheels'")).toEqual({});
     expect(pipEnvFromConfig("global.find-links='/opt/w https://a.example/w /usr/share/w'")).toEqual({
       PIP_FIND_LINKS: 'https://a.example/w /usr/share/w',
     });
   });
 
-  test('options that say where or how to install are not carried over', () => {
+  test('options about the place or the way of an install are dropped', () => {
     const listing = [
       "install.target='/x'",
       "global.user='true'",
@@ -48,25 +48,25 @@ describe('pip configuration for the sandbox', () => {
     expect(pipEnvFromConfig('nonsense\n\n=\n')).toEqual({});
   });
 
-  test('proxies are carried in both spellings', () => {
+  test('proxies are set in both spellings', () => {
     const env = { http_proxy: 'http://p:1', HTTPS_PROXY: 'http://p:2', NO_PROXY: '', HOME: '/h' };
     expect(proxyEnv(env)).toEqual({ http_proxy: 'http://p:1', HTTPS_PROXY: 'http://p:2' });
   });
 
-  test('the real pip is asked, and sees the variables of the worker', async () => {
+  test("the real pip is called, with the worker's variables", async () => {
     const env = { PATH: '/usr/bin', PIP_INDEX_URL: 'http://127.0.0.1:9/simple', PIP_TARGET: '/nowhere' };
     const found = await readPipEnv('/usr/bin/python3', env);
     expect(found['PIP_INDEX_URL']).toBe('http://127.0.0.1:9/simple');
     expect(found['PIP_TARGET']).toBeUndefined();
   });
 
-  test('without a pip there are no settings', async () => {
+  test('there are no settings without a pip', async () => {
     expect(await readPipEnv('/nonexistent/python3', { https_proxy: 'http://p:2' })).toEqual({
       https_proxy: 'http://p:2',
     });
   });
 
-  test('the places that an installer talks to are known', () => {
+  test('the servers of an installer are known', () => {
     const env = {
       PIP_INDEX_URL: 'http://127.0.0.1:9/simple',
       PIP_FIND_LINKS: 'https://a.example/w /usr/w',

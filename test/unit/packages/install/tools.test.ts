@@ -2,7 +2,7 @@ import { pipArgv, pipEnv, uvArgv, uvEnv } from '../../../../src/packages/install
 
 const source = (env: Record<string, string>, mirror = '') => ({ env, mirror, timeoutSec: 15 });
 
-describe("the host's pip configuration, said to uv", () => {
+describe("the host's pip configuration for uv", () => {
   test.each<[Record<string, string>, Record<string, string>]>([
     [{ PIP_INDEX_URL: 'https://a/simple' }, { UV_DEFAULT_INDEX: 'https://a/simple' }],
     [
@@ -29,13 +29,13 @@ describe("the host's pip configuration, said to uv", () => {
     expect(env['UV_NO_INDEX'] ?? env['UV_PRERELEASE']).toBeUndefined();
   });
 
-  test('pip_mirror is the only index, and plain HTTP is allowed for it alone', () => {
+  test('pip_mirror is the only index, and plain HTTP is allowed only for it', () => {
     const env = uvEnv(source({ PIP_INDEX_URL: 'https://a', PIP_EXTRA_INDEX_URL: 'https://b' }, 'http://m:8/simple/'));
     expect(env).toMatchObject({ UV_DEFAULT_INDEX: 'http://m:8/simple/', UV_INSECURE_HOST: 'm:8' });
     expect(env['UV_INDEX']).toBeUndefined();
   });
 
-  test('both give up on a connection after the same time', () => {
+  test('both tools have the same connection timeout', () => {
     expect(uvEnv(source({}))['UV_HTTP_TIMEOUT']).toBe('15');
     const both = { PIP_TIMEOUT: '15', PIP_DEFAULT_TIMEOUT: '15' };
     expect(pipEnv(source({ PIP_DEFAULT_TIMEOUT: '180' }))).toMatchObject(both);
@@ -43,12 +43,12 @@ describe("the host's pip configuration, said to uv", () => {
   });
 });
 
-test('neither tool installs what a package depends on', () => {
+test('neither tool installs dependencies', () => {
   const pin = { spec: 'six==1.16.0', hashes: [] };
   for (const argv of [pipArgv(pin, ''), uvArgv(pin, '/usr/bin/python3')]) expect(argv).toContain('--no-deps');
 });
 
-test('with hashes, both read the pin from a file and require them', () => {
+test('both tools read a pin with hashes from a file and require the hashes', () => {
   const pin = { spec: 'six==1.16.0', hashes: ['sha256:00'] };
   for (const argv of [pipArgv(pin, '', '/tmp/x'), uvArgv(pin, '/usr/bin/python3', '/tmp/x')]) {
     expect(argv).toEqual(expect.arrayContaining(['--require-hashes', '-r', '/tmp/x']));

@@ -14,7 +14,7 @@ describe('dependencies in metadata', () => {
     expect(parseDependency(line)).toEqual(expected);
   });
 
-  test('a pin of the same package stands for a dependency, whatever its spelling', () => {
+  test('a pin of the same package satisfies a dependency, in any spelling', () => {
     const dependency = { name: 'typing-extensions', spec: 'typing-extensions>=4' };
     expect(choosePin(dependency, ['numpy==2.1.0', 'typing.extensions==4.12.2'])).toBe('typing.extensions==4.12.2');
     expect(choosePin(dependency, ['numpy==2.1.0'])).toBeUndefined();

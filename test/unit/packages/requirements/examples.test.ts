@@ -19,13 +19,13 @@ const requirementsOf = (name: string): string | undefined => {
 };
 
 describe('the example functions', () => {
-  test.each(examples)('%s pins a version of all that it requires', (name) => {
+  test.each(examples)('%s pins a version of every package that it requires', (name) => {
     for (const { spec, version } of parseRequirements(requirementsOf(name) ?? '')) {
       expect({ spec, pinned: version !== undefined }).toEqual({ spec, pinned: true });
     }
   });
 
-  test('those that need our own packages only get along with exactly what they require', async () => {
+  test("those with only the project's own packages work with exactly their requirements", async () => {
     const pkgsDir = mkdtempSync(join(tmpdir(), 'argyle-examples-'));
     openPackagesDir(pkgsDir);
     const mirror: TestMirror = await startTestMirror();

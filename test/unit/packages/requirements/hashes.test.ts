@@ -17,8 +17,8 @@ async function given(files: Record<string, string> | string, ...specs: string[])
   );
 }
 
-describe('hashes that a requirements file gives', () => {
-  test('they stand in place of the index’s, however they are written', async () => {
+describe('the hashes of a requirements file', () => {
+  test("replace the index's hashes, in any notation", async () => {
     const text = `Six==1.15.0 --hash=${A} --hash ${B.toUpperCase().replace('SHA256', 'sha256')}\nidna==3.10 \\\n  --hash="${B}"\n`;
     expect(await given(text, 'six==1.15.0', 'idna==3.10')).toEqual([
       { spec: 'six==1.15.0', hashes: [A, B] },
@@ -26,18 +26,18 @@ describe('hashes that a requirements file gives', () => {
     ]);
   });
 
-  test('without any, the index’s stay', async () => {
+  test("are the index's when the file has none", async () => {
     expect(await given('six\n', 'six==1.15.0')).toEqual([{ spec: 'six==1.15.0', hashes: [C] }]);
   });
 
-  test('the version tells which of several lines counts', async () => {
+  test('are selected by version when there are several lines', async () => {
     const text = `a==1.0 ; python_version < "3.9" --hash=${A}\na==2.0 ; python_version >= "3.9" --hash=${B}\n`;
     expect(await given(text, 'a==2.0')).toEqual([{ spec: 'a==2.0', hashes: [B] }]);
     expect(await given(`t==2.1 --hash=${A}\n`, 't==2.1.0+cpu')).toEqual([{ spec: 't==2.1.0+cpu', hashes: [A] }]);
     expect(await given(`r[x]>=2 --hash=${A}\n`, 'r[x]==2.1')).toEqual([{ spec: 'r[x]==2.1', hashes: [A] }]);
   });
 
-  test('constraints narrow them', async () => {
+  test('are restricted by constraints', async () => {
     const files = (limits: string) => ({
       'requirements.txt': `-c limits.txt\na==1 --hash=${A} --hash=${B}\n`,
       'limits.txt': limits,
@@ -52,7 +52,7 @@ describe('hashes that a requirements file gives', () => {
     ['--require-hashes\nneeded==1.0\nsix==1.15.0 --hash=' + A, 'needed==1.0'],
     [`six==1.15.0 --hash=${A}\nidna==3.10\n`, 'idna==3.10'],
     [`six==1.15.0 --hash=${A}\n`, 'needed==1.0'],
-  ])('%j: a pin without one is refused, as by pip', async (text, missing) => {
+  ])('of %j are required for every pin, as by pip', async (text, missing) => {
     const error: unknown = await given(text, 'six==1.15.0', missing).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(ArgyleError);
     expect(error).toMatchObject({ code: 'REQUIREMENT_INVALID', value: missing });

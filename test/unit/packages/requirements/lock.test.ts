@@ -7,7 +7,7 @@ const pin = fc.record({
   hashes: fc.array(hash, { maxLength: 4 }),
 });
 
-test('a lock says what was locked, and is pip’s format', () => {
+test("a lock names its inputs, and has pip's format", () => {
   fc.assert(
     fc.property(fc.array(pin, { maxLength: 8 }), (pins) => {
       const lock = { pins, from: lockKey('flask\n'), python: '3.11' };
@@ -17,15 +17,15 @@ test('a lock says what was locked, and is pip’s format', () => {
   );
 });
 
-test('keys tell inputs apart, also when the same text is cut elsewhere', () => {
+test('keys differ for different inputs, also when the same text is split differently', () => {
   expect(lockKey('a', 'b')).not.toBe(lockKey('ab', ''));
   expect(lockKey('a')).toBe(lockKey('a'));
 });
 
-test.each(['flask\n', '', '# argyle lock of nothing\nflask==1\n'])('%j is no lock', (text) => {
+test.each(['flask\n', '', '# argyle lock of nothing\nflask==1\n'])('%j is not a lock', (text) => {
   expect(parseLock(text)).toBeUndefined();
 });
 
-test.each(['flask', 'flask>=1', '-r x', 'flask==1.*', '../..==1'])('%s is no pin', (line) => {
+test.each(['flask', 'flask>=1', '-r x', 'flask==1.*', '../..==1'])('%s is not a pin', (line) => {
   expect(() => parsePins(`idna==3.10\n${line}\n`, 'the lock')).toThrow(/^the lock/);
 });

@@ -15,7 +15,7 @@ async function refused(files: Record<string, string>): Promise<ArgyleError> {
 const HASH = `--hash=sha256:${'a'.repeat(64)}`;
 
 describe("pip's requirements file", () => {
-  test('comments go, continued lines are joined, markers and extras stay as they are', async () => {
+  test('has no comments and joined lines; markers and extras stay unchanged', async () => {
     const text = `\uFEFF# web\nFlask[async] >= 3, < 4  # range\r\nsix==1.16.0 ; python_version >= "3.8" \\\n    ${HASH}\n`;
     expect(await read({ 'requirements.txt': text })).toEqual({
       requirements: ['Flask[async] >= 3, < 4', `six==1.16.0 ; python_version >= "3.8"     ${HASH}`],
@@ -24,7 +24,7 @@ describe("pip's requirements file", () => {
     });
   });
 
-  test('files of the folder are included once, relative to the file that includes them', async () => {
+  test('includes files of the folder once, relative to the including file', async () => {
     const input = await read({
       'requirements.txt': '-r reqs/base.txt\n--constraint=limits.txt\nrequests\n',
       'reqs/base.txt': '-r more.txt\n-r ./more.txt\n-c ../limits.txt\nflask\n',
@@ -34,7 +34,7 @@ describe("pip's requirements file", () => {
     expect(input).toEqual({ requirements: ['attrs', 'flask', 'requests'], constraints: ['urllib3<2'], hashed: false });
   });
 
-  test('a circle over other files is refused, with the files on it', async () => {
+  test('with a cycle of includes is refused, with the files of the cycle', async () => {
     const files = {
       'requirements.txt': '-r a/b.txt\n',
       'a/b.txt': 'six\n-c c.txt\n',
@@ -72,17 +72,17 @@ describe("pip's requirements file", () => {
     expect(error.message).toMatch(/^requirements\.txt line [34]: /);
   });
 
-  test('two versions that markers choose between are left to the resolver', async () => {
+  test('leaves two versions with different markers to the resolver', async () => {
     const text = 'numpy==1.26.4 ; python_version < "3.9"\nnumpy==2.1.0 ; python_version >= "3.9"\n';
     expect((await read({ 'requirements.txt': text })).requirements).toHaveLength(2);
   });
 
-  test('a chain of files has an end', async () => {
+  test('has a limit for chains of files', async () => {
     const files = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`${i}.txt`, `-r ${i + 1}.txt\n`]));
     expect((await refused({ ...files, 'requirements.txt': '-r 0.txt' })).message).toContain('more than 50 files');
   });
 
-  test('whatever is written there, the answer is lists without options, or an error that names a place', async () => {
+  test('gives lists without options or an error with a place, for any text', async () => {
     const piece = fc.constantFrom(
       'six',
       '==1',

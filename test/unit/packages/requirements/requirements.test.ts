@@ -22,24 +22,24 @@ function refused(text: string): ArgyleError {
   throw new Error(`${JSON.stringify(text)} was not refused`);
 }
 
-describe('what the contract says of requirements.txt', () => {
-  test('spaces are stripped, comments cut, names lowered, underscores become hyphens', () => {
+describe('requirements.txt by the contract', () => {
+  test('removes spaces and comments, converts to lower case, and replaces underscores by hyphens', () => {
     const text = '# tools\n  Flask == 3.0.3  # web\n\ntyping_extensions==4.12.2\r\n\t\nPillow\n';
     expect(specs(text)).toEqual(['flask==3.0.3', 'typing-extensions==4.12.2', 'pillow']);
   });
 
-  test('each line is one literal spec, in the order of the file', () => {
+  test('has one literal spec per line, in order', () => {
     expect(specs('numpy==2.1.0\nscipy==1.14.0\nb\na')).toEqual(['numpy==2.1.0', 'scipy==1.14.0', 'b', 'a']);
   });
 
   test.each([
     ['six==1.16.0\nsix==1.15.0', '"six==1.15.0"', '"six==1.16.0"'],
     ['a==1\nSome.Name==1.0\nb==2\nsome-name[x]==2.0', '"some-name[x]==2.0"', 'line 2 asks for "some.name==1.0"'],
-  ])('two versions of a package are refused with both lines: %j', (text, ...parts) => {
+  ])('refuses two versions of a package with both lines: %j', (text, ...parts) => {
     for (const part of parts) expect(refused(text).message).toContain(part);
   });
 
-  test('one version in two spellings is no conflict', () => {
+  test('accepts one version in two spellings', () => {
     expect(specs('six==1.16.0\nSix == 1.16')).toEqual(['six==1.16.0', 'six==1.16']);
   });
 
@@ -48,15 +48,15 @@ describe('what the contract says of requirements.txt', () => {
     ['requests security', 'like requests==VERSION'],
     ['  Flask  3.0.0  # web', 'like Flask==3.0.0'],
     ['pandas[excel] 2.2', 'like pandas[excel]==2.2'],
-  ])('two words are no name: %j', (text, hint) => {
+  ])('refuses two words as a name: %j', (text, hint) => {
     expect(refused(text).message).toContain(hint);
   });
 
-  test('a spec that stands there twice counts once', () => {
+  test('counts a repeated spec once', () => {
     expect(specs('Numpy==2.1.0\nnumpy == 2.1.0')).toEqual(['numpy==2.1.0']);
   });
 
-  test('an empty file, a byte order mark and a missing last newline are no trouble', () => {
+  test('accepts an empty file, a byte order mark and a missing last newline', () => {
     expect(specs('')).toEqual([]);
     expect(specs('\uFEFFidna==3.10')).toEqual(['idna==3.10']);
   });
@@ -78,7 +78,7 @@ describe('the parts of a spec', () => {
     expect(parseSpec(spec, 'here')).toMatchObject({ spec, name, version, specifier });
   });
 
-  test('extras are listed', () => {
+  test('list extras', () => {
     expect(parseSpec('uvicorn[standard,h2]', 'here').extras).toEqual(['standard', 'h2']);
   });
 
@@ -90,7 +90,7 @@ describe('the parts of a spec', () => {
     ['2.0rc1', '2rc1'],
     ['1.0+local', '1+local'],
     ['weird', 'weird'],
-  ])('version %s is compared as %s', (version, normal) => {
+  ])('compare version %s as %s', (version, normal) => {
     expect(normalizeVersion(version)).toBe(normal);
   });
 });
@@ -118,7 +118,7 @@ describe('versions that pip cannot read', () => {
   });
 });
 
-describe('what is refused', () => {
+describe('refused specs', () => {
   test.each([
     ['../..', 'paths and URLs'],
     ['..', "'..'"],
@@ -158,14 +158,14 @@ describe('what is refused', () => {
     expect(error.message).not.toMatch(/[\u0000-\u001f]/); // eslint-disable-line no-control-regex
   });
 
-  test('more packages than one function may have', () => {
+  test('include more packages than one function may have', () => {
     const lines = Array.from({ length: MAX_REQUIREMENTS + 1 }, (_, index) => `p${index}`);
     expect(refused(lines.join('\n')).field).toBe(`requirements.txt line ${MAX_REQUIREMENTS + 1}`);
     expect(specs(lines.slice(1).join('\n'))).toHaveLength(MAX_REQUIREMENTS);
   });
 });
 
-describe('whatever the text', () => {
+describe('for any text', () => {
   const pieces = [
     '..',
     '/',
@@ -199,7 +199,7 @@ describe('whatever the text', () => {
     tricky.map((parts) => parts.join('')),
   );
 
-  test('a spec that passes is one component of a path below Pkgs_dir, and no option of pip', () => {
+  test('an accepted spec is one path component below Pkgs_dir, and no option of pip', () => {
     fc.assert(
       fc.property(anyText, (text) => {
         let found: string[];
@@ -220,7 +220,7 @@ describe('whatever the text', () => {
     );
   });
 
-  test('parsing what has been parsed changes nothing', () => {
+  test('parsing the result again changes nothing', () => {
     const version = fc.stringMatching(/^[0-9]{1,3}(\.[0-9]{1,3}){0,3}(rc[0-9]|\.post[0-9]|\+[a-z0-9]{1,5})?$/);
     const name = fc.stringMatching(/^[A-Za-z0-9]([A-Za-z0-9_-]{0,10}[A-Za-z0-9])?$/);
     const requirement = fc

@@ -50,7 +50,7 @@ asRoot(
   120_000,
 );
 
-test('a link stays within whatever other links it passes', () => {
+test('a link stays within the tree, whatever other links it passes', () => {
   const part = fc.constantFrom('..', '.', 'a', 'b', '');
   const target = fc.array(part, { minLength: 1, maxLength: 6 }).map((parts) => parts.join('/'));
   fc.assert(
@@ -86,7 +86,7 @@ test.each([
   expect(staysWithin(Buffer.from(target), depth)).toBe(isKept);
 });
 
-test('bounds: bytes with the holes of sparse files, entries, levels', () => {
+test('limits apply to bytes with the holes of sparse files, entries and levels', () => {
   fs.closeSync(fs.openSync(at('from/hole'), 'wx'));
   fs.truncateSync(at('from/hole'), 2 ** 40);
   expect(() => copyTree(job())).toThrow('it takes more than 4 MB of disk');
@@ -103,13 +103,13 @@ test('bounds: bytes with the holes of sparse files, entries, levels', () => {
   expect(() => copyTree(job())).toThrow('it has more than 64 levels of directories');
 });
 
-test('one file under a thousand names takes no more than is allowed', () => {
+test('one file under a thousand names stays within the limit', () => {
   fs.writeFileSync(at('from/0'), 'x'.repeat(1 << 16));
   for (let n = 1; n < 100; n++) fs.linkSync(at('from/0'), at(`from/${n}`));
   expect(() => copyTree(job())).toThrow('it takes more than 4 MB of disk');
 });
 
-test('nothing is copied over what is there, nor from a tree that is a link', () => {
+test('nothing is copied over existing files, or from a tree that is a link', () => {
   fs.mkdirSync(at('to'));
   expect(() => copyTree(job())).toThrow('EEXIST');
   fs.symlinkSync(at('from'), at('link'));
@@ -142,7 +142,7 @@ asRoot('an ordinary user’s worker says so when it may not read a tree', () => 
 });
 
 describe('in the thread', () => {
-  test('results, refusals and errors come back, one job after the other', async () => {
+  test('returns results, refusals and errors, one job after the other', async () => {
     fs.writeFileSync(at('from/f'), 'x');
     const copier = new TreeCopier();
     const all = await Promise.allSettled([
@@ -159,7 +159,7 @@ describe('in the thread', () => {
     ]);
   });
 
-  test('a copy ends when it is told to', async () => {
+  test('ends a copy on request', async () => {
     fs.writeFileSync(at('from/f'), 'x');
     const copier = new TreeCopier();
     await expect(copier.copy(job(), AbortSignal.abort())).rejects.toThrow('it was stopped');

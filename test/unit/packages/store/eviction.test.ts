@@ -4,25 +4,25 @@ import { MIN_IDLE_MS, selectEvictions } from '../../../../src/packages/store/evi
 const NOW_MS = 10 * MIN_IDLE_MS;
 const stored = (spec: string, bytes: number, idleMs: number) => ({ spec, bytes, lastUsedMs: NOW_MS - idleMs });
 
-describe('which packages are deleted', () => {
+describe('the packages to delete', () => {
   const packages = [stored('old', 40, 5e5), stored('older', 30, 5.5e5), stored('new', 50, 2e5)];
 
-  test('none below the limit, and none without one', () => {
+  test('are none below the limit, and none without a limit', () => {
     expect(selectEvictions(packages, 120, new Set(), NOW_MS)).toEqual([]);
     expect(selectEvictions(packages, 0, new Set(), NOW_MS)).toEqual([]);
   });
 
-  test('the least recently used first, and no more than needed', () => {
+  test('are the least recently used ones, and no more than needed', () => {
     expect(selectEvictions(packages, 119, new Set(), NOW_MS)).toEqual(['older']);
     expect(selectEvictions(packages, 60, new Set(), NOW_MS)).toEqual(['older', 'old']);
   });
 
-  test('never what is in use or was just asked for', () => {
+  test('never include packages that are in use or were just requested', () => {
     expect(selectEvictions(packages, 1, new Set(['older']), NOW_MS)).toEqual(['old', 'new']);
     expect(selectEvictions([stored('fresh', 10, MIN_IDLE_MS - 1)], 1, new Set(), NOW_MS)).toEqual([]);
   });
 
-  test('whatever is installed: what stays fits, or nothing more may go', () => {
+  test('are enough for the limit, or all that may be deleted', () => {
     const item = fc.record({ bytes: fc.nat(1000), idleMs: fc.nat(NOW_MS), used: fc.boolean() });
     fc.assert(
       fc.property(fc.array(item), fc.integer({ min: 1, max: 5000 }), (items, maxBytes) => {

@@ -19,7 +19,7 @@ describe('survey', () => {
     expect(await survey(dir)).toMatchObject(expected);
   });
 
-  test('is undefined for a directory that pip has not finished, and for what is no directory', async () => {
+  test('is undefined for an unfinished install and for a path that is not a directory', async () => {
     await writeFile(join(dir, 'six.py'), '');
     expect(await survey(dir)).toBeUndefined();
     expect(await survey(join(dir, 'six.py'))).toBeUndefined();

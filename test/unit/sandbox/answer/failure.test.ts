@@ -12,11 +12,14 @@ test('is a SANDBOX_DEAD with the sentence and the traceback', () => {
   expect([error.code, error.message, error.trace]).toEqual(['SANDBOX_DEAD', 'it failed: €', 'Traceback']);
 });
 
-test.each(['', '1', 'null', '"', '""', '" \\n "', '{"a":1}'])('has our words where the guest says %j', (field) => {
-  expect(read(field).message).toBe('the function failed without a reason');
-});
+test.each(['', '1', 'null', '"', '""', '" \\n "', '{"a":1}'])(
+  'has a default sentence when the guest sends %j',
+  (field) => {
+    expect(read(field).message).toBe('the function failed without a reason');
+  },
+);
 
-test('is one line of bounded length, and bounded bytes, whatever a guest says', () => {
+test('is one line of limited length with limited bytes, for any guest', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 3000 }), fc.array(fc.string()), (text, chunks) => {
       const error = read(JSON.stringify(text), ...chunks, 'x'.repeat(40_000));

@@ -13,13 +13,13 @@ const head = (more: object) => ({
 });
 
 describe('readHead', () => {
-  test('keeps order, duplicates and bytes above 127 of values, without blanks around them', () => {
+  test('keeps order, duplicates and bytes above 127 of values, without surrounding blanks', () => {
     const raw = ['Set-Cookie', 'a', 'X', ' \xff\x80\t', 'set-cookie', 'b', 'Content-Length', '3'];
     const headers = ['Set-Cookie', 'a', 'X', '\xff\x80', 'set-cookie', 'b', 'Content-Length', '3'];
     expect(read(200, 'OK', raw)).toEqual(head({ headers, length: 3 }));
   });
 
-  test("takes out what belongs to the guest's connection, and the boot report", () => {
+  test("removes the fields of the guest's connection, and the boot report", () => {
     const raw = ['Connection', 'close, X-Mine', 'X-Mine', '1', 'Transfer-Encoding', 'Chunked', 'Trailer', 'X'];
     const more = ['Keep-Alive', '1', 'X-Request-ID', 'mine', 'X-Argyle-Boot', '{}', 'x-argyle-boot', 'z', 'A', 'b'];
     expect(read(200, 'OK', [...raw, ...more])).toEqual(head({ headers: ['A', 'b'], boot: '{}' }));
@@ -32,18 +32,18 @@ describe('readHead', () => {
     ['a'.repeat(129), ''],
     ['Whatever it is', 'Whatever it is'],
     ['', ''],
-  ])('of the reason %j it makes %j', (reason, made) => {
+  ])('converts the reason %j to %j', (reason, made) => {
     expect(read(404, reason, [])).toEqual(head({ status: 404, reason: made }));
   });
 
   test.each([
     [204, ['Content-Length', '2', 'Content-Type', 'a/b'], ['Content-Type', 'a/b']],
     [304, ['Content-Length', '2', 'Content-Type', 'a/b', 'ETag', 'x'], ['ETag', 'x']],
-  ])('an answer %s has no length', (status, raw, headers) => {
+  ])('drops the length of an answer %s', (status, raw, headers) => {
     expect(read(status, 'OK', raw)).toEqual(head({ status, headers, bodiless: true }));
   });
 
-  test('an answer to HEAD keeps its length and has no body', () => {
+  test('keeps the length of an answer to HEAD, which has no body', () => {
     const raw = ['Content-Length', '5'];
     expect(read(200, 'OK', raw, 'HEAD')).toEqual(head({ headers: raw, length: 5, bodiless: true }));
   });
@@ -63,12 +63,12 @@ describe('readHead', () => {
     ['content length "9007199254740993"', 200, ['Content-Length', '9007199254740993']],
     ['a head of 65536 bytes', 200, ['X-A', 'a'.repeat(65533)]],
     [`more than ${MAX_FIELDS} header fields`, 200, Array.from({ length: 2 * MAX_FIELDS + 2 }, () => 'a')],
-  ])('%s is a fault', (why, status, raw) => {
+  ])('reports %s as a fault', (why, status, raw) => {
     const found = read(status, 'OK', raw);
     expect(found).toEqual(why.includes('\\u') ? 'header name "X\xe9"' : why);
   });
 
-  test('whatever comes, it does not throw, and Node writes what it lets through', () => {
+  test('never throws, and Node can write every accepted head', () => {
     const text = fc.oneof(
       fc.string({ unit: 'binary-ascii', maxLength: 12 }),
       fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)), maxLength: 12 }),

@@ -30,7 +30,7 @@ describe('AnswerMeter', () => {
     return sizes;
   }
 
-  test('gives the parser a head in chunks of 4 KiB, and the rest as it comes', () => {
+  test('gives the parser a head in chunks of 4 KiB, and the rest unchanged', () => {
     open(64 * KIB);
     expect([size(), size()]).toEqual([4 * KIB, 4 * KIB]);
     meter.headEnded();
@@ -40,7 +40,7 @@ describe('AnswerMeter', () => {
     expect(pieces()).toEqual([4 * KIB, KIB]);
   });
 
-  test('gives nothing more of a socket that the parser has given up', () => {
+  test('returns no more bytes of a socket that the parser has destroyed', () => {
     open(64 * KIB);
     expect(size()).toBe(4 * KIB);
     socket.destroy(new Error('the parser has failed'));
@@ -53,13 +53,13 @@ describe('AnswerMeter', () => {
     return (failure as { code?: string } | undefined)?.code === 'GUEST_PROTOCOL';
   };
 
-  test('cuts a head off after 80 KiB', async () => {
+  test('ends an answer whose head exceeds 80 KiB', async () => {
     open(200 * KIB);
     expect(pieces().reduce((sum, piece) => sum + piece, 0)).toBe(80 * KIB);
     expect(await isFault()).toBe(true);
   });
 
-  test('cuts an answer off after 128 KiB without a byte of its body, for example in trailers', async () => {
+  test('ends an answer after 128 KiB without a byte of its body, for example in trailers', async () => {
     open(60 * KIB);
     meter.headEnded();
     expect(pieces()).toEqual([60 * KIB]);
@@ -71,7 +71,7 @@ describe('AnswerMeter', () => {
     expect(await isFault()).toBe(true);
   });
 
-  test('cuts an answer off at 256 KiB and 16 bytes per byte of its body', async () => {
+  test('ends an answer above 256 KiB and 16 bytes per byte of its body', async () => {
     open();
     meter.headEnded();
     for (let read = 0; read < 256 + 16; read += 2) {
@@ -84,7 +84,7 @@ describe('AnswerMeter', () => {
     expect(await isFault()).toBe(true);
   });
 
-  test('counts bytes that the parser pushes back once', () => {
+  test('counts bytes once that the parser returns', () => {
     open(100 * KIB);
     meter.headEnded();
     for (let time = 0; time < 9; time++) {
@@ -94,7 +94,7 @@ describe('AnswerMeter', () => {
     }
   });
 
-  test('changes no byte, however a guest writes its answer and wherever the head ends', () => {
+  test('does not change any byte, in any fragmentation', () => {
     fc.assert(
       fc.property(
         fc.array(fc.uint8Array({ minLength: 1, maxLength: 9 * KIB }), { maxLength: 8 }),

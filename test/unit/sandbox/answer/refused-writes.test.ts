@@ -49,7 +49,7 @@ function late(): Readable {
   return Readable.from(parts());
 }
 
-describe('a guest that closes with the request unread', () => {
+describe('a guest that closes before it has read the whole request', () => {
   const dir = mkdtempSync(join(tmpdir(), 'refused-'));
   let guest: ChildProcessByStdio<null, Readable, null>;
   let http: GuestHttp;
@@ -106,24 +106,24 @@ describe('a guest that closes with the request unread', () => {
     ['/open', 'PUT', '200 ok'],
     ['/unsized', 'POST', '200 ok'],
     ['/head', 'HEAD', '200 '],
-  ])('%s: its whole answer to %s arrives', async (path, method, text) => {
+  ])('%s: the client gets the whole answer to %s', async (path, method, text) => {
     expect(await post(path, method)).toBe(text);
     // The next request gets a connection of its own.
     expect(await post('/whole')).toBe('200 ok');
     expect(faults).toEqual([]);
   });
 
-  test('a large answer arrives whole, also at a client that reads late', async () => {
+  test('delivers a large answer completely, also to a client that reads late', async () => {
     expect(await post('/large')).toBe(`200 ${'x'.repeat(150_000)}`);
     expect(await post('/large', 'POST', 200)).toBe(`200 ${'x'.repeat(150_000)}`);
   });
 
-  test.each(['/cut', '/half'])('%s: an answer without its end fails, and the next one is served', async (path) => {
+  test.each(['/cut', '/half'])('%s: an incomplete answer fails, and the next one is served', async (path) => {
     expect(await codeOf(post(path))).toMatch(/UND_ERR_SOCKET|ECONNRESET/);
     expect(await post('/whole')).toBe('200 ok');
   });
 
-  test('without an answer, the error is that of the write', async () => {
+  test('without an answer causes the error of the write', async () => {
     expect(await codeOf(post('/none'))).toMatch(/EPIPE|ECONNRESET/);
     expect(await post('/whole')).toBe('200 ok');
   });

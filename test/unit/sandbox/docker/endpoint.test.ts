@@ -30,7 +30,7 @@ describe('findEndpoint', () => {
     expect(() => findEndpoint(host, {})).toThrow(expect.objectContaining(wanted) as Error);
   });
 
-  it('asks for the certificates of an engine that is to be verified', () => {
+  it('requires the certificates of an engine that must be verified', () => {
     const dir = mkdtempSync(join(tmpdir(), 'argyle-certs-'));
     try {
       const variables = { DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: dir };

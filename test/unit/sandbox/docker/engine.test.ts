@@ -54,7 +54,7 @@ describe('Engine', () => {
     rmSync(dir, { recursive: true, force: true });
   });
 
-  it('names where it was sought and why it is not there', async () => {
+  it('names its address and the cause when it is unreachable', async () => {
     await expect(new Engine(`unix://${dir}/none`).check('x', '')).rejects.toMatchObject({
       code: 'DOCKER_ENGINE',
       message: `no Docker engine answers at unix://${dir}/none: connect ENOENT ${dir}/none`,
@@ -62,11 +62,11 @@ describe('Engine', () => {
     await expect(new Engine('tcp://127.0.0.1:1').check('x', '')).rejects.toMatchObject({ code: 'DOCKER_ENGINE' });
   });
 
-  it('has a default place', () => {
+  it('has a default address', () => {
     expect(new Engine('').endpoint).toBe('unix:///var/run/docker.sock');
   });
 
-  it('names the runtime and the image that are missing', async () => {
+  it('names the missing runtime and image', async () => {
     const engine = new Engine(endpoint);
     await expect(engine.check('x', 'runsc')).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
@@ -82,7 +82,7 @@ describe('Engine', () => {
     await expect(engine.check('x', '')).resolves.toBeUndefined();
   });
 
-  it("tells which step failed in the engine's own words", async () => {
+  it("names the failed step with the engine's own message", async () => {
     replies['POST /containers/create'] = [400, { message: 'Minimum memory limit allowed is 6MB' }];
     await expect(new Engine(endpoint).create(OPTIONS)).rejects.toMatchObject({
       code: 'DOCKER_ENGINE',
@@ -90,7 +90,7 @@ describe('Engine', () => {
     });
   });
 
-  it('tries again to remove what could not be removed, once the engine works', async () => {
+  it('retries failed removals when the engine works again', async () => {
     const engine = new Engine(endpoint);
     replies['DELETE /containers/1'] = [500, { message: 'device or resource busy' }];
     replies['POST /containers/create'] = [201, { Id: '2' }];
@@ -107,7 +107,7 @@ describe('Engine', () => {
     });
   });
 
-  it('waits for the exit code of a container, in vain when the engine goes away or does not know it', async () => {
+  it("waits for a container's exit code, and returns undefined when the engine cannot report it", async () => {
     const engine = new Engine(endpoint);
     replies['POST /containers/1/wait'] = [200, { StatusCode: 137 }];
     expect(await engine.wait('1')).toBe(137);
@@ -116,7 +116,7 @@ describe('Engine', () => {
     expect(await engine.wait('1')).toBeUndefined();
   });
 
-  it('takes a container that is gone for removed', async () => {
+  it('counts a missing container as removed', async () => {
     const engine = new Engine(endpoint);
     replies['POST /containers/create'] = [201, { Id: '2' }];
     expect(await engine.remove('gone')).toBe(true);

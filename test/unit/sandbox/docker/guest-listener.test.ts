@@ -43,11 +43,11 @@ describe('GuestLine', () => {
       });
     });
 
-  it('lets any user dial', () => {
+  it('lets any user connect', () => {
     expect(statSync(path).mode & 0o777).toBe(0o777);
   });
 
-  it('hands out connections in order, whoever was there first', async () => {
+  it('returns connections in order, whichever side is first', async () => {
     const first = take();
     const [a, b] = [dial(), dial()];
     a.end('a');
@@ -56,14 +56,14 @@ describe('GuestLine', () => {
     expect(await text(await take())).toBe('b');
   });
 
-  it('tells those who wait when it is closed, and those who come later', async () => {
+  it('rejects waiting and later calls after close()', async () => {
     const waiting = line.take();
     line.close(new Error('the guest is gone'));
     await expect(waiting).rejects.toThrow('the guest is gone');
     await expect(line.take()).rejects.toThrow('the guest is gone');
   });
 
-  it('joins each client with the guest, one after the other, also when it has sent all it has', async () => {
+  it('connects each client with the guest, one after the other, also after a half-close', async () => {
     await line.serve(front);
     const clients = ['one', 'two'].map((word) => {
       const client = dial(front);
@@ -78,7 +78,7 @@ describe('GuestLine', () => {
     expect(await Promise.all(clients)).toEqual(['one!', 'two!']);
   });
 
-  it('lets a client go when the guest is gone', async () => {
+  it('disconnects a client when the guest has ended', async () => {
     await line.serve(front);
     const client = dial(front);
     client.write('?');
@@ -87,7 +87,7 @@ describe('GuestLine', () => {
     expect(await text(client)).toBe('');
   });
 
-  it('refuses a path that is taken', async () => {
+  it('refuses a path in use', async () => {
     await expect(GuestListener.listen(path)).rejects.toMatchObject({ code: 'SANDBOX_CREATE' });
   });
 });

@@ -24,7 +24,7 @@ const mountsOf = (request: ContainerRequest): string[] =>
     ({ Source, Target, ReadOnly }) => `${Source} ${Target} ${ReadOnly ? 'ro' : 'rw'}`,
   );
 
-test('a leaf sees its code, packages, the runtime and its socket, all read-only', () => {
+test('a leaf has its code, packages, the runtime and its socket, all read-only', () => {
   expect(mountsOf(LEAF)).toEqual([
     '/opt/guest /runtime ro',
     '/w/packages/.store /runtime/store ro',
@@ -39,7 +39,7 @@ test('a leaf sees its code, packages, the runtime and its socket, all read-only'
   expect(user).toBe('65534:65534');
 });
 
-test('an installer writes to its staging directory alone', () => {
+test('an installer can write only to its staging directory', () => {
   const { limits, socketPath, network, user } = LEAF;
   const hostDir = '/w/packages/.stage-1';
   const request: ContainerRequest = { role: 'installer', limits, socketPath, network, user, hostDir };
@@ -47,7 +47,7 @@ test('an installer writes to its staging directory alone', () => {
   expect(Object.keys(containerOptions(SETTINGS, request).HostConfig.Tmpfs)).toEqual(['/tmp']);
 });
 
-test('every container is unprivileged, labelled, and keeps no log in the engine', () => {
+test('every container is unprivileged and labelled, and has no log in the engine', () => {
   const { HostConfig: host, Labels: labels } = containerOptions(SETTINGS, LEAF);
   expect(host).toMatchObject({
     ReadonlyRootfs: true,
@@ -60,7 +60,7 @@ test('every container is unprivileged, labelled, and keeps no log in the engine'
   expect(labels).toEqual({ 'argyle.worker': '/w/worker', 'argyle.role': 'leaf' });
 });
 
-test('docker.runtime is passed on', () => {
+test('docker.runtime is set', () => {
   expect(containerOptions({ ...SETTINGS, runtime: 'runsc' }, LEAF).HostConfig.Runtime).toBe('runsc');
 });
 
@@ -74,7 +74,7 @@ test.each([
   expect(containerOptions(SETTINGS, request).HostConfig).toMatchObject(expected);
 });
 
-test('limits of 0 are no limits', () => {
+test('limits of 0 mean no limits', () => {
   const request = { ...LEAF, limits: { ...LIMITS, memMb: 0, cpuPercent: 0 } };
   const host = containerOptions(SETTINGS, request).HostConfig;
   for (const key of ['Memory', 'MemorySwap', 'CpuPeriod', 'CpuQuota']) expect(host).not.toHaveProperty(key);

@@ -30,7 +30,7 @@ describe('chooseVictims', () => {
     expect(ids(chooseVictims([dear, large], 1))).toEqual(['large']);
   });
 
-  it('gives up spares after instances, and zygotes after spares, each by what it saves', () => {
+  it('selects spares after instances, and zygotes after spares, each by their savings', () => {
     const all = [
       make('zygote', { keptAs: 'zygote', savesMs: 1 }),
       make('spare', { keptAs: 'spare', savesMs: 1 }),
@@ -41,18 +41,18 @@ describe('chooseVictims', () => {
     expect(ids(chooseVictims(all, 1e6))).toEqual(['pause', 'instance', 'worse spare', 'spare', 'zygote']);
   });
 
-  it('falls back to least recently used when nothing is known', () => {
+  it('uses least recently used without measurements', () => {
     const all = [1, 2, 3].map((n) => make(`${n}`, { savesMs: 0, idleMs: n * 1000 }));
     expect(ids(chooseVictims(all, 20))).toEqual(['3', '2']);
   });
 
-  it('asks nothing of anybody when nothing is needed, and never of those who free nothing', () => {
+  it('selects none when nothing is needed, and never a candidate that frees nothing', () => {
     expect(chooseVictims([make('a')], 0)).toEqual([]);
     expect(chooseVictims([make('a')], -5)).toEqual([]);
     expect(chooseVictims([make('a', { freesMb: 0 })], 5)).toEqual([]);
   });
 
-  it('covers the need whenever the candidates can, with no victim too many', () => {
+  it('covers the need if the candidates can, without an unneeded victim', () => {
     const candidate = fc.record({
       id: fc.uuid(),
       action: fc.constantFrom('pause' as const, 'destroy' as const),
@@ -75,7 +75,7 @@ describe('chooseVictims', () => {
 });
 
 describe('worth', () => {
-  it('falls with idle time and size, rises with what it saves', () => {
+  it('falls with idle time and size, and rises with the saving', () => {
     const base = worth(make('x'));
     expect(worth(make('x', { idleMs: 60_000 }))).toBeLessThan(base);
     expect(worth(make('x', { freesMb: 50 }))).toBeLessThan(base);

@@ -31,7 +31,7 @@ class Idle implements Holder {
 }
 
 describe('MemoryPool', () => {
-  it('charges, resizes and gives back', async () => {
+  it('charges, resizes and releases', async () => {
     const { pool } = makePool(100);
     const charge = await pool.acquire(40);
     expect(pool.usedMb).toBe(40);
@@ -47,12 +47,12 @@ describe('MemoryPool', () => {
     expect(pool.usedMb).toBe(0);
   });
 
-  it('refuses at once what can never fit', async () => {
+  it('refuses at once a charge that can never fit', async () => {
     const { pool } = makePool(100);
     await expect(pool.acquire(101)).rejects.toMatchObject({ code: 'MEMORY_EXHAUSTED', field: 'mem_pool_mb' });
   });
 
-  it('serves in the order of asking; a small one does not overtake', async () => {
+  it('serves requests in order, and a small one does not overtake', async () => {
     const { pool } = makePool(100);
     const first = await pool.acquire(80);
     const order: string[] = [];
@@ -70,7 +70,7 @@ describe('MemoryPool', () => {
     expect(order).toEqual(['large', 'small']);
   });
 
-  it('gives up after its timeout and lets the next one through', async () => {
+  it('rejects a request after its timeout, and serves the next one', async () => {
     const { pool } = makePool(100, 40);
     await pool.acquire(80);
     const large = pool.acquire(90);
@@ -81,7 +81,7 @@ describe('MemoryPool', () => {
     expect(pool.waiting).toBe(0);
   });
 
-  it('reclaims idle holders, once each and no more than needed', async () => {
+  it('reclaims idle holders once each, and no more than needed', async () => {
     const { pool, stats } = makePool(100);
     const holders: Idle[] = [];
     for (let n = 0; n < 5; n++) holders.push(new Idle(pool, await pool.acquire(20), n * 1000));
@@ -91,7 +91,7 @@ describe('MemoryPool', () => {
     expect(stats.snapshot()['evict.cnt']).toBe(2);
   });
 
-  it('looks again when a busy holder becomes idle', async () => {
+  it('checks again when a busy holder becomes idle', async () => {
     const { pool } = makePool(100);
     const holder = new Idle(pool, await pool.acquire(100));
     holder.busy = true;
@@ -100,7 +100,7 @@ describe('MemoryPool', () => {
     expect((await waiting).mb).toBe(50);
   });
 
-  it('reclaims holders when what was measured exceeds the budget', async () => {
+  it('reclaims holders when the measured memory exceeds the budget', async () => {
     const { pool } = makePool(100);
     const holder = new Idle(pool, await pool.acquire(50));
     const zygote = await pool.acquire(40);
@@ -111,7 +111,7 @@ describe('MemoryPool', () => {
     expect(pool.usedMb).toBe(80);
   });
 
-  it('drops a charge from the line when it is released', async () => {
+  it('removes a released charge from the queue', async () => {
     const { pool } = makePool(100);
     await pool.acquire(90);
     const charge = await pool.acquire(5);

@@ -41,7 +41,7 @@ describe('Reclaimer', () => {
     reclaimer = new Reclaimer({ stats, onEvict: ({ id }) => evicted.push(id) });
   });
 
-  test('takes as many holders as are needed, and counts those that it reclaims already', async () => {
+  test('reclaims as many holders as needed, and counts running reclaims', async () => {
     for (const id of ['a', 'b', 'c']) add(id);
     reclaimer.reclaim(lack(15), NO_SHARES);
     expect([reclaimed, evicted]).toEqual([
@@ -58,7 +58,7 @@ describe('Reclaimer', () => {
     expect(stats.snapshot()['evict.cnt']).toBe(1);
   });
 
-  test('takes nothing while memory is free, and nothing that was removed', () => {
+  test('reclaims nothing while memory is free, and no removed holder', () => {
     const gone = add('a');
     reclaimer.reclaim(lack(0), NO_SHARES);
     reclaimer.remove(gone);
@@ -66,7 +66,7 @@ describe('Reclaimer', () => {
     expect(reclaimed).toEqual([]);
   });
 
-  test('spares the last instance of a function below its share for functions above theirs', () => {
+  test('keeps the last instance of a function below its share for functions above theirs', () => {
     add('a', { fn: 'small' });
     const demand = (heldMb: number) => ({ heldMb, wantedMb: 20, thawMb: 0 });
     const shares = new Shares(
@@ -82,7 +82,7 @@ describe('Reclaimer', () => {
     expect(reclaimed).toEqual(['destroy a']);
   });
 
-  test('tells what all idle holders would free, and which are paused', () => {
+  test('returns the memory of all idle holders, and the paused ones', () => {
     add('a', { action: 'pause', freesMb: 25 });
     add('b', { keptAs: 'zygote' });
     add('c', { fn: 'f' });

@@ -13,7 +13,7 @@ import {
 } from '../../../../src/sandbox/memory/shares';
 
 describe('fairShareMb', () => {
-  it('gives those who want little all of it, and the others the same', () => {
+  it('gives functions that want little all of it, and the others equal shares', () => {
     expect(fairShareMb(100, [10, 20, 500, 300])).toBe(35);
     expect(fairShareMb(100, [200, 200])).toBe(50);
     expect(fairShareMb(100, [50, 50])).toBe(Infinity);
@@ -21,7 +21,7 @@ describe('fairShareMb', () => {
     expect(fairShareMb(-5, [10])).toBe(0);
   });
 
-  it('uses all there is when more is wanted, and nobody has less than an equal part without wanting less', () => {
+  it('uses all memory when more is wanted, and no function that wants its part gets less', () => {
     const wants = fc.array(fc.integer({ min: 1, max: 500 }), { minLength: 1, maxLength: 20 });
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2000 }), wants, (totalMb, all) => {
@@ -44,7 +44,7 @@ describe('Shares', () => {
     demands({ rich: { heldMb: 920, wantedMb: 400 }, poor: { heldMb: 8, thawMb: 42 }, new: { wantedMb: 50 } }),
   );
 
-  it('tells who would hold more than the share, and refuses nobody a first instance', () => {
+  it('detects functions above the share, and never refuses a first instance', () => {
     expect(shares.shareMb).toBe(900);
     expect([shares.isOver('rich', 50), shares.isOver('poor', 42), shares.isOver('new', 950)]).toEqual([
       true,
@@ -56,7 +56,7 @@ describe('Shares', () => {
     expect([shares.isOver('poor', 2000, 8), shares.isOver('poor', 2000, 4)]).toEqual([false, true]);
   });
 
-  it('tells whether somebody has enough to give some of it up', () => {
+  it('detects a function that has enough to yield', () => {
     expect([shares.isToGive('poor', 42), shares.isToGive('new', 500), shares.isToGive('rich', 50)]).toEqual([
       true,
       false,
@@ -64,13 +64,13 @@ describe('Shares', () => {
     ]);
   });
 
-  it('keeps free what others wait for, and what they need to be thawed, up to an eighth of the pool', () => {
+  it('reserves the memory that others wait for or need for a thaw, up to an eighth of the pool', () => {
     expect([shares.reservedMb('rich'), shares.reservedMb('poor')]).toEqual([92, 92]);
     const many = Object.fromEntries(Array.from({ length: 9 }, (_, n) => [`f${n}`, { heldMb: 8, thawMb: 42 }]));
     expect(new Shares(1000, demands({ rich: { heldMb: 900 }, ...many })).reservedMb('rich')).toBe(125);
   });
 
-  it('keeps the last used instance of a function below its share for a minute, and its others for some seconds', () => {
+  it('keeps the last instance of a function below its share for 60 s, its others for 10 s', () => {
     const idle = [
       { id: 'last', fn: 'poor', idleMs: OTHERS_KEPT_MS + 1 },
       { id: 'older', fn: 'poor', idleMs: OTHERS_KEPT_MS + 2 },
@@ -95,7 +95,7 @@ describe('inLine', () => {
     );
     return line.flatMap((waiter, n) => (isNext(waiter) ? [n] : []));
   };
-  it('has those above their share passed over, but not by each other', () => {
+  it('lets functions below their share pass those above it, and no others', () => {
     expect(
       served([
         [true, false],
@@ -104,7 +104,7 @@ describe('inLine', () => {
       ]),
     ).toEqual([2]);
   });
-  it('has nobody pass over one below its share', () => {
+  it('lets no function pass one below its share', () => {
     expect(
       served([
         [false, false],
@@ -161,7 +161,7 @@ class Instance implements Holder {
   }
 }
 
-describe('the memory pool beside a function that wants all of it', () => {
+describe('the memory pool beside a function that wants all memory', () => {
   const makePool = (totalMb: number): MemoryPool =>
     new MemoryPool({ totalMb, timeoutMs: 2000, stats: new StatsRegistry() });
   /** A function that requests ever more memory and returns none by itself. */
@@ -172,7 +172,7 @@ describe('the memory pool beside a function that wants all of it', () => {
   };
   const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 30));
 
-  it('leaves another one its last instance, and thaws that at once', async () => {
+  it("keeps another function's last instance, and thaws that instance at once", async () => {
     const pool = makePool(1000);
     const quiet = await Instance.make(pool, 'quiet');
     quiet.pause();
@@ -191,7 +191,7 @@ describe('the memory pool beside a function that wants all of it', () => {
     await failed;
   });
 
-  it('gives it all to the one, when nobody else was called lately', async () => {
+  it('gives all memory to one function when no other was called recently', async () => {
     const pool = makePool(1000);
     const quiet = await Instance.make(pool, 'quiet');
     quiet.pause();
@@ -202,7 +202,7 @@ describe('the memory pool beside a function that wants all of it', () => {
     await failed;
   });
 
-  it('thaws the only instance of a function, though all functions together need more than there is', async () => {
+  it('thaws the only instance of a function, although all functions together need more memory', async () => {
     const pool = makePool(100);
     const made: Instance[] = [];
     for (const fn of ['a', 'b', 'c']) {
@@ -218,7 +218,7 @@ describe('the memory pool beside a function that wants all of it', () => {
     expect(made.map(({ evicted }) => evicted).filter(Boolean)).toHaveLength(1);
   });
 
-  it('still gives another function its first instance, whoever must go for it', async () => {
+  it('gives another function its first instance, whatever must be evicted', async () => {
     const pool = makePool(100);
     const [a, b] = [await Instance.make(pool, 'a'), await Instance.make(pool, 'b')];
     a.pause();
@@ -227,7 +227,7 @@ describe('the memory pool beside a function that wants all of it', () => {
     expect([a.evicted, b.evicted, large.mb]).toEqual([true, true, 98]);
   });
 
-  it('never takes from those below their share, whatever they all do', async () => {
+  it('never evicts instances of functions below their share, in any sequence', async () => {
     const step = fc.record({ fn: fc.constantFrom('a', 'b', 'c'), what: fc.constantFrom('call', 'end') });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {

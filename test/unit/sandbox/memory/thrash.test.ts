@@ -48,7 +48,7 @@ test.each<[string, Interval, boolean]>([
   expect(thrashed(START, after(START, interval), LIMIT)).toBe(expected);
 });
 
-test('a sandbox without a limit, or two samples at once, are never taken for it', () => {
+test('a sandbox without a limit, or two samples at one time, never count as thrashing', () => {
   expect(thrashed(START, after(START, COLD), 0)).toBe(false);
   expect(thrashed(START, after(START, COLD, 0), LIMIT)).toBe(false);
 });
@@ -65,7 +65,7 @@ function recognised(intervals: Interval[]): number | undefined {
   return undefined;
 }
 
-test('it is recognised within 2 s, and only when it lasts', () => {
+test('thrashing is detected within 2 s, and only when it lasts', () => {
   expect(recognised(Array<Interval>(8).fill(COLD))).toBe(Math.ceil(THRASH_MS / TICK_MS) * TICK_MS);
   const pause: Interval = { ...COLD, userMs: 100 };
   expect(recognised([COLD, COLD, COLD, COLD, pause, COLD, COLD, COLD, COLD])).toBeUndefined();
@@ -164,7 +164,7 @@ test.each<[string, number | undefined, Measured[]]>([
   expect(endedMs).toBe(expectedMs);
 });
 
-test('one look in a long time is enough, and a sandbox that frees memory begins anew', () => {
+test('a long interval counts once, and a sandbox that frees memory starts again', () => {
   const detector = new ThrashDetector(LIMIT);
   detector.add(START);
   const long = after(START, { refaults: 200_000, major: 160, faults: 200, userMs: 2 }, THRASH_MS + 100);
@@ -182,7 +182,7 @@ const interval = fc.record({
   mb: fc.integer({ min: 1, max: 50 }),
 });
 
-test('never while its code runs a tenth of the time, nothing is read again, or there is memory left', () => {
+test('never counts while the code runs a tenth of the time, or pages are not read again', () => {
   fc.assert(
     fc.property(
       fc.array(interval, { maxLength: 40 }),
@@ -200,7 +200,7 @@ test('never while its code runs a tenth of the time, nothing is read again, or t
   );
 });
 
-test('more of it never makes it less: refaults, waiting faults, and time without code', () => {
+test('more refaults, faults and time without code never reduce the result', () => {
   fc.assert(
     fc.property(interval, fc.nat(50_000), fc.nat(100), (one, refaults, major) => {
       if (!thrashed(START, after(START, one), LIMIT)) return;
@@ -220,7 +220,7 @@ describe('the watch', () => {
     return { limits: LIMITS, busySince, pressure: looked, fail } satisfies Watched;
   };
 
-  test('ends the one that thrashes, with the limit named, and looks at none that is idle or quick', async () => {
+  test("ends the thrashing sandbox with the limit's name, and skips idle and fast ones", async () => {
     const all = [sandbox(0, COLD), sandbox(0, { ...COLD, userMs: 90 }), sandbox(undefined, COLD), sandbox(9000, COLD)];
     let nowMs = 1000;
     const watch = new ThrashWatch(
@@ -234,7 +234,7 @@ describe('the watch', () => {
     expect(all.map(({ pressure }) => pressure.mock.calls.length > 0)).toEqual([true, true, false, false]);
   });
 
-  test('takes turns when many are busy, and bears one that is gone', async () => {
+  test('takes turns when many are busy, and accepts one that has ended', async () => {
     const all = Array.from({ length: 130 }, () => sandbox(0, { ...COLD, userMs: 90 }));
     all[0]?.pressure.mockRejectedValue(new Error('gone'));
     const watch = new ThrashWatch(

@@ -4,7 +4,7 @@ import { yields } from '../../../../src/sandbox/memory/yield';
 
 const held = (mb: Record<string, number>) => (fn: string) => mb[fn] ?? 0;
 
-test('a function gives way to one that would hold no more than it has left', () => {
+test('a function yields to one that would hold no more than it has left', () => {
   const own = { owner: 'a', mb: 50 };
   const waiting = [{ fn: 'b', mb: 50 }];
   expect(yields(own, waiting, held({ a: 500 }), 0)).toBe(true);
@@ -13,7 +13,7 @@ test('a function gives way to one that would hold no more than it has left', () 
   expect(yields(own, waiting, held({ a: 50 }), 0)).toBe(false);
 });
 
-test('it gives way once for each who waits, and neither to itself nor to what serves all', () => {
+test('it yields once for each waiter, and neither to itself nor to holders for all functions', () => {
   const own = { owner: 'a', mb: 50 };
   expect(yields(own, [{ fn: 'b', mb: 50 }], held({ a: 500 }), 50)).toBe(false);
   expect(yields(own, [{ fn: 'a', mb: 50 }], held({ a: 500 }), 0)).toBe(false);
@@ -23,7 +23,7 @@ test('it gives way once for each who waits, and neither to itself nor to what se
 describe('the memory pool', () => {
   const pool = (): MemoryPool => new MemoryPool({ totalMb: 100, timeoutMs: 5000, stats: new StatsRegistry() });
 
-  test('serves functions in turns, whoever came first', async () => {
+  test('serves functions in turns, in any order of arrival', async () => {
     const memory = pool();
     const first = await memory.acquire(100, 'instance', 'hog');
     const order: string[] = [];
@@ -41,7 +41,7 @@ describe('the memory pool', () => {
     expect(memory.waiting).toBe(0);
   });
 
-  test('has as many shares given back as others wait for', async () => {
+  test('gets as many shares back as others wait for', async () => {
     const memory = pool();
     const [one, two] = [await memory.acquire(50, 'instance', 'hog'), await memory.acquire(50, 'instance', 'hog')];
     expect(memory.mustYield(one)).toBe(false);

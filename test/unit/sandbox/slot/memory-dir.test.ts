@@ -13,7 +13,7 @@ describe('the directory in memory', () => {
     rmSync(memory, { recursive: true });
   });
 
-  it('is made for its owner alone, one for each worker directory', () => {
+  it('is accessible only to its owner, and unique for each worker directory', () => {
     const dir = openMemoryDir('/some/worker', memory) ?? '';
     expect(statSync(dir).mode & 0o777).toBe(0o700);
     expect(openMemoryDir('/some/other', memory)).not.toBe(dir);
@@ -21,7 +21,7 @@ describe('the directory in memory', () => {
     expect(openMemoryDir('/some/worker/', memory)).toBe(dir);
   });
 
-  it('loses what a killed worker left in it, and goes in the end', () => {
+  it('loses the files of a killed worker, and is removed at the end', () => {
     const dir = openMemoryDir('/some/worker', memory) ?? '';
     writeFileSync(join(dir, '1-1.sock'), '');
     expect(openMemoryDir('/some/worker', memory)).toBe(dir);
@@ -32,7 +32,7 @@ describe('the directory in memory', () => {
     removeMemoryDir('/some/worker', memory);
   });
 
-  it('does not follow a link that a stranger put in its place', () => {
+  it('does not follow a link of another user in its place', () => {
     const elsewhere = join(memory, 'elsewhere');
     mkdirSync(elsewhere);
     writeFileSync(join(elsewhere, 'file'), '');
@@ -42,7 +42,7 @@ describe('the directory in memory', () => {
     expect(readdirSync(elsewhere)).toEqual(['file']);
   });
 
-  it('is not there where nothing is in memory', () => {
+  it('is missing without a file system in memory', () => {
     expect(openMemoryDir('/some/worker', '/proc')).toBeUndefined();
     expect(openMemoryDir('/some/worker', join(memory, 'missing'))).toBeUndefined();
   });

@@ -9,14 +9,14 @@ function home(slotFds: (dirFd: number, name: string) => SlotFds = () => FDS): Sl
   return new SlotHome({ openDir: () => 5, slotFds } as unknown as Argyle, '/somewhere');
 }
 
-test('gives each slot a number of its own, and gives numbers out again', () => {
+test('gives each slot a unique number, and reuses numbers', () => {
   const slots = home();
   expect([slots.take().id, slots.take().id]).toEqual([1, 2]);
   slots.give(1);
   expect([slots.take().id, slots.take().id]).toEqual([1, 3]);
 });
 
-test('names no two sockets alike, even of one number', () => {
+test('never gives two sockets the same name, even with one number', () => {
   const names: string[] = [];
   const slots = home((_dirFd, name) => {
     names.push(name);
@@ -29,7 +29,7 @@ test('names no two sockets alike, even of one number', () => {
   expect(new Set(names).size).toBe(2);
 });
 
-test('says when no number is left, and goes on once one is', () => {
+test('fails when no number is left, and continues when one is free', () => {
   const slots = home();
   for (let i = 0; i < MAX_SLOTS; i++) slots.take();
   expect(() => slots.take()).toThrow(`all ${MAX_SLOTS} slots are in use`);
@@ -38,7 +38,7 @@ test('says when no number is left, and goes on once one is', () => {
   expect(slots.take().id).toBe(7);
 });
 
-test('loses no number when the sockets cannot be made', () => {
+test('returns the number when the sockets cannot be made', () => {
   let broken = true;
   const slots = home(() => {
     if (broken) throw new Error('no descriptors left');

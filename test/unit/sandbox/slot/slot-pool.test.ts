@@ -107,7 +107,7 @@ describe('SlotPool', () => {
   };
   afterEach(() => pool.close());
 
-  test('makes slots ahead, hands a ready one out without an order, and makes up for it', async () => {
+  test('makes slots ahead, returns a ready one without an order, and replaces it', async () => {
     await started();
     const before = helper.orders.length;
     const slot = await pool.take(LIMITS);
@@ -117,7 +117,7 @@ describe('SlotPool', () => {
     await slot.destroy();
   });
 
-  test('orders other limits of a ready slot; another size of scratch takes a slot of its own', async () => {
+  test('orders other limits of a ready slot, and makes a new slot for another scratch size', async () => {
     await started();
     const other = await pool.take({ ...LIMITS, memMb: 300 });
     expect([helper.orders.at(-1), pool.ready]).toEqual([{ verb: 'LIMITS', slot: other.id }, 2]);
@@ -127,7 +127,7 @@ describe('SlotPool', () => {
     await Promise.all([other.destroy(), large.destroy()]);
   });
 
-  test('an empty pool makes a slot on demand', async () => {
+  test('makes a slot on demand when none is ready', async () => {
     make({ ready: 0 });
     const slot = await pool.take(LIMITS);
     expect([helper.orders, slot.pool, home.used.size]).toEqual([[{ verb: 'SLOT', slot: 1 }], Pool.LAMBDA, 1]);
@@ -135,7 +135,7 @@ describe('SlotPool', () => {
     expect([helper.count('DESTROY'), home.used.size]).toEqual([1, 0]);
   });
 
-  test('a slot that cannot be made gives its number and descriptors back, without an order to destroy it', async () => {
+  test('frees number and descriptors of a slot that cannot be made, without AG_DESTROY', async () => {
     make({ ready: 0 });
     helper.before = () => Promise.reject(new ArgyleError('SANDBOX_CREATE', 'no room'));
     await expect(pool.take(LIMITS)).rejects.toMatchObject({ code: 'SANDBOX_CREATE', message: 'no room' });
@@ -143,7 +143,7 @@ describe('SlotPool', () => {
     for (const fd of home.opened) expect(() => closeSync(fd)).toThrow('EBADF');
   });
 
-  test('a failure in the background is not tried again at once, and a request meets it by itself', async () => {
+  test('waits after a failure in the background, and a request then gets its own failure', async () => {
     make();
     helper.before = () => Promise.reject(new ArgyleError('SANDBOX_CREATE', 'no room'));
     pool.start();
@@ -155,7 +155,7 @@ describe('SlotPool', () => {
     await expect(pool.take(LIMITS)).rejects.toMatchObject({ code: 'SANDBOX_CREATE' });
   });
 
-  test('without a helper it is tried again soon, for the next one', async () => {
+  test('retries soon when there was no helper', async () => {
     let helpers = 0;
     make({
       helper: () =>
@@ -169,7 +169,7 @@ describe('SlotPool', () => {
     expect(performance.now() - begin).toBeLessThan(900);
   });
 
-  test('one whose guest ends while it waits is freed, and is not handed out', async () => {
+  test('frees a ready slot whose guest ends, and does not return it', async () => {
     await started({ prespawn: true });
     expect(helper.count('SPAWN')).toBe(3);
     helper.end(1);
@@ -180,7 +180,7 @@ describe('SlotPool', () => {
     await slot.destroy();
   });
 
-  test('ready slots of a helper that has ended are passed over', async () => {
+  test('skips ready slots of a helper that has ended', async () => {
     await started();
     const old = helper;
     old.isGone = true;
@@ -190,7 +190,7 @@ describe('SlotPool', () => {
     await slot.destroy();
   });
 
-  test('a process that cannot be spawned ahead takes its slot along', async () => {
+  test('frees a slot whose process cannot be spawned ahead', async () => {
     make({ prespawn: true, ready: 1 });
     let spawns = 0;
     helper.before = ({ verb }) =>
@@ -200,7 +200,7 @@ describe('SlotPool', () => {
     expect([spawns, home.used.size, helper.count('SLOT')]).toEqual([2, 1, 2]);
   });
 
-  test('closing destroys the ready slots, and one that was being made, but none that is in use', async () => {
+  test('destroys ready and unfinished slots at close(), and none in use', async () => {
     await started({ ready: 2 });
     const inUse: Slot = await pool.take(LIMITS);
     let go: () => void = () => undefined;
@@ -216,7 +216,7 @@ describe('SlotPool', () => {
     await inUse.destroy();
   });
 
-  test('many at once get a slot each, when all are gone with orders of their own', async () => {
+  test('returns one slot each to many callers, by orders when no slot is ready', async () => {
     await started();
     const slots = await Promise.all(Array.from({ length: 8 }, () => pool.take(LIMITS)));
     expect(new Set(slots.map(({ id }) => id)).size).toBe(8);

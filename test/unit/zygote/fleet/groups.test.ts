@@ -63,7 +63,7 @@ describe('a zygote that waits for its turn', () => {
   const heavyTurn = (): Promise<Turn | undefined> =>
     Promise.resolve(starts.enter('f', HEAVY, { isWanted: () => true, onTurn: () => undefined }));
 
-  test('lets its evicted parent be made again first, and does not keep its own turn meanwhile', async () => {
+  test('lets its evicted parent be made first, and releases its own turn meanwhile', async () => {
     groups.ensure(ROOT, 1);
     groups.ensure(PARENT, 1);
     await until('the parent is ready', () => isReady(PARENT));

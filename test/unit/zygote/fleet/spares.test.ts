@@ -69,14 +69,14 @@ describe('SparePool', () => {
 
   const parked = (count: number) => until(`there are ${count} spares`, () => spares.size === count);
 
-  test('are parked up to their number, each charged and counted as a descendant', async () => {
+  test('parks its number of spares, each charged and counted as a descendant', async () => {
     spares.setTarget(3);
     await parked(3);
     await settle();
     expect([slots.length, pool.tierMb.spare, zygote.descendants, zygote.inFlight]).toEqual([3, 12, 3, 0]);
   });
 
-  test('the one that has been parked longest is taken, and another one is made for it', async () => {
+  test('returns the oldest spare, and makes a replacement', async () => {
     spares.setTarget(2);
     await parked(2);
     const taken = spares.take(LIMITS);
@@ -93,14 +93,14 @@ describe('SparePool', () => {
     expect([slots[0]?.destroyed, pool.usedMb, zygote.descendants]).toEqual([1, usedMb - freesMb, 2]);
   });
 
-  test('none becomes a leaf with a scratch of another size', async () => {
+  test('returns no spare for a leaf with another scratch size', async () => {
     spares.setTarget(1);
     await parked(1);
     expect(spares.take({ ...LIMITS, scratchMb: 65 })).toBeUndefined();
     expect(spares.take({ ...LIMITS, memMb: 300 })?.slot.id).toBe(1);
   });
 
-  test('one that has ended is passed over and freed', async () => {
+  test('skips and frees a spare that has ended', async () => {
     spares.setTarget(2);
     await parked(2);
     const [first] = slots;
@@ -112,7 +112,7 @@ describe('SparePool', () => {
     expect([first?.destroyed, zygote.descendants]).toEqual([1, 1]);
   });
 
-  test('one that ends while it is parked gives back its memory and its count', async () => {
+  test('returns memory and count of a spare that ends while it is parked', async () => {
     spares.setTarget(1);
     await parked(1);
     spares.setTarget(0);
@@ -121,7 +121,7 @@ describe('SparePool', () => {
     expect([spares.size, pool.usedMb, zygote.descendants, slots[0]?.destroyed]).toEqual([0, 0, 0, 1]);
   });
 
-  test('what fails to fork costs nothing and is tried again later, not at once', async () => {
+  test('keeps nothing of a failed fork, and retries later', async () => {
     let forks = 0;
     park = () => (forks++ === 0 ? Promise.reject(new Error('no')) : Promise.resolve());
     spares.setTarget(1);
@@ -134,7 +134,7 @@ describe('SparePool', () => {
     expect(forks).toBe(2);
   });
 
-  test('none is made of memory that is not free, nor while somebody waits for some', async () => {
+  test('uses only free memory, and makes no spare while a request waits for memory', async () => {
     const most = await pool.acquire(98);
     spares.setTarget(1);
     await new Promise((resolve) => setTimeout(resolve, 30));
@@ -143,7 +143,7 @@ describe('SparePool', () => {
     await parked(1);
   });
 
-  test('are given up when memory is short', async () => {
+  test('gives up spares when memory is short', async () => {
     spares.setTarget(2);
     await parked(2);
     const all: Promise<Charge> = pool.acquire(100);
@@ -152,7 +152,7 @@ describe('SparePool', () => {
     charge.release();
   });
 
-  test('surplus ones go when fewer are wanted, one that is being forked included', async () => {
+  test('discards surplus spares, including one that is being forked', async () => {
     let go: () => void = () => undefined;
     spares.setTarget(1);
     await parked(1);
@@ -165,14 +165,14 @@ describe('SparePool', () => {
     expect([spares.size, slots.map(({ destroyed }) => destroyed), zygote.descendants]).toEqual([1, [0, 1], 1]);
   });
 
-  test('no more are made of a zygote that is no longer ready', async () => {
+  test('makes no spares of a zygote that is no longer ready', async () => {
     zygote.isReady = false;
     spares.setTarget(2);
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect([slots.length, pool.usedMb]).toEqual([0, 0]);
   });
 
-  test('their charge is what they turn out to use', async () => {
+  test('charges spares their measured memory', async () => {
     spares.setTarget(1);
     await parked(1);
     await until('it is measured', () => pool.usedMb === 3);

@@ -9,7 +9,7 @@ describe('DemandCounts', () => {
       finish(counts.demandSteps(nowMs)).map(({ pins, ratePerSec }) => [pins.join(), Number(ratePerSec.toFixed(2))]),
     );
 
-  test('count sets that are asked for steadily by their rate, from the first minute on', () => {
+  test('count steadily requested sets by their rate, from the first minute on', () => {
     const counts = new DemandCounts({ fastHalfLifeMs: 60 * SEC, slowHalfLifeMs: 600 * SEC });
     for (let sec = 0; sec < 600; sec++) {
       counts.add(['a==1'], sec * SEC, undefined);
@@ -35,7 +35,7 @@ describe('DemandCounts', () => {
     expect(rates(counts, 1200 * SEC)['a==1']).toBe(0);
   });
 
-  test('keep the most requested sets, and name their packages', () => {
+  test('keep the most requested sets, and return their packages', () => {
     const counts = new DemandCounts({ maxSets: 4 });
     for (let i = 0; i < 5; i++) {
       expect(counts.isFull).toBe(false);
@@ -47,7 +47,7 @@ describe('DemandCounts', () => {
     expect(counts.isFull).toBe(false);
   });
 
-  test('smooth the import time of each set, and pass it on with the counts', () => {
+  test('smooth the import time of each set, and save it with the counts', () => {
     const counts = new DemandCounts();
     counts.add(['a==1'], 0, 100);
     counts.add(['a==1'], 0, 200);

@@ -47,7 +47,7 @@ describe('SubmoduleLearner', () => {
   };
   const pass = (ms: number): Promise<void> => jest.advanceTimersByTimeAsync(ms);
 
-  test('a function is asked until its reports bring nothing new, and only its own packages count', () => {
+  test("requests reports until they bring no new name, and accepts only the function's own packages", () => {
     expect(learner.learn(leaf).boot.learn).toBe(true);
     learner.record(leaf, pins, {
       'Pillow==10.4.0': ['PIL.Image'],
@@ -72,7 +72,7 @@ describe('SubmoduleLearner', () => {
     expect(asked).toBe(12);
   });
 
-  test('reports within 300 ms lead to one renewal of each zygote that lacks a submodule', async () => {
+  test('combines reports within 300 ms into one renewal of each zygote that lacks a submodule', async () => {
     add(KEY, []);
     add('numpy==2.1', []);
     report('PIL.Image');
@@ -83,7 +83,7 @@ describe('SubmoduleLearner', () => {
     expect(renewed).toEqual([KEY]);
   });
 
-  test('a zygote that has every submodule, is not ready or belongs to a group that is changing is kept', async () => {
+  test('keeps a zygote that has every submodule, is not ready or whose group is changing', async () => {
     add(KEY, ['PIL.Image']);
     Object.assign(add(KEY, []), { isReady: false });
     add(KEY, []);
@@ -95,7 +95,7 @@ describe('SubmoduleLearner', () => {
     expect(renewed).toEqual([]);
   });
 
-  test('a child of a zygote that is ending is renewed, after the groups with fewer packages', async () => {
+  test('renews a child of an ending zygote, after the groups with fewer packages', async () => {
     const old = add('', []);
     Object.assign(old, { draining: true });
     add(`attrs==1,${KEY}`, ['PIL.Image'], old);
@@ -105,7 +105,7 @@ describe('SubmoduleLearner', () => {
     expect(renewed).toEqual([KEY, `attrs==1,${KEY}`]);
   });
 
-  test('a group is renewed at once, and then after 5 s, 10 s and 20 s at the earliest', async () => {
+  test('renews a group at once, and then after 5 s, 10 s and 20 s at the earliest', async () => {
     add(KEY, []);
     report('PIL.Image');
     const times: number[] = [];
@@ -117,7 +117,7 @@ describe('SubmoduleLearner', () => {
     expect(times).toEqual([0, 5, 15, 35]);
   });
 
-  test('nothing is renewed after the stop', async () => {
+  test('renews nothing after stop()', async () => {
     add(KEY, []);
     report('PIL.Image');
     await learner.stop();

@@ -6,7 +6,7 @@ describe('PackageBook', () => {
     book = new PackageBook();
   });
 
-  test('knows what a package provides, the latest spec of it', () => {
+  test('returns the modules of a package for its latest spec', () => {
     book.know('six', { spec: 'six', modules: ['six'] });
     expect(book.importOf('six')).toEqual({ spec: 'six', modules: ['six'] });
     book.know('six', { spec: 'six==1.17.0', modules: ['six'] });
@@ -28,7 +28,7 @@ describe('PackageBook', () => {
     expect([...book.excluded.keys()]).toEqual(['six==1', 'numpy']);
   });
 
-  test('forgets the needs of packages that nobody asks for, and not what is excluded', () => {
+  test('forgets the needs of packages that are not requested, and keeps exclusions', () => {
     book.requires('pandas==2', ['numpy']);
     book.requires('old==1', ['six']);
     book.exclude('old==1', 'bad');

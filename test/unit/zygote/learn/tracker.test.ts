@@ -10,7 +10,7 @@ function cold(atMs: number, pins: string[], rest: Partial<StartObservation> = {}
 }
 
 describe('PopularityTracker', () => {
-  it('reports rates that settle at the true rate, from the first minutes on', () => {
+  it('reports rates that converge to the true rate, from the first minutes on', () => {
     for (const minutes of [5, 60, 600]) {
       const tracker = new PopularityTracker();
       for (let ms = 0; ms < minutes * MINUTE; ms += 500) tracker.observe(cold(ms, ['b==1', 'a==1']));
@@ -21,14 +21,14 @@ describe('PopularityTracker', () => {
     }
   });
 
-  it('forgets by half-lives', () => {
+  it('forgets with its half-lives', () => {
     const tracker = new PopularityTracker({ fastHalfLifeMs: 10 * MINUTE, slowHalfLifeMs: 10 * MINUTE });
     for (let ms = 0; ms < 100 * MINUTE; ms += 1000) tracker.observe(cold(ms, ['a==1']));
     expect(tracker.demands(100 * MINUTE)[0]?.ratePerSec).toBeCloseTo(1, 1);
     expect(tracker.demands(120 * MINUTE)[0]?.ratePerSec).toBeCloseTo(0.25, 1);
   });
 
-  it('learns, creates, settles, and lets go of what nobody asks for any more', () => {
+  it('learns, creates zygotes, settles, and retires unused zygotes', () => {
     const tracker = new PopularityTracker();
     for (let ms = 0; ms < MINUTE; ms += 1000) tracker.observe(cold(ms, ['pandas==2'], { importMs: 200 }));
     const first = tracker.tick(MINUTE, 40, []);
@@ -42,7 +42,7 @@ describe('PopularityTracker', () => {
     expect(later).toContainEqual(expect.objectContaining({ kind: 'create', id: 'torch==2' }));
   });
 
-  it('begins only a few zygotes at one look', () => {
+  it('starts only a few zygotes per look', () => {
     const tracker = new PopularityTracker({ params: { ...DEFAULT_PARAMS, maxNewPerLook: 3 } });
     for (let n = 0; n < 20; n++) {
       for (let ms = 0; ms < 10_000; ms += 1000) tracker.observe(cold(ms, [`p${n}==1`], { importMs: 100 }));
@@ -54,7 +54,7 @@ describe('PopularityTracker', () => {
     for (const action of actions) expect(begun).toContain(action.id);
   });
 
-  it('never plans with an excluded package, by version or by name', () => {
+  it('never plans a zygote with an excluded package, by version or by name', () => {
     const tracker = new PopularityTracker();
     for (let ms = 0; ms < MINUTE; ms += 1000) {
       tracker.observe(cold(ms, ['grpc==1', 'numpy==2', 'zmq==3'], { importMs: 300 }));
@@ -66,7 +66,7 @@ describe('PopularityTracker', () => {
     expect(tracker.packages.excluded.get('zmq')).toBe('crashed after a fork');
   });
 
-  it('remembers a bounded number of sets, the most asked for', () => {
+  it('remembers a limited number of sets, the most requested ones', () => {
     const tracker = new PopularityTracker({ maxSets: 10 });
     for (let n = 0; n < 200; n++) {
       tracker.observe(cold(n, ['popular==1']));
@@ -78,7 +78,7 @@ describe('PopularityTracker', () => {
     expect(tracker.observed).toEqual({ fresh: 0, fork: 400, spare: 0 });
   });
 
-  it('survives a restart through its seed, whatever time passed', () => {
+  it('restores its seed after a restart, whatever time has passed', () => {
     const tracker = new PopularityTracker();
     for (let ms = 0; ms < 30 * MINUTE; ms += 1000)
       tracker.observe(cold(ms, ['numpy==2', 'pandas==2'], { importMs: 250 }));
@@ -112,7 +112,7 @@ describe('PopularityTracker', () => {
 });
 
 describe('CostBook', () => {
-  it('guesses until somebody measures, and then blends', () => {
+  it('returns an estimate until a measurement, and then blends measurements', () => {
     const book = new CostBook();
     expect(book.of('numpy==2')).toEqual(UNMEASURED);
     book.measured('numpy==2', 50, 4);
@@ -121,7 +121,7 @@ describe('CostBook', () => {
     expect(book.of('numpy==2').ms).toBeCloseTo(53);
   });
 
-  it('splits what handlers report over packages until they add up', () => {
+  it('splits reports of handlers over packages until they add up', () => {
     const book = new CostBook();
     for (let round = 0; round < 200; round++) {
       book.handlerImported(['a==1', 'b==1'], 110);
@@ -133,7 +133,7 @@ describe('CostBook', () => {
     expect(book.of('c==1').ms).toBeCloseTo(5, 0);
   });
 
-  it('leaves measured packages alone and never goes below zero', () => {
+  it('does not change measured packages and never becomes negative', () => {
     const book = new CostBook();
     book.measured('a==1', 100, 4);
     book.handlerImported(['a==1', 'b==1'], 20);
@@ -143,7 +143,7 @@ describe('CostBook', () => {
 });
 
 describe('Ghosts', () => {
-  it('prices memory by what evicted instances would have saved per MB', () => {
+  it('prices memory by the saving of evicted instances per MB', () => {
     const ghosts = new Ghosts(10 * MINUTE, 20);
     for (let ms = 0; ms < 60 * MINUTE; ms += 1000) {
       ghosts.evicted('f', 5, ms);
@@ -154,7 +154,7 @@ describe('Ghosts', () => {
     expect(ghosts.price(60 * MINUTE)).toBeGreaterThan(10 * ghosts.price(120 * MINUTE));
   });
 
-  it('forgets ghosts that more memory of that size would not have kept, and counts each once', () => {
+  it('drops ghosts beyond the additional memory, and counts each ghost once', () => {
     const ghosts = new Ghosts(10 * MINUTE, 10);
     ghosts.evicted('old', 6, 0);
     ghosts.evicted('new', 6, 1);
@@ -166,7 +166,7 @@ describe('Ghosts', () => {
     expect(ghosts.price(MINUTE)).toBeCloseTo(once, 6);
   });
 
-  it('prices waits for memory by what was waited for', () => {
+  it('prices waits for memory by the missing memory', () => {
     const ghosts = new Ghosts(10 * MINUTE, 10);
     ghosts.waited(500, 25, MINUTE);
     const little = ghosts.price(MINUTE);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { popularityBudgetMb } from '../../../../src/zygote/assemble';
 
-test('zygotes may hold most of a large pool, and leave room for what runs at once', () => {
+test('zygotes may hold most of a large pool, without the memory of running instances', () => {
   expect(popularityBudgetMb(10_000, 50, 2)).toBe(9000);
   expect(popularityBudgetMb(1000, 50, 2)).toBe(800);
   expect(popularityBudgetMb(500, 50, 2)).toBe(300);
@@ -10,7 +10,7 @@ test('zygotes may hold most of a large pool, and leave room for what runs at onc
   expect(popularityBudgetMb(1000, 0, 2)).toBe(900);
 });
 
-test('the budget is never the whole pool, nor less than its smallest share', () => {
+test('the budget is always less than the whole pool, and at least its smallest share', () => {
   const mb = fc.integer({ min: 1, max: 1 << 20 });
   fc.assert(
     fc.property(mb, mb, fc.integer({ min: 1, max: 256 }), (total, leaf, cpus) => {

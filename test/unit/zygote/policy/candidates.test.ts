@@ -17,20 +17,20 @@ const costOf = (key: PinKey) => ({ ms: key.startsWith('pandas') ? 200 : 10, mb: 
 const LIMITS = { pairs: 50, candidates: 100, heavyPerSet: 2 };
 
 describe('intersect', () => {
-  it('is what both share when no versions conflict, known needs or not', () => {
+  it('is the common part when no versions conflict, even with unknown needs', () => {
     expect(intersect(['numpy==2', 'pandas==2', 'six==1'], ['numpy==2', 'pandas==2', 'zip==1'], unknown)).toEqual([
       'numpy==2',
       'pandas==2',
     ]);
   });
 
-  it('drops what needs a package that both hold in different versions, transitively', () => {
+  it('drops packages that need a package with conflicting versions, transitively', () => {
     const a = ['geo==1', 'numpy==1', 'pandas==2', 'pytz==1', 'six==1'];
     const b = ['geo==1', 'numpy==2', 'pandas==2', 'pytz==1', 'six==1'];
     expect(intersect(a, b, requiresOf)).toEqual(['pytz==1', 'six==1']);
   });
 
-  it('drops everything whose needs nobody knows when versions conflict', () => {
+  it('drops packages with unknown needs when versions conflict', () => {
     expect(intersect(['a==1', 'numpy==1', 'six==1'], ['a==1', 'numpy==2', 'six==1'], requiresOf)).toEqual(['six==1']);
   });
 
@@ -55,7 +55,7 @@ describe('intersect', () => {
 });
 
 describe('without', () => {
-  it('removes banned packages and whatever needs them', () => {
+  it('removes banned packages and all packages that need them', () => {
     const pins = ['geo==1', 'numpy==2', 'pandas==2', 'pytz==1', 'six==1'];
     expect(without(pins, (key) => nameOfKey(key) === 'numpy', requiresOf)).toEqual(['pytz==1', 'six==1']);
     expect(without(pins, () => false, requiresOf)).toBe(pins);
@@ -63,7 +63,7 @@ describe('without', () => {
 });
 
 describe('closureIn', () => {
-  it('adds what a package needs out of the set', () => {
+  it('returns a package with its needs from the set', () => {
     expect(closureIn(['numpy==2', 'pandas==2', 'pytz==1', 'six==1'], 'pandas==2', requiresOf)).toEqual([
       'numpy==2',
       'pandas==2',
@@ -74,7 +74,7 @@ describe('closureIn', () => {
 });
 
 describe('lacksNeeds', () => {
-  it('looks for everything that a package needs, and for what that needs', () => {
+  it('checks all needs of a package, direct and transitive', () => {
     const needs: Record<string, string[]> = { 'pandas==2': ['numpy', 'dateutil'], 'dateutil==2': ['six'] };
     const lacks = (...pins: string[]) => lacksNeeds(pins, 'pandas==2', (key) => needs[key]);
     expect(lacks('numpy==2', 'pandas==2', 'dateutil==2', 'six==1')).toBe(false);
@@ -91,7 +91,7 @@ describe('candidateSets', () => {
     { pins: [], ratePerSec: 9 },
   ];
 
-  it('holds the demanded sets and what they share, once each and never the empty set', () => {
+  it('contains the demanded sets and their common parts, once each, without the empty set', () => {
     const ids = candidateSets(demands, costOf, unknown, LIMITS).map(setId);
     expect(ids).toEqual(expect.arrayContaining(demands.slice(0, 2).map(({ pins }) => setId(pins))));
     expect(ids).toContain('numpy==2,pandas==2,pytz==1');
@@ -99,12 +99,12 @@ describe('candidateSets', () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  it('holds closures of costly packages even of a single demand', () => {
+  it('contains closures of expensive packages even of a single demand', () => {
     const ids = candidateSets(demands.slice(0, 1), costOf, requiresOf, LIMITS).map(setId);
     expect(ids).toContain('numpy==2,pandas==2,pytz==1');
   });
 
-  it('keeps to its limit', () => {
+  it('stays within its limit', () => {
     expect(candidateSets(demands, costOf, unknown, { ...LIMITS, candidates: 2 })).toHaveLength(2);
   });
 });

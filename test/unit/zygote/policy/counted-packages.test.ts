@@ -9,14 +9,14 @@ Tz_Data==2026.6           # via python-dateutil, pandas
 `);
 
 describe('parseClosure', () => {
-  it('reads names and who needs them', () => {
+  it('reads names and the packages that need them', () => {
     expect(PANDAS.names).toEqual(['numpy', 'pandas', 'python-dateutil', 'tz-data']);
     expect(PANDAS.requires.get('pandas')).toEqual(['numpy', 'python-dateutil', 'tz-data']);
     expect(PANDAS.requires.get('python-dateutil')).toEqual(['tz-data']);
     expect(PANDAS.requires.get('numpy')).toEqual([]);
   });
 
-  it('passes over what is no pin, and annotations that name no package', () => {
+  it('skips lines that are no pin, and annotations without a package', () => {
     const { names, requires } = parseClosure('# a comment\n\nsix==1.17.0   # via -r -\n--index-url https://x\n');
     expect(names).toEqual(['six']);
     expect([...requires]).toEqual([['six', []]]);
@@ -36,13 +36,13 @@ describe('byName', () => {
   });
 });
 
-test('weightiest names those whose imports cost most over all that was counted', () => {
+test('weightiest returns the names with the highest total import cost', () => {
   const ms: Record<string, number> = { six: 1, numpy: 50, pandas: 200 };
   const counts = new Map(Object.entries({ six: 1000, numpy: 30, pandas: 2 }));
   expect(weightiest(counts, (name) => ({ ms: ms[name] ?? 0, mb: 1 }), 2)).toEqual(['numpy', 'six']);
 });
 
-test('a tree of names lists in each node first what it is for', () => {
+test('a tree of names lists the purpose of each node first', () => {
   const asked = new CountedDemand();
   asked.add(10, PANDAS);
   asked.add(40, parseClosure('numpy==2.4.6\n'));

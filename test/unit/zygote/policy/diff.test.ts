@@ -14,7 +14,7 @@ function desired(...zygotes: [id: string, parent?: string | undefined, rest?: Pa
 }
 
 describe('diff', () => {
-  it('makes parents before children, with their extras behind them', () => {
+  it('creates parents before children, and spares and replicas after them', () => {
     expect(diff([], desired(['', undefined], ['a', ''], ['a,b', 'a', { spares: 2, replicas: 2 }]))).toEqual([
       { kind: 'create', id: '', parent: undefined, pins: [] },
       { kind: 'create', id: 'a', parent: '', pins: ['a'] },
@@ -24,7 +24,7 @@ describe('diff', () => {
     ]);
   });
 
-  it('retires children before parents and frees memory before it takes any', () => {
+  it('retires children before parents, and frees memory before it takes any', () => {
     const now = [live(''), live('a', ''), live('a,b', 'a', { spares: 3 })];
     expect(diff(now, desired(['', undefined], ['c', '']))).toEqual([
       { kind: 'spares', id: 'a,b', count: 0 },
@@ -34,7 +34,7 @@ describe('diff', () => {
     ]);
   });
 
-  it('keeps an unwanted zygote whose descendant stays, but for its spares and copies', () => {
+  it('keeps an unwanted zygote with a remaining descendant, without its spares and copies', () => {
     const now = [live(''), live('a', '', { spares: 2, replicas: 3 }), live('a,b', 'a')];
     expect(diff(now, desired(['', undefined], ['a,b', 'a']))).toEqual([
       { kind: 'spares', id: 'a', count: 0 },
@@ -42,12 +42,12 @@ describe('diff', () => {
     ]);
   });
 
-  it('revives what drains instead of making it again, and does not retire it twice', () => {
+  it('revives draining zygotes instead of creating them again, and retires none twice', () => {
     const now = [live(''), live('a', '', { state: 'draining' }), live('b', '', { state: 'draining' })];
     expect(diff(now, desired(['', undefined], ['a', '']))).toEqual([{ kind: 'revive', id: 'a' }]);
   });
 
-  it('is empty when all is as wanted', () => {
+  it('is empty when the zygotes are as desired', () => {
     expect(diff([live(''), live('a', '', { spares: 1 })], desired(['', undefined], ['a', '', { spares: 1 }]))).toEqual(
       [],
     );

@@ -36,7 +36,7 @@ describe('TraceDemand', () => {
     expect(trace.specOf('pandas==2.1')).toBe('pandas==2.1.0');
   });
 
-  it('uses what a function asked for when it was called', () => {
+  it('uses the packages that a function required at the time of the call', () => {
     const trace = traceOf(
       { type: 'function', name: 'f', deps: ['a==1'] },
       { type: 'invocation', name: 'f' },
@@ -46,7 +46,7 @@ describe('TraceDemand', () => {
     expect(trace.demands().map(({ pins }) => pins)).toEqual([['a==1'], ['a==2']]);
   });
 
-  it('passes over unknown events, empty lines and functions that it does not know', () => {
+  it('skips unknown events, empty lines and unknown functions', () => {
     const trace = traceOf({ type: 'later', name: 'x' }, { type: 'invocation', name: 'nobody' }, {});
     trace.add('  ');
     expect(trace.invocations).toBe(0);
@@ -65,7 +65,7 @@ describe('TraceDemand', () => {
 });
 
 describe('fitTree', () => {
-  it('fits the budget, says what it saves, and loads as import_cache_tree', () => {
+  it('fits the budget, reports the saving, and loads as import_cache_tree', () => {
     const trace = traceOf(...EVENTS);
     const tree = fitTree(trace, costOf, 60);
     expect(tree.mb).toBeLessThanOrEqual(60);
@@ -76,7 +76,7 @@ describe('fitTree', () => {
     expect(specs).toContain('flask==3.0.0');
   });
 
-  it('keeps the dearer of two when only one has room', () => {
+  it('keeps the more expensive of two packages when only one fits', () => {
     const tree = fitTree(traceOf(...EVENTS), costOf, 9 + 2.5 + 12);
     expect(tree.zygotes.map(({ id }) => id)).toEqual(['', 'numpy==1.26,pandas==2.1']);
   });

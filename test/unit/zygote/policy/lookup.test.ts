@@ -23,18 +23,18 @@ describe('lookupTree', () => {
     expect(match?.imports.map(({ spec }) => spec)).toEqual(['numpy==2.1.0', 'pandas==2.2.0']);
   });
 
-  it('never passes a node that imports something else, even when its child would fit', () => {
+  it('never descends from a node with other imports, even to a child that would fit', () => {
     expect(lookupTree(nodes, pins('pandas==2.2.0'), costOf)?.node.id).toBe('');
     expect(lookupTree(nodes, pins('numpy==2.2.0', 'pandas==2.2.0'), costOf)?.node.id).toBe('');
   });
 
-  it('matches unpinned nodes with pinned lambdas, which the original never did', () => {
+  it('matches unpinned nodes with pinned functions, unlike the original', () => {
     const match = lookupTree(nodes, pins('six==1.16.0', 'requests==2.31.0'), costOf);
     expect(match?.node.id).toBe('0.0');
     expect(match?.imports.map(({ spec }) => spec)).toEqual(['six==1.16.0', 'requests==2.31.0']);
   });
 
-  it('passes over what a node lists behind its first package and the lambda lacks, or has in another version', () => {
+  it('skips later packages of a node that the function lacks or has in another version', () => {
     const listed = flatten({ packages: [], children: [{ packages: ['pandas', 'numpy==2.1.0', 'six'], children: [] }] });
     const imported = (...specs: string[]) =>
       lookupTree(listed, pins(...specs), costOf)?.imports.map(({ spec }) => spec);
@@ -43,7 +43,7 @@ describe('lookupTree', () => {
     expect(imported('numpy==2.1.0', 'six==1.16.0')).toEqual([]);
   });
 
-  it('counts a package once that stands twice on a path, and prefers less imported at equal savings', () => {
+  it('counts a repeated package once, and prefers fewer imports at equal savings', () => {
     const twice = flatten({
       packages: [],
       children: [{ packages: ['numpy'], children: [{ packages: ['numpy'], children: [] }] }],
@@ -52,13 +52,13 @@ describe('lookupTree', () => {
     expect(match).toMatchObject({ savedMs: 50, node: { id: '0' } });
   });
 
-  it('finds nothing in no tree', () => {
+  it('returns undefined for an empty tree', () => {
     expect(lookupTree([], pins('numpy==2.1.0'), costOf)).toBeUndefined();
   });
 });
 
 describe('lookupPins', () => {
-  it('chooses by saved ms among those whose every pin was asked for', () => {
+  it('selects by saved ms among zygotes whose pins the function contains', () => {
     const zygotes = [
       { pins: [] },
       { pins: ['numpy==2'] },
@@ -90,7 +90,7 @@ describe('treeReplicas', () => {
 });
 
 describe('leastLoaded', () => {
-  it('takes the fewest in flight, then the fewest forks, then the first', () => {
+  it('selects the fewest forks in flight, then the fewest forks, then the first', () => {
     const copies = [
       { id: 'a', inFlight: 1, forks: 0 },
       { id: 'b', inFlight: 0, forks: 5 },

@@ -31,17 +31,17 @@ describe('parsePackageSpec', () => {
 });
 
 describe('pinOf', () => {
-  it('gives equal versions one key and keeps the spec, which names the directory', () => {
+  it('gives equal versions one key, and keeps the spec, which names the directory', () => {
     expect(pinOf('numpy==1.26.0').key).toBe(pinOf('NumPy==1.26').key);
     expect(pinOf('numpy==1.26.0').spec).toBe('numpy==1.26.0');
   });
 
-  it('takes the installed version for a requirement that pins none', () => {
+  it('uses the installed version for an unpinned requirement', () => {
     expect(pinOf('numpy', '2.1.0').key).toBe(pinOf('numpy==2.1.0').key);
     expect(pinOf('numpy').key).toBe('numpy');
   });
 
-  it('recovers the name from any key', () => {
+  it('returns the name of any key', () => {
     const keys = ['numpy==2.1', 'numpy', 'numpy>=2,<3', 'numpy[x]==1.*', 'numpy[x]'];
     expect(new Set(keys.map(nameOfKey))).toEqual(new Set(['numpy']));
   });
@@ -55,27 +55,27 @@ describe('sameVersion', () => {
     expect(sameVersion('2.1.0+cpu', '2.1.0')).toBe(false);
   });
 
-  it('lets text that is no version equal only itself', () => {
+  it('compares text that is no version literally', () => {
     expect(sameVersion('2004d', '2004d')).toBe(true);
     expect(sameVersion('banana', '1.0')).toBe(false);
   });
 });
 
-describe('pinFor: may a node with this spec serve the lambda', () => {
+describe('pinFor', () => {
   const pins = lambda('numpy==2.1.0', 'requests==2.31.0', 'flask');
 
-  it('matches a pin of the same version, however it is written', () => {
+  it('matches a pin of the same version in any notation', () => {
     expect(pinFor('numpy==2.1', pins)?.spec).toBe('numpy==2.1.0');
     expect(pinFor('numpy==2.2.0', pins)).toBeUndefined();
     expect(pinFor('scipy==1.0', pins)).toBeUndefined();
   });
 
-  it('matches an unpinned node by the version that is installed for it', () => {
+  it('matches an unpinned node by its installed version', () => {
     expect(pinFor('numpy', pins, () => '2.1.0')?.spec).toBe('numpy==2.1.0');
     expect(pinFor('numpy', pins, () => '2.2.0')).toBeUndefined();
   });
 
-  it("has an unpinned node that nothing is installed for import the lambda's own version", () => {
+  it("gives an unpinned node without an installed version the function's own version", () => {
     expect(pinFor('numpy', pins)?.spec).toBe('numpy==2.1.0');
   });
 
@@ -85,13 +85,13 @@ describe('pinFor: may a node with this spec serve the lambda', () => {
     expect(pinFor('numpy!=2.1.0', pins)).toBeUndefined();
   });
 
-  it('matches an unpinned requirement only with the same literal spec, which is the same directory', () => {
+  it('matches an unpinned requirement only with the same literal spec, i.e. the same directory', () => {
     expect(pinFor('flask', pins)?.spec).toBe('flask');
     expect(pinFor('flask==3.0', pins)).toBeUndefined();
     expect(pinFor('flask', lambda('flask>=2'))).toBeUndefined();
   });
 
-  it('matches nothing for a name that the lambda asks for in two versions', () => {
+  it('matches nothing for a name that the function requires in two versions', () => {
     expect(pinFor('numpy', lambda('numpy==1.0', 'numpy==2.0'))).toBeUndefined();
     expect(pinFor('numpy==1.0', lambda('numpy==1.0', 'numpy==2.0'))).toBeUndefined();
   });
@@ -100,7 +100,7 @@ describe('pinFor: may a node with this spec serve the lambda', () => {
 describe('servesKeys', () => {
   const keys = fc.uniqueArray(fc.constantFrom('a==1', 'a==2', 'b==1', 'c==3', 'd==4', 'e==5'));
 
-  it('holds exactly when everything imported was asked for', () => {
+  it('is true if the function requires every imported package', () => {
     fc.assert(
       fc.property(keys, keys, (imported, wanted) => {
         expect(servesKeys(imported, new Set(wanted))).toBe(

@@ -17,7 +17,7 @@ function options(candidates: PinKey[][], live: LiveZygote[] = []): Options {
 }
 
 describe('the options of a selection', () => {
-  test('have the cost of all their packages, the demands that they serve, and the gain over the root', () => {
+  test('have the cost of all their packages, their demands, and the gain over the root', () => {
     const { byId, coveredBy } = options([['a==1', 'b==1'], ['b==1']]);
     const [both, one] = [...byId.values()];
     expect(both).toMatchObject({ ms: 150, mb: 15, covers: [0], gain: 2 * (150 - 15) });
@@ -26,7 +26,7 @@ describe('the options of a selection', () => {
     expect(coveredBy.map((list) => list.map(({ id }) => id))).toEqual([[both?.id, one?.id], [one?.id], []]);
   });
 
-  test('contain each set once, live zygotes, and the root apart', () => {
+  test('contain each set once, the live zygotes, and the root separately', () => {
     const alive: LiveZygote = { id: 'x', parent: '', pins: ['b==1'], state: 'ready', replicas: 1, spares: 0 };
     const root: LiveZygote = { ...alive, id: '', parent: undefined, pins: [] };
     const { byId, root: bottom } = options([['b==1'], []], [alive, root]);
@@ -34,7 +34,7 @@ describe('the options of a selection', () => {
     expect(bottom).toMatchObject({ pins: [], ms: 0, mb: 0, live: root });
   });
 
-  test('save no more than a handler takes to import', () => {
+  test('save at most the measured import time of a handler', () => {
     const option = [...options([['a==1']]).byId.values()][0];
     if (option === undefined) throw new Error('no option');
     const demand = { pins: ['a==1'], ratePerSec: 1 };

@@ -31,12 +31,12 @@ const asLive = (tree: DesiredTree): LiveZygote[] => tree.zygotes.map((zygote) =>
 const ids = (tree: DesiredTree): string[] => tree.zygotes.map(({ id }) => id);
 
 describe('desiredTree', () => {
-  it('is only the root when nothing is asked for, and nothing at all when not even that fits', () => {
+  it('is only the root without demands, and empty when the root exceeds the budget', () => {
     expect(ids(decide([]))).toEqual(['']);
     expect(decide([], { budgetMb: DEFAULT_PARAMS.rootMb - 1 }).zygotes).toEqual([]);
   });
 
-  it('holds a zygote for what is asked for often and costs much', () => {
+  it('contains a zygote for a frequent and expensive set', () => {
     const tree = decide([{ pins: ['numpy==2', 'pandas==2', 'six==1'], ratePerSec: 1 }]);
     const best = tree.zygotes.find(({ pins }) => pins.includes('pandas==2'));
     expect(best?.pins).toContain('numpy==2');
@@ -44,7 +44,7 @@ describe('desiredTree', () => {
     expect(tree.savedMsPerSec).toBeGreaterThan(280);
   });
 
-  it('puts the shared part of two demands below both', () => {
+  it('places the common part of two demands above both', () => {
     const tree = decide([
       { pins: ['a==1', 'numpy==2', 'pandas==2'], ratePerSec: 1 },
       { pins: ['b==1', 'numpy==2', 'pandas==2'], ratePerSec: 1 },
@@ -56,33 +56,33 @@ describe('desiredTree', () => {
     }
   });
 
-  it('makes nothing that a year would not pay back', () => {
+  it('contains no zygote that would not pay back within a year', () => {
     const demands = [{ pins: ['pandas==2', 'numpy==2'].sort(), ratePerSec: 1e-9 }];
     expect(ids(decide(demands))).toEqual(['']);
   });
 
-  it('leaves out excluded packages and whatever needs them', () => {
+  it('excludes packages and all packages that need them', () => {
     const demands = [{ pins: ['numpy==2', 'pandas==2', 'requests==2'], ratePerSec: 1 }];
     const tree = decide(demands, { excluded: (key) => key === 'numpy==2' });
     const held = new Set(tree.zygotes.flatMap(({ pins }) => pins));
     expect([...held]).toEqual(['requests==2']);
   });
 
-  it('lets a live zygote with an excluded package go', () => {
+  it('retires a live zygote with an excluded package', () => {
     const demands = [{ pins: ['requests==2'], ratePerSec: 1 }];
     const live = asLive(decide(demands));
     const tree = decide(demands, { live, excluded: (key) => key === 'requests==2' });
     expect(diff(live, tree)).toContainEqual({ kind: 'retire', id: 'requests==2' });
   });
 
-  it('values a zygote by no more than handlers were seen to spend', () => {
+  it('values a zygote by at most the measured time of handlers', () => {
     const pins = ['numpy==2', 'pandas==2'];
     const lazy = decide([{ pins, ratePerSec: 0.001, importMs: 0.1 }], { budgetMb: 40 });
     expect(ids(lazy)).toEqual(['']);
     expect(ids(decide([{ pins, ratePerSec: 0.001 }], { budgetMb: 40 }))).toContain(setId(pins));
   });
 
-  it('keeps memory for instances that is worth more there', () => {
+  it('leaves memory to instances where they save more', () => {
     const demands = [
       { pins: ['numpy==2', 'pandas==2'], ratePerSec: 1 },
       { pins: ['requests==2'], ratePerSec: 0.01 },
@@ -92,14 +92,14 @@ describe('desiredTree', () => {
     expect(ids(tree)).not.toContain('requests==2');
   });
 
-  it('replicates a zygote that would do nothing but fork', () => {
+  it('replicates a zygote that would only fork', () => {
     const busy = decide([{ pins: ['requests==2'], ratePerSec: 1500 }], { budgetMb: 500 });
     expect(busy.zygotes.find(({ id }) => id === 'requests==2')?.replicas).toBeGreaterThan(1);
     const calm = decide([{ pins: ['requests==2'], ratePerSec: 10 }], { budgetMb: 500 });
     expect(calm.zygotes.every(({ replicas }) => replicas === 1)).toBe(true);
   });
 
-  it('parks spares where forks are, and more for bursts', () => {
+  it('has spares where forks are, and more for bursts', () => {
     const sparesAt = (ratePerSec: number): number =>
       decide([{ pins: ['requests==2'], ratePerSec }], { budgetMb: 60 }).zygotes.find(({ id }) => id === 'requests==2')
         ?.spares ?? 0;
@@ -107,7 +107,7 @@ describe('desiredTree', () => {
     expect(decide([{ pins: ['requests==2'], ratePerSec: 50 }], { budgetMb: 16 }).zygotes).not.toHaveLength(0);
   });
 
-  it('keeps a live zygote over one that is only slightly better, and replaces it for a clearly better one', () => {
+  it('keeps a live zygote unless another one is clearly better', () => {
     const demand = (a: number, b: number): Demand[] => [
       { pins: ['a==1'], ratePerSec: a },
       { pins: ['b==1'], ratePerSec: b },
@@ -120,7 +120,7 @@ describe('desiredTree', () => {
     expect(ids(decide(demand(1, 1.6), { budgetMb, live: asLive(first) }))).toEqual(['', 'b==1']);
   });
 
-  it("counts a live zygote's ancestors, which live as long as it does", () => {
+  it("includes a live zygote's ancestors, which live as long as it does", () => {
     const live: LiveZygote[] = [
       { id: '', parent: undefined, pins: [], replicas: 1, spares: 0, state: 'ready' },
       { id: 'six==1', parent: '', pins: ['six==1'], replicas: 1, spares: 0, state: 'ready' },
@@ -142,7 +142,7 @@ describe('desiredTree', () => {
   });
 });
 
-describe('whatever is asked for, the tree', () => {
+describe('for any demands, the tree', () => {
   const key = fc.constantFrom<PinKey[]>(
     'numpy==2',
     'numpy==1',
@@ -159,7 +159,7 @@ describe('whatever is asked for, the tree', () => {
   });
   const input = fc.record({ demands: fc.array(demand, { maxLength: 12 }), budgetMb: fc.integer({ min: 0, max: 120 }) });
 
-  it('fits the budget, nests properly, and settles: asked again, nothing is to be done', () => {
+  it('fits the budget, nests properly, and settles: a second look has no action', () => {
     fc.assert(
       fc.property(input, ({ demands, budgetMb }) => {
         const tree = decide(demands, { budgetMb });
@@ -187,7 +187,7 @@ describe('whatever is asked for, the tree', () => {
     );
   });
 
-  it('decides about thousands of observed sets within its bounds', () => {
+  it('decides about thousands of observed sets within its limits', () => {
     const data = syntheticPackages();
     const trace = makeTrace(data, { ...DEFAULT_TRACE, functions: 4000, invocations: 1 });
     const demands = trace.functions.map(({ pins }, index) => ({ pins, ratePerSec: 1 / (index + 1) }));

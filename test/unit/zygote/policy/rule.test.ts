@@ -224,7 +224,7 @@ function found(text: string): PackageImport {
   return { spec: text, modules: [] };
 }
 
-describe('a zygote serves only those who asked for all that it has imported', () => {
+describe('a zygote serves only functions that require all of its imports', () => {
   it.each([
     ['tree', 300],
     ['multitree', 150],

@@ -35,7 +35,7 @@ test('a computation has the same result at once and in slices', async () => {
   expect(await finishInSlices(desiredTreeSteps(input), 1)).toEqual(desiredTree(input));
 });
 
-test('a slice ends with the first step behind its length, and everybody else has a turn then', async () => {
+test('a slice ends with the first step after its length, and other tasks then have a turn', async () => {
   const slices: number[] = [];
   let turns = 0;
   let running = true;
@@ -50,7 +50,7 @@ test('a slice ends with the first step behind its length, and everybody else has
   expect(turns).toBeGreaterThanOrEqual(slices.length - 2);
 });
 
-test('an error in a step is the error of the whole', async () => {
+test('an error in a step is thrown by the whole computation', async () => {
   function* failing(): Steps<never> {
     yield;
     throw new Error('boom');
@@ -73,7 +73,7 @@ function stepTimes(make: () => Steps<unknown>, runs: number): number[] {
   return times;
 }
 
-test('the popularity policy at its bound holds the event loop up for no more than some ms at a time', () => {
+test('the popularity policy at its limits blocks the event loop for at most some ms at a time', () => {
   const input = atTheBound();
   expect(desiredTree(input).zygotes.length).toBeGreaterThan(10);
   const times = stepTimes(() => desiredTreeSteps(input), 8);

@@ -4,7 +4,7 @@ import { SubmoduleBook, isSubmodule } from '../../../../src/zygote/policy/submod
 const KEY = 'pillow==10.4';
 const TOP = ['PIL'];
 
-test('only dotted names below the own top-level modules are submodules', () => {
+test("only dotted names below a package's top-level modules are submodules", () => {
   for (const name of ['PIL.Image', 'PIL._imaging', 'PIL.a.b.c', 'PIL.été']) expect(isSubmodule(name, TOP)).toBe(true);
   const refused = [
     'PIL',
@@ -22,7 +22,7 @@ test('only dotted names below the own top-level modules are submodules', () => {
   for (const name of [...refused, `PIL.${'x'.repeat(200)}`, 'PIL/../f', '']) expect(isSubmodule(name, TOP)).toBe(false);
 });
 
-test('whatever is reported, a zygote is told nothing outside the package', () => {
+test('a zygote never gets a name outside the package, for any report', () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(fc.string(), fc.constantFrom('PIL.Image', 'handler', 'PIL.x\0'))), (names) => {
       const book = new SubmoduleBook();
@@ -33,7 +33,7 @@ test('whatever is reported, a zygote is told nothing outside the package', () =>
   );
 });
 
-test('names are kept in the order of the report, told as news once, and bounded', () => {
+test('names keep the order of the report, are reported as new once, and are limited', () => {
   const book = new SubmoduleBook();
   expect(book.learn(KEY, TOP, ['PIL.Image', 'PIL.ImageMode'])).toBe(true);
   expect(book.learn(KEY, TOP, ['PIL.ImageMode', 'PIL.Image'])).toBe(false);
@@ -46,7 +46,7 @@ test('names are kept in the order of the report, told as news once, and bounded'
   expect(book.of(KEY)).toHaveLength(256);
 });
 
-test('what failed is not tried again, and a package can lose its submodules for good', () => {
+test("failed submodules are not tried again, and ban() removes a package's submodules for good", () => {
   const book = new SubmoduleBook();
   book.learn(KEY, TOP, ['PIL.Image', 'PIL.broken']);
   book.drop(KEY, ['PIL.broken', 'PIL.never-told']);

@@ -10,7 +10,7 @@ const TREE: ZygoteNode = {
 };
 
 describe('flatten', () => {
-  it('lists parents first, with ids of the way and whole paths', () => {
+  it('lists parents first, with ids of the path and whole paths', () => {
     expect(flatten(TREE).map(({ id, path }) => [id, path])).toEqual([
       ['', []],
       ['0', ['numpy']],
@@ -19,11 +19,11 @@ describe('flatten', () => {
     ]);
   });
 
-  it('refuses packages in the root, which serves everybody', () => {
+  it('refuses packages in the root, which serves all functions', () => {
     expect(() => flatten({ packages: ['numpy'], children: [] })).toThrow(/root must not import/);
   });
 
-  it('refuses a tree deeper than the kernel nests pid namespaces', () => {
+  it("refuses a tree deeper than the kernel's limit for pid namespaces", () => {
     let tree: ZygoteNode = { packages: ['x'], children: [] };
     for (let depth = 0; depth < MAX_DEPTH; depth++) tree = { packages: [], children: [tree] };
     expect(flatten(tree)).toHaveLength(MAX_DEPTH + 1);
@@ -38,14 +38,14 @@ describe('toZygoteNode', () => {
     { id: 'ab', parent: 'a', pins: ['a==1', 'b==2'] },
   ];
 
-  it("nests and names only what a node adds, in the file's spelling", () => {
+  it("nests nodes and lists only added packages, in the file's spelling", () => {
     expect(toZygoteNode(nodes, (key) => key.toUpperCase())).toEqual({
       packages: [],
       children: [{ packages: ['A==1'], children: [{ packages: ['B==2'], children: [] }] }],
     });
   });
 
-  it('makes a root when there is none', () => {
+  it('makes a root when the nodes have none', () => {
     expect(toZygoteNode([])).toEqual({ packages: [], children: [] });
     expect(toZygoteNode(nodes.slice(1)).children[0]?.packages).toEqual(['a==1']);
   });

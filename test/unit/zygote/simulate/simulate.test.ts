@@ -69,7 +69,7 @@ describe('the simulated worker', () => {
     expect(run()).toEqual(run());
   });
 
-  it('calls the popular functions as often as Zipf has it, at the rate asked for', () => {
+  it("calls functions by Zipf's law, at the given rate", () => {
     const { invocations } = makeTrace(data, { ...options, invocations: 40_000, zipf: 1 });
     const counts = new Map<number, number>();
     for (const { fn } of invocations) counts.set(fn, (counts.get(fn) ?? 0) + 1);
@@ -79,14 +79,14 @@ describe('the simulated worker', () => {
     expect((40_000 * 1000) / (invocations.at(-1)?.atMs ?? 1)).toBeCloseTo(options.ratePerSec, 0);
   });
 
-  it('pays the whole start without zygotes: a fresh process and every import', () => {
+  it('pays a fresh process and every import when there are no zygotes', () => {
     const trace = makeTrace(data, { ...options, functions: 1, invocations: 1, packagesPerFunction: 1 });
     const imports = trace.functions[0]?.pins.reduce((sum, key) => sum + data.costOf(key).ms, 0) ?? 0;
     const model = costModel(256);
     expect(simulate(trace, data, model, none(), { warmup: 0 }).totalColdMs).toBeCloseTo(model.freshMs + imports, 6);
   });
 
-  it('starts nothing cold twice when memory is plenty and calls do not overlap', () => {
+  it('has one cold start per function when memory is free and calls do not overlap', () => {
     const trace = makeTrace(data, { ...options, functions: 20, ratePerSec: 0.0001 });
     const result = simulate(trace, data, costModel(100_000), rootOnly(), { warmup: 0 });
     expect(result.coldStarts).toBe(20);
@@ -102,13 +102,13 @@ describe('the simulated worker', () => {
     },
   );
 
-  it('says so when the memory cannot hold a single instance', () => {
+  it('fails when the memory cannot hold a single instance', () => {
     expect(() => simulate(makeTrace(data, options), data, costModel(5), none())).toThrow(/budget of 5 MB/);
   });
 });
 
 describe('loadReqbench', () => {
-  it('names the file that is missing', async () => {
+  it('names the missing file', async () => {
     await expect(loadReqbench('/nonexistent')).rejects.toMatchObject({ code: 'CONFIG_INVALID', field: 'reqbench' });
   });
 });

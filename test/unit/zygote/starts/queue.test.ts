@@ -12,7 +12,7 @@ const NUMPY: SimKind = { importMs: 80, zygote: 'works' };
 const FORKS_MS = 2;
 
 describe('FairQueue', () => {
-  it('gives each name one turn before any has its next', () => {
+  it('gives each name one turn before any name gets its next turn', () => {
     const queue = new FairQueue<{ fn: string; n: number }>();
     for (let n = 0; n < 3; n++) queue.add({ fn: 'a', n });
     queue.add({ fn: 'b', n: 0 });
@@ -21,7 +21,7 @@ describe('FairQueue', () => {
     expect(queue.take()).toBeUndefined();
   });
 
-  it('passes over who may not go, who keeps the turn', () => {
+  it('skips entries that may not go, which keep their turn', () => {
     const queue = new FairQueue<{ fn: string }>();
     for (const fn of ['a', 'b', 'a']) queue.add({ fn });
     expect(queue.take(({ fn }) => fn !== 'a')?.fn).toBe('b');
@@ -31,7 +31,7 @@ describe('FairQueue', () => {
 });
 
 describe('a burst of first calls', () => {
-  it('imports once for all of them, in at most twice a lone start and the forks', async () => {
+  it('imports once for all starts, within two single starts plus the forks', async () => {
     const [lone = 0] = (await simulateStarts({ cpus: CPUS, kinds: [NUMPY], calls: burst(1, 0) })).ms;
     for (const fn of [() => 'f', (n: number) => `f${n}`]) {
       const { endMs, imports } = await simulateStarts({ cpus: CPUS, kinds: [NUMPY], calls: burst(100, 0, fn) });
@@ -40,7 +40,7 @@ describe('a burst of first calls', () => {
     }
   });
 
-  it('takes little more than its work divided by the processors, with 10 sets of 100 functions', async () => {
+  it('takes little more than its work per processor, with 10 sets of 100 functions', async () => {
     const kinds = Array.from({ length: 10 }, (_, n): SimKind => ({ importMs: 50 + 20 * n, zygote: 'works' }));
     const calls = Array.from({ length: 100 }, (_, n) => ({ atMs: n / 10, fn: `f${n}`, kind: n % 10 }));
     const { endMs, imports } = await simulateStarts({ cpus: CPUS, kinds, calls });
@@ -49,7 +49,7 @@ describe('a burst of first calls', () => {
     expect(endMs).toBeLessThan((1.5 * workMs) / CPUS);
   });
 
-  it('waits for no more than its turn behind a function that is called often', async () => {
+  it('waits only for its turn beside a function that is called often', async () => {
     const kinds: SimKind[] = [
       { importMs: 100, zygote: 'impossible' },
       { importMs: 100, zygote: 'impossible' },
@@ -59,7 +59,7 @@ describe('a burst of first calls', () => {
     expect(ms.at(-1)).toBeLessThan(3 * 120);
   });
 
-  it('does not even wait for a turn to end when one function has all of them', async () => {
+  it('does not wait for a turn when one function has all turns', async () => {
     const kinds: SimKind[] = [
       { importMs: 3000, zygote: 'impossible' },
       { importMs: 100, zygote: 'impossible' },
@@ -71,14 +71,14 @@ describe('a burst of first calls', () => {
     expect(mostAtOnce).toBe(CPUS + 1);
   });
 
-  it('starts them one by one on each processor where no zygote can be made', async () => {
+  it('starts one sandbox per processor at a time when no zygote can be made', async () => {
     const kinds: SimKind[] = [{ importMs: 80, zygote: 'impossible' }];
     const { endMs, mostAtOnce } = await simulateStarts({ cpus: CPUS, kinds, calls: burst(20, 0) });
     expect(mostAtOnce).toBe(CPUS);
     expect(endMs).toBeLessThan(10 * 100 + 1);
   });
 
-  it.each(['fails', 'hangs'] as const)('goes on without a zygote that %s', async (zygote) => {
+  it.each(['fails', 'hangs'] as const)('continues without a zygote that %s', async (zygote) => {
     const { endMs, imports } = await simulateStarts({
       cpus: CPUS,
       kinds: [{ importMs: 80, zygote }],
@@ -102,7 +102,7 @@ const call: fc.Arbitrary<SimCall> = fc.record({
   waitMs: fc.constantFrom(0, 0, 500),
 });
 
-test('whatever zygotes and guesses do, every call is answered, soon, and with bounded work', async () => {
+test('answers every call soon and with limited work, for any zygotes and estimates', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 4 }),
@@ -122,7 +122,7 @@ test('whatever zygotes and guesses do, every call is answered, soon, and with bo
   );
 });
 
-test('no more imports at once than processors, when imports take what they are expected to', async () => {
+test('with exact estimates, at most as many imports as processors run at once', async () => {
   const exact = fc.record({
     importMs: fc.integer({ min: 10, max: 400 }),
     zygote: fc.constantFrom('works' as const, 'fails' as const, 'impossible' as const),
@@ -145,7 +145,7 @@ test('no more imports at once than processors, when imports take what they are e
 });
 
 describe('Turns', () => {
-  it('lets those without a turn join, as long as there are no more functions than turns', () => {
+  it('admits functions without a turn while there are fewer functions than turns', () => {
     const turns = new Turns(2);
     turns.begin('a');
     expect([turns.mayBegin('a'), turns.mayBegin('b')]).toEqual([true, true]);
@@ -163,7 +163,7 @@ describe('Turns', () => {
     expect([turns.total, turns.mayBegin('a'), turns.mayJoin('c')]).toEqual([1, true, true]);
   });
 
-  it('count what serves all by its turns', () => {
+  it('counts turns for all functions one by one', () => {
     const turns = new Turns(2);
     turns.begin('');
     turns.begin('');
@@ -173,7 +173,7 @@ describe('Turns', () => {
     expect(turns.mayJoin('a')).toBe(false);
   });
 
-  it('keep some of the turns from a single function', () => {
+  it('reserves some turns from a single function', () => {
     const turns = new Turns(3, 2);
     turns.begin('a');
     turns.begin('a');

@@ -53,7 +53,7 @@ describe('makeHostBase', () => {
     expect(statSync(join(base, 'tmp')).mode & 0o7777).toBe(0o1777);
   });
 
-  test('its /etc has what programs need and nothing of the host’s users', () => {
+  test("makes an /etc with the files that programs need, without data of the host's users", () => {
     const base = join(dir, 'base');
     makeHostBase(base, {}, makeHost());
     const etc = (name: string) => readFileSync(join(base, 'etc', name), 'utf8');
@@ -67,7 +67,7 @@ describe('makeHostBase', () => {
     expect(etc('resolv.conf')).toContain('nameserver');
   });
 
-  test('SSL_CERT_FILE names the bundle', () => {
+  test('uses the bundle of SSL_CERT_FILE', () => {
     writeFileSync(join(dir, 'own.pem'), 'OWN');
     makeHostBase(join(dir, 'base'), { SSL_CERT_FILE: join(dir, 'own.pem') }, makeHost());
     expect(readFileSync(join(dir, 'base/etc/ssl/certs/ca-certificates.crt'), 'utf8')).toBe('OWN');
@@ -106,7 +106,7 @@ describe('resolvConf', () => {
 });
 
 describe('makeBase', () => {
-  test('copies a directory with its links and adds what the helper mounts on', async () => {
+  test("copies a directory with its links, and adds the helper's mount points", async () => {
     const image = join(dir, 'image');
     mkdirSync(join(image, 'usr/bin'), { recursive: true });
     symlinkSync('/usr/bin', join(image, 'bin'));
@@ -117,19 +117,19 @@ describe('makeBase', () => {
     );
   });
 
-  test('an image that nobody has is an error that names it, and leaves nothing', async () => {
+  test('an unknown image is an error that names it, and leaves nothing behind', async () => {
     await expect(makeBase(join(dir, 'base'), 'no-such-image:1', dir, {})).rejects.toThrow(/"no-such-image:1"/);
     expect(readdirSync(dir)).toEqual([]);
   });
 
-  test('a file that is no archive is an error that names it, and leaves nothing', async () => {
+  test('a file that is not an archive is an error that names it, and leaves nothing behind', async () => {
     writeFileSync(join(dir, 'x.tar.gz'), 'not a tar');
     await expect(makeBase(join(dir, 'base'), 'x.tar.gz', dir, {})).rejects.toThrow(/could not unpack .*x\.tar\.gz/);
     expect(readdirSync(dir)).toEqual(['x.tar.gz']);
   });
 });
 
-test('helper.conf names a root for every directory outside of the worker’s own', () => {
+test("helper.conf names a root for every directory outside of the worker's own", () => {
   const config = { worker_dir: '/ol/worker', Pkgs_dir: '/big/packages', sock_base_path: '/ol/lambda' };
   expect(helperConfText('/ol', config, '/opt/guest').split('\n').slice(1)).toEqual([
     'root /ol',

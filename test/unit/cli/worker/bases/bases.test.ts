@@ -32,7 +32,7 @@ function makeRoot(version = '3.13'): string {
   return root;
 }
 
-test('a root with devices, pipes and mount points is copied without them, and trusts what the host trusts', async () => {
+test("a root is copied without devices, pipes and mount points, and trusts the host's certificates", async () => {
   const base = join(dir, 'base');
   const bundle = join(dir, 'host.crt');
   writeFileSync(bundle, 'of the host\n');
@@ -44,7 +44,7 @@ test('a root with devices, pipes and mount points is copied without them, and tr
   expect(certs).toBe('of the host\n\nits own\n');
 });
 
-describe('a base that config.json names by a tar file', () => {
+describe('a base of config.json', () => {
   const told: string[] = [];
   const context = { cwd: '/', env: {}, err: (text: string) => told.push(text) };
   const tarOf = (version: string, name = 'root.tar') => {
@@ -61,7 +61,7 @@ describe('a base that config.json names by a tar file', () => {
     told.length = 0;
   });
 
-  test('it is unpacked once, and anew with its packages when the file has changed', async () => {
+  test('from a tar file is unpacked once, and again without its packages when the file changes', async () => {
     const config = configWith(tarOf('3.13'));
     await unpackBases(config, context);
     const root = join(dir, 'ol/bases/python3.13');
@@ -83,13 +83,13 @@ describe('a base that config.json names by a tar file', () => {
   test.each([
     ['that holds another Python', () => tarOf('3.12'), /has Python 3\.12, so its name cannot be python3\.13/],
     ['that is none', () => (writeFileSync(join(dir, 'x.tar'), 'nonsense'), join(dir, 'x.tar')), /could not unpack/],
-  ])('a file %s is refused, and leaves nothing', async (_, make, message) => {
+  ])('%s is refused, and leaves nothing behind', async (_, make, message) => {
     const config = configWith(make());
     await expect(unpackBases(config, context)).rejects.toThrow(message);
     expect(existsSync(join(dir, 'ol/bases/python3.13'))).toBe(false);
   });
 
-  test('directories are left as they are', async () => {
+  test('may be a directory, which is used unchanged', async () => {
     const config = configWith(makeRoot());
     await unpackBases(config, context);
     expect([baseRoot(config, 'python3.13'), told]).toEqual([join(dir, 'root'), []]);
@@ -106,12 +106,12 @@ test.each([
   expect(debianRelease(image)).toBe(release);
 });
 
-test("the mirror is apt's own of Debian's main archive", () => {
+test("the mirror is apt's own mirror of Debian's main archive", () => {
   expect(mirrorOf('http://m.example/debian-security\nhttp://m.example/debian/\n')).toBe('http://m.example/debian/');
   expect(mirrorOf('')).toBe('http://deb.debian.org/debian');
 });
 
-test('runtime in ol.yaml is a known name, or an error that names them', () => {
+test('runtime in ol.yaml is a known name; an error lists the known names', () => {
   const runtimes = ['python3.11', 'python3.13'];
   expect(parseOlYaml('runtime: python3.13', { runtimes }).base).toBe('python3.13');
   expect(parseOlYaml('runtime: python3.11', { runtimes })).not.toHaveProperty('base');
@@ -121,7 +121,7 @@ test('runtime in ol.yaml is a known name, or an error that names them', () => {
   }
 });
 
-test('argyle.bases holds proper names and absolute paths', () => {
+test('argyle.bases contains valid names and absolute paths', () => {
   const config = defaultConfig('/ol', 4000);
   const faults = (bases: Record<string, string>) =>
     checkConfig({ ...config, argyle: { ...config.argyle, bases } }).map(({ field }) => field);

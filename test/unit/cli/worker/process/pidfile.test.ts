@@ -34,12 +34,12 @@ async function sleeper(...args: string[]): Promise<number> {
   return child.pid ?? 0;
 }
 
-test('no directory is Uninitialized, no pid file is StoppedClean', async () => {
+test('a missing directory is Uninitialized, a missing pid file is StoppedClean', async () => {
   expect(await workerState(join(dir, 'none'))).toEqual({ kind: 'Uninitialized' });
   expect(await workerState(dir)).toEqual({ kind: 'StoppedClean' });
 });
 
-test('a process that wrote the files is Running; the pid file has no newline', async () => {
+test('the process that wrote the files is Running, and the pid file has no newline', async () => {
   writePidFile(dir);
   expect(readFileSync(join(dir, 'worker.pid'), 'utf8')).toBe(String(process.pid));
   expect(await workerState(dir)).toEqual({ kind: 'Running', pid: process.pid });
@@ -50,7 +50,7 @@ test('a process that wrote the files is Running; the pid file has no newline', a
   expect(await workerState(dir)).toEqual({ kind: 'StoppedClean' });
 });
 
-test('a dead pid, nonsense, pid 1 and an empty file are StoppedDirty', async () => {
+test('a dead pid, invalid text, pid 1 and an empty file are StoppedDirty', async () => {
   const pid = await sleeper();
   child?.kill('SIGKILL');
   await waitForEnd(pid, startOf(pid), 5000);
@@ -60,14 +60,14 @@ test('a dead pid, nonsense, pid 1 and an empty file are StoppedDirty', async () 
   }
 });
 
-test('a stranger that got the pid later is never taken for the worker', async () => {
+test('a later process with the same pid never counts as the worker', async () => {
   const pid = await sleeper('worker', 'up');
   writeFileSync(join(dir, 'worker.pid'), String(pid));
   writeFileSync(join(dir, 'worker.start'), 'another-boot 1');
   expect(await workerState(dir)).toEqual({ kind: 'StoppedDirty' });
 });
 
-test('without worker.start the command line or the socket must speak for the process', async () => {
+test('without worker.start, the command line or the socket identifies the process', async () => {
   const stranger = await sleeper();
   writeFileSync(join(dir, 'worker.pid'), String(stranger));
   expect(await workerState(dir)).toEqual({ kind: 'StoppedDirty' });
@@ -82,7 +82,7 @@ test('without worker.start the command line or the socket must speak for the pro
   expect(await workerState(dir)).toEqual({ kind: 'Running', pid: other });
 });
 
-test('askPid is undefined for no socket, for other answers and for silence', async () => {
+test('askPid is undefined without a socket, for another answer and without an answer', async () => {
   expect(await askPid(dir)).toBeUndefined();
   const server = createServer((_request, response) => response.end('hello')).listen(join(dir, 'ol.sock'));
   await once(server, 'listening');
@@ -93,7 +93,7 @@ test('askPid is undefined for no socket, for other answers and for silence', asy
   server.close();
 });
 
-test('startOf differs between processes and is undefined for the dead', async () => {
+test('startOf differs between processes and is undefined for dead ones', async () => {
   expect(startOf(process.pid)).toMatch(/^[0-9a-f-]{36} \d+$/);
   expect(startOf(2 ** 30)).toBeUndefined();
   const pid = await sleeper();
@@ -102,7 +102,7 @@ test('startOf differs between processes and is undefined for the dead', async ()
   expect(await waitForEnd(pid, startOf(pid), 5000)).toBe(true);
 });
 
-test('a process that takes over replaces the files of a running one, and owns them then', async () => {
+test('a process that takes over replaces the files of a running one, and then owns them', async () => {
   const pid = await sleeper('worker', 'up');
   writePidFile(dir, pid);
   expect(ownsPidFile(dir)).toBe(false);

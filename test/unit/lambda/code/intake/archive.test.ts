@@ -37,7 +37,7 @@ describe('unpackArchive', () => {
   });
   afterEach(() => rm(top, { recursive: true }));
 
-  test('files, directories and inner links arrive, readable for another user', async () => {
+  test('unpacks files, directories and inner links, readable for another user', async () => {
     await unpackArchive(
       entries(
         { path: './f.py', text: 'x = 1', mode: 0o600 },
@@ -61,13 +61,13 @@ describe('unpackArchive', () => {
     ['a hard link', { path: 'l', type: 'Link', linkpath: 'f.py', size: 0 }, /is a Link/],
     ['a device', { path: 'null', type: 'CharacterDevice', size: 0 }, /is a CharacterDevice/],
     ['a fifo', { path: 'pipe', type: 'FIFO', size: 0 }, /is a FIFO/],
-  ] as [string, HeaderData & { text?: string }, RegExp][])('%s is refused', async (_what, entry, message) => {
+  ] as [string, HeaderData & { text?: string }, RegExp][])('refuses %s', async (_what, entry, message) => {
     await expect(unpackArchive(entries({ path: 'f.py', text: '1' }, entry), dir)).rejects.toThrow(message);
     await expect(readFromArchive(entries({ path: 'f.py', text: '1' }, entry), 'ol.yaml', 99)).rejects.toThrow(message);
     expect(await readdir(top)).toEqual(['code']);
   });
 
-  test('nothing is written through a link that the archive brought', async () => {
+  test('writes nothing through a link of the archive', async () => {
     const link = { path: 'd', type: 'SymbolicLink', linkpath: 'real', size: 0 } as const;
     const through = entries({ path: 'real', type: 'Directory', size: 0 }, link, { path: 'd/x', text: '1' });
     await unpackArchive(through, dir).catch(() => undefined);
@@ -78,7 +78,7 @@ describe('unpackArchive', () => {
     ['a file below a file', 'f.py/x', 'ENOTDIR: not a directory'],
     ['a name that the disk does not take', `a/${'n'.repeat(300)}`, 'ENAMETOOLONG: name too long'],
     ['a file in place of a full directory', 'pkg', 'ENOTEMPTY: directory not empty'],
-  ])('%s is refused with its own name, not with a path of the worker', async (_what, name, why) => {
+  ])('refuses %s with its name in the archive, not with a path of the worker', async (_what, name, why) => {
     // An extended header, because the plain header has room for 255 bytes only.
     const long = ` path=${name}\n`;
     const text = `${long.length + String(long.length + 3).length}${long}`;
@@ -93,7 +93,7 @@ describe('unpackArchive', () => {
     await expect(unpacked).rejects.toMatchObject({ message });
   });
 
-  test('limits hold', async () => {
+  test('enforces its limits', async () => {
     const limits = { maxBytes: 10, maxEntries: 2 };
     const many = entries({ path: 'a' }, { path: 'b' }, { path: 'c' });
     await expect(unpackArchive(many, dir, limits)).rejects.toThrow(/more than 2 entries/);
@@ -104,12 +104,12 @@ describe('unpackArchive', () => {
     ['no archive at all', Buffer.from('not a tarball, but long enough to look at '.repeat(40))],
     ['cut off', gzipSync(Buffer.alloc(100_000, 'x')).subarray(0, 60)],
     ['nothing', Buffer.alloc(0)],
-  ])('%s is an error', async (_what, bytes) => {
+  ])('reports %s as an error', async (_what, bytes) => {
     await expect(unpackArchive(Readable.from([bytes]), dir)).rejects.toThrow(/cannot unpack function archive/);
     await expect(readFromArchive(Readable.from([bytes]), 'ol.yaml', 99)).rejects.toThrow(/cannot unpack/);
   });
 
-  test('a top file is read, never through a link', async () => {
+  test('readTopFile() reads a file, and follows no link', async () => {
     await writeFile(path.join(top, 'secret'), 's');
     const link = { path: '.env', type: 'SymbolicLink', linkpath: 'f.py', size: 0 } as const;
     await unpackArchive(entries({ path: 'f.py', text: '1' }, link), dir);

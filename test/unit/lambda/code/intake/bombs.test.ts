@@ -51,7 +51,7 @@ describe.each(BOMBS)('%s', (name, make, says) => {
   const bomb = make();
   const key = name.replaceAll(' ', '-');
 
-  test(`as an upload of ${bomb.length} bytes`, async () => {
+  test(`costs bounded time as an upload of ${bomb.length} bytes`, async () => {
     const reply = await best(() => call(worker, '/registry/kept', { method: 'POST', body: bomb }));
     expect(reply.status).toBe(says === undefined ? 201 : 500);
     if (says !== undefined) expect(reply.body).toMatch(says);
@@ -61,7 +61,7 @@ describe.each(BOMBS)('%s', (name, make, says) => {
     expect((await call(worker, '/run/kept', { method: 'POST', body: '"old"' })).body).toBe('"old"');
   });
 
-  test('in the registry, at a call and asked for its configuration', async () => {
+  test('costs bounded time in the registry, at a call and at a request for its configuration', async () => {
     await writeFile(join(worker.registryDir, `${key}.tar.gz`), bomb);
     const reply = await best(() => call(worker, `/run/${key}`, { method: 'POST', body: '1' }));
     expect(reply.status).toBe(says === undefined ? 200 : 500);

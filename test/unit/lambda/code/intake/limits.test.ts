@@ -8,7 +8,7 @@ const CAPS: LimitCaps = { mem_mb: 100, procs: 20, cpu_percent: 200, runtime_sec:
 const parse = (limits: string, unknown: string[] = []) =>
   parseOlYaml(`limits: {${limits}}\n`, { caps: CAPS, onUnknown: (message) => unknown.push(message) }).limits;
 
-test('every limit up to its cap is taken', () => {
+test('every limit up to its cap is accepted', () => {
   const limits = 'mem_mb: 100, procs: 20, cpu_percent: 200, runtime_sec: 60, scratch_mb: 30';
   expect(parse(limits)).toEqual(CAPS);
 });
@@ -24,7 +24,7 @@ test.each(Object.entries(CAPS))('%s above its cap of %d is refused with field, v
   }
 });
 
-test('no timeout is the longest that is allowed', () => {
+test('a missing timeout becomes the longest timeout that is allowed', () => {
   expect(parse('runtime_sec: 0')).toEqual({ runtime_sec: 60 });
   expect(parseOlYaml('limits: {runtime_sec: 0}\n').limits).toEqual({ runtime_sec: 0 });
 });
@@ -63,7 +63,7 @@ test.each([
     { memPoolMb: Infinity, cpus: 1 },
     { mem_mb: 1 << 20, cpu_percent: 100 },
   ],
-])('the caps of %j by default are %j', (machine, expected) => {
+])('the default caps of %j are %j', (machine, expected) => {
   const maxLimits = { mem_mb: 0, procs: 1024, cpu_percent: 0, runtime_sec: 0, scratch_mb: 7 };
   const others = { procs: 1024, runtime_sec: 86400, scratch_mb: 7 };
   expect(limitCaps({ maxLimits, ...machine })).toEqual({ ...expected, ...others });
@@ -73,7 +73,7 @@ test.each([
   });
 });
 
-test('caps hold for what was put into the registry by hand, where an unknown limit is only a warning', async () => {
+test('caps apply to functions stored out-of-band, where an unknown limit is only a warning', async () => {
   const worker = await startWorker({ rules: { caps: CAPS } });
   try {
     const files = { 'f.py': 'def f(event): return event\n' };

@@ -2,7 +2,7 @@ import { configJson, defaultLambdaConfig, isMethodAllowed } from '../../../../..
 import { parseOlYaml } from '../../../../../src/lambda/code/intake/ol-yaml';
 
 describe('parseOlYaml', () => {
-  test('a whole file', () => {
+  test('reads a whole file', () => {
     const config = parseOlYaml(`
 triggers:
   http: [{method: GET}, {method: POST}]
@@ -37,7 +37,7 @@ something: else
     'triggers:\n',
     'triggers: {}\nenvironment:\nlimits:\n',
     'reuse-sandbox:\n',
-  ])('what is absent has its default: %j', (text) => {
+  ])('missing values have their defaults: %j', (text) => {
     expect(parseOlYaml(text)).toEqual(defaultLambdaConfig());
   });
 
@@ -72,13 +72,13 @@ something: else
     expect(isMethodAllowed(config, 'GET')).toBe(false);
   });
 
-  test('methods are compared exactly', () => {
+  test('methods are case-sensitive', () => {
     const config = parseOlYaml('triggers: {http: [{method: get}]}');
     expect([isMethodAllowed(config, 'GET'), isMethodAllowed(config, 'get')]).toEqual([false, true]);
     expect(isMethodAllowed(defaultLambdaConfig(), 'BREW')).toBe(true);
   });
 
-  test('anchors are followed', () => {
+  test('anchors are resolved', () => {
     expect(parseOlYaml('x: &e {A: 1}\nenvironment: *e\n').environment).toEqual({ A: '1' });
   });
 

@@ -15,7 +15,7 @@ function failure(text: string, maxInstances = 0): Pick<ArgyleError, 'code' | 'me
 }
 
 describe('scale and concurrency', () => {
-  test('are read, and absent where nothing is bounded', () => {
+  test('are read, and absent without a bound', () => {
     expect(parseOlYaml('scale: {min: 2, max: 5}\nconcurrency: 50\n')).toMatchObject({
       scale: { min: 2, max: 5 },
       concurrency: 50,
@@ -44,7 +44,7 @@ describe('scale and concurrency', () => {
     expect(error.message).toMatch(message);
   });
 
-  test("more than the operator's bound is refused", () => {
+  test("above the operator's bound is refused", () => {
     const error = failure('scale: {max: 9}', 4);
     expect(error).toMatchObject({ code: 'LAMBDA_CONFIG', field: 'scale.max', value: '9' });
     expect(error.message).toMatch(/allows 4 at most \(argyle\.max_instances\)/);
@@ -56,7 +56,7 @@ describe('scale and concurrency', () => {
     ['async def f (event): return 1\n', {}, 'a function f'],
     ['def app(environ, start): pass\n', {}, 'a WSGI application'],
     ['app = 1\n', { OL_WSGI_ENTRY: 'app' }, 'a WSGI application (OL_WSGI_ENTRY)'],
-  ])('code that is surely no ASGI application is refused: %j', (source, env, kind) => {
+  ])('are refused for code that is no ASGI application: %j', (source, env, kind) => {
     const check = (): void => {
       checkConcurrency(5, { runtime: 'python', entryFile: 'f.py' }, env, source);
     };
@@ -68,7 +68,7 @@ describe('scale and concurrency', () => {
     ['"""\ndef f(event):\n"""\napp = FastAPI()\n', {}],
     ['class A:\n  def f(self): pass\napp = A()\n', {}],
     ['def f(event): pass\n', { OL_ASGI_ENTRY: 'app' }],
-  ])('what may be one is not: %j', (source, env) => {
+  ])('are accepted for code that may be one: %j', (source, env) => {
     expect(() => {
       checkConcurrency(5, { runtime: 'python', entryFile: 'f.py' }, env, source);
     }).not.toThrow();

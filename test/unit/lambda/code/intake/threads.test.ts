@@ -31,12 +31,12 @@ describe('IntakeThreads', () => {
   afterEach(() => threads.close());
   afterAll(() => rm(dir, { recursive: true }));
 
-  test('a thread is used again, and no more are made than allowed', async () => {
+  test('reuses a thread, and makes no more threads than allowed', async () => {
     expect(await run('a')).toBe(await run('b'));
     expect(new Set(await Promise.all(Array.from({ length: 9 }, () => run('c')))).size).toBeLessThanOrEqual(2);
   });
 
-  test.each([0, 1])('threads that have nothing to do end, but for %i', async (keep) => {
+  test.each([0, 1])('ends idle threads except for %i', async (keep) => {
     await threads.close();
     threads = new IntakeThreads({ most: 3, keep, idleMs: 100, timeoutSec: 5, script: join(dir, 'thread.js') });
     const all = new Set(await Promise.all([run('a'), run('b'), run('c')]));
@@ -50,14 +50,14 @@ describe('IntakeThreads', () => {
     ['memory', /takes too much memory|takes longer than 1 s/],
     ['throw', /failed: out of the thread/],
     ['exit', /reading the archive failed/],
-  ])('a job that ends in %s is refused, those that wait go on', async (what, message) => {
+  ])('refuses a job that ends in %s, and runs the waiting jobs', async (what, message) => {
     const bad = Promise.all([run(what), run(what)].map((job) => expect(job).rejects.toThrow(message)));
     expect(await run('after')).toEqual(expect.any(Number));
     await bad;
     expect(await run('later')).toEqual(expect.any(Number));
   });
 
-  test('closing ends what runs and what waits', async () => {
+  test('ends running and waiting jobs at close()', async () => {
     const jobs = ['loop', 'loop', 'waits'].map((what) => expect(run(what)).rejects.toThrow(/shutting down/));
     await threads.close();
     await Promise.all(jobs);

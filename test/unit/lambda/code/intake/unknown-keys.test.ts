@@ -19,7 +19,7 @@ test.each([
     /^ol\.yaml: triggers\.kafka\[0\]\.auto_offset has no effect: the nearest is triggers\.kafka\[0\]\.auto_offset_reset,/,
   ],
   ['triggers: {http: [{method: post}]}', /^triggers\.http\[0\]\.method is "post", .* as POST$/],
-])('%j is told', (text, message) => {
+])('%j is reported', (text, message) => {
   expect(told(text)).toEqual([expect.stringMatching(message)]);
 });
 
@@ -29,6 +29,6 @@ test.each([
   'x-common: &e {A: 1}\nenvironment: *e\n',
   'triggers:\n  http:\n',
   'null',
-])('of %j there is nothing to tell', (text) => {
+])('%j has no report', (text) => {
   expect(told(text)).toEqual([]);
 });

@@ -17,7 +17,7 @@ describe.each<[string, () => { signal: CancelSignal; abort: () => void }]>([
     },
   ],
 ])('%s', (_name, make) => {
-  test('calls each listener once, and only those that are there at the time', () => {
+  test('calls each listener once, and only those that are registered at the time', () => {
     const { signal, abort } = make();
     const calls: string[] = [];
     const twice = (): number => calls.push('twice');

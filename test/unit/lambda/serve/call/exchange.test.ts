@@ -24,7 +24,7 @@ describe('Exchange', () => {
     outcome = undefined;
   });
 
-  test('hands an answer on as it comes', async () => {
+  test('forwards an answer as it arrives', async () => {
     const request = run().sent().head(201, ['x-a', '1']);
     request.handler.onData(Buffer.from('one '));
     expect([client.status, client.headers, client.text, client.ended]).toEqual([201, ['x-a', '1'], 'one ', undefined]);
@@ -34,7 +34,7 @@ describe('Exchange', () => {
     expect([client.text, client.ended, outcome]).toEqual(['one two', true, { kind: 'done' }]);
   });
 
-  test('a client that reads slowly holds the sandbox up until it has caught up', async () => {
+  test('stops reading from the sandbox while the client reads slowly', async () => {
     const request = run().sent().head();
     client.slow = true;
     request.handler.onData(Buffer.from('much'));
@@ -46,7 +46,7 @@ describe('Exchange', () => {
     expect(outcome).toEqual({ kind: 'done' });
   });
 
-  test('a client that left before is sent nowhere; one that leaves ends the request', async () => {
+  test('sends nothing for a client that left before, and ends the request of one that leaves', async () => {
     const gone = new ScriptedClient();
     const early = gone.invocation();
     gone.leave();
@@ -66,7 +66,7 @@ describe('Exchange', () => {
     expect([client.text, client.ended]).toEqual(['', undefined]);
   });
 
-  test('a client that leaves before the connection has the request still ends it', async () => {
+  test('ends the request when the client leaves before the connection has it', async () => {
     const request = run();
     client.leave();
     await settle();
@@ -75,7 +75,7 @@ describe('Exchange', () => {
     expect(request.aborted?.message).toBe('the exchange is over');
   });
 
-  test('what never went out may go to another sandbox; what did may not', async () => {
+  test('allows another sandbox only for a request that was never sent', async () => {
     run().fail('ECONNREFUSED');
     await settle();
     expect(outcome).toMatchObject({ kind: 'failed', unsent: true, code: 'SANDBOX_DEAD' });
@@ -88,13 +88,13 @@ describe('Exchange', () => {
     expect(request.aborted?.message).toBe('UND_ERR_SOCKET');
   });
 
-  test('a header that was refused as a whole counts as never sent', async () => {
+  test('counts a header that was refused completely as never sent', async () => {
     run().sent().fail('EPIPE');
     await settle();
     expect(outcome).toMatchObject({ kind: 'failed', unsent: true });
   });
 
-  test('a sandbox that throws fails the request', async () => {
+  test('fails when the sandbox throws', async () => {
     sandbox.dispatch = () => {
       throw new ArgyleError('INTERNAL', 'no such state');
     };
@@ -105,7 +105,7 @@ describe('Exchange', () => {
     });
   });
 
-  test('the deadline names what did not come: a head, or the rest of a body', async () => {
+  test('names in a timeout what is missing: the head, or the rest of the body', async () => {
     run(client.invocation(), 20).sent();
     await until('time is up', () => outcome !== undefined);
     expect(outcome).toMatchObject({ kind: 'failed', code: 'TIMEOUT', unsent: false });
@@ -120,7 +120,7 @@ describe('Exchange', () => {
     expect(request.aborted).toBeDefined();
   });
 
-  test('a death takes effect only behind the bytes that were on their way', async () => {
+  test('reports a death after the bytes that were in flight', async () => {
     const request = run().sent();
     exchange.sandboxExited();
     await settle();
@@ -130,14 +130,14 @@ describe('Exchange', () => {
     expect([client.text, outcome]).toEqual(['last words', { kind: 'done' }]);
   });
 
-  test('a death without bytes ends the wait', async () => {
+  test('ends at a death without bytes', async () => {
     run();
     exchange.sandboxExited();
     await until('it is over', () => outcome !== undefined);
     expect(outcome).toMatchObject({ kind: 'failed', code: 'SANDBOX_DEAD', unsent: true });
   });
 
-  test('an answer that breaks off is ended with what happened', async () => {
+  test('appends the reason to an interrupted answer', async () => {
     const request = run().sent().head();
     request.handler.onError(new ArgyleError('GUEST_PROTOCOL', 'a field has a line break'));
     request.handler.onEnd();
@@ -146,7 +146,7 @@ describe('Exchange', () => {
     expect([outcome, client.ended]).toEqual([{ kind: 'broken', message, code: 'GUEST_PROTOCOL' }, message]);
   });
 
-  test('gzip that the client did not ask for is unpacked, and bad gzip breaks the answer off', async () => {
+  test('decodes gzip that the client did not request, and ends the answer at invalid gzip', async () => {
     const request = run().sent().head(200, ['Content-Encoding', 'gzip']);
     request.handler.onData(gzipSync('unpacked'));
     request.handler.onEnd();

@@ -29,7 +29,7 @@ function serveOnce(): Promise<{ port: number; body: Promise<{ text: string; soon
 }
 
 describe('InvocationBody', () => {
-  it('takes a body that came with its header without a turn of the event loop, and the connection stays fit', async () => {
+  it('reads a body that arrived with its header without a turn of the event loop', async () => {
     const { port, body, close } = await serveOnce();
     const socket = connect(port, '127.0.0.1');
     let answers = '';
@@ -43,7 +43,7 @@ describe('InvocationBody', () => {
     close();
   });
 
-  it('waits for a body that comes later, in pieces', async () => {
+  it('waits for a body that arrives later, in pieces', async () => {
     const { port, body, close } = await serveOnce();
     const req = request({ port, host: '127.0.0.1', method: 'POST', path: '/', headers: { 'content-length': 6 } });
     req.on('error', () => undefined);

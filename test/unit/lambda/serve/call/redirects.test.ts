@@ -48,7 +48,7 @@ function call(changes: Partial<Invocation> = {}): Invocation {
 const to = (location: string, status = 302, changes: Partial<Invocation> = {}, more: string[] = []) =>
   nextHop(call(changes), status, ['Location', location, ...more]);
 
-describe('what the worker follows', () => {
+describe('redirects of functions', () => {
   test.each([
     ['http://root/run/app/', '/run/app/'],
     ['http://root:80/run/app/next?y=2#part', '/run/app/next?y=2'],
@@ -60,7 +60,7 @@ describe('what the worker follows', () => {
     ['?page=2', '/run/app/form?page=2'],
     ['/run/other/../app/x', '/run/app/x'],
     ['/run/app/a b', '/run/app/a%20b'],
-  ])('%s leads to %s', (location, uri) => {
+  ])('to %s lead to %s', (location, uri) => {
     expect(to(location)?.uri).toBe(uri);
   });
 
@@ -84,28 +84,28 @@ describe('what the worker follows', () => {
     ['ftp://root/run/app/'],
     ['javascript:alert(1)'],
     ['http://['],
-  ])('%s is the client’s', (location) => {
+  ])('to %s are passed to the client', (location) => {
     expect(to(location)).toBeUndefined();
   });
 
-  describe('https', () => {
+  describe('to https', () => {
     const by = (proto: string): Partial<Invocation> => ({
       headers: [...call().headers, 'X-Forwarded-Proto', proto],
       origin: 'https://localhost:5000',
     });
 
-    test.each(['https', 'HTTPS', 'https, http'])('is followed where the client came by %s', (proto) => {
+    test.each(['https', 'HTTPS', 'https, http'])('are followed when the client used %s', (proto) => {
       expect(to('https://localhost:5000/run/app/x', 302, by(proto))?.uri).toBe('/run/app/x');
       expect(to('https://root/run/app/x', 302, by(proto))?.uri).toBe('/run/app/x');
       // Functions are called by http, and make their URLs of that.
       expect(to('http://localhost:5000/run/app/x', 302, by(proto))?.uri).toBe('/run/app/x');
     });
 
-    test.each(['http', 'http, https', 'httpsx', ''])('is the client’s where it came by "%s"', (proto) => {
+    test.each(['http', 'http, https', 'httpsx', ''])('are passed to a client that used "%s"', (proto) => {
       expect(to('https://localhost:5000/run/app/x', 302, by(proto))).toBeUndefined();
     });
 
-    test('a function that wants it is called once, and its client is told', () => {
+    test('are passed to the client of a function that requires https, after one call', () => {
       const sink = new Written();
       const own = call({ method: 'GET', sink });
       const hops = new Hops(own);
@@ -119,21 +119,21 @@ describe('what the worker follows', () => {
     });
   });
 
-  test('only redirects, with one Location and without cookies', () => {
+  test('are followed only with a redirect status, one Location and no cookies', () => {
     for (const status of [200, 201, 300, 304, 305, 306, 404]) expect(to('/run/app/x', status)).toBeUndefined();
     expect(nextHop(call(), 302, [])).toBeUndefined();
     expect(to('/run/app/x', 302, {}, ['location', '/run/app/y'])).toBeUndefined();
     expect(to('/run/app/x', 302, {}, ['Set-Cookie', 'a=1'])).toBeUndefined();
   });
 
-  test.each([301, 302, 303])('%i is followed by a GET without a body', (status) => {
+  test.each([301, 302, 303])('with %i become a GET without a body', (status) => {
     const next = to('/run/app/x', status);
     expect(next).toMatchObject({ method: 'GET', headers: ['Host', 'localhost:5000', 'X-Own', 'a'] });
     expect(next?.body.open()).toBeNull();
     expect(to('/run/app/x', status, { method: 'HEAD' })?.method).toBe('HEAD');
   });
 
-  test.each([307, 308])('%i keeps method, headers and body, where that can be sent again', (status) => {
+  test.each([307, 308])('with %i keep method, headers and body if the body can be sent again', (status) => {
     const next = to('/run/app/x', status);
     expect(next).toMatchObject({ method: 'POST', headers: call().headers });
     expect(next?.body.open()).toEqual(Buffer.from('abc'));
@@ -142,7 +142,7 @@ describe('what the worker follows', () => {
     expect(to('/run/app/x', 303, { body: streamed })?.method).toBe('GET');
   });
 
-  test('never leaves the function, whatever it answers', () => {
+  test('never lead out of the function, for any Location', () => {
     const odd = fc.constantFrom(
       '/',
       '..',
@@ -171,7 +171,7 @@ describe('what the worker follows', () => {
   });
 });
 
-describe('what the client gets of others', () => {
+describe('redirects that the client gets', () => {
   test.each([
     ['http://root/status', 'http://localhost:5000/status'],
     ['//root/run/other?x#y', 'http://localhost:5000/run/other?x#y'],
@@ -179,19 +179,19 @@ describe('what the client gets of others', () => {
     ['../x', '../x'],
     ['http://example.com/root/', 'http://example.com/root/'],
     ['http://[', 'http://['],
-  ])('%s becomes %s', (location, expected) => {
+  ])('to %s become %s', (location, expected) => {
     expect(forClient(call(), ['A', 'b', 'location', location])).toEqual(['A', 'b', 'location', expected]);
   });
 
-  test('without a host of the client, a path', () => {
+  test('become a path when the client sent no host', () => {
     const anonymous = call();
     delete (anonymous as { origin?: string }).origin;
     expect(forClient(anonymous, ['Location', 'http://root/status'])).toEqual(['Location', '/status']);
   });
 });
 
-describe('hops', () => {
-  test('swallow the redirect, and give the client the last response', () => {
+describe('Hops', () => {
+  test('drops the redirects, and passes the last response to the client', () => {
     const client = new Written();
     const hops = new Hops(call({ sink: client }));
     hops.current.sink.start(head(303, ['Location', '/run/app/done']));
@@ -205,7 +205,7 @@ describe('hops', () => {
     expect([client.text, hops.isPending, hops.begun, hops.next()]).toEqual(['200 A b page.', false, true, false]);
   });
 
-  test(`the ${MAX_REDIRECTS + 1}th redirect is the client's`, () => {
+  test(`passes the ${MAX_REDIRECTS + 1}th redirect to the client`, () => {
     const client = new Written();
     const hops = new Hops(call({ sink: client }));
     for (let i = 0; ; i++) {
@@ -216,7 +216,7 @@ describe('hops', () => {
     expect(client.text).toBe(`302 Location /run/app/${MAX_REDIRECTS} .`);
   });
 
-  test(`to a trigger, which could not follow it, the ${MAX_REDIRECTS + 1}th redirect is a failure`, () => {
+  test(`fails for a trigger at the ${MAX_REDIRECTS + 1}th redirect`, () => {
     const trigger = new Written();
     const hops = new Hops(call({ sink: trigger, unattended: true }));
     do {
@@ -226,14 +226,14 @@ describe('hops', () => {
     expect(trigger.text).toBe(`!stopped after ${MAX_REDIRECTS} redirects.`);
   });
 
-  test('to a trigger, a redirect to elsewhere is an answer', () => {
+  test('returns a redirect to another place as the answer to a trigger', () => {
     const trigger = new Written();
     const hops = new Hops(call({ sink: trigger, unattended: true }));
     hops.current.sink.start(head(302, ['Location', 'http://example.com/']));
     expect([trigger.text, hops.next()]).toEqual(['302 Location http://example.com/ ', false]);
   });
 
-  test('a redirect that breaks off tells the client nothing by itself', () => {
+  test('sends the client nothing of an interrupted redirect', () => {
     const client = new Written();
     const hops = new Hops(call({ sink: client }));
     hops.current.sink.start(head(302, ['Location', '/run/app/x']));

@@ -54,7 +54,7 @@ describe('a request to a paused instance', () => {
     };
   });
 
-  test('is sent as soon as the thaw is ordered, and the thaw counts as its start', async () => {
+  test('is sent when the thaw is ordered, and the thaw counts as its start', async () => {
     const client = new ScriptedClient();
     const { served, call } = serve(client);
     await settle();
@@ -83,7 +83,7 @@ describe('a request to a paused instance', () => {
     await expect(failThaw('SANDBOX_STATE')).resolves.toBe('retry');
   });
 
-  test('fails when the guest may have been thawed, since it may have run', async () => {
+  test('fails when the guest may have been thawed and may have run', async () => {
     await expect(failThaw('HELPER_GONE')).rejects.toMatchObject({ code: 'SANDBOX_DEAD' });
   });
 });

@@ -1,13 +1,13 @@
 import { ColdCauses } from '../../../../../src/lambda/serve/start/cold-cause';
 
 describe('ColdCauses', () => {
-  it('tells the first instance from those that join others', () => {
+  it('separates the first instance from additional ones', () => {
     const causes = new ColdCauses();
     expect(causes.now(true, 0)).toBe('first');
     expect(causes.now(true, 1)).toBe('busy');
   });
 
-  it('tells what became of the last one', () => {
+  it('names the end of the last instance', () => {
     const causes = new ColdCauses();
     for (const how of ['evicted', 'helper', 'ended', 'code'] as const) {
       causes.gone(how);
@@ -16,7 +16,7 @@ describe('ColdCauses', () => {
     }
   });
 
-  it('has one reason for instances that serve one call', () => {
+  it('has one cause for instances that serve one call', () => {
     const causes = new ColdCauses();
     causes.gone('ended');
     expect([causes.now(false, 0), causes.now(false, 3)]).toEqual(['once', 'once']);

@@ -23,7 +23,7 @@ describe('the cause of a cold start', () => {
   const causes = () => calls.map(({ cause }) => cause);
   afterEach(() => worker.close());
 
-  test('is the first call, and none for those that follow; the status of the answer is told, too', async () => {
+  test('is `first` for the first call, and absent for later ones', async () => {
     await start();
     await post();
     await post();
@@ -31,7 +31,7 @@ describe('the cause of a cold start', () => {
     expect(calls.map(({ status }) => status)).toEqual([200, 200]);
   });
 
-  test('is that others are busy, or the end of the last one', async () => {
+  test('is that others are busy, or the end of the last instance', async () => {
     await start();
     await Promise.all([post({ s: 0.3 }), post({ s: 0.3 })]);
     expect(causes().sort()).toEqual(['busy', 'first']);
@@ -40,7 +40,7 @@ describe('the cause of a cold start', () => {
     expect(causes().at(-1)).toBe('ended');
   });
 
-  test('is new code, also while the old one still serves', async () => {
+  test('is new code, even while the old code still serves', async () => {
     await start({ settings: { registryCacheMs: 0 } });
     await post();
     const long = post({ s: 0.5 });

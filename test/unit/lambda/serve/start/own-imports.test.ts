@@ -21,6 +21,6 @@ test.each<[string, boolean]>([
   expect(importedAhead(PACKAGES, { A: '1', [name]: '4' })).toEqual(ahead ? PACKAGES : []);
 });
 
-test('nothing is imported ahead for a function without packages', () => {
+test('no package is imported ahead for a function without packages', () => {
   expect(importedAhead([], { OMP_NUM_THREADS: '4' })).toEqual([]);
 });

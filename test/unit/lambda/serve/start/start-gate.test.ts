@@ -8,7 +8,7 @@ describe('the bound on starts after a death of the helper', () => {
     return new StartGate(most, () => nowMs);
   };
 
-  it('is none before a death, and after it for 5 s only', () => {
+  it('does not apply before a death, and ends 5 s after the death', () => {
     const one = gate(1);
     expect([one.enter(), one.enter(), one.enter()]).toEqual([true, true, true]);
     one.lost();
@@ -17,7 +17,7 @@ describe('the bound on starts after a death of the helper', () => {
     expect([one.enter(), one.enter()]).toEqual([true, true]);
   });
 
-  it('lets the next in when one has had its first request, or has taken a second for it', () => {
+  it("admits the next start after an instance's first request, or after 1 s", () => {
     const one = gate(1);
     one.lost();
     expect([one.enter(), one.enter()]).toEqual([true, false]);
@@ -29,7 +29,7 @@ describe('the bound on starts after a death of the helper', () => {
     expect(one.enter()).toBe(true);
   });
 
-  it('counts no start of before the last death', () => {
+  it('ignores starts before the last death', () => {
     const one = gate(2);
     one.lost();
     expect([one.enter(), one.enter(), one.enter()]).toEqual([true, true, false]);
@@ -37,7 +37,7 @@ describe('the bound on starts after a death of the helper', () => {
     expect([one.enter(), one.enter(), one.enter()]).toEqual([true, true, false]);
   });
 
-  it('never lets more in than may start, whatever comes in which order, and never shuts for good', () => {
+  it('never admits more starts than allowed, in any sequence, and always opens again', () => {
     const step = fc.oneof(fc.constantFrom('enter', 'leave', 'lost'), fc.integer({ min: 1, max: 600 }));
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 8 }), fc.array(step, { maxLength: 200 }), (most, steps) => {
