@@ -52,7 +52,7 @@ describe('ol', () => {
     expect(await ol(['worker', 'up', '-x'])).toMatchObject({ code: 1, out: '' });
   });
 
-  test('runs through a symbolic link, and as a copy when ARGYLE_HOME tells where Argyle is', async () => {
+  test('runs through a symbolic link, and as a copy with ARGYLE_HOME', async () => {
     symlinkSync(program, join(dir, 'ol'));
     expect(await ol(['worker'], { bin: './ol' })).toMatchObject({ code: 0 });
     mkdirSync(join(dir, 'copy'));

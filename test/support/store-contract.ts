@@ -36,7 +36,7 @@ export function storeContract(url: string, store: () => RegistryStore): void {
     expect(await store().list()).toEqual(['echo']);
   });
 
-  it('gives each upload another version, and the same version to stat and open', async () => {
+  it('gives each upload a new version, and the same version to stat and open', async () => {
     await put('v', 'one');
     const first = await store().stat('v');
     const opened = await store().open('v');

@@ -6,7 +6,7 @@ import { packLambda } from '../../support/deploy';
 import { argyleTest, type LiveWorker, localTest } from '../../support/contract-target';
 
 export function faultStatements(worker: LiveWorker): void {
-  localTest('a .env that is a link lets nobody overwrite or read files of the host', async () => {
+  localTest('a .env that is a link cannot overwrite or read files of the host', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'contract-'));
     try {
       const victim = join(dir, 'victim');

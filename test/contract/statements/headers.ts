@@ -34,49 +34,46 @@ export function headerStatements(worker: LiveWorker): void {
     return found;
   }
 
-  argyleTest('Host is the one that the client sent', async () => {
+  argyleTest("Host is the client's Host", async () => {
     expect(await seen('Host: 192.0.2.7:1234')).toMatchObject({ host: ['192.0.2.7:1234'] });
   });
 
-  argyleTest(
-    'X-Forwarded-For, -Host, -Proto, -Prefix and Forwarded tell how the client reached the worker',
-    async () => {
-      const told = await seen('Host: 192.0.2.7:1234', 'X-Forwarded-For: 1.2.3.4');
-      const [peer = ''] = (told['x-forwarded-for']?.[0] ?? '').split(', ').slice(-1);
-      expect(peer).toMatch(/^[\d.]+$|:/);
-      expect(told).toMatchObject({
-        'x-forwarded-for': [`1.2.3.4, ${peer}`],
-        'x-forwarded-host': ['192.0.2.7:1234'],
-        'x-forwarded-proto': ['http'],
-        'x-forwarded-prefix': [`/run/${name}`],
-        forwarded: [expect.stringContaining(';proto=http;host="192.0.2.7:1234"')],
-      });
-    },
-  );
+  argyleTest("X-Forwarded-For, -Host, -Proto, -Prefix and Forwarded describe the client's way", async () => {
+    const told = await seen('Host: 192.0.2.7:1234', 'X-Forwarded-For: 1.2.3.4');
+    const [peer = ''] = (told['x-forwarded-for']?.[0] ?? '').split(', ').slice(-1);
+    expect(peer).toMatch(/^[\d.]+$|:/);
+    expect(told).toMatchObject({
+      'x-forwarded-for': [`1.2.3.4, ${peer}`],
+      'x-forwarded-host': ['192.0.2.7:1234'],
+      'x-forwarded-proto': ['http'],
+      'x-forwarded-prefix': [`/run/${name}`],
+      forwarded: [expect.stringContaining(';proto=http;host="192.0.2.7:1234"')],
+    });
+  });
 
-  test('an absent User-Agent becomes Go-http-client/1.1, a present one stays', async () => {
+  test('a missing User-Agent becomes Go-http-client/1.1, an existing one is unchanged', async () => {
     expect(await seen('Host: x')).toMatchObject({ 'user-agent': ['Go-http-client/1.1'] });
     expect(await seen('Host: x', 'User-Agent: mine/2')).toMatchObject({ 'user-agent': ['mine/2'] });
   });
 
-  test('an absent Accept-Encoding becomes gzip, a present one stays', async () => {
+  test('a missing Accept-Encoding becomes gzip, an existing one is unchanged', async () => {
     expect(await seen('Host: x')).toMatchObject({ 'accept-encoding': ['gzip'] });
     expect(await seen('Host: x', 'Accept-Encoding: br;q=0.5')).toMatchObject({ 'accept-encoding': ['br;q=0.5'] });
   });
 
-  test('gzip that the client did not ask for is decoded', async () => {
+  test('gzip that the client did not request is decoded', async () => {
     const reply = await worker.call(`/run/${name}?gzip=1`);
     expect(reply.headers['content-encoding']).toBeUndefined();
     expect(JSON.parse(reply.body)).toEqual(expect.arrayContaining([['accept-encoding', 'gzip']]));
   });
 
-  test('gzip that the client asked for passes as it is', async () => {
+  test('gzip that the client requested is passed on unchanged', async () => {
     const reply = await worker.call(`/run/${name}?gzip=1`, { headers: { 'accept-encoding': 'gzip' } });
     expect(reply.headers['content-encoding']).toBe('gzip');
     expect(reply.bytes.subarray(0, 2)).toEqual(gzipSync('').subarray(0, 2));
   });
 
-  test('all other request headers are forwarded, duplicates kept', async () => {
+  test('all other request headers are forwarded, including duplicates', async () => {
     const headers = await seen(
       'Host: x',
       'X-Many: a',
@@ -93,7 +90,7 @@ export function headerStatements(worker: LiveWorker): void {
     });
   });
 
-  test("the lambda's headers are the answer's, duplicates kept and in order", async () => {
+  test("the answer has the function's headers in order, including duplicates", async () => {
     const reply = await worker.call(`/run/${name}?X-Part=a&Set-Cookie=a%3D1&Set-Cookie=b%3D2&X-Part=b`);
     const list = (key: string) =>
       reply.rawHeaders.filter((_, i, all) => i % 2 === 1 && all[i - 1]?.toLowerCase() === key);
@@ -103,7 +100,7 @@ export function headerStatements(worker: LiveWorker): void {
     ]);
   });
 
-  argyleTest('hop-by-hop headers, and those that Connection names, stay on their connection', async () => {
+  argyleTest('hop-by-hop headers, and those that Connection names, are not forwarded', async () => {
     const headers = await seen(
       'Host: x',
       'Connection: X-Hop',
@@ -121,7 +118,7 @@ export function headerStatements(worker: LiveWorker): void {
     expect(reply.headers['keep-alive']).not.toBe('timeout=77');
   });
 
-  argyleTest('content types are not guessed: a lambda that names none gets none', async () => {
+  argyleTest('an answer without a content type stays without one', async () => {
     expect((await worker.call(`/run/${name}`)).headers['content-type']).toBeUndefined();
   });
 
@@ -159,11 +156,11 @@ def wsgi(environ, start_response):
       }
     });
 
-    argyleTest('to the host that the client used are followed inside the worker, as those to root', async () => {
+    argyleTest("to the client's host are followed inside the worker, like those to root", async () => {
       expect(await ask(`${worker.url}/run/APP/end`)).toMatchObject({ status: 200, body: 'GET ' });
     });
 
-    test('301, 302 and 303 go on with GET, without the body', async () => {
+    test('with 301, 302 and 303 become GET without a body', async () => {
       for (const status of [301, 302, 303]) {
         const reply = await ask('/run/APP/end', `&status=${status}`, { method: 'POST', body: 'abc' });
         expect(reply).toMatchObject({ status: 200, body: 'GET ' });
@@ -171,21 +168,21 @@ def wsgi(environ, start_response):
       expect(await ask('/run/APP/end', '', { method: 'HEAD' })).toMatchObject({ status: 200, body: '' });
     });
 
-    argyleTest('307 and 308 go on with the same method and body', async () => {
+    argyleTest('with 307 and 308 keep method and body', async () => {
       for (const status of [307, 308]) {
         const reply = await ask('/run/APP/end', `&status=${status}`, { method: 'PUT', body: 'abc' });
         expect(reply).toMatchObject({ status: 200, body: 'PUT abc' });
       }
     });
 
-    test('307 with a body that cannot be sent twice is the client’s', async () => {
+    test('with 307 and a body that cannot be sent again are passed to the client', async () => {
       const headers = { 'transfer-encoding': 'chunked' };
       const options = { method: 'POST', body: 'a'.repeat(200_000), headers };
       const reply = await ask('http://root/run/APP/end', '&status=307', options);
       expect([reply.status, reply.body]).toEqual([307, 'look there']);
     });
 
-    argyleTest('a redirect to root that is the client’s names what the client used', async () => {
+    argyleTest("to root that are passed to the client have the client's own host", async () => {
       const headers = { 'transfer-encoding': 'chunked' };
       const options = { method: 'POST', body: 'a'.repeat(200_000), headers };
       const reply = await ask('http://root/run/APP/end', '&status=307', options);
@@ -198,7 +195,7 @@ def wsgi(environ, start_response):
       ['/run/another/', '/run/another/'],
       ['http://example.com/', 'http://example.com/'],
       ['https://root/run/APP/end', 'SECURE/run/APP/end'],
-    ])('to %s are the client’s, and the sandbox goes on', async (to, expected) => {
+    ])('to %s are passed to the client, and the sandbox continues', async (to, expected) => {
       const reply = await ask(to);
       expect([reply.status, reply.body]).toEqual([302, 'look there']);
       expect(reply.headers['location']).toBe(
@@ -210,16 +207,19 @@ def wsgi(environ, start_response):
       expect(await worker.call(`/run/${app}/end`)).toMatchObject({ status: 200 });
     });
 
-    argyleTest('one that sets cookies is the client’s: the next request must carry them', async () => {
-      const reply = await ask('/run/APP/end', '&c=a%3D1&c=b%3D2');
-      expect(reply).toMatchObject({ status: 302, headers: { 'set-cookie': ['a=1', 'b=2'] } });
-    });
+    argyleTest(
+      'that set cookies are passed to the client, because the next request must carry the cookies',
+      async () => {
+        const reply = await ask('/run/APP/end', '&c=a%3D1&c=b%3D2');
+        expect(reply).toMatchObject({ status: 302, headers: { 'set-cookie': ['a=1', 'b=2'] } });
+      },
+    );
 
-    test('nine in a row lead to the page', async () => {
+    test('are followed nine times in a row', async () => {
       expect(await worker.call(`/run/${app}/loop?n=8`)).toMatchObject({ status: 200, body: 'GET ' });
     });
 
-    argyleTest('after ten the next is the client’s, and the sandbox goes on', async () => {
+    argyleTest('are passed to the client after ten, and the sandbox continues', async () => {
       const reply = await worker.call(`/run/${app}/loop?n=100`);
       expect(reply).toMatchObject({ status: 302, headers: { location: `/run/${app}/loop?n=89` } });
     });

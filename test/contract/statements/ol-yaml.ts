@@ -14,7 +14,7 @@ export function yamlStatements(worker: LiveWorker): void {
   const envOf = async (files: Record<string, string>, keys: string[]) =>
     JSON.parse((await worker.invoke(await deploy(files), keys)).body) as Record<string, string>;
 
-  test('an absent file means defaults: every method, reuse', async () => {
+  test('a missing ol.yaml means the defaults: all methods, reuse', async () => {
     const name = await deploy({
       'f.py': 'count = 0\n\ndef f(event):\n    global count\n    count += 1\n    return count\n',
     });
@@ -38,7 +38,7 @@ export function yamlStatements(worker: LiveWorker): void {
     expect(await worker.call(`/run/${name}`, { method: 'PATCH' })).toMatchObject({ status: 200 });
   });
 
-  test('methods match exactly: `get` is not GET', async () => {
+  test('methods are case-sensitive: `get` is not GET', async () => {
     const name = await deploy({ 'ol.yaml': HTTP('[{method: get}]') });
     const body = 'HTTP method not allowed. Sent: GET, Allowed: [get]\n';
     expect(await worker.call(`/run/${name}`)).toMatchObject({ status: 405, body });
@@ -64,7 +64,7 @@ export function yamlStatements(worker: LiveWorker): void {
     ],
     ['an empty key in environment', "environment: {'': x}", 'Environment variable key cannot be empty'],
     ['a key with =', 'environment: {a=b: x}', "Environment variable key 'a=b' cannot contain '='"],
-  ])('%s is refused: the upload is 500 and says why', async (_what, yaml, why) => {
+  ])('%s is refused: the upload is 500 with the reason', async (_what, yaml, why) => {
     const reply = await worker.upload(worker.name('refused'), { 'f.py': ENV, 'ol.yaml': `${yaml}\n` });
     expect([reply.status, reply.body]).toEqual([500, expect.stringContaining(`${why}\n`)]);
   });
@@ -80,7 +80,7 @@ export function yamlStatements(worker: LiveWorker): void {
     });
   });
 
-  argyleTest('environment: ${VAR}, quotes and backslashes arrive as they were written', async () => {
+  argyleTest('environment: ${VAR}, quotes and backslashes arrive unchanged', async () => {
     const yaml = `environment:\n  A: '\${HOME} $X'\n  B: '"quoted"'\n  C: 'back\\slash \\n'\n`;
     expect(await envOf({ 'ol.yaml': yaml }, ['A', 'B', 'C'])).toEqual({
       A: '${HOME} $X',
@@ -89,27 +89,27 @@ export function yamlStatements(worker: LiveWorker): void {
     });
   });
 
-  test("a tarball's own .env applies when ol.yaml has no environment", async () => {
+  test("the archive's .env applies when ol.yaml has no environment", async () => {
     expect(await envOf({ '.env': 'OWN=file\n' }, ['OWN'])).toEqual({ OWN: 'file' });
   });
 
-  test("ol.yaml's environment overwrites the tarball's .env", async () => {
+  test("ol.yaml's environment replaces the archive's .env", async () => {
     const files = { '.env': 'OWN=file\n', 'ol.yaml': 'environment:\n  A: x\n' };
     expect(await envOf(files, ['OWN', 'A'])).toEqual({ OWN: null, A: 'x' });
   });
 
-  test('environment is written to <code>/.env, where handlers find it', async () => {
+  test('the environment is written to <code>/.env, which handlers can read', async () => {
     const code = 'def f(event):\n    return open("/handler/.env").read()\n';
     const name = await deploy({ 'f.py': code, 'ol.yaml': 'environment:\n  A: x\n' });
     expect((await worker.invoke(name)).body).toMatch(/A='?x'?/);
   });
 
-  test('the environment of the host is not inherited', async () => {
+  test("the host's environment is not inherited", async () => {
     const names = JSON.parse((await worker.invoke(await deploy({}))).body) as string[];
     for (const mine of ['SUDO_UID', 'LOGNAME', 'MAIL', 'JEST_WORKER_ID', 'NODE_ENV']) expect(names).not.toContain(mine);
   });
 
-  test('OL_ENTRY_FILE names the file with the entry', async () => {
+  test('OL_ENTRY_FILE names the entry file', async () => {
     const files = {
       'main.py': 'def f(event):\n    return "main"\n',
       'ol.yaml': 'environment:\n  OL_ENTRY_FILE: main.py\n',
@@ -143,7 +143,7 @@ def wsgi(environ, start_response):
     expect(await of('\ndel f\napp = wsgi\n', '')).toBe('wsgi');
   });
 
-  argyleTest('an app that is an async def is ASGI', async () => {
+  argyleTest('an app that is an async function is ASGI', async () => {
     const code = `async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": scope["type"].encode()})
@@ -182,14 +182,14 @@ app = App()
     expect(reply.body).toMatch(message);
   });
 
-  argyleTest('limits of ol.yaml are honoured: memory', async () => {
+  argyleTest('limits of ol.yaml apply: memory', async () => {
     const code = 'def f(event):\n    return len(bytes(100 * 1024 * 1024))\n';
     const name = await deploy({ 'f.py': code, 'ol.yaml': 'limits:\n  mem_mb: 200\n' });
     expect(await worker.invoke(name)).toMatchObject({ status: 200, body: String(100 * 1024 * 1024) });
     expect((await worker.call('/debug')).body).toContain('of 200 MB\n');
   });
 
-  argyleTest('limits of ol.yaml are honoured: processes', async () => {
+  argyleTest('limits of ol.yaml apply: processes', async () => {
     const code = `import threading, time
 
 def f(event):

@@ -28,7 +28,7 @@ export function packageStatements(worker: LiveWorker): void {
     expect(await worker.invoke(old)).toMatchObject({ status: 200, body: '"1.0.0"' });
   });
 
-  packageTest('lines: spaces are stripped, `#` cuts, upper case and `_` become lower case and `-`', async () => {
+  packageTest('lines lose spaces and text after `#`; upper case and `_` become lower case and `-`', async () => {
     const name = await deploy('# a comment\n\n  Argyle_Sample_TINY == 1.1.0  # the middle one\n');
     expect(await worker.invoke(name)).toMatchObject({ status: 200, body: '"1.1.0"' });
     expect(installed() ?? ['argyle-sample-tiny==1.1.0']).toContain('argyle-sample-tiny==1.1.0');

@@ -15,7 +15,7 @@ export function pathStatements(worker: LiveWorker): void {
     expect(await worker.call('/status/')).toMatchObject({ status: 404, body: '404 page not found\n' });
   });
 
-  test.each(['/run', '/registry'])('%s is 301 to the path with a slash, query kept', async (path) => {
+  test.each(['/run', '/registry'])('%s is 301 to the path with a slash and the query', async (path) => {
     for (const method of ['GET', 'POST']) {
       const reply = await worker.call(`${path}?a=b`, { method });
       expect(reply).toMatchObject({ status: 301, headers: { location: `${path}/?a=b` } });
@@ -86,7 +86,7 @@ export function pathStatements(worker: LiveWorker): void {
     expect(cpu).toMatchObject({ nodes: expect.any(Array) as unknown, samples: expect.any(Array) as unknown });
   });
 
-  localTest('<worker_dir>/ol.sock (0600) knows only /pid, which is `<pid>\\n`', async () => {
+  localTest('<worker_dir>/ol.sock (0600) serves only /pid, with `<pid>\\n`', async () => {
     const socketPath = worker.dir.path('w/worker/ol.sock');
     expect(statSync(socketPath).mode & 0o777).toBe(0o600);
     const ask = (path: string) => {

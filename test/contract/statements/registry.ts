@@ -31,7 +31,7 @@ export function registryStatements(worker: LiveWorker): void {
     expect(await remove()).toMatchObject({ status: 500, body: `lambda ${name} not found\n` });
   });
 
-  test('GET …/config is the configuration in Go’s names, 404 for an unknown one', async () => {
+  test("GET …/config is the configuration with Go's field names, 404 for an unknown function", async () => {
     const name = await worker.deploy('config', SAYS('a'));
     const reply = await worker.call(`/registry/${name}/config`);
     const text = '{"Triggers":{"HTTP":[{"Method":"*"}],"Cron":null,"Kafka":null},"Environment":{},"ReuseSandbox":true}';
@@ -40,7 +40,7 @@ export function registryStatements(worker: LiveWorker): void {
     expect(await worker.call('/registry/unknown/config')).toMatchObject({ status: 404 });
   });
 
-  test('GET …/config tells what ol.yaml says', async () => {
+  test('GET …/config returns the settings of ol.yaml', async () => {
     const yaml = `triggers:
   http: [{method: PUT}]
   cron: [{schedule: "* * * * *"}]
@@ -74,7 +74,7 @@ reuse-sandbox: false
     for (const name of ['a%20b', 'x:y']) expect(await worker.upload(name, SAYS('a'))).toMatchObject({ status: 400 });
   });
 
-  test('what is no archive is 500 `Failed to add lambda: …`', async () => {
+  test('an upload that is not an archive is 500 `Failed to add lambda: …`', async () => {
     const reply = await worker.upload(worker.name('junk'), Buffer.from('junk'));
     expect([reply.status, reply.body.startsWith('Failed to add lambda: ')]).toEqual([500, true]);
   });
@@ -97,7 +97,7 @@ reuse-sandbox: false
       /line 1: .*; .*line 3: /,
     ],
   ] as [string, Record<string, string>, RegExp][])(
-    'an upload with %s is refused, old code stays',
+    'an upload with %s is refused, and the old code stays',
     async (what, files, message) => {
       const base = what.replaceAll(' ', '-');
       const name = await worker.deploy(base, SAYS('old'));
@@ -108,7 +108,7 @@ reuse-sandbox: false
     },
   );
 
-  argyleTest('a failed upload changes nothing: no phantom in the list, old code stays', async () => {
+  argyleTest('a failed upload changes nothing: the list and the old code stay', async () => {
     const name = await worker.deploy('kept', SAYS('old'));
     await worker.upload(name, Buffer.from('junk'));
     await worker.upload(worker.name('phantom'), Buffer.from('junk'));
@@ -123,7 +123,7 @@ reuse-sandbox: false
     expect(files.filter((file) => !/\.tar\.gz(\.attrs)?$/.test(file))).toEqual([]);
   });
 
-  localTest('a file put into the directory runs and has a config, though the list lacks it', async () => {
+  localTest('a file that is copied into the directory runs and has a config, but is not listed', async () => {
     const name = worker.name('beside');
     writeFileSync(worker.dir.path(`w/registry/${name}.tar.gz`), await packLambda(SAYS('beside')));
     expect(await worker.invoke(name)).toMatchObject({ status: 200, body: '"beside"' });
@@ -131,7 +131,7 @@ reuse-sandbox: false
     expect(await names()).not.toContain(name);
   });
 
-  test('new code is not looked for until registry_cache_ms after a pull, and then runs', async () => {
+  test('the registry is asked for new code only after registry_cache_ms, and the new code then runs', async () => {
     const name = await worker.deploy('update', SAYS('old'));
     expect(await worker.invoke(name)).toMatchObject({ body: '"old"' });
     const pulled = Date.now();
@@ -143,7 +143,7 @@ reuse-sandbox: false
     expect(await worker.invoke(name)).toMatchObject({ status: 200, body: '"new"' });
   });
 
-  argyleTest('a request that runs while new code arrives ends with the old code', async () => {
+  argyleTest('a request that runs while new code arrives completes with the old code', async () => {
     const code = (text: string) => ({
       'f.py': `import time\n\ndef f(event):\n    time.sleep(event)\n    return "${text}" + open("/handler/data").read()\n`,
       data: text,
@@ -157,7 +157,7 @@ reuse-sandbox: false
     expect(await running).toMatchObject({ status: 200, body: '"oldold"' });
   });
 
-  localTest('a failed pull is 500 even with old code at hand, and the next call pulls again', async () => {
+  localTest('a failed pull is 500 although old code exists, and the next call pulls again', async () => {
     const name = await worker.deploy('repull', SAYS('old'));
     await worker.invoke(name);
     writeFileSync(worker.dir.path(`w/registry/${name}.tar.gz`), 'junk');
@@ -167,7 +167,7 @@ reuse-sandbox: false
     expect(await worker.invoke(name)).toMatchObject({ status: 200, body: '"mended"' });
   });
 
-  test('a deleted lambda runs until registry_cache_ms ran out', async () => {
+  test('a deleted function runs until registry_cache_ms has passed', async () => {
     const name = await worker.deploy('expires', SAYS('a'));
     await worker.invoke(name);
     const pulled = Date.now();
@@ -178,7 +178,7 @@ reuse-sandbox: false
     expect(await worker.invoke(name)).toMatchObject({ status: 500 });
   });
 
-  localTest('a 405 right after an update still ends the old instances and their code', async () => {
+  localTest('a 405 directly after an update still ends the old instances and their code', async () => {
     const name = await worker.deploy('update-405', SAYS('old'));
     await worker.invoke(name);
     const dirs = () => readdirSync(worker.dir.path('w/worker/code')).filter((dir) => dir.endsWith(`-${name}`));
@@ -190,7 +190,7 @@ reuse-sandbox: false
     expect(await worker.call(`/run/${name}`)).toMatchObject({ status: 200, body: '"new"' });
   });
 
-  localTest('a registry that cannot be read is 500 and no crash', async () => {
+  localTest('an unreadable registry is 500 without a crash', async () => {
     const name = worker.name('dir-instead');
     const path = worker.dir.path(`w/registry/${name}.tar.gz`);
     rmSync(path, { force: true });

@@ -59,7 +59,7 @@ export function runStatements(worker: LiveWorker): void {
     }
   });
 
-  test('f(event) gets the JSON body and its result is the answer, as application/json', async () => {
+  test('f(event) gets the JSON body, and its result is the answer as application/json', async () => {
     const event = { a: [1, 2.5, null, true], text: 'ü€😀' };
     const reply = await worker.invoke(echo, event);
     expect(reply.status).toBe(200);
@@ -71,7 +71,7 @@ export function runStatements(worker: LiveWorker): void {
     expect(await worker.invoke(echo)).toMatchObject({ status: 200, body: '{}' });
   });
 
-  test('a trailing slash, a path and a query behind the name are accepted', async () => {
+  test('a trailing slash, a path and a query after the name are accepted', async () => {
     for (const rest of ['', '/', '/more/of/it', '?q=1', '/?q=1']) {
       expect(await worker.invoke(echo + rest, 1)).toMatchObject({ status: 200, body: '1' });
     }
@@ -91,7 +91,7 @@ export function runStatements(worker: LiveWorker): void {
     expect(await worker.call(`/run/${tell}`, { method: 'HEAD' })).toMatchObject({ status: 200, body: '' });
   });
 
-  test('OPTIONS is passed to the lambda like other methods: no answer of the worker, no CORS header', async () => {
+  test('OPTIONS is passed to the function, without an own answer or CORS header of the worker', async () => {
     const headers = { origin: worker.url, 'access-control-request-method': 'POST' };
     const reply = await worker.call(`/run/${tell}`, { method: 'OPTIONS', headers });
     expect(JSON.parse(reply.body)).toMatchObject({ REQUEST_METHOD: 'OPTIONS' });
@@ -120,26 +120,26 @@ export function runStatements(worker: LiveWorker): void {
     },
   );
 
-  test('ASGI: the path is never empty: /run/<name> gives / behind root_path, as /run/<name>/ does', async () => {
+  test('ASGI: the path is never empty: /run/<name> gives / after root_path, as /run/<name>/ does', async () => {
     for (const path of [scope, `${scope}/`, `${scope}?x=1`]) {
       const { path: seen, root_path: mount } = await told(path);
       expect([mount, seen?.replace(mount ?? '', '')]).toEqual([`/run/${scope}`, '/']);
     }
   });
 
-  argyleTest('ASGI: path holds root_path, as version 2.3 of its specification says', async () => {
+  argyleTest('ASGI: path contains root_path, as version 2.3 of its specification requires', async () => {
     expect(await told(`${scope}/a%20b`)).toMatchObject({ path: `/run/${scope}/a b` });
   });
 
-  argyleTest('WSGI: PATH_INFO is decoded, as PEP 3333 says', async () => {
+  argyleTest('WSGI: PATH_INFO is decoded, as PEP 3333 requires', async () => {
     expect(await told(`${tell}/a%2Fb%20c`)).toMatchObject({ PATH_INFO: '/a/b c' });
   });
 
-  test('ASGI: root_path is /run/<name>, path likewise', async () => {
+  test('ASGI: root_path is /run/<name>, and path begins with it', async () => {
     expect(await told(`${scope}/a/b?x=1`)).toMatchObject({ root_path: `/run/${scope}`, query_string: 'x=1' });
   });
 
-  test('the raw request URI is forwarded, escapes as they were sent', async () => {
+  test('the raw request URI is forwarded with its escapes', async () => {
     const uri = `/run/${scope}/%41%2fb%20c?x=%41+b&&=`;
     const seen = await told(uri.slice('/run/'.length));
     expect(seen).toMatchObject({ query_string: 'x=%41+b&&=' });
@@ -153,7 +153,7 @@ export function runStatements(worker: LiveWorker): void {
     expect(digest(Buffer.from(seen['body'] ?? '', 'latin1'))).toBe(digest(bytes));
   });
 
-  test("the lambda's status is the answer's", async () => {
+  test("the answer has the function's status", async () => {
     const code = `def wsgi(environ, start_response):
     status = environ["QUERY_STRING"]
     start_response(status + " Whatever", [("Content-Length", "0")])
@@ -175,7 +175,7 @@ export function runStatements(worker: LiveWorker): void {
     ['a%20b', 'a b'],
     ['x:y', 'x:y'],
     ['%C3%BC', 'ü'],
-  ])('an invalid name %s is 500 with the pattern of valid ones', async (path, name) => {
+  ])('an invalid name %s is 500 with the pattern of valid names', async (path, name) => {
     const message = `invalid function name "${name}"; must match ^[A-Za-z0-9\\.\\-\\_]+$\n`;
     expect(await worker.call(`/run/${path}`)).toMatchObject({ status: 500, body: message });
   });
@@ -187,7 +187,7 @@ export function runStatements(worker: LiveWorker): void {
     expect(body).toMatch(/^cannot determine runtime: no f\.py or f\.bin found in \S+\n$/);
   });
 
-  test('an exception is 500 text/plain with the traceback, and the sandbox goes on', async () => {
+  test('an exception is 500 text/plain with the traceback, and the sandbox continues', async () => {
     const name = await worker.deploy('raises', {
       'f.py':
         'count = 0\n\ndef f(event):\n    global count\n    count += 1\n    return 1 / (0 if event else 1) + count\n',
@@ -259,7 +259,7 @@ export function runStatements(worker: LiveWorker): void {
     expect(await worker.call(`/run/${name}`, { method: 'PUT' })).toMatchObject({ status: 500 });
   });
 
-  test('one request per sandbox at a time, several sandboxes at once', async () => {
+  test('a sandbox serves one request at a time, and several sandboxes run concurrently', async () => {
     const code = `import time, uuid
 
 ME = str(uuid.uuid4())
@@ -280,7 +280,7 @@ def f(event):
     }
   });
 
-  argyleTest('the typed errors carry X-Argyle-Error', async () => {
+  argyleTest('typed errors have the header X-Argyle-Error', async () => {
     const missing = await worker.call('/run/unknown');
     expect(missing.headers['x-argyle-error']).toBe('LAMBDA_NOT_FOUND');
   });

@@ -43,7 +43,7 @@ export function statsStatements(worker: LiveWorker): void {
     expect(stats[`${key}.ms-avg`]).toBeGreaterThanOrEqual(0);
   });
 
-  test('/stats has no name that was never used', async () => {
+  test('/stats has no unused name', async () => {
     expect(Object.keys(await worker.stats())).not.toContain('recursive_kill.cnt');
   });
 
@@ -53,7 +53,7 @@ export function statsStatements(worker: LiveWorker): void {
     expect((await worker.stats())['LambdaFunc.Invoke.cnt']).toBe(before + 3);
   });
 
-  test('/debug describes each sandbox in the lines of DebugString, each closed by --------', async () => {
+  test('/debug describes each sandbox in the lines of DebugString, each followed by --------', async () => {
     await worker.invoke(name);
     const { status, body, headers } = await worker.call('/debug');
     expect([status, headers['content-type']]).toEqual([200, 'text/plain; charset=utf-8']);
@@ -72,7 +72,7 @@ export function statsStatements(worker: LiveWorker): void {
     for (const line of lines) expect(block).toMatch(line);
   });
 
-  argyleTest('MEMORY USED is what the sandbox really uses, paused or not', async () => {
+  argyleTest("MEMORY USED is the sandbox's real use, paused or not", async () => {
     const code = 'KEEP = []\n\ndef f(event):\n    KEEP.append(b"x" * (event << 20))\n    return 1\n';
     const large = await worker.deploy('large', { 'f.py': code });
     await worker.invoke(large, 20);
@@ -106,7 +106,7 @@ export function statsStatements(worker: LiveWorker): void {
     );
   });
 
-  localTest('worker.out exists and is where the worker and its lambdas write', async () => {
+  localTest('worker.out contains the lines of the worker and its functions', async () => {
     const loud = await worker.deploy('loud', { 'f.py': 'def f(event):\n    print("said aloud", flush=True)\n' });
     await worker.invoke(loud);
     const lines = () => worker.dir.read('w/worker.out').split('\n');

@@ -77,7 +77,7 @@ export function streamStatements(worker: LiveWorker): void {
     return response;
   }
 
-  argyleTest('request bodies are streamed: the lambda reads the first part before the last one is sent', async () => {
+  argyleTest('request bodies are streamed: the function reads the first part before the last is sent', async () => {
     const code = `async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     more = True
@@ -99,7 +99,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect(text).toBe('FIRST LAST');
   });
 
-  argyleTest('a chunked request body arrives whole', async () => {
+  argyleTest('a chunked request body arrives completely', async () => {
     expect(await send(1, false)).toMatch(/^1048576 /);
     const echo = await worker.deploy('echo-chunked', 'echo');
     const request = worker.open(`/run/${echo}`, { method: 'POST', headers: { 'transfer-encoding': 'chunked' } });
@@ -128,7 +128,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect(Date.now() - start).toBeLessThan(8000);
   });
 
-  argyleTest('responses are streamed as they are produced: server-sent events arrive one by one', async () => {
+  argyleTest('responses are streamed: server-sent events arrive one by one', async () => {
     const name = await worker.deploy('sse', 'sse');
     const response = await responseOf(`/run/${name}?count=4&ms=150`);
     expect(response.headers['content-type']).toBe('text/event-stream');
@@ -142,7 +142,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThan(250);
   });
 
-  localTest(`${LARGE_MB} MB go in and come out in flat memory of the worker`, async () => {
+  localTest(`${LARGE_MB} MB pass in both directions with constant memory of the worker`, async () => {
     const code = { 'f.py': SOURCE, 'ol.yaml': wsgiYaml };
     const source = await worker.deploy('source', code);
     await send(4, true);
@@ -161,7 +161,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect(most - before).toBeLessThan(FLAT_MB);
   });
 
-  localTest('a client that reads slowly holds the lambda back, not the worker’s memory', async () => {
+  localTest("a client that reads slowly blocks the function, and does not fill the worker's memory", async () => {
     const source = await worker.deploy('source-slow', { 'f.py': SOURCE, 'ol.yaml': wsgiYaml });
     const response = await responseOf(`/run/${source}?${LARGE_MB * 16}`);
     const before = worker.rssMb;
@@ -170,7 +170,7 @@ export function streamStatements(worker: LiveWorker): void {
     response.destroy();
   });
 
-  argyleTest('a client that disconnects cancels: its sandbox ends', async () => {
+  argyleTest('a client that disconnects cancels its call, and its sandbox ends', async () => {
     const name = await worker.deploy('forever', {
       'f.py': 'import time\n\ndef f(event):\n    time.sleep(25 if event else 0)\n    return 1\n',
     });
@@ -186,7 +186,7 @@ export function streamStatements(worker: LiveWorker): void {
     expect(await worker.invoke(name, 0)).toMatchObject({ status: 200, body: '1' });
   });
 
-  argyleTest('a client that leaves in the middle of its upload ends only its own request', async () => {
+  argyleTest('a client that leaves during its upload ends only its own request', async () => {
     const request = worker.open(`/run/${sink}`, { method: 'POST', headers: { 'content-length': MB } });
     request.on('error', () => undefined);
     request.write(Buffer.alloc(MB / 2));
@@ -237,7 +237,7 @@ def wsgi(environ, start_response):
     expect(text).toMatch(/xreading lambda response failed: /);
   });
 
-  argyleTest('a crash after headers without a length does so, too, in a chunk of its own', async () => {
+  argyleTest('a crash after headers without a length does the same, in a separate chunk', async () => {
     const text = await wire(await worker.deploy('crash-unmeasured', crashing('[]')));
     expect(text).toMatch(/x\r\n[0-9a-f]+\r\nreading lambda response failed: /);
     expect(text.endsWith(LAST_CHUNK)).toBe(false);
@@ -259,15 +259,18 @@ def wsgi(environ, start_response):
       ['asgi', { 'f.py': asgi }],
     ];
 
-    argyleTest.each(kinds)('%s: the last chunk is missing, so that every client can tell', async (kind, files) => {
-      const name = await worker.deploy(`breaks-${kind}`, files);
-      const text = await wire(name);
-      expect(text).toMatch(/a,b\n\r\n[0-9a-f]+\r\nreading lambda response failed: /);
-      expect(text.endsWith(LAST_CHUNK)).toBe(false);
-      await expect(worker.invoke(name)).rejects.toThrow('aborted');
-    });
+    argyleTest.each(kinds)(
+      '%s: the last chunk is missing, so that every client detects the failure',
+      async (kind, files) => {
+        const name = await worker.deploy(`breaks-${kind}`, files);
+        const text = await wire(name);
+        expect(text).toMatch(/a,b\n\r\n[0-9a-f]+\r\nreading lambda response failed: /);
+        expect(text.endsWith(LAST_CHUNK)).toBe(false);
+        await expect(worker.invoke(name)).rejects.toThrow('aborted');
+      },
+    );
 
-    argyleTest.each(kinds)('%s: to HTTP/1.0, which has no chunks, the text tells', async (kind, files) => {
+    argyleTest.each(kinds)('%s: HTTP/1.0 has no chunks, so the text reports the failure', async (kind, files) => {
       const name = await worker.deploy(`breaks-old-${kind}`, files);
       expect(await wire(name, '1.0')).toMatch(/\r\n\r\na,b\nreading lambda response failed: [^\r]+$/);
     });

@@ -14,7 +14,7 @@ jest.setTimeout(VM ? 600_000 : 60_000);
 const SLOW = 'import time\n\ndef f(event):\n    time.sleep(event["sec"])\n    return "done"\n';
 const DRAIN_SEC = VM ? 20 : 3;
 
-describePrivileged('a worker that is told to stop', () => {
+describePrivileged('a stopping worker', () => {
   const worker = new E2eWorker({ config: { argyle: { drain_sec: DRAIN_SEC } } });
   beforeAll(() => worker.init());
   beforeEach(async () => {

@@ -12,7 +12,7 @@ import { smallDisk, type SmallDisk } from '../../../support/small-disk';
 const LOG = { info: () => undefined, warn: () => undefined };
 const limits = { procs: 10, mem_mb: 50, cpu_percent: 100, swappiness: 0, runtime_sec: 30, scratch_mb: 64 };
 
-describePrivileged('what a worker must be able to do', () => {
+describePrivileged('the readiness checks', () => {
   let disk: SmallDisk;
   let pool: MemoryPool;
   let now = 0;

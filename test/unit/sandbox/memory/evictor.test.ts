@@ -22,7 +22,7 @@ describe('chooseVictims', () => {
     expect(ids(chooseVictims(all, 25))).toEqual(['p2', 'p1', 'old']);
   });
 
-  it('destroys what saves the fewest ms per MB', () => {
+  it('destroys the candidate that saves the fewest ms per MB', () => {
     const cheap = make('cheap', { savesMs: 5 });
     const dear = make('dear', { savesMs: 500 });
     const large = make('large', { savesMs: 500, freesMb: 1000 });

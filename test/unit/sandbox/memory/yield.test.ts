@@ -4,7 +4,7 @@ import { yields } from '../../../../src/sandbox/memory/yield';
 
 const held = (mb: Record<string, number>) => (fn: string) => mb[fn] ?? 0;
 
-test('a function yields to one that would hold no more than it has left', () => {
+test('a function yields to one that would then hold no more than the function itself', () => {
   const own = { owner: 'a', mb: 50 };
   const waiting = [{ fn: 'b', mb: 50 }];
   expect(yields(own, waiting, held({ a: 500 }), 0)).toBe(true);
