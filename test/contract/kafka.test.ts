@@ -126,7 +126,7 @@ ${more}`;
     worker.call(`/run/${name}`, { method: 'PUT', body: JSON.stringify(state) });
   /**
    * Waits until the function has recorded the expected calls. The function is asked only after its calls were counted.
-   * A question during a message would start another instance, which has recorded nothing.
+   * A request during a message would start another instance, which has recorded nothing.
    */
   async function sees(what: string, name: string, wanted: (bodies: string[]) => boolean): Promise<void> {
     let counted = -1;
@@ -137,7 +137,7 @@ ${more}`;
         if (count === counted) return sleep(50).then(() => false);
         await sleep(100);
         const holds = wanted(await bodies(name));
-        // The question itself is also counted. If other calls were counted meanwhile, the question is repeated.
+        // The request itself is also counted. If other calls were counted meanwhile, the request is repeated.
         counted = count + 1;
         return holds;
       },

@@ -53,7 +53,7 @@ describeContract('contract: settings', () => {
   });
 
   localTest('1 a full function_queue answers 429 `lambda function queue is full\\n`', async () => {
-    // The function's first calls arrive while an installer searches for its package, which does not exist.
+    // The function's first calls arrive while an installer searches for its missing package.
     const name = await worker.place('first', {
       'f.py': 'def f(event):\n    return 1\n',
       'requirements.txt': 'argyle-no-such-package==1.0\n',

@@ -1,4 +1,4 @@
-/** Small uploads that would cost a naive parser much time or memory: one example of each kind. */
+/** Small uploads that would cost a naive parser much time or memory, one of each kind. */
 import { Header, type HeaderData } from 'tar';
 import { gzipSync } from 'node:zlib';
 

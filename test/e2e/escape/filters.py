@@ -1,8 +1,8 @@
 """Reads the seccomp filters of running processes, the oldest filter first.
 
-Arguments: process ids. Prints for each the number of its filters, and a JSON list of programs, or
-null when the kernel gives none back (CONFIG_CHECKPOINT_RESTORE). A program is a list of
-[code, jt, jf, k].
+Arguments: process ids. Prints for each process the number of its filters, and a JSON list of
+programs, or null when the kernel cannot return filters (no CONFIG_CHECKPOINT_RESTORE). A program is
+a list of [code, jt, jf, k].
 """
 
 import ctypes

@@ -3,9 +3,9 @@
  * zygote.txt for network `outbound`, and the differences for `none`, for `host` and for an installer.
  * ARGYLE_WRITE_LISTS=1 writes the lists.
  *
- * User Mode Linux gives no filter back (CONFIG_CHECKPOINT_RESTORE). There the filters are those that the helper's own
- * header builds (profile.c), and the kernel shows only how many each guest has and what it refuses. Other kernels show
- * that both are the same.
+ * User Mode Linux cannot return filters (no CONFIG_CHECKPOINT_RESTORE). There, the test uses the filters that the
+ * helper's own header builds (profile.c). The kernel shows only the number of each guest's filters and the calls that
+ * they refuse. On other kernels the test shows that built and real filters are equal.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -48,7 +48,7 @@ def f(event):
     return [call(n) for n in event["numbers"]], [call_apart(n) for n in event["probes"]]
 `;
 
-/** What the kernel tells of a process. `programs` is null when the kernel gives no filter back. */
+/** What the kernel reports of a process. `programs` is null when the kernel cannot return filters. */
 interface Installed {
   count: number;
   programs: Program[] | null;

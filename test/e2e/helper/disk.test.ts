@@ -154,7 +154,7 @@ describePrivileged('the disk of a sandbox', () => {
       for (const [place, [, errno]] of Object.entries(filled[kind]))
         expect([kind, place, errno]).toEqual([kind, place, ENOSPC]);
     expect(sum(filled.bytes)).toBeLessThanOrEqual(scratchMb * MB);
-    expect(sum(filled.bytes)).toBeGreaterThan(scratchMb * MB * 0.9); // and all of it can be had
+    expect(sum(filled.bytes)).toBeGreaterThan(scratchMb * MB * 0.9); // and all of it can be used
     expect(sum(filled.reserved)).toBeLessThanOrEqual(scratchMb * MB);
     // Kernels before 6.6 have no such attributes on a tmpfs. Later kernels count each attribute with the files, 1 KiB
     // each.

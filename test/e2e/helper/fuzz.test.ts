@@ -1,4 +1,4 @@
-/** A short run of each fuzzer over its corpus. A finding or a broken target then fails each test run. */
+/** A short run of each fuzzer over its corpus. A finding or a broken target fails this test. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

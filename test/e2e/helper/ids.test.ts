@@ -22,7 +22,9 @@ const AHEAD = 8;
 /** Id ranges that no other test and no worker on this machine uses: a large one, and a small one. */
 const LARGE = { first: 1_850_000_000, count: SANDBOX_IDS.count };
 const OWN = { first: 1_990_000_000, count: FEWEST };
-/** A small range that no process has: those of an ended helper have their ids until init has taken notice. */
+/**
+ * A small range without a process. After a helper has ended, its processes keep their ids until init has reaped them.
+ */
 const unused = (): string => line({ first: (smallRanges += FEWEST), count: FEWEST });
 let smallRanges = OWN.first;
 const line = ({ first, count }: { first: number; count: number }): string => `sandbox_uids ${first} ${count}`;

@@ -74,7 +74,7 @@ describePrivileged('a fresh guest', () => {
     await until('it has joined', () => hasJoined(pid));
     await sleep(100);
     expect(program(pid)).toBe('sandbox-helper');
-    // The waiting process is already confined, so this takes no time when the process is needed.
+    // The waiting process is already confined, so the confinement takes no time when the process is needed.
     for (const key of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
       expect(statusOf(pid, key)).toBe('0'.repeat(16));
     expect([statusOf(pid, 'NoNewPrivs'), statusOf(pid, 'Seccomp')]).toEqual(['1', '2']);

@@ -1,4 +1,4 @@
-/** Unusual sequences of operations on slots. Each test keeps a former fault from returning. */
+/** Unusual sequences of operations on slots. Each test prevents the return of a former fault. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';

@@ -31,10 +31,10 @@ const MOST_TIMES = 1.5;
 /**
  * Below these values, in ms, no ratio is judged. A process gets a processor for up to 4 ms at a time (a tick), and a
  * call passes through four waiting processes. A few ticks of other load are a multiple of the quiet median of 2 ms. The
- * 99th percentile is the third longest time of 204 calls: with a second test group on the same two processors it
- * reached 114 ms, so the ratio is printed for each run and the assertion only finds the loss of fair shares. Without
- * fair shares the medians were 250, 5 and 30 ms in the order of the tests, and the 99th percentiles 640 to 850, 45 to
- * 80 and 100 ms.
+ * 99th percentile is the third longest time of 204 calls. With a second test group on the same two processors, it
+ * reached 114 ms. The ratio is therefore only printed for each run, and the assertion detects only the loss of fair
+ * shares. Without fair shares the medians were 250, 5 and 30 ms in the order of the tests, and the 99th percentiles 640
+ * to 850, 45 to 80 and 100 ms.
  */
 const MEDIAN_FLOOR_MS = VM ? 1_000 : 15;
 const FLOOR_MS = VM ? 4_000 : 400;

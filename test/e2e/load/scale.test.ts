@@ -56,7 +56,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": text.encode()})
 `;
-/** The same with FastAPI: it waits 100 ms as for an upstream, and answers with its process id. */
+/** The same with FastAPI. It waits 100 ms, as for an upstream server, and answers with its process id. */
 const FASTAPI = `
 import asyncio, os
 from fastapi import FastAPI

@@ -1,7 +1,8 @@
 /**
- * Access that network `outbound` refuses although no list of addresses could name it: addresses and `local` routes that
+ * Access that network `outbound` refuses although no list of addresses can name it: addresses and `local` routes that
  * are added after the helper's start, and ways to leave by another address than the named one. The tests also cover the
- * two lists and their defaults, on the peer. Network `host` is the control: there each probe gets its answer.
+ * two lists and their defaults, with addresses of the peer. Network `host` is the control: there, each probe gets its
+ * answer.
  */
 import type { NetworkRules } from '../../../src/helper/network';
 import { Network } from '../../../src/helper/protocol';

@@ -58,7 +58,7 @@ def answer(role, ticket, result):
 
 
 def forge(own_role):
-    """Answers orders of other zygotes, for every slot and number that they may have."""
+    """Answers orders of other zygotes, for every slot and sequence number that they may have."""
     end = time.monotonic() + TASK["seconds"]
     while time.monotonic() < end:
         for number in range(*TASK["numbers"]):
@@ -93,7 +93,7 @@ def hide(_root, cgroup, *_):
     """Forks a child that moves to its leaf's cgroup, so the zygote's cgroup does not count it."""
     if os.fork() == 0:
         fd = os.open("cgroup.procs", os.O_WRONLY, dir_fd=cgroup)
-        report("moving", TASK["mode"])  # first, because the next step may kill it
+        report("moving", TASK["mode"])  # first, because the next step may kill this process
         os.write(fd, b"0")
         while True:
             time.sleep(1)

@@ -91,7 +91,7 @@ describePrivileged('an identity', () => {
       expect(told).toEqual({ [victim.pid]: 'ESRCH', [zygote]: 'ESRCH', [process.pid]: 'ESRCH', own: null });
     });
 
-    // A process of the host with the attacker's id, so that no other protection applies.
+    // Uses a process of the host with the attacker's id, so that no other protection applies.
     it('has no rights over its neighbour and its zygote', () => {
       const [its, own] = [uidOf(victim.pid), uidOf(attacker.pid)];
       const can = (id: number, pid: number): boolean[] => [

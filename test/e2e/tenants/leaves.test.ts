@@ -1,5 +1,5 @@
 /**
- * Two functions of different owners, one of them malicious. Nothing crosses between them, whether they are fresh or
+ * Two functions of different owners, one of them malicious. No data passes between them, whether they are fresh or
  * forked from one zygote.
  */
 import { execFileSync, spawn } from 'node:child_process';

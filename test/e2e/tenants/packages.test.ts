@@ -56,7 +56,7 @@ describePrivileged('packages of several tenants', () => {
       },
     });
     pkgsDir = join(rig.dir, 'packages');
-    chmodSync(rig.dir, 0o755); // Pkgs_dir is to be the first that is closed
+    chmodSync(rig.dir, 0o755); // Pkgs_dir must be the first directory that is closed
     shared = installer();
     rig.placeOf = (spec) => shared.placeOf(spec);
     rig.slots.start();

@@ -181,7 +181,7 @@ suite(`[optional] docker sandboxes${why === undefined ? '' : ` (${why})`}`, () =
         hungry: 'OOM KILLS: 1\nENDED: out of memory',
       };
       for (const [name, said] of Object.entries(ends)) {
-        // The engine may report a death later than the answer's wait.
+        // The engine may report a death after the answer has stopped waiting for it.
         await until(`${name} says ${said}`, async () => {
           const { status, body } = await invoke(worker.url, name);
           expect({ name, status }).toEqual({ name, status: 502 });

@@ -1,4 +1,4 @@
-"""Counts its calls: state in a module lives as long as its sandbox."""
+"""Counts its calls. The state of a module lives as long as its sandbox."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Greets; the greeting comes from the environment that ol.yaml sets."""
+"""Greets. The greeting comes from the environment of ol.yaml."""
 
 import os
 

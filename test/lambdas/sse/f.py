@@ -9,7 +9,7 @@ HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-stor
 
 
 async def app(scope, receive, send):
-    """Each event tells its number and when it was sent."""
+    """Sends events with their number and time."""
     if scope["type"] != "http":
         raise RuntimeError("cannot serve " + scope["type"])
     query = parse_qs(scope["query_string"].decode())

@@ -1,7 +1,7 @@
 """Makes a thumbnail of an image given as base64; without one it draws a gradient first.
 
-The answer's work_ms is the time spent in here, so that a caller can tell the platform's share of
-a request.
+The answer's work_ms is the time of this function, so that a caller can compute the platform's share
+of a request.
 """
 
 import base64

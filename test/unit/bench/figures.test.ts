@@ -142,7 +142,7 @@ test('calls with another kind of start are no samples; too many leave the row wi
     [],
     astray((call) => call === 5),
   );
-  // Calls of the warm-up stray as well. This loses no sample.
+  // Calls of the warm-up may have another kind of start, too. They are no samples.
   const often = new Told(
     'often',
     [],

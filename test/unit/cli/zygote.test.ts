@@ -148,7 +148,7 @@ describe('ol zygote show', () => {
 
 describe('ol zygote simulate', () => {
   const REQBENCH = process.env['ARGYLE_REQBENCH'] ?? join(__dirname, '../../../../shared/reqbench');
-  /** Small versions of the simulator's three files, because ReqBench may be absent. */
+  /** Small versions of the simulator's three files. ReqBench itself may be absent. */
   function smallData(): string {
     const write = (name: string, json: unknown): void => {
       writeFileSync(join(dir, name), JSON.stringify(json));

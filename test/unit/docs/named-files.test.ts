@@ -14,7 +14,7 @@ function files(dir: string, end: string): string[] {
 const PAGES = ['README.md', 'ARCHITECTURE.md', 'SECURITY.md', ...files('docs', '.md')];
 const TESTS = files('test', '.test.ts').map((path) => path.replace(/^test\//, '').replace(/\.test\.ts$/, ''));
 
-/** Texts of the page's code spans that match the pattern. */
+/** The texts of the page's code spans that match the pattern. */
 function spans(page: string, pattern: RegExp): string[] {
   const text = readFileSync(join(ROOT, page), 'utf8').replace(/```[^]*?```/g, '');
   const found = [...text.matchAll(/`([^`\n]+)`/g)].map(([, span = '']) => span);

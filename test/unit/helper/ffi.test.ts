@@ -12,7 +12,7 @@ test("setSchedSlice() applies to this thread's later children", () => {
   const argyle = loadArgyle();
   const before = sliceOfChild();
   expect(argyle.setSchedSlice(100)).toBe(0);
-  // Only Linux 6.12 and later have slices of a thread's own, and report them.
+  // Only Linux 6.12 and later have slices per thread, and report them.
   if (before !== undefined) expect(sliceOfChild()).toBe(100_000);
   expect(argyle.setSchedSlice(3000)).toBe(0);
   if (before !== undefined) expect(sliceOfChild()).toBe(3_000_000);

@@ -77,7 +77,7 @@ function series(expr: string): { name: string; labels: string[] }[] {
   );
 }
 
-/** Added by Prometheus. */
+/** Labels that Prometheus adds. */
 const SCRAPED = ['instance', 'job'];
 
 test.each([...exprs, ...rules.map(({ expr }) => expr)])('%s uses only existing series and labels', async (expr) => {
@@ -100,7 +100,7 @@ test('rules use only existing rules', () => {
 test('the dashboard contains every series of Argyle', async () => {
   const own = [...(await exported()).keys()].filter((name) => name.startsWith('argyle_') && !name.endsWith('_sum'));
   const missing = own.filter((name) => !exprs.some((expr) => new RegExp(`\\b${name}\\b`).test(expr)));
-  // Durations are drawn from their buckets.
+  // The dashboard draws durations from their buckets.
   expect(missing.filter((name) => !name.endsWith('_count'))).toEqual([]);
 });
 

@@ -9,7 +9,7 @@ import { guard, ScriptedSandbox, settle } from '../../support/scripted-sandbox';
 
 const REQUEST = { path: '/', method: 'GET' } as const;
 
-/** Notes how a request ended. */
+/** Records the end of a request. */
 class Answer implements AnswerHandler {
   text = '';
   ended = false;
@@ -18,7 +18,7 @@ class Answer implements AnswerHandler {
     // Nothing is aborted here.
   }
   onHead(): void {
-    // Heads are answer/guard.ts's.
+    // answer/guard.ts handles heads.
   }
   onData(chunk: Buffer): void {
     this.text += chunk.toString();

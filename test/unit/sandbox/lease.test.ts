@@ -6,7 +6,7 @@ import { StatsRegistry } from '../../../src/metrics';
 describe('Lease', () => {
   let pool: MemoryPool;
   let order: string[];
-  /** Lets the destruction of `slot` end. */
+  /** Completes the destruction of `slot`. */
   let destroyed: () => void;
   const ancestor = { retain: () => order.push('retain'), release: () => order.push('release') };
   const slot = {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { Life, MOVES, type EndedBy, type Phase } from '../../../src/sandbox/life';
 
-/** Moves to take from `running`, one path to each phase. */
+/** Moves from `running`: one path to each phase. */
 const PATHS: Readonly<Record<Phase, readonly Phase[]>> = {
   running: [],
   pausing: ['pausing'],
@@ -33,7 +33,8 @@ describe('Life', () => {
         go(life, to);
         expect(life.phase).toBe(to);
       } else {
-        // A change that completes after the end, and a second end, have no effect. All else is a fault of the worker.
+        // A change that completes after the end, and a second end, have no effect. Every other move is a fault of the
+        // worker.
         const isLate = !life.isAlive && to !== 'freeing' && to !== 'freed';
         if (isLate) go(life, to);
         else expect(() => life.move(to as Exclude<Phase, 'ended'>)).toThrow(`from ${from} to ${to}`);

@@ -46,7 +46,7 @@ describe('LogTap', () => {
       }
       const kept = lines.reduce((total, one) => total + one.length, 0);
       expect(kept).toBeGreaterThan(200 * KB);
-      expect(kept).toBeLessThanOrEqual(260 * KB); // four seconds' worth
+      expect(kept).toBeLessThanOrEqual(260 * KB); // the rate of four seconds
       jest.setSystemTime(1000);
       pipe.write('after\n');
       await settled();
@@ -80,7 +80,7 @@ describe('LogTap', () => {
       const { pipe, lines, tap: it } = tap();
       it.running('r1');
       await settled();
-      // All of this happens in one turn of the loop, as when both are readable.
+      // These steps run in one turn of the loop, as when both are readable.
       it.running('');
       it.running('r2');
       pipe.emit('data', Buffer.from('of r1\n'));

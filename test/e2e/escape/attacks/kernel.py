@@ -15,7 +15,7 @@ from .calls import LIBC, call, reaches_kernel
 
 @attack()
 def i386_call(context):
-    """getpid by int 0x80. Numbers mean other calls there, so a filter must check the ABI."""
+    """getpid by int 0x80. The numbers differ in that ABI, so a filter must check the ABI."""
     if os.uname().machine != "x86_64":
         raise OSError(errno.ENOSYS, "no such gate")
     code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
@@ -60,7 +60,7 @@ def raise_capabilities(context):
 
 @attack(control="noseccomp")
 def survive_the_helper(context):
-    """Without the signal at its parent's death, a process could outlive its sandbox."""
+    """Clears the signal at the parent's death, so the process could outlive its sandbox."""
     return LIBC.prctl(1, 0, 0, 0, 0) == 0
 
 
@@ -174,7 +174,7 @@ def kernel_crypto(context):
 
 @attack(control="noseccomp")
 def take_a_lease(context):
-    """A process that opens the file then waits for 45 s."""
+    """Takes a lease. A process that opens the file then waits for 45 s."""
     fd = os.open(context["own_file"], os.O_RDONLY)
     return reaches_kernel(72, fd, 1024, 0, refused=(errno.EINVAL,))
 

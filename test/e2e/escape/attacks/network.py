@@ -110,7 +110,7 @@ def multicast(context):
 def broadcast(context):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")  # for the network's sake
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")  # keeps it on the host
         return s.sendto(b"?", ("255.255.255.255", context["port"])) == 1
 
 
@@ -163,7 +163,7 @@ def netlink(context):
 
 @attack(control="hostnet")
 def netlink_datagram(context):
-    """The type of the socket is an allowed one, so only the family can be refused."""
+    """The type of the socket is allowed, so only the family can be the reason for a refusal."""
     return socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 0)
 
 

@@ -76,7 +76,9 @@ def count_processes(context):
 
 @attack(control="neighbour")
 def limit_other(context):
-    """The control has the other tenant's uid, because root may lack CAP_SYS_RESOURCE."""
+    """Raises a limit. The control has the other tenant's uid, because root may lack
+    CAP_SYS_RESOURCE.
+    """
     import resource
 
     return resource.prlimit(context["other_pid"], resource.RLIMIT_NOFILE)

@@ -31,7 +31,7 @@ describe('/run when something fails', () => {
     await until('sandbox gone', () => ![...worker.provider.live].some((one) => one.spec.boot.name === 'fails'));
   });
 
-  /** All bytes of an answer that breaks off. */
+  /** All bytes of an interrupted answer. */
   const wire = (path: string) =>
     exchange('127.0.0.1', worker.listener.port, `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
 

@@ -40,7 +40,7 @@ describe('BusyInstances', () => {
     expect(a.sandbox.weights.at(-1)).toBe(50);
     busy.look();
     expect(a.sandbox.weights.at(-1)).toBe(100);
-    // Weighed when it is chosen again.
+    // The weight is set when the instance is chosen again.
     busy.delete(a.instance);
     busy.add(b.instance);
     expect(b.sandbox.weights.at(-1)).toBe(100);

@@ -17,7 +17,7 @@ function post(worker: TestWorker, name: string, event: object = {}, method = 'PO
   return call(worker, `/run/${name}`, { method, body: JSON.stringify(event) });
 }
 
-/** Kills and waits for the death without letting node's event loop notice it. */
+/** Kills a process and waits for its death. Node's event loop does not notice the death meanwhile. */
 function killUnnoticed(pid: number): void {
   process.kill(pid, 'SIGKILL');
   while (!/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')));

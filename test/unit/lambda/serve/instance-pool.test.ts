@@ -27,16 +27,16 @@ const SETTINGS: LambdaSettings = {
 
 describe('InstancePool', () => {
   let made: ScriptedSandbox[];
-  /** The same sandboxes as the instances hold them. */
+  /** The guards of the made sandboxes. The instances hold them. */
   let guards: GuardedSandbox[];
-  /** What making a sandbox waits for, and may fail with. */
+  /** Each start of a sandbox waits for its promise, and fails with its error. */
   let starting: () => Promise<void>;
   let pool: InstancePool;
   let released: number;
   let versions: number;
   const warnings: string[] = [];
 
-  /** Has new instances run new code, which only the pool holds. */
+  /** Gives the pool new code. */
   function setCode(config: Partial<LambdaConfig> = {}): void {
     const facts = { name: 'f', codeName: `1-f-${++versions}`, dir: '/nowhere', version: '1', entryFile: 'f.py' };
     const rest = { runtime: 'python' as const, env: {}, packages: [], config: { ...defaultLambdaConfig(), ...config } };
@@ -79,7 +79,7 @@ describe('InstancePool', () => {
   });
 
   interface Sent extends ScriptedClient {
-    /** 'answered', or the code that it was refused with. */
+    /** 'answered', or the code of the refusal. */
     result?: string;
   }
   function send(): Sent {
@@ -90,7 +90,7 @@ describe('InstancePool', () => {
     );
     return client;
   }
-  /** The request of this number that a sandbox got. */
+  /** The request with this number that the sandbox got. */
   const request = async (sandbox: number, number: number) => {
     await until('it is served', () => made[sandbox]?.requests[number] !== undefined);
     const found = made[sandbox]?.requests[number];
@@ -187,7 +187,7 @@ describe('InstancePool', () => {
     send();
     (await request(0, 0)).answer('');
     await settle();
-    // Not by its own idle time: nobody told the instance.
+    // The memory pool pauses the instance, not its own idle time.
     await guards[0]?.reclaim('pause');
     expect(pool.counts).toMatchObject({ idle: 0, paused: 1 });
     const client = send();

@@ -147,7 +147,7 @@ describe('Instance', () => {
   });
 
   describe('with several requests', () => {
-    /** Fails two requests of one instance, in the given order, and returns their errors by the name of the path. */
+    /** Fails two requests of one instance in the given order. Returns the errors by path. */
     async function endOfBoth(fail: (request: ScriptedRequest[]) => void): Promise<Record<string, string>> {
       const facts = (await make())[1].facts;
       const code = new CodeVersion({ ...facts, config: { ...facts.config, concurrency: 2 } }, () => undefined);

@@ -36,7 +36,7 @@ describe('KeepWarm', () => {
     const view = { min: 1, sandboxes: [], starting: 0, hasRoom: () => true };
     const waits = Array.from({ length: 8 }, () => {
       warm.failed();
-      // Others that fail meanwhile count once.
+      // Failures during the wait count once.
       warm.failed();
       const beganMs = nowMs;
       while (!warm.look(view)) nowMs += 500;

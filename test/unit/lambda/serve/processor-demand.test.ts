@@ -19,7 +19,7 @@ test('demandedMs measures this process, and is undefined for a missing process',
 
 describe('ProcessorDemand', () => {
   const CPUS = 2;
-  /** Plays calls one after the other, as one of `busy`, and returns the bound after each. */
+  /** Plays calls one after the other beside `busy` busy instances. Returns the bound after each call. */
   const play = (calls: { ms: number; demandMs: number }[], busy = 10): number[] => {
     let nowMs = 0;
     let demanded = 0;
@@ -88,7 +88,7 @@ describe('ProcessorDemand', () => {
     expect(stuck.map((most) => most - (stuck[0] ?? 0))).toEqual([0, 1, 2]);
     demand.left(8);
     expect(pass()).toBe((stuck[2] ?? 0) - 1);
-    // After a pause it starts anew.
+    // After a pause the measurement starts again.
     nowMs += 5000;
     demanded += 5000;
     expect(demand.most).toBe(4);

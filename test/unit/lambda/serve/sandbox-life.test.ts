@@ -1,4 +1,4 @@
-/** All that look at a sandbox agree on its state: its guest, its life, its instance, the leaf registry and the memory. */
+/** All readers of a sandbox's state agree: its guest, its life, its instance, the leaf registry and the memory pool. */
 import fc from 'fast-check';
 import { CodeVersion } from '../../../../src/lambda/code/version';
 import { defaultLambdaConfig } from '../../../../src/lambda/code/lambda-config';
@@ -67,7 +67,7 @@ class Rig {
   released = 0;
   /** Number of requests that have not ended. */
   running = 0;
-  /** Errors that are no answer to a caller: moves that life.ts forbids. */
+  /** Faults that no caller gets as an answer: moves that life.ts forbids. */
   readonly faults: unknown[] = [];
   /** Whether other functions give memory back as soon as they get it. */
   isOver = false;
@@ -132,7 +132,7 @@ class Rig {
     this.release?.();
   }
 
-  /** Another function asks for memory. */
+  /** Another function requests memory. */
   async shortage(mb: number): Promise<void> {
     const charge = await this.pool.acquire(mb, 'instance', 'g').catch(() => undefined);
     if (this.isOver) charge?.release();
@@ -156,7 +156,7 @@ class Rig {
     const wasHelper = life.end?.by === 'helper';
     const departure = wasHelper ? 'helper' : life.end?.by === 'eviction' ? 'evicted' : 'ended';
     expect(instance.departure).toBe(departure);
-    // In use, or changing: the memory pool must leave it alone.
+    // The sandbox is in use or changing, so the memory pool must not reclaim it.
     const isFree = life.changes === 0 && sandbox.busySince === undefined && !life.isGivenUp;
     expect(sandbox.candidate(this.clock.ms + 1000) !== undefined).toBe(isFree);
     expect(sandbox.paused(this.clock.ms) !== undefined).toBe(life.phase === 'paused' || life.phase === 'waking');

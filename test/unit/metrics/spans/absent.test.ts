@@ -1,4 +1,4 @@
-/** A separate process, because jest loads modules of its own in this one. */
+/** The script runs in a separate process, because jest loads its own modules in this process. */
 import { execFileSync } from 'node:child_process';
 import { resolve } from 'node:path';
 

@@ -69,7 +69,7 @@ describe('directories on disk', () => {
     makeForeign(TINY, join(fx.pkgsDir, 'other'));
     const file = join(fx.pkgsDir, TINY, 'files/argyle_sample_tiny/__init__.py');
     writeFileSync(file, 'changed');
-    if (process.getuid?.() !== 0) return; // only root can give files away
+    if (process.getuid?.() !== 0) return; // only root can change the owner of files
     chownSync(file, 64321, 64321);
     fx.sandbox.boots.length = 0;
     const offline = fx.installer({ pipMirror: '', pipEnv: () => Promise.resolve({ PIP_NO_INDEX: '1' }) });

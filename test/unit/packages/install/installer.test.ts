@@ -176,6 +176,6 @@ describe('disk use', () => {
     await asked;
     expect(existsSync(join(fx.pkgsDir, TINY, 'files/argyle_sample_tiny'))).toBe(true);
     utimesSync(join(fx.pkgsDir, TINY, 'argyle.json'), 1000, 1000);
-    expect(await limited.trim()).toEqual([]); // asked for a moment ago, whatever the disk says
+    expect(await limited.trim()).toEqual([]); // requested a moment ago, whatever the time on disk is
   });
 });

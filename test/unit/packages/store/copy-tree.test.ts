@@ -63,7 +63,7 @@ test('a link stays within the tree, whatever other links it passes', () => {
         const depth = place === '.' ? 0 : place.split('/').length;
         if (staysWithin(Buffer.from(text), depth)) fs.symlinkSync(text, join(root, place, `l${index}`));
       });
-      // Links over links: each name of the pool may be a link.
+      // Links can point to links: each name of the pool may be a link.
       for (const [index] of targets.entries()) {
         const path = join(root, places[index % places.length] ?? '.', `l${index}`);
         if (fs.existsSync(path)) expect(`${fs.realpathSync(path)}/`.startsWith(`${root}/`)).toBe(true);

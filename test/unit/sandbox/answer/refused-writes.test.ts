@@ -1,4 +1,4 @@
-/** A guest that answers and closes before it has read the request. The guest is a process of its own. */
+/** A guest that answers and closes before it has read the request. The guest is a separate process. */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { Readable } from 'node:stream';
 import type { AnswerControl } from '../../../../src/sandbox/answer/guard';
 import { GuestHttp } from '../../../../src/sandbox/guest-http';
 
-/** Reads the first bytes of each connection and writes the answer of its path. `/none` closes without one. */
+/** Reads the first bytes of each connection and writes the answer of the path. `/none` closes without an answer. */
 const GUEST = `
 import socket, sys
 server = socket.socket(socket.AF_UNIX)
@@ -33,7 +33,7 @@ while True:
     conn.close()
 `;
 
-/** Blocks this process, so that it notices nothing of the guest's work meanwhile. */
+/** Blocks this process, so that it does not notice the guest's work meanwhile. */
 function block(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
@@ -72,7 +72,7 @@ describe('a guest that closes before it has read the whole request', () => {
     rmSync(dir, { recursive: true });
   });
 
-  /** @param pauseMs time for which the client takes no more than the first bytes of the body */
+  /** @param pauseMs time for which the client reads only the first bytes of the body */
   const post = (path: string, method = 'POST', pauseMs = 0): Promise<string> =>
     new Promise((resolve, reject) => {
       let text = '';
@@ -108,7 +108,7 @@ describe('a guest that closes before it has read the whole request', () => {
     ['/head', 'HEAD', '200 '],
   ])('%s: the client gets the whole answer to %s', async (path, method, text) => {
     expect(await post(path, method)).toBe(text);
-    // The next request gets a connection of its own.
+    // The next request gets a new connection.
     expect(await post('/whole')).toBe('200 ok');
     expect(faults).toEqual([]);
   });

@@ -80,7 +80,7 @@ describe('Shares', () => {
     const ids = (all: { id: string }[]): string[] => all.map(({ id }) => id);
     expect(ids(shares.protect(idle).kept)).toEqual(['last']);
     expect(ids(shares.protect(idle).free)).toEqual(['older', 'of the rich', 'zygote']);
-    // A function's own instances are not kept from it.
+    // A function may evict its own instances.
     expect(shares.protect(idle, new Set(['poor'])).kept).toEqual([]);
     expect(shares.protect([{ fn: 'poor', idleMs: LAST_KEPT_MS }]).kept).toEqual([]);
     expect(shares.protect([1, 2].map((idleMs) => ({ fn: 'poor', idleMs }))).kept).toHaveLength(2);

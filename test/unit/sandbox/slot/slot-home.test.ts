@@ -4,7 +4,7 @@ import { SlotHome } from '../../../../src/sandbox/slot/slot-home';
 
 const FDS: SlotFds = { listen: 10, logWrite: 11, logRead: 12, errWrite: 13, errRead: 14 };
 
-/** Opens nothing: what is tested here is numbers and names. */
+/** Opens nothing, because the tests are about numbers and names. */
 function home(slotFds: (dirFd: number, name: string) => SlotFds = () => FDS): SlotHome {
   return new SlotHome({ openDir: () => 5, slotFds } as unknown as Argyle, '/somewhere');
 }

@@ -16,12 +16,12 @@ interface Order {
 }
 type Exit = (event: { value: number[] } | undefined) => void;
 
-/** Carries out all orders at once, unless a test says otherwise. */
+/** Executes all orders at once, unless a test changes this. */
 class FakeHelper {
   isGone = false;
   readonly orders: Order[] = [];
   readonly exits = new Map<number, Exit>();
-  /** Before an order is answered. */
+  /** Runs before an order is answered. */
   before: (order: Order) => Promise<void> = () => Promise.resolve();
 
   async request(verb: string, { slot }: { slot: number }): Promise<{ value: number[] }> {
@@ -35,17 +35,17 @@ class FakeHelper {
   offExit(slot: number): void {
     this.exits.delete(slot);
   }
-  /** The first process of a slot ends. */
+  /** Ends the first process of a slot. */
   end(slot: number): void {
     this.exits.get(slot)?.({ value: [0, 0, 0, 0] });
   }
-  /** How often a verb was ordered. */
+  /** Number of orders with this verb. */
   count(verb: string): number {
     return this.orders.filter((order) => order.verb === verb).length;
   }
 }
 
-/** Ids, and descriptors that lead nowhere. */
+/** Ids, and descriptors without an open file. */
 class FakeHome {
   readonly used = new Set<number>();
   opened: number[] = [];
@@ -66,7 +66,7 @@ class FakeHome {
   }
 }
 
-// Real taps would read pipes; these tests are about slots.
+// Real taps would read pipes. These tests are about slots.
 jest.mock('../../../../src/sandbox/log-tap', () => {
   const { closeSync: close } = jest.requireActual<{ closeSync: (fd: number) => void }>('node:fs');
   return {
@@ -76,7 +76,7 @@ jest.mock('../../../../src/sandbox/log-tap', () => {
         close(errors);
       }
       end(): void {
-        // Nothing to read.
+        // There is nothing to read.
       }
     },
   };

@@ -34,7 +34,7 @@ class FakeSlot {
 describe('SparePool', () => {
   let pool: MemoryPool;
   let slots: FakeSlot[];
-  /** An action of park() besides making a slot. */
+  /** An additional action of park(). */
   let park: () => Promise<void>;
   let zygote: { slot: object; isReady: boolean; inFlight: number; descendants: number };
   let spares: SparePool;

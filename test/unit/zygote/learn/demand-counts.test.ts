@@ -28,10 +28,10 @@ describe('DemandCounts', () => {
     expect(rates(counts, 10 * SEC)).toEqual(rates(once, 10 * SEC));
     once.add(['a==1'], 10 * SEC, undefined);
     const asked = rates(once, 20 * SEC);
-    // Its two requests weigh more than a deployment.
+    // Two requests of this set weigh more than a deployment.
     once.expect(['a==1'], 10 * SEC);
     expect(rates(once, 20 * SEC)).toEqual(asked);
-    // The deployment is forgotten as requests are.
+    // A deployment decays like a request.
     expect(rates(counts, 1200 * SEC)['a==1']).toBe(0);
   });
 

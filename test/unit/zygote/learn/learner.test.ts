@@ -62,7 +62,7 @@ describe('SubmoduleLearner', () => {
     }
     expect(learner.learn(leaf)).toBe(leaf);
     expect(jest.getTimerCount()).toBe(0);
-    // Another state of the code is asked anew, and none for ever.
+    // A new version of the code is asked again, and not forever.
     const next = { ...leaf, codeName: '2-thumbnail' };
     let asked = 0;
     for (let call = 0; call < 50; call++) {

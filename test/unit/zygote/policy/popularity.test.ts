@@ -112,7 +112,7 @@ describe('desiredTree', () => {
       { pins: ['a==1'], ratePerSec: a },
       { pins: ['b==1'], ratePerSec: b },
     ];
-    // Room for the root and one more.
+    // Memory for the root and one more zygote.
     const budgetMb = DEFAULT_PARAMS.rootMb + 4;
     const first = decide(demand(1, 0.9), { budgetMb });
     expect(ids(first)).toEqual(['', 'a==1']);

@@ -1,8 +1,8 @@
 /**
- * Invariant 5 of SECURITY.md: a zygote serves only functions whose requirements contain every package, name and version,
- * that it has imported. Random trees, requirements, indexes that change and dependencies that lie, against the real
- * matching, planning, policy, groups and provider; made up are only the processes. What a process has imported is
- * noted when it is made, from what lies on the made-up disk then, and judged without the code under test.
+ * Invariant 5 of SECURITY.md: a zygote serves only functions whose requirements contain every package, name and
+ * version, that it has imported. The test uses random trees, requirements, changing indexes and wrong dependencies.
+ * Matching, planning, policy, groups and provider are real; only the processes are fakes. The test records the imports
+ * of a process when it is made, from the contents of a fake disk, and checks them without the code under test.
  */
 import fc from 'fast-check';
 import type { ImportCache, ZygoteNode } from '../../../../src/config/types';
@@ -169,7 +169,7 @@ class World {
   }
 
   private async start(wanted: readonly Written[], keep: boolean): Promise<void> {
-    // Its packages are installed before a sandbox is asked for.
+    // The function's packages are installed before it requests a sandbox.
     for (const { text, version } of wanted)
       if (version === undefined && !this.disk.has(text)) this.disk.set(text, '1.0');
     const boot = { role: 'leaf', name: 'f', runtime: 'python', entry_file: 'f.py', sys_path: [], env: {} };

@@ -10,7 +10,7 @@ import { syntheticPackages } from '../../../support/zygote/synthetic';
 
 const REQBENCH = process.env['ARGYLE_REQBENCH'] ?? join(__dirname, '../../../../../shared/reqbench');
 
-/** Without ReqBench's data the synthetic index is used, so the claim is tested on every machine. */
+/** Without ReqBench's data, the synthetic index is used, so that the claim is tested on every machine. */
 const SOURCES: [name: string, load: () => Promise<PackageData>][] = [
   ['a made-up package index', () => Promise.resolve(syntheticPackages())],
   ...(existsSync(REQBENCH) ? [['ReqBench', () => loadReqbench(REQBENCH)] as [string, () => Promise<PackageData>]] : []),
@@ -51,7 +51,7 @@ describe.each(SOURCES)('on traces from %s', (_name, load) => {
         .filter(({ ratio, least }) => !(ratio >= least));
       expect(tooClose).toEqual([]);
       for (const { peakMb } of byPolicy.values()) expect(peakMb).toBeLessThanOrEqual(memoryMb);
-      // popularity must not win by making zygotes all the time.
+      // popularity must not win by making zygotes continuously.
       expect(byPolicy.get('popularity')?.buildMs).toBeLessThan(0.05 * (trace.invocations.at(-1)?.atMs ?? 0));
     },
     120_000,

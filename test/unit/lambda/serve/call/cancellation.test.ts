@@ -8,7 +8,7 @@ describe.each<[string, () => { signal: CancelSignal; abort: () => void }]>([
       return { signal: cancellation, abort: () => cancellation.abort() };
     },
   ],
-  // What it stands in for, so that both go on doing the same.
+  // Node's own classes, which must behave in the same way.
   [
     'an AbortController',
     () => {

@@ -3,7 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { InvocationBody } from '../../../../../src/lambda/serve/call/invocation';
 
-/** Serves one request and resolves with what its body was, and how many microtasks it took to have it. */
+/**
+ * Serves one request. Resolves with the body's text, and whether it was there before the next turn of the event loop.
+ */
 function serveOnce(): Promise<{ port: number; body: Promise<{ text: string; soon: boolean }>; close: () => void }> {
   return new Promise((resolve) => {
     let told: (body: { text: string; soon: boolean }) => void = () => undefined;

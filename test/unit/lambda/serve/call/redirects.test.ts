@@ -10,7 +10,7 @@ const head = (status: number, headers: string[]): AnswerHead => {
   return { status, reason: '', headers, length: undefined, bodiless: false };
 };
 
-/** Writes down what the client gets. */
+/** Records what the client gets. */
 class Written implements ResponseSink {
   text = '';
   start({ status, headers }: AnswerHead): void {
@@ -97,7 +97,7 @@ describe('redirects of functions', () => {
     test.each(['https', 'HTTPS', 'https, http'])('are followed when the client used %s', (proto) => {
       expect(to('https://localhost:5000/run/app/x', 302, by(proto))?.uri).toBe('/run/app/x');
       expect(to('https://root/run/app/x', 302, by(proto))?.uri).toBe('/run/app/x');
-      // Functions are called by http, and make their URLs of that.
+      // Functions are called by http, and make their URLs with http.
       expect(to('http://localhost:5000/run/app/x', 302, by(proto))?.uri).toBe('/run/app/x');
     });
 

@@ -1,4 +1,4 @@
-/** Each call tells whether it was the first of its instance, and why that was made. */
+/** Each call reports whether it was the first call of its instance, and the cause of the instance's start. */
 import type { Call } from '../../../../../src/lambda/serve/call/call';
 import { startWorker, call, type TestWorker, type WorkerOptions } from '../../../../support/in-process-worker';
 import { until } from '../../../../support/until';
