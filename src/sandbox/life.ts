@@ -8,6 +8,7 @@
  *
  * A failed pause leads back to `running`, a failed thaw back to `paused`.
  */
+import { Phases, type Moves } from './phases';
 import type { SandboxExit } from './types';
 
 /**
@@ -21,7 +22,7 @@ import type { SandboxExit } from './types';
 export type Phase = 'running' | 'pausing' | 'paused' | 'waking' | 'thawing' | 'ended' | 'freeing' | 'freed';
 
 /** The moves between phases. */
-export const MOVES: Readonly<Record<Phase, readonly Phase[]>> = {
+export const MOVES: Moves<Phase> = {
   running: ['pausing', 'ended'],
   pausing: ['paused', 'running', 'ended'],
   paused: ['waking', 'ended'],
@@ -56,20 +57,16 @@ export interface LifeView {
   readonly exited: Promise<SandboxExit>;
 }
 
-export class Life implements LifeView {
+export class Life extends Phases<Phase> implements LifeView {
   readonly exited: Promise<SandboxExit>;
   /** Number of ordered pauses and resumes that have not completed. */
   changes = 0;
-  private current: Phase = 'running';
   private ended: End | undefined;
   private resolveExited: ((exit: SandboxExit) => void) | undefined;
 
   constructor() {
+    super('a leaf', MOVES, 'running');
     this.exited = new Promise((resolve) => (this.resolveExited = resolve));
-  }
-
-  get phase(): Phase {
-    return this.current;
   }
 
   get isAlive(): boolean {
@@ -77,7 +74,7 @@ export class Life implements LifeView {
   }
 
   get isPaused(): boolean {
-    return this.current === 'paused' || this.changes > 0;
+    return this.phase === 'paused' || this.changes > 0;
   }
 
   get end(): End | undefined {
@@ -86,23 +83,20 @@ export class Life implements LifeView {
 
   /** Whether a request may be sent now. A guest that is being thawed reads the request when it runs. */
   get isOpen(): boolean {
-    return this.current === 'thawing' || (this.current === 'running' && this.changes === 0);
+    return this.phase === 'thawing' || (this.phase === 'running' && this.changes === 0);
   }
 
   /** Whether destroy() was called. */
   get isGivenUp(): boolean {
-    return this.current === 'freeing' || this.current === 'freed';
+    return this.phase === 'freeing' || this.phase === 'freed';
   }
 
   /**
    * Makes a move of MOVES. A pause or thaw that completes after the end has no effect.
    * @throws Error for any other move, which is a fault of the worker
    */
-  move(to: Exclude<Phase, 'ended'>): void {
-    if (MOVES[this.current].includes(to)) this.current = to;
-    else if (this.isAlive || to === 'freeing' || to === 'freed') {
-      throw new Error(`a leaf cannot go from ${this.current} to ${to}`);
-    }
+  override move(to: Exclude<Phase, 'ended'>): void {
+    if (this.isAlive || to === 'freeing' || to === 'freed') super.move(to);
   }
 
   /**
@@ -111,9 +105,8 @@ export class Life implements LifeView {
    * @returns whether this was the first call
    */
   finish(by: EndedBy, why: string, exit: SandboxExit = { oomKills: 0, status: undefined }): boolean {
-    if (this.ended !== undefined) return false;
+    if (!this.tryMove('ended')) return false;
     this.ended = { by, why };
-    this.current = 'ended';
     if (by !== 'owner') this.resolveExited?.(exit);
     return true;
   }

@@ -13,6 +13,7 @@ import type { ContainerState, ContainerStats } from './api';
 import type { Engine } from './engine';
 import { FrameDecoder } from './frames';
 import { GuestHttp } from '../guest-http';
+import { HostLife, type HostEnd } from '../host-life';
 import { GuestListener } from './guest-listener';
 import { containerOptions, type ContainerRequest, type ContainerSettings } from './options';
 
@@ -65,13 +66,9 @@ export class SocketDir {
 export class Container implements LeafHost {
   readonly log: LogTap;
   readonly exited: Promise<SandboxExit>;
-  /** Set when `exited` resolves. */
-  exit: SandboxExit | undefined;
   pid = 0;
+  private readonly life = new HostLife('a container');
   private id = '';
-  private ended: (exit: SandboxExit) => void = () => undefined;
-  private destroying: Promise<void> | undefined;
-  private emptied = false;
   private starting: Promise<void> | undefined;
   private readonly printed = new PassThrough();
   private readonly errors = new PassThrough();
@@ -82,7 +79,7 @@ export class Container implements LeafHost {
     private readonly listener: GuestListener,
   ) {
     this.log = new LogTap(this.printed, name, parts.log, this.errors);
-    this.exited = new Promise((resolve) => (this.ended = resolve));
+    this.exited = this.life.exited;
   }
 
   /**
@@ -91,6 +88,11 @@ export class Container implements LeafHost {
   static async make(parts: ContainerParts): Promise<Container> {
     const name = parts.sockets.name();
     return new Container(parts, name, await GuestListener.listen(parts.sockets.address(`${name}.guest`)));
+  }
+
+  /** Set when `exited` resolves. */
+  get exit(): SandboxExit | undefined {
+    return this.life.exit;
   }
 
   /** File name of the clients' socket in `<worker_dir>/scratch`; the socket exists after serve(). */
@@ -144,12 +146,11 @@ export class Container implements LeafHost {
 
   /** Whether the engine has confirmed that a destroyed container is gone. */
   get isEmptied(): boolean {
-    return this.emptied;
+    return this.life.phase === 'emptied';
   }
 
   destroy(): Promise<void> {
-    this.destroying ??= this.free();
-    return this.destroying;
+    return this.life.free(() => this.free());
   }
 
   private async run(request: Omit<ContainerRequest, 'socketPath'>): Promise<void> {
@@ -160,8 +161,9 @@ export class Container implements LeafHost {
       const frames = await engine.attach(this.id);
       pipeline(frames, new FrameDecoder(this.errors), this.printed, () => this.errors.end());
     }
-    if (this.destroying !== undefined) throw new ArgyleError('SANDBOX_DEAD', 'destroyed while it was being made');
+    if (this.life.isGivenUp) throw new ArgyleError('SANDBOX_DEAD', 'destroyed while it was being made');
     await engine.start(this.id);
+    this.life.tryMove('running');
     void this.watch();
     void engine.inspect(this.id).then(
       ({ State: { Pid: pid } }) => (this.pid = pid),
@@ -176,19 +178,20 @@ export class Container implements LeafHost {
   private async watch(): Promise<void> {
     const { engine } = this.parts;
     const code = await engine.wait(this.id);
-    if (this.destroying !== undefined) return;
+    if (this.life.isGivenUp) return;
     const info = await engine.inspect(this.id).catch(() => undefined);
-    this.exit = { oomKills: info?.State.OOMKilled === true ? 1 : 0, status: toWaitStatus(code) };
-    this.listener.close(new ArgyleError('SANDBOX_DEAD', `the guest is gone: ${describeDeath(this.exit)}`));
-    this.ended(this.exit);
+    const exit = { oomKills: info?.State.OOMKilled === true ? 1 : 0, status: toWaitStatus(code) };
+    this.listener.close(new ArgyleError('SANDBOX_DEAD', `the guest is gone: ${describeDeath(exit)}`));
+    this.life.finish(exit);
   }
 
-  private async free(): Promise<void> {
+  private async free(): Promise<HostEnd> {
     this.listener.close(new ArgyleError('SANDBOX_DEAD', 'the sandbox was destroyed'));
     // Waits for the id of a container that is being created. Without its id, the container could not be removed.
     await this.starting?.catch(() => undefined);
-    this.emptied = this.id === '' || (await this.parts.engine.remove(this.id));
+    const removed = this.id === '' || (await this.parts.engine.remove(this.id));
     this.log.end();
+    return removed ? 'emptied' : 'stuck';
   }
 }
 

@@ -6,9 +6,18 @@ import { unlinkSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { basename } from 'node:path';
 import type { HelperClient } from '../../helper/client';
-import { Flag, Pressure as At, Role, Usage, type Completion } from '../../helper/protocol';
+import {
+  Flag,
+  Pressure as At,
+  Role,
+  Usage,
+  type Completion,
+  type RequestFields,
+  type VerbName,
+} from '../../helper/protocol';
 import { ArgyleError } from '../../errors';
 import { GuestHttp } from '../guest-http';
+import { HostLife, type HostEnd } from '../host-life';
 import type { LogTap } from '../log-tap';
 import { limitArgs, sameLimits } from './limits';
 import type { Pressure } from '../memory/thrash';
@@ -45,15 +54,13 @@ export class Slot {
   readonly log: LogTap;
   /** Resolves when the first process ends or the helper ends. */
   readonly exited: Promise<SandboxExit>;
-  /** Set when `exited` resolves. */
-  exit: SandboxExit | undefined;
   /** Host pid of the first process; 0 before that process exists. */
   pid = 0;
   private readonly client: HelperClient;
+  private readonly life = new HostLife('a slot');
   private current: SandboxLimits;
-  private destroying: Promise<void> | undefined;
+  /** The last order of new limits. */
   private limited: Promise<unknown> | undefined;
-  private emptied = false;
   /** The client that preconnect() made and http() has not returned yet. */
   private ahead: GuestHttp | undefined;
 
@@ -63,22 +70,25 @@ export class Slot {
     this.pool = parts.pool;
     this.log = parts.log;
     this.current = parts.limits;
-    this.exited = new Promise((resolve) => {
-      this.client.onExit(this.id, (event) => {
-        // Guards against an event for an earlier user of this slot id; the order of the helper's messages should
-        // exclude such an event.
-        if (event !== undefined && this.pid !== 0 && event.value[2] !== 0 && event.value[2] !== this.pid) return;
-        this.client.offExit(this.id);
-        const status = event?.value[0];
-        this.exit = {
-          oomKills: event?.value[1] ?? 0,
-          procsRefused: event?.value[3] ?? 0,
-          status: status === Infinity ? undefined : status,
-          ...(event === undefined ? { lost: true } : {}),
-        };
-        resolve(this.exit);
+    this.exited = this.life.exited;
+    this.client.onExit(this.id, (event) => {
+      // Guards against an event for an earlier user of this slot id; the order of the helper's messages should
+      // exclude such an event.
+      if (event !== undefined && this.pid !== 0 && event.value[2] !== 0 && event.value[2] !== this.pid) return;
+      this.client.offExit(this.id);
+      const status = event?.value[0];
+      this.life.finish({
+        oomKills: event?.value[1] ?? 0,
+        procsRefused: event?.value[3] ?? 0,
+        status: status === Infinity ? undefined : status,
+        ...(event === undefined ? { lost: true } : {}),
       });
     });
+  }
+
+  /** Set when `exited` resolves. */
+  get exit(): SandboxExit | undefined {
+    return this.life.exit;
   }
 
   /** File name of the listening socket in the sockets' directory. */
@@ -92,7 +102,7 @@ export class Slot {
 
   /** False once the slot is destroyed, its first process has ended, or its helper has ended. */
   get isUsable(): boolean {
-    return this.destroying === undefined && this.exit === undefined && !this.client.isGone;
+    return this.life.isUsable && !this.client.isGone;
   }
 
   /** Whether the slot's helper has ended; the slot ends with its helper. */
@@ -102,28 +112,27 @@ export class Slot {
 
   /** Whether the helper has seen the last process of a destroyed slot end. */
   get isEmptied(): boolean {
-    return this.emptied;
+    return this.life.phase === 'emptied';
   }
 
   /** Spawns the process of a fresh leaf ahead. The process joins its cgroups and then waits for spawn(). */
   async prespawn(): Promise<void> {
-    const fields = { slot: this.id, role: Role.LEAF, flags: Flag.PARK };
-    await this.started(await this.client.request('SPAWN', fields));
+    await this.started(await this.order('SPAWN', { slot: this.id, role: Role.LEAF, flags: Flag.PARK }));
   }
 
   /** Starts a fresh guest and returns its host pid. Uses the process of prespawn() if there is one. */
   async spawn(role: number, shown: GuestMounts): Promise<number> {
-    if (this.pid !== 0 && role === Role.LEAF) {
+    if (this.life.phase !== 'empty' && role === Role.LEAF) {
       await this.go(shown);
       return this.pid;
     }
-    return this.started(await this.client.request('SPAWN', { slot: this.id, role, name: namesOf(shown) }));
+    return this.started(await this.order('SPAWN', { slot: this.id, role, name: namesOf(shown) }));
   }
 
   /** Starts an installer and returns its host pid. The installer may write to the staging directory `stage`. */
   async install(stage: string): Promise<number> {
     const fields = { slot: this.id, role: Role.INSTALLER, name: ['', stage] };
-    return this.started(await this.client.request('SPAWN', fields));
+    return this.started(await this.order('SPAWN', fields));
   }
 
   /** Makes the zygote in `source` fork into this slot and returns the child's host pid. */
@@ -131,23 +140,25 @@ export class Slot {
     if (source.client !== this.client) {
       throw new ArgyleError('ZYGOTE_FAILED', `zygote slot ${source.id} belongs to a helper that has ended`);
     }
+    // Another zygote may have the id of a destroyed slot by now.
+    if (source.life.isGivenUp) throw new ArgyleError('ZYGOTE_FAILED', `zygote slot ${source.id} was destroyed`);
     const flags = park ? Flag.PARK : 0;
     const fields = { slot: this.id, source: source.id, role, name: namesOf(shown), flags };
-    return this.started(await this.client.request('FORK', fields));
+    return this.started(await this.order('FORK', fields));
   }
 
   /** Binds code and packages for a parked guest and starts the guest. */
   async go(shown: GuestMounts): Promise<void> {
-    await this.client.request('GO', { slot: this.id, name: namesOf(shown) });
+    await this.order('GO', { slot: this.id, name: namesOf(shown) });
     await this.limited;
   }
 
   async pause(): Promise<void> {
-    await this.client.request('PAUSE', { slot: this.id });
+    await this.order('PAUSE', { slot: this.id });
   }
 
   async resume(): Promise<void> {
-    await this.client.request('RESUME', { slot: this.id });
+    await this.order('RESUME', { slot: this.id });
   }
 
   /**
@@ -157,7 +168,7 @@ export class Slot {
   orderLimits(limits: SandboxLimits): void {
     if (sameLimits(this.current, limits)) return;
     this.current = limits;
-    this.limited = this.client.request('LIMITS', { slot: this.id, arg: limitArgs(limits) });
+    this.limited = this.order('LIMITS', { slot: this.id, arg: limitArgs(limits) });
     this.limited.catch(() => undefined);
   }
 
@@ -167,7 +178,7 @@ export class Slot {
   }
 
   async usage(): Promise<SandboxUsage> {
-    const { value } = await this.client.request('USAGE', { slot: this.id });
+    const { value } = await this.order('USAGE', { slot: this.id });
     const at = (index: number): number => value[index] ?? 0;
     return {
       memBytes: at(Usage.MEM_BYTES),
@@ -183,7 +194,7 @@ export class Slot {
 
   /** Memory counters for thrash-watch.ts. */
   async pressure(): Promise<Pressure> {
-    const { value } = await this.client.request('PRESSURE', { slot: this.id });
+    const { value } = await this.order('PRESSURE', { slot: this.id });
     const at = (index: number): number => value[index] ?? 0;
     return {
       memBytes: at(At.MEM_BYTES),
@@ -219,24 +230,16 @@ export class Slot {
 
   /** Kills all processes and frees everything. Idempotent, never rejects: the end of the helper frees its slots. */
   destroy(): Promise<void> {
-    this.destroying ??= this.free();
-    return this.destroying;
+    return this.life.free(() => this.free());
   }
 
   /** Frees the worker's part of a slot that the helper did not make. */
   discard(): Promise<void> {
-    this.destroying ??= this.free(false);
-    return this.destroying;
+    return this.life.free(() => this.free(false));
   }
 
-  private async free(made = true): Promise<void> {
-    let freed = true;
-    if (made && !this.client.isGone) {
-      freed = await this.client.request('DESTROY', { slot: this.id }).then(
-        () => (this.emptied = true),
-        (error: unknown) => error instanceof ArgyleError && error.code === 'HELPER_GONE',
-      );
-    }
+  private async free(made = true): Promise<HostEnd> {
+    const end = made && !this.client.isGone ? await this.orderDestroy() : 'dropped';
     this.client.offExit(this.id);
     this.dropHttp();
     this.log.end();
@@ -246,7 +249,21 @@ export class Slot {
       // The socket or its directory has already been removed.
     }
     // When the helper could not free the slot, the id stays taken. Otherwise the next AG_SLOT with this id would fail.
-    if (freed) this.parts.release();
+    if (end !== 'stuck') this.parts.release();
+    return end;
+  }
+
+  private orderDestroy(): Promise<HostEnd> {
+    return this.client.request('DESTROY', { slot: this.id }).then(
+      () => 'emptied',
+      (error: unknown) => (error instanceof ArgyleError && error.code === 'HELPER_GONE' ? 'dropped' : 'stuck'),
+    );
+  }
+
+  /** Sends an order about this slot, unless destroy() was called: another slot may have the id by now. */
+  private order(verb: VerbName, fields: RequestFields): Promise<Completion> {
+    if (!this.life.isGivenUp) return this.client.request(verb, fields);
+    return Promise.reject(new ArgyleError('SANDBOX_STATE', `slot ${this.id} was destroyed`));
   }
 
   private newHttp(): GuestHttp {
@@ -260,6 +277,8 @@ export class Slot {
 
   private async started(completion: Completion): Promise<number> {
     this.pid = completion.value[0] ?? 0;
+    // The process or the slot may have ended before the completion arrived.
+    this.life.tryMove('running');
     await this.limited;
     return this.pid;
   }
