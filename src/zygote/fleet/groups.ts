@@ -138,7 +138,7 @@ export class ZygoteGroups {
         try {
           this.maker.checkThreads(group.spec, usage.threads);
         } catch {
-          zygote.unfit = true;
+          zygote.condemn();
           this.retire(group);
           break;
         }

@@ -36,39 +36,29 @@ const MEASURE_AFTER_MS = 200;
 /** Back-off after a refill found no memory or no slot, in ms. */
 const RETRY_MS = 500;
 
-/** One parked child. */
+/** One parked child. Its pool records whether it is still parked. */
 export class Spare implements Holder {
   private readonly since = Date.now();
-  private taken = false;
 
   constructor(
     readonly slot: Slot,
     readonly lease: Lease,
-    /** Called when the spare is claimed or discarded. */
-    private readonly leave: (spare: Spare) => void,
+    private readonly home: SparePool,
   ) {
     void slot.exited.then(() => this.discard());
   }
 
   /** Whether the spare has been claimed or discarded. */
   get isTaken(): boolean {
-    return this.taken;
-  }
-
-  /** Claims the spare for a leaf. The lease passes to the caller. */
-  take(): void {
-    this.taken = true;
-    this.leave(this);
+    return !this.home.has(this);
   }
 
   async discard(): Promise<void> {
-    if (this.taken) return;
-    this.take();
-    await this.lease.free('the spare is not wanted');
+    if (this.home.remove(this)) await this.lease.free('the spare is not wanted');
   }
 
   candidate(nowMs: number): Candidate | undefined {
-    if (this.taken) return undefined;
+    if (this.isTaken) return undefined;
     const idleMs = nowMs - this.since;
     const base = { id: `spare slot ${this.slot.id}`, freesMb: this.lease.charge.mb, savesMs: SAVES_MS, idleMs };
     return { ...base, action: 'destroy', keptAs: 'spare' };
@@ -80,16 +70,17 @@ export class Spare implements Holder {
 }
 
 export class SparePool implements Parked {
-  private readonly parked: Spare[] = [];
+  /** The parked children, oldest first. This set alone records which spares are neither claimed nor discarded. */
+  private readonly parked = new Set<Spare>();
   private wanted = 0;
-  private making = false;
-  private timer: NodeJS.Timeout | undefined;
+  /** Whether a refill is scheduled or runs. */
+  private refilling = false;
   private spareMb = GUESS_MB;
 
   constructor(private readonly options: SpareOptions) {}
 
   get size(): number {
-    return this.parked.length;
+    return this.parked.size;
   }
 
   get target(): number {
@@ -99,7 +90,7 @@ export class SparePool implements Parked {
   /** Sets the number of spares to keep; surplus spares are discarded. */
   setTarget(count: number): void {
     this.wanted = count;
-    for (const spare of this.parked.slice(count)) void spare.discard();
+    for (const spare of [...this.parked].slice(count)) void spare.discard();
     this.schedule(0);
   }
 
@@ -110,38 +101,47 @@ export class SparePool implements Parked {
   take(limits: SandboxLimits): Spare | undefined {
     // The scratch is already mounted; its size is the only limit that cannot be changed later.
     if (limits.scratchMb !== this.options.limits.scratchMb) return undefined;
-    for (;;) {
-      const spare = this.parked[0];
-      if (spare === undefined) return undefined;
+    for (const spare of this.parked) {
       if (!spare.slot.isUsable) {
         void spare.discard();
         continue;
       }
-      spare.take();
+      this.remove(spare);
       this.schedule(REFILL_DELAY_MS);
       return spare;
     }
+    return undefined;
+  }
+
+  /** Whether the spare is still parked. */
+  has(spare: Spare): boolean {
+    return this.parked.has(spare);
+  }
+
+  /** Takes the spare out of the pool. Its lease passes to the caller. @returns false when it was no longer parked */
+  remove(spare: Spare): boolean {
+    if (!this.parked.delete(spare)) return false;
+    this.options.pool.remove(spare);
+    return true;
   }
 
   async drop(): Promise<void> {
     this.wanted = 0;
-    clearTimeout(this.timer);
-    await Promise.all(this.parked.slice().map((spare) => spare.discard()));
+    await Promise.all([...this.parked].map((spare) => spare.discard()));
   }
 
   private schedule(delayMs: number): void {
-    if (this.timer !== undefined || this.making || this.parked.length >= this.wanted) return;
-    this.timer = setTimeout(() => {
-      this.timer = undefined;
+    if (this.refilling || this.parked.size >= this.wanted) return;
+    this.refilling = true;
+    setTimeout(() => {
       void this.refill();
     }, delayMs).unref();
   }
 
   private async refill(): Promise<void> {
-    this.making = true;
     let delayMs = 0;
     const { zygote, pool, factory } = this.options;
-    while (this.parked.length < this.wanted && zygote.isReady) {
+    while (this.parked.size < this.wanted && zygote.isReady) {
       // POLICY: spares use only free memory; they never wait in the queue with requests.
       const charge = pool.tryAcquire(this.spareMb, 'spare');
       if (charge === undefined || !(await this.parkOne(zygote, charge, factory))) {
@@ -149,7 +149,7 @@ export class SparePool implements Parked {
         break;
       }
     }
-    this.making = false;
+    this.refilling = false;
     if (zygote.isReady) this.schedule(delayMs);
   }
 
@@ -165,15 +165,13 @@ export class SparePool implements Parked {
     } finally {
       zygote.inFlight--;
     }
-    const spare = new Spare(slot, lease, (gone) => {
-      this.left(gone);
-    });
-    this.parked.push(spare);
+    const spare = new Spare(slot, lease, this);
+    this.parked.add(spare);
     this.options.pool.add(spare);
     setTimeout(() => {
       void this.measure(spare);
     }, MEASURE_AFTER_MS).unref();
-    if (this.parked.length > this.wanted) await spare.discard();
+    if (this.parked.size > this.wanted) await spare.discard();
     return true;
   }
 
@@ -182,11 +180,5 @@ export class SparePool implements Parked {
     if (usage === undefined || spare.isTaken) return;
     this.spareMb = Math.max(1, Math.ceil(usage.memBytes / MEGABYTE));
     spare.lease.charge.measured(this.spareMb);
-  }
-
-  private left(spare: Spare): void {
-    const index = this.parked.indexOf(spare);
-    if (index >= 0) this.parked.splice(index, 1);
-    this.options.pool.remove(spare);
   }
 }

@@ -1,10 +1,16 @@
 /**
  * A running zygote. All its descendants are nested in its pid namespace and die with it. The zygote therefore counts
  * its descendants and is ended only when the count is 0.
+ *
+ *   serving → draining → serving
+ *   serving or draining → unfit
+ *   serving, draining or unfit → ended
+ *   serving → killed
  */
 import type { Candidate } from '../../sandbox/memory/evictor';
 import type { Ancestor, Lease } from '../../sandbox/lease';
 import type { Holder } from '../../sandbox/memory/memory-pool';
+import { Phases, type Moves } from '../../sandbox/phases';
 import { MEGABYTE } from '../../sandbox/slot/limits';
 import type { Slot } from '../../sandbox/slot/slot';
 import type { SandboxLimits } from '../../sandbox/types';
@@ -34,6 +40,24 @@ export interface Parked {
   drop(): Promise<void>;
 }
 
+/**
+ * - `serving`: forks may be ordered while the process lives;
+ * - `draining`: no new forks; the zygote ends after its last descendant; revive() leads back;
+ * - `unfit`: the same for good;
+ * - `ended`: ended by drain(), end() or the death of a process that no longer served; is being freed or freed;
+ * - `killed`: the same after the process of a serving zygote died.
+ */
+export type ZygotePhase = 'serving' | 'draining' | 'unfit' | 'ended' | 'killed';
+
+/** The moves between phases. */
+export const ZYGOTE_MOVES: Moves<ZygotePhase> = {
+  serving: ['draining', 'unfit', 'ended', 'killed'],
+  draining: ['serving', 'unfit', 'ended'],
+  unfit: ['ended'],
+  ended: [],
+  killed: [],
+};
+
 const NONE: ReadonlySet<string> = new Set();
 /**
  * Growth of a zygote's memory limit per living descendant, in MB. Kernel: with memory controller v1, memory that a leaf
@@ -49,7 +73,7 @@ export class ZygoteProcess implements Holder, Ancestor {
   readonly slot: Slot;
   readonly parent: ZygoteProcess | undefined;
   readonly pins: readonly PinKey[];
-  /** Forks that have been ordered and not completed. */
+  /** Forks that have been ordered and not completed. The lease of each counts as a descendant, too. */
   inFlight = 0;
   /** Number of leaves so far, including used spares. */
   forks = 0;
@@ -59,14 +83,11 @@ export class ZygoteProcess implements Holder, Ancestor {
   mb = 0;
   lastUsedMs = Date.now();
   spares: Parked | undefined;
-  /** True when the zygote must not be forked again although its leaves live. */
-  unfit = false;
   readonly sinceMs = Date.now();
-  private killed = false;
+  private readonly life = new Phases('a zygote', ZYGOTE_MOVES, 'serving');
   private descendants = 0;
   private roomFor = 0;
-  private isDraining = false;
-  private ending: Promise<void> | undefined;
+  private freed: Promise<void> | undefined;
 
   constructor(private readonly parts: ZygoteParts) {
     this.slot = parts.slot;
@@ -74,23 +95,24 @@ export class ZygoteProcess implements Holder, Ancestor {
     this.pins = parts.pins;
     this.makeRoom();
     void this.slot.exited.then(() => {
-      this.killed = !this.isDraining && this.ending === undefined;
+      this.life.tryMove('killed');
       return this.end();
     });
   }
 
   /** Whether the zygote ended without a drain or end() call. */
   get wasKilled(): boolean {
-    return this.killed;
+    return this.life.phase === 'killed';
   }
 
   /** Whether new forks may be ordered. */
   get isReady(): boolean {
-    return !this.isDraining && this.ending === undefined && this.slot.isUsable;
+    return !this.draining && this.slot.isUsable;
   }
 
+  /** Whether the zygote no longer serves. */
   get draining(): boolean {
-    return this.isDraining;
+    return this.life.phase !== 'serving';
   }
 
   /** Number of ancestors. */
@@ -129,20 +151,26 @@ export class ZygoteProcess implements Holder, Ancestor {
 
   /** Stops new forks, and ends the zygote after its last descendant. */
   async drain(): Promise<void> {
-    this.isDraining = true;
+    this.life.tryMove('draining');
     await this.spares?.drop();
     this.endIfUnused();
   }
 
   /** Allows forks again, unless the zygote has ended or is unfit. */
   revive(): void {
-    if (this.ending === undefined && !this.unfit) this.isDraining = false;
+    this.life.tryMove('serving');
+  }
+
+  /** Forbids further forks for good, although the zygote's leaves live. drain() then ends the zygote. */
+  condemn(): void {
+    this.life.tryMove('unfit');
   }
 
   /** Ends the zygote and all its descendants now. Idempotent, never rejects. */
   end(): Promise<void> {
-    this.ending ??= this.free();
-    return this.ending;
+    this.life.tryMove('ended');
+    this.freed ??= this.free();
+    return this.freed;
   }
 
   /** Charges the measured memory, given in bytes. */
@@ -152,7 +180,7 @@ export class ZygoteProcess implements Holder, Ancestor {
   }
 
   candidate(nowMs: number): Candidate | undefined {
-    if (this.descendants > 0 || this.inFlight > 0 || this.ending !== undefined) return undefined;
+    if (this.descendants > 0 || this.freed !== undefined) return undefined;
     return {
       id: `zygote slot ${this.slot.id}`,
       action: 'destroy',
@@ -179,11 +207,10 @@ export class ZygoteProcess implements Holder, Ancestor {
   }
 
   private endIfUnused(): void {
-    if (this.isDraining && this.descendants === 0 && this.inFlight === 0) void this.end();
+    if (this.draining && this.descendants === 0) void this.end();
   }
 
   private async free(): Promise<void> {
-    this.isDraining = true;
     await this.spares?.drop();
     await this.parts.lease.free('the zygote has ended');
     this.parts.onGone(this);

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import type { SandboxFactory } from '../../../../src/sandbox/factory';
 import type { Lease } from '../../../../src/sandbox/lease';
 import { MemoryPool, type Charge } from '../../../../src/sandbox/memory/memory-pool';
@@ -178,5 +179,55 @@ describe('SparePool', () => {
     await until('it is measured', () => pool.usedMb === 3);
     const candidate = spares.take(LIMITS)?.candidate(Date.now());
     expect(candidate).toBeUndefined();
+  });
+
+  test('are made again after they were dropped while a refill was due', async () => {
+    spares.setTarget(1);
+    await spares.drop();
+    spares.setTarget(1);
+    await parked(1);
+  });
+
+  test('each is claimed or freed once, whatever happens to it', async () => {
+    type Step = 'want' | 'take' | 'discard' | 'end' | 'reclaim' | 'drop' | 'wait';
+    const steps = fc.constantFrom<Step>('want', 'want', 'take', 'discard', 'end', 'reclaim', 'drop', 'wait', 'wait');
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(steps, fc.nat(3)), { maxLength: 15 }), async (order) => {
+        const first = slots.length;
+        const taken: { slot: Slot; lease: Lease; isTaken: boolean; discard(): Promise<void> }[] = [];
+        const run: Record<Step, (count: number) => unknown> = {
+          want: (count) => {
+            spares.setTarget(count);
+          },
+          take: () => {
+            const spare = spares.take(LIMITS);
+            if (spare !== undefined) taken.push(spare);
+          },
+          // Neither of these has an effect on a spare that was claimed.
+          discard: (count) => taken[count]?.discard(),
+          end: (count) => slots[first + count]?.end(),
+          reclaim: async () => {
+            (await pool.acquire(100 - taken.length * 4)).release();
+          },
+          drop: () => spares.drop(),
+          wait: () => new Promise((resolve) => setTimeout(resolve, 2)),
+        };
+        for (const [step, count] of order) {
+          await run[step](count);
+          // A spare is parked, claimed or freed. All that are not freed count as descendants and hold their memory.
+          await settle();
+          const kept = slots.slice(first).filter(({ destroyed }) => destroyed === 0).length;
+          expect([step, zygote.descendants - zygote.inFlight, zygote.inFlight]).toEqual([step, kept, 0]);
+          expect([spares.size + taken.length, pool.usedMb > 0]).toEqual([kept, kept > 0]);
+          for (const one of taken) expect([one.isTaken, slots[one.slot.id - 1]?.destroyed]).toEqual([true, 0]);
+        }
+        await spares.drop();
+        await Promise.all(taken.map(({ lease }) => lease.free('the leaf has ended')));
+        await settle();
+        expect(slots.slice(first).every(({ destroyed }) => destroyed === 1)).toBe(true);
+        expect([pool.usedMb, zygote.descendants, spares.size]).toEqual([0, 0, 0]);
+      }),
+      { numRuns: 60 },
+    );
   });
 });
