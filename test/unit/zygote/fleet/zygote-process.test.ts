@@ -30,7 +30,10 @@ class World {
     const slot = this.slot as unknown as Slot;
     const onGone = (): number => this.gone++;
     this.zygote = new ZygoteProcess({ slot, lease, parent: undefined, pins: [], importMs: 1, onGone });
-    const drop = (): Promise<void> => Promise.resolve(void this.drops++);
+    const drop = (): Promise<void> => {
+      this.drops++;
+      return Promise.resolve();
+    };
     this.zygote.spares = { size: 0, setTarget: () => undefined, take: () => undefined, drop };
   }
 
