@@ -13,7 +13,6 @@ export interface Goal {
   limit: number;
 }
 
-/** A goal and its result. */
 export interface GoalResult {
   about: string;
   kind: Goal['kind'];

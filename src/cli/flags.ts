@@ -11,7 +11,6 @@ export interface FlagSpec {
   usage: string;
 }
 
-/** The values of a command's flags, by name. */
 export class Flags {
   constructor(private readonly values: ReadonlyMap<string, string | boolean>) {}
 

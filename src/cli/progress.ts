@@ -9,7 +9,6 @@ const BAR = 20;
 const FRAMES = ['|', '/', '-', '\\'];
 const CLEAR = '\r\x1b[K';
 
-/** The output stream. */
 export interface ProgressStream {
   readonly isTTY?: boolean;
   readonly columns?: number;

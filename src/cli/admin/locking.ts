@@ -25,7 +25,6 @@ export interface Locked {
   from: string;
   /** lockKey() of the inputs, stored in the requirements.lock in the source folder. */
   key: string;
-  /** A warning for the user. */
   warning?: string;
 }
 

@@ -11,7 +11,6 @@ import { findHelper, guestBeside, libraryBeside } from '../paths';
 const run = promisify(execFile);
 
 export interface Finding {
-  /** Name of the checked property. */
   check: string;
   state: 'ok' | 'warning' | 'failed';
   /** Result in words. */

@@ -16,9 +16,7 @@ export interface AccessSettings {
   adminToken: string;
   /** argyle.metrics_token: /metrics needs the token, too. */
   metricsToken?: boolean;
-  /** argyle.allowed_hosts. */
   allowedHosts?: string;
-  /** argyle.allowed_origins. */
   allowedOrigins?: string;
   /** The worker's own host names: worker_url and the machine's name. */
   ownNames?: readonly string[];

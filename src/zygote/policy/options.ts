@@ -38,7 +38,6 @@ export interface SelectionInput {
   readonly params: PolicyParams;
 }
 
-/** All options of one selection. */
 export interface Options {
   readonly byId: ReadonlyMap<string, Option>;
   /** The options that can serve each demand. */

@@ -15,7 +15,6 @@ export interface CountedSet {
   readonly count: number;
 }
 
-/** The package data of the simulator. */
 export interface PackageData {
   /** Sets with sorted pins. */
   readonly sets: readonly Omit<CountedSet, 'of'>[];

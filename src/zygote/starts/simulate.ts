@@ -2,7 +2,6 @@
 import { Heap } from 'heap-js';
 import { StartQueue, type StartProfile, type StartEstimate } from './queue';
 
-/** The outcome of making a zygote. */
 export type ZygoteOutcome = 'works' | 'fails' | 'hangs' | 'impossible';
 
 export interface SimKind {

@@ -1,7 +1,6 @@
 /** Pending starts of one function: starts that wait for their turn, and starts that run. */
 import type { StartWish } from '../../../sandbox/types';
 
-/** One pending start. */
 export interface PendingStart {
   readonly wish: StartWish;
   /** Time at which the start's turn came. Before the turn: time of the request for the start. */
