@@ -25,7 +25,7 @@ import type { Pressure } from './memory/thrash';
 import type { Watched } from './memory/thrash-watch';
 import type { PlainSandbox, Sandbox, SandboxExit, SandboxLimits, SandboxUsage, StartKind, ZygoteTier } from './types';
 
-/** Time after the last use in which the pool does not pause an instance, in ms: the next request may be close. */
+/** Time after the last use in which the pool does not pause an instance, in ms. The next request may follow soon. */
 const IDLE_MIN_MS = 5;
 /** The exit of a sandbox whose helper has ended. */
 const LOST: SandboxExit = { oomKills: 0, status: undefined, lost: true };

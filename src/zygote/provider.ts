@@ -121,7 +121,7 @@ export class ZygoteProvider implements SandboxProvider {
     });
     let kind: StartProfile = kinds.of(pins, spec.packages, Math.max(0, spec.boot.sys_path.length - pins.length));
     for (let forks = 0; ; forks++) {
-      // enter() is synchronous when a turn is free, the usual case; this saves a turn of the event loop.
+      // enter() returns a turn synchronously when one is free, which is the usual case. No await is needed then.
       const entered = starts.enter(fn, kind, forks === 0 ? wish : WANTED);
       const turn = entered instanceof Promise ? await entered : entered;
       if (turn === undefined) return undefined;

@@ -44,7 +44,7 @@ export interface InstanceOptions {
   cause?: ColdCause;
 }
 
-/** The result of a request. `retry`: this instance was dead before the request reached it. */
+/** The result of a request. `retry`: the instance was dead before the request reached it. */
 export type ServeResult = 'done' | 'cancelled' | 'retry';
 
 export class Instance {

@@ -15,7 +15,7 @@ export interface SpareOptions {
   factory: SandboxFactory;
   pool: MemoryPool;
   zygote: ZygoteProcess;
-  /** The limits of a spare. The use for a function with other limits needs one more order to the helper. */
+  /** The limits of a spare. A function with other limits costs one more order to the helper. */
   limits: SandboxLimits;
 }
 
@@ -26,7 +26,7 @@ const GUESS_MB = 4;
  * large zygote takes longer (policy/params.ts).
  */
 const SAVES_MS = 1;
-/** Delay before a taken spare is replaced, in ms: the request that took the spare has the CPUs first. */
+/** Delay before a taken spare is replaced, in ms. Until then, the CPUs serve the request that took the spare. */
 const REFILL_DELAY_MS = 6;
 /**
  * Delay before a spare is measured, in ms. By then the spare has joined its cgroups and completed its warm-up

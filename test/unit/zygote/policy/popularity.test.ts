@@ -44,7 +44,7 @@ describe('desiredTree', () => {
     expect(tree.savedMsPerSec).toBeGreaterThan(280);
   });
 
-  it('places the common part of two demands above both', () => {
+  it('makes the common part of two demands the parent of both', () => {
     const tree = decide([
       { pins: ['a==1', 'numpy==2', 'pandas==2'], ratePerSec: 1 },
       { pins: ['b==1', 'numpy==2', 'pandas==2'], ratePerSec: 1 },

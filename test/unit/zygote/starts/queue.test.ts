@@ -163,7 +163,7 @@ describe('Turns', () => {
     expect([turns.total, turns.mayBegin('a'), turns.mayJoin('c')]).toEqual([1, true, true]);
   });
 
-  it('counts turns for all functions one by one', () => {
+  it('counts each turn of a zygote that serves all functions', () => {
     const turns = new Turns(2);
     turns.begin('');
     turns.begin('');
