@@ -177,7 +177,7 @@ ${more}`;
     await comes(name, 'early');
   });
 
-  test('1 DELETE /kafka/register/<name> ends the consumers; the group later continues at its offset', async () => {
+  test('1 DELETE /kafka/register/<name> ends the consumers; the group later resumes at its offset', async () => {
     const name = await deploy('delete');
     await send(name, 'a');
     await post(`/kafka/register/${name}`);

@@ -25,7 +25,7 @@ export interface ZygoteParts {
   pins: readonly PinKey[];
   /** Import time that each fork saves, in ms. */
   importMs: number;
-  /** Submodules that it was told to import in addition to its packages, without its ancestors'. */
+  /** Submodules that the zygote imports besides its packages, without those of its ancestors. */
   submodules?: ReadonlySet<string>;
   /** Called once, when the zygote has ended for any reason and is freed. */
   onGone: (zygote: ZygoteProcess) => void;

@@ -131,7 +131,7 @@ reuse-sandbox: false
     expect(await names()).not.toContain(name);
   });
 
-  test('the registry is asked for new code only after registry_cache_ms, and the new code then runs', async () => {
+  test('the registry is asked for code only after registry_cache_ms, and new code then runs', async () => {
     const name = await worker.deploy('update', SAYS('old'));
     expect(await worker.invoke(name)).toMatchObject({ body: '"old"' });
     const pulled = Date.now();

@@ -215,7 +215,7 @@ describePrivileged('the disk of a sandbox', () => {
     }
   });
 
-  it('is limited in an installer, except for its staging directory, where nothing can be reserved', async () => {
+  it('is limited in an installer, except in its staging directory, which has no reservation', async () => {
     fixture.write({ 'packages/.stage/files/none': '' });
     await helper.slot(1, Pool.INSTALL, limits(8));
     const boot = {

@@ -147,7 +147,7 @@ describePrivileged('ids', () => {
     }
   });
 
-  it("of a zygote's child go only to later children of this zygote, and only after the child's end", async () => {
+  it("of a zygote's child go, after its end, only to later children of the same zygote", async () => {
     const helper = await begin();
     await helper.zygote(100);
     await helper.zygote(200);
@@ -198,7 +198,7 @@ describePrivileged('ids', () => {
     }
   });
 
-  it('of a zygote suffice for thousands of children with the default range, for few with the smallest', async () => {
+  it('of a zygote suffice for thousands of children by default, for few in the smallest range', async () => {
     // Half of a block, and at most 8,192 ids, are for leaves.
     const helper = await begin(line(LARGE));
     expect(mapped(await zygote(helper, 100))).toBeGreaterThan(4 * 8192);

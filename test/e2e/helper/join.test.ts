@@ -67,7 +67,7 @@ describePrivileged('a fresh guest', () => {
     await helper.finish();
   });
 
-  it('that is parked joins its cgroups, has no foreign descriptor, and waits until it is released', async () => {
+  it('that is parked joins its cgroups, has no foreign descriptor, and waits for its release', async () => {
     await helper.slot(1);
     await helper.slot(2);
     const pid = (await helper.call('SPAWN', { slot: 2, role: Role.LEAF, flags: Flag.PARK })).value[0] ?? 0;
@@ -188,7 +188,7 @@ describePrivileged('a fresh guest', () => {
     expect([other('cpu', 'cpu.shares'), other('cpu', 'cpu.cfs_quota_us')]).toEqual(['1024', '-1']);
   });
 
-  it('that ran out of memory is not reused, so its kill count is never attributed to another slot', async () => {
+  it('that ran out of memory is not reused, so no other slot gets its kill count', async () => {
     expect(await run(1, '1', 200 * 2 ** 20, 48)).toBe('');
     const [first = '?'] = names();
     expect((await helper.call('DESTROY', { slot: 1 })).code).toBe(Code.OK);

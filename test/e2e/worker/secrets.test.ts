@@ -94,7 +94,7 @@ describeContract('secrets', () => {
     return reply;
   };
 
-  test('reach the function that names them, are current after a change, and are stored nowhere else', async () => {
+  test('reach only the function that names them, follow changes, and are stored nowhere else', async () => {
     const yaml = 'secrets: [DB_PASSWORD, API_KEY]\nlimits: {runtime_sec: 1}\n';
     const name = worker.name('secrets');
     const install = await worker.dir.ol(['new', name]);

@@ -6,7 +6,7 @@ test('an error has the status and advice of its code, and names the faulty input
   expect(error).toBeInstanceOf(Error);
 });
 
-test('a thrown value becomes an error of the given code with its cause; a typed error is unchanged', () => {
+test('a thrown value becomes the cause of an error with the code; a typed error is unchanged', () => {
   const cause = new TypeError('broken');
   expect(asArgyleError('INTERNAL', cause)).toMatchObject({ code: 'INTERNAL', message: 'broken', cause });
   expect(asArgyleError('INTERNAL', 'text')).toMatchObject({ code: 'INTERNAL', message: 'text' });

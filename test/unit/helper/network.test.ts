@@ -23,7 +23,7 @@ test.each([
   expect(passes(none, address)).toBe(expected);
 }); // prettier-ignore
 
-test("an operator's prefix overrides a default of the same or a shorter length, deny overrides allow", () => {
+test("an operator's prefix overrides a default of at most its length; deny overrides allow", () => {
   expect(passes({ deny: [], allow: ['169.254.0.0/16'] }, '169.254.169.254')).toBe(true);
   expect(passes({ deny: ['169.254.0.0/16'], allow: ['169.254.0.0/16'] }, '169.254.169.254')).toBe(false);
   expect(passes({ deny: ['10.0.0.0/8'], allow: ['10.1.0.0/16'] }, '10.1.2.3')).toBe(true);

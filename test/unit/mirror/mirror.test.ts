@@ -35,7 +35,7 @@ async function status(path: string, init: RequestInit = {}): Promise<number> {
 }
 
 describe('a mirror served to pip', () => {
-  test('pip downloads a package with all dependencies in their newest versions, with checked hashes', async () => {
+  test('pip downloads the newest versions of a package and its dependencies, and checks hashes', async () => {
     const dir = join(scratch, 'closure');
     await pip('download', '-q', '-d', dir, 'argyle-sample-frame');
     expect(readdirSync(dir).sort()).toEqual([

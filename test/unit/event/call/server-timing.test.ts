@@ -39,7 +39,7 @@ test('counts for each call only the part of a start that the call waited for', (
   expect(text).toBe('queue;dur=0, start;desc=fresh;dur=3, total;dur=20');
 });
 
-test('contains code and body after waits for them, and only the phases that a failed call reached', () => {
+test('contains code and body after waits, and only the phases that a failed call reached', () => {
   const text = timed((call) => {
     call.codeMs = 12;
     call.bodyMs = 0.1234567;

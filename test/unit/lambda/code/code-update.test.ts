@@ -54,7 +54,7 @@ describe('the code of a function', () => {
     expect((await post(worker, 'f')).body).not.toBe(first.body);
   });
 
-  test('that cannot be used answers 500 although old code exists, and is pulled again at the next call', async () => {
+  test('that is unusable answers 500 despite old code, and is pulled again at the next call', async () => {
     await start({ settings: { registryCacheMs: 0 } });
     await worker.deploy('f', { 'f.py': version(1) });
     expect((await post(worker, 'f')).status).toBe(200);

@@ -266,7 +266,7 @@ describe('the state of a sandbox', () => {
     expect([...seen].sort()).toEqual(Object.keys(MOVES).sort());
   }, 60_000);
 
-  test('is paused for the instance when the memory pool pauses it, and its wait is not in runtime_sec', async () => {
+  test('is paused for the instance when the pool pauses it; its wait is not in runtime_sec', async () => {
     const rig = await Rig.make();
     const { sandbox, guest, instance, pool } = rig;
     rig.clock.ms += 1000;

@@ -100,7 +100,7 @@ describe('Container', () => {
     );
   });
 
-  test('one that is destroyed while it is created is not started, and is removed when its id is known', async () => {
+  test('one that is destroyed during its creation is not started, and is removed by its id', async () => {
     const engine = new FakeEngine('nothing', true);
     const container = await make(engine);
     const started = container.start(REQUEST);

@@ -47,7 +47,7 @@ describe('SubmoduleLearner', () => {
   };
   const pass = (ms: number): Promise<void> => jest.advanceTimersByTimeAsync(ms);
 
-  test("requests reports until they bring no new name, and accepts only the function's own packages", () => {
+  test("requests reports until they bring no new name; accepts only the function's packages", () => {
     expect(learner.learn(leaf).boot.learn).toBe(true);
     learner.record(leaf, pins, {
       'Pillow==10.4.0': ['PIL.Image'],

@@ -32,7 +32,7 @@ function makeRoot(version = '3.13'): string {
   return root;
 }
 
-test("a root is copied without devices, pipes and mount points, and trusts the host's certificates", async () => {
+test("a root omits devices, pipes and mount points, and trusts the host's certificates", async () => {
   const base = join(dir, 'base');
   const bundle = join(dir, 'host.crt');
   writeFileSync(bundle, 'of the host\n');
