@@ -135,7 +135,7 @@ static bool cache_put(struct session *s, const struct slot *slot) {
   if (v1_cached == V1_CACHE_MAX) {
     struct v1_set oldest = cache_take(0);
     if (remove_set(&s->pool[slot->pool], oldest.name)) {
-      v1_cache[v1_cached++] = oldest; /* a zygote has moved in: the set stays on record */
+      v1_cache[v1_cached++] = oldest; /* a zygote has moved a process into the set, so the set is kept */
       return false;
     }
   }
@@ -271,7 +271,7 @@ int cgroup_usage(struct session *s, const struct slot *slot, uint64_t value[8]) 
       !read_counter(s, slot, PIDS, &value[AG_USE_PIDS]))
     return fault_sys(AG_ST_CGROUP, "usage");
   cgroup_final_counts(s, slot, &value[AG_USE_OOM_KILLS], &value[AG_USE_PIDS_REFUSED]);
-  value[AG_USE_CPU_USEC] = get_number(v2, "cpu.stat", "usage_usec"); /* is there without the cpu controller */
+  value[AG_USE_CPU_USEC] = get_number(v2, "cpu.stat", "usage_usec"); /* exists without the cpu controller, too */
   value[AG_USE_FROZEN] = get_number(v2, "cgroup.events", "frozen");
   value[AG_USE_PID] = (uint64_t)slot->pid;
   value[AG_USE_THREADS] = slot->pid ? get_number(s->proc_fd, proc_file(slot->pid, "status"), "Threads:") : 0;

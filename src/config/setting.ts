@@ -1,7 +1,7 @@
 /** The kinds of settings in the schema's table, what the table knows about each, and the messages for wrong values. */
 import { z } from 'zod';
 
-/** What the schema knows about a key besides its type. The decoder and the docs generator read it. */
+/** The schema's entry for a key besides its type. The decoder and the docs generator read it. */
 export interface SettingMeta {
   /** One or two sentences for docs/config.md. */
   about: string;

@@ -34,8 +34,8 @@ export const MOVES: Moves<Phase> = {
 };
 
 /**
- * Who ended a leaf: its own process or a breach of its limits; an eviction; the end of the sandbox helper; a call of
- * destroy().
+ * The cause of a leaf's end: its own process or a breach of its limits; an eviction; the end of the sandbox helper; a
+ * call of destroy().
  */
 export type EndedBy = 'itself' | 'eviction' | 'helper' | 'owner';
 

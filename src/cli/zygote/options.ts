@@ -1,4 +1,4 @@
-/** Shared by the zygote commands: number flags, tables and labels. Pure. */
+/** Number flags, tables and labels of the zygote commands. Pure. */
 import { CliError } from '../command';
 import type { Flags, FlagSpec } from '../flags';
 

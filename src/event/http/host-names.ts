@@ -1,4 +1,4 @@
-/** Which Host and Origin values a request may have. Pure, except for reading the machine's name. */
+/** The rules for Host and Origin values of a request. Pure, except for reading the machine's name. */
 import { isIP } from 'node:net';
 
 /**
@@ -66,7 +66,7 @@ export class KnownHosts {
 /** Maximum number of remembered Host values. */
 const MAX_PASSED = 256;
 
-/** What a browser tells about the origin of a request. */
+/** The origin of a request, as a browser reports it. */
 export interface BrowserMarks {
   /** Sec-Fetch-Site. */
   site: string | undefined;

@@ -15,7 +15,7 @@ export class CodeDirs {
   private readonly removals = new Set<Promise<void>>();
 
   /**
-   * @param removeTree removes a directory and its contents. With 20,000 entries, this keeps a thread busy for a while.
+   * @param removeTree removes a directory and its contents. A directory with 20,000 entries keeps a thread busy.
    * @param prefix of every directory's name; distinguishes these directories from others in the same place
    */
   constructor(

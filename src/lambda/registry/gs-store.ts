@@ -65,7 +65,7 @@ export class GsStore implements RegistryStore {
     }
   }
 
-  /** Asks for an object that may be missing. */
+  /** Requests the attributes of one object. A missing object is no error. */
   async check(): Promise<void> {
     await this.stat('readyz');
   }

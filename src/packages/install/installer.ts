@@ -108,7 +108,7 @@ export class PackageInstaller {
     return this.store.placeOf(spec);
   }
 
-  /** What an installed package provides; undefined when it is not installed. Installs nothing. */
+  /** Returns an installed package; undefined when the package is not installed. Installs nothing. */
   async peek(spec: string): Promise<PackageImport | undefined> {
     const place = normalizeLine(spec);
     parseSpec(place, 'package');

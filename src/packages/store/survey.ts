@@ -1,4 +1,4 @@
-/** What the files of an installed package show. The files may belong to others; nothing in them is followed. */
+/** Surveys the files of an installed package. The files may be another user's; the survey follows no link. */
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 

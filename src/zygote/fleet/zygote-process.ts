@@ -43,9 +43,9 @@ export interface Parked {
 /**
  * - `serving`: forks may be ordered while the process lives;
  * - `draining`: no new forks; the zygote ends after its last descendant; revive() leads back;
- * - `unfit`: the same for good;
- * - `ended`: ended by drain(), end() or the death of a process that no longer served; is being freed or freed;
- * - `killed`: the same after the process of a serving zygote died.
+ * - `unfit`: as `draining`, but revive() has no effect;
+ * - `ended`: drain(), end() or the death of a process that no longer served has ended the zygote;
+ * - `killed`: the process of a serving zygote has died.
  */
 export type ZygotePhase = 'serving' | 'draining' | 'unfit' | 'ended' | 'killed';
 
