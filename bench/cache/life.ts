@@ -15,6 +15,8 @@ export interface LiveCall {
   readonly importMs: number;
   /** Status of /run's answer; 0 without an answer. */
   readonly status: number;
+  /** Times of the worker's Server-Timing, ms. */
+  readonly phases: Readonly<Record<string, number>>;
 }
 
 export interface Life {
@@ -28,9 +30,6 @@ const LOOK_CALLS = 20;
 /** Pause between two calls of the trace, ms, so that the clean-up after a call does not delay the next one. */
 const SETTLE_MS = 20;
 
-const durationOf = (timing: string, entry: string): number =>
-  Number(new RegExp(`${entry}(?:;desc=[^;,]*)?;dur=([\\d.]+)`).exec(timing)?.[1] ?? 0);
-
 /** Reads the kind of start from the worker's Server-Timing. Pure. */
 export function startOf(timing: string): Start {
   const told = /start;desc=(\w+)/.exec(timing)?.[1];
@@ -41,6 +40,12 @@ export function startOf(timing: string): Start {
 export function tiersMb(metrics: string): Record<string, number> {
   const found = metrics.matchAll(/^argyle_memory_tier_bytes\{tier="(\w+)"\} (\S+)$/gm);
   return Object.fromEntries([...found].map(([, tier = '', bytes]) => [tier, Number(bytes) / 2 ** 20]));
+}
+
+/** Durations of the worker's Server-Timing by phase, ms. Pure. */
+export function phasesOf(timing: string): Record<string, number> {
+  const found = timing.matchAll(/(\w+)(?:;desc=[^;,]*)?;dur=([\d.]+)/g);
+  return Object.fromEntries([...found].map(([, name = '', ms]) => [name, Number(ms)]));
 }
 
 function means(samples: readonly Record<string, number>[]): Record<string, number> {
@@ -106,7 +111,8 @@ async function call(dispatcher: Agent, url: string, fn: number): Promise<LiveCal
   const answer = await request(url, { method: 'POST', body: '{}', dispatcher }).catch(() => undefined);
   await answer?.body.text();
   const ms = performance.now() - startMs;
-  if (answer === undefined) return { fn, ms, start: 'warm', importMs: 0, status: 0 };
+  if (answer === undefined) return { fn, ms, start: 'warm', importMs: 0, status: 0, phases: {} };
   const timing = [answer.headers['server-timing'] ?? ''].flat().join(', ');
-  return { fn, ms, start: startOf(timing), importMs: durationOf(timing, 'import'), status: answer.statusCode };
+  const phases = phasesOf(timing);
+  return { fn, ms, start: startOf(timing), importMs: phases.import ?? 0, status: answer.statusCode, phases };
 }
