@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { tiersMb, startOf, type LiveCall } from '../../../bench/cache/life';
+import { phasesOf, tiersMb, startOf, type LiveCall } from '../../../bench/cache/life';
 import { traceOf, withoutProbes } from '../../../bench/cache/functions';
 import { latencySpec, totalsSpec } from '../../../bench/cache/plots';
 import { fitCosts, learntData, measuredModel, replay } from '../../../bench/cache/replay';
@@ -10,13 +10,14 @@ import { DEFAULT_TRACE } from '../../../src/zygote/simulate/trace';
 import { syntheticPackages } from '../../support/zygote/synthetic';
 
 const call = (ms: number, start: LiveCall['start'], status = 200, importMs = 0): LiveCall => {
-  return { fn: 0, ms, start, importMs, status };
+  return { fn: 0, ms, start, importMs, status, phases: {} };
 };
 
 describe('the readings of a live worker', () => {
   it('contain how a call was served', () => {
     const timing = 'queue;dur=0.2, start;desc=fork-packages;dur=4.4, import;dur=0.9, handler;dur=2, total;dur=11';
     expect(startOf(timing)).toBe('fork');
+    expect(phasesOf(timing)).toEqual({ queue: 0.2, start: 4.4, import: 0.9, handler: 2, total: 11 });
     expect(startOf('queue;dur=0.1, start;desc=unpause;dur=0.4, handler;dur=2, total;dur=3')).toBe('warm');
     expect(startOf('')).toBe('warm');
   });
