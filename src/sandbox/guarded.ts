@@ -146,18 +146,19 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
       }
       const startMs = performance.now();
       this.life.move('pausing');
+      this.charge.returning(this.options.downsizePaused);
       try {
         await this.inner.pause();
-      } catch (error) {
-        this.life.move('running');
-        throw error;
-      }
-      this.life.move('paused');
-      this.charge.move('paused');
-      this.options.stats.record('Pause()', performance.now() - startMs);
-      if (this.options.downsizePaused) {
+        this.life.move('paused');
+        this.charge.move('paused');
+        this.options.stats.record('Pause()', performance.now() - startMs);
+        if (!this.options.downsizePaused) return;
         const { memBytes } = await this.inner.usage();
         this.charge.measured(Math.min(this.options.chargeMb, Math.ceil(memBytes / MEGABYTE)));
+      } catch (error) {
+        this.charge.returning(false);
+        if (this.life.phase === 'pausing') this.life.move('running');
+        throw error;
       }
     });
   }
@@ -222,9 +223,9 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
     if (this.life.phase === 'paused') return { ...base, action: 'destroy', freesMb: mb };
     if (idleMs < IDLE_MIN_MS) return undefined;
     if (!this.options.downsizePaused) return { ...base, action: 'pause', freesMb: 0 };
-    // A pause frees the unused part of the charge. This part is measured only after the pause. Before the pause, half
-    // of the charge is the estimate.
-    return { ...base, action: 'pause', freesMb: mb / 2 };
+    // POLICY: what a pause frees is measured only after it. The estimate is the whole charge. The pool evicts what lacks
+    // after the pause. With a lower estimate it would evict instances for which there is memory.
+    return { ...base, action: 'pause', freesMb: mb };
   }
 
   paused(nowMs: number): Paused | undefined {

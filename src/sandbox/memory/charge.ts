@@ -11,6 +11,8 @@ export interface Chargeable {
   /** Sets a share at once. */
   charge(charge: Charge, mb: number): void;
   retier(charge: Charge, tier: MemoryTier): void;
+  /** Records whether the owner is about to return the share, or most of it. */
+  expect(charge: Charge, isComing: boolean): void;
   /** Removes a released charge from the queue. */
   cancel(charge: Charge): void;
 }
@@ -32,6 +34,14 @@ export class Charge {
   /** Changes the tier of the charge. */
   move(tier: MemoryTier): void {
     this.pool.retier(this, tier);
+  }
+
+  /**
+   * Tells the pool whether the owner is about to return the share, or most of it: by a pause or by its end. Until then
+   * the pool evicts no other holder for this memory.
+   */
+  returning(isComing: boolean): void {
+    if (!this.released) this.pool.expect(this, isComing);
   }
 
   /**

@@ -43,8 +43,8 @@ export class MemoryPool implements Chargeable {
   private readonly waiters = new FairQueue<Waiter>();
   /** Charged memory of each function, in MB. */
   private readonly held = new Map<string, number>();
-  /** Shares that their owners are about to return for other functions. */
-  private readonly yielding = new Set<Charge>();
+  /** Shares that their owners are about to return. */
+  private readonly returning = new Set<Charge>();
   private readonly holders: Reclaimer;
   private again: NodeJS.Timeout | undefined;
 
@@ -74,7 +74,7 @@ export class MemoryPool implements Chargeable {
    * @param sparing true leaves holders that are kept for later use (Candidate.keptAs) in place
    */
   hasRoom(mb: number, sparing = false): boolean {
-    let needed = this.used + mb - this.options.totalMb;
+    let needed = this.used + mb - this.options.totalMb - this.comingMb;
     for (const waiter of this.waiters.entries()) needed += waiter.mb;
     return needed <= 0 || needed <= this.holders.freeableMb(sparing);
   }
@@ -104,11 +104,9 @@ export class MemoryPool implements Chargeable {
    */
   mustYield(charge: Charge): boolean {
     if (this.waiters.length === 0) return false;
-    let comingMb = 0;
-    for (const { mb } of this.yielding) comingMb += mb;
     const heldMb = (owner: string): number => this.held.get(owner) ?? 0;
-    if (!yields(charge, this.waiters.entries(), heldMb, comingMb)) return false;
-    this.yielding.add(charge);
+    if (!yields(charge, this.waiters.entries(), heldMb, this.comingMb)) return false;
+    this.returning.add(charge);
     return true;
   }
 
@@ -124,7 +122,7 @@ export class MemoryPool implements Chargeable {
   charge(charge: Charge, mb: number): void {
     const freed = charge.mb - mb;
     this.adjust(charge, -freed);
-    if (mb === 0) this.yielding.delete(charge);
+    this.returning.delete(charge);
     if (freed > 0) this.serve();
     else if (this.used > this.options.totalMb) this.reclaim();
   }
@@ -171,6 +169,12 @@ export class MemoryPool implements Chargeable {
     this.tiers[charge.tier] -= charge.mb;
     this.tiers[tier] += charge.mb;
     charge.tier = tier;
+  }
+
+  /** @internal Called by Charge. */
+  expect(charge: Charge, isComing: boolean): void {
+    if (isComing) this.returning.add(charge);
+    else this.returning.delete(charge);
   }
 
   /** @internal Called by Charge. Removes a released charge from the queue. */
@@ -222,6 +226,13 @@ export class MemoryPool implements Chargeable {
     return new Shares(this.options.totalMb - this.used + ownedMb, demandsOf(this.held, waiting, paused));
   }
 
+  /** Memory that owners are about to return, in MB. A pause counts in full; what it keeps is lacking again afterwards. */
+  private get comingMb(): number {
+    let mb = 0;
+    for (const charge of this.returning) mb += charge.mb;
+    return mb;
+  }
+
   private adjust(charge: Charge, byMb: number): void {
     this.used += byMb;
     this.tiers[charge.tier] += byMb;
@@ -235,7 +246,7 @@ export class MemoryPool implements Chargeable {
   /** Reclaims what the waiters need, and checks again later while any of them waits. */
   private reclaim(shares = this.shares()): void {
     const nowMs = Date.now();
-    let neededMb = this.used - this.options.totalMb;
+    let neededMb = this.used - this.options.totalMb - this.comingMb;
     let [overMb, patientMb] = [0, 0];
     const over = new Set<string>();
     for (const { fn, mb, sinceMs, charge } of this.waiters.entries()) {

@@ -66,7 +66,8 @@ export class Reclaimer {
   /**
    * Starts to reclaim what is lacking, minus what running reclaims free.
    *
-   * POLICY: memory kept for functions below their share is reclaimed last, and only for functions below their share.
+   * POLICY: instances kept for functions below their share are reclaimed after other instances, and only for functions
+   * below their share. Spares, zygotes and instances of scale.min come after both (evictor.ts).
    */
   reclaim(lack: Lack, shares: Shares): void {
     const nowMs = Date.now();
@@ -75,9 +76,19 @@ export class Reclaimer {
     for (const holder of this.running) neededMb -= holder.candidate(nowMs)?.freesMb ?? 0;
     const { free, kept } = shares.protect(this.idle(nowMs), over);
     const thawMb = overMb > 0 ? shares.thawMb : 0;
-    const victims = chooseVictims(free, neededMb + thawMb);
-    for (const { freesMb } of victims) neededMb -= freesMb;
-    for (const victim of victims.concat(chooseVictims(kept, neededMb - overMb - patientMb))) {
+    const victims: Victim[] = [];
+    const take = (from: readonly Victim[], mb: number): void => {
+      for (const victim of chooseVictims(from, mb)) {
+        neededMb -= victim.freesMb;
+        victims.push(victim);
+      }
+    };
+    for (const isLast of [false, true]) {
+      const ofStage = ({ keptAs }: Victim): boolean => (keptAs !== undefined) === isLast;
+      take(free.filter(ofStage), neededMb + thawMb);
+      take(kept.filter(ofStage), neededMb - overMb - patientMb);
+    }
+    for (const victim of victims) {
       this.running.add(victim.holder);
       this.options.onEvict?.(victim);
       void this.reclaimOne(victim);

@@ -73,6 +73,32 @@ describe('GuardedSandbox', () => {
     expect([answer.text, answer.ended]).toEqual(['hello', true]);
   });
 
+  test('the pool evicts no other sandbox while a pause is about to return enough memory', async () => {
+    const other = guard(new ScriptedSandbox(), {
+      pool,
+      lease: new Lease(await pool.acquire(40, 'instance', 'g')),
+      stats: new StatsRegistry(),
+    });
+    await other.pause();
+    let go: () => void = () => undefined;
+    inner.hold = new Promise((resolve) => (go = resolve));
+    const pausing = sandbox.pause();
+    await settle();
+    const acquired = pool.acquire(80, 'instance', 'h');
+    await settle();
+    go();
+    await pausing;
+    await acquired;
+    expect([other.life.phase, sandbox.life.phase, pool.usedMb]).toEqual(['paused', 'paused', 100]);
+  });
+
+  test('memory that a failed pause does not return is no longer expected', async () => {
+    await make({ evictable: false });
+    inner.usage = () => Promise.reject(new ArgyleError('SANDBOX_STATE', 'no such slot'));
+    await expect(sandbox.pause()).rejects.toThrow();
+    expect([pool.usedMb, pool.hasRoom(51)]).toEqual([50, false]);
+  });
+
   test('accepts a request when the thaw is ordered, and serves it after the thaw', async () => {
     await sandbox.pause();
     let thaw: () => void = () => undefined;
@@ -127,7 +153,7 @@ describe('GuardedSandbox', () => {
     await expect(sandbox.pause()).rejects.toMatchObject({ code: 'SANDBOX_STATE' });
     expect(sandbox.candidate(Date.now() + 1000)).toBeUndefined();
     inner.requests[0]?.answer('done');
-    expect(sandbox.candidate(Date.now() + 1000)).toMatchObject({ action: 'pause', freesMb: 25 });
+    expect(sandbox.candidate(Date.now() + 1000)).toMatchObject({ action: 'pause', freesMb: 50 });
     await sandbox.pause();
     expect(sandbox.candidate(Date.now() + 1000)).toMatchObject({ action: 'destroy', freesMb: 10 });
   });

@@ -1,5 +1,6 @@
 import { StatsRegistry } from '../../../../src/metrics';
 import { MemoryPool, type Charge, type Holder } from '../../../../src/sandbox/memory/memory-pool';
+import { Lease } from '../../../../src/sandbox/lease';
 import type { Candidate } from '../../../../src/sandbox/memory/evictor';
 
 const makePool = (totalMb: number, timeoutMs = 1000): { pool: MemoryPool; stats: StatsRegistry } => {
@@ -89,6 +90,36 @@ describe('MemoryPool', () => {
     expect(charges.map(({ mb }) => mb)).toEqual([20, 15]);
     expect(holders.map(({ reclaimed }) => reclaimed)).toEqual([0, 0, 0, 1, 1]);
     expect(stats.snapshot()['evict.cnt']).toBe(2);
+  });
+
+  it('evicts no further holder for memory that is about to return', async () => {
+    const { pool } = makePool(100);
+    const leases: Lease[] = [];
+    let evicted = 0;
+    for (let n = 0; n < 10; n++) {
+      const lease = new Lease(await pool.acquire(10));
+      // Each holder takes another time to end, so the pool serves its waiters after each of them.
+      lease.hold({ destroy: () => new Promise((resolve) => setTimeout(resolve, 2 * n)) });
+      leases.push(lease);
+      let isGone = false;
+      // As a sandbox or a spare, the holder is no candidate any more once its end has begun.
+      const candidate = (): Candidate | undefined =>
+        isGone ? undefined : { id: `${n}`, action: 'destroy', freesMb: 10, savesMs: 10, idleMs: 1000 };
+      const reclaim = (): Promise<void> => {
+        isGone = true;
+        evicted++;
+        return lease.free('evicted');
+      };
+      pool.add({ candidate, reclaim });
+    }
+    const charge = await pool.acquire(50);
+    expect([evicted, pool.usedMb]).toEqual([5, 100]);
+    charge.release();
+    // A holder that ends for another reason counts, too.
+    const others = leases.slice(5).map((lease) => lease.free('no longer needed'));
+    await pool.acquire(100);
+    await Promise.all(others);
+    expect(evicted).toBe(5);
   });
 
   it('checks again when a busy holder becomes idle', async () => {

@@ -82,6 +82,18 @@ describe('Reclaimer', () => {
     expect(reclaimed).toEqual(['destroy a']);
   });
 
+  test('reclaims spares and zygotes after instances that were used a short time ago', () => {
+    add('zygote', { keptAs: 'zygote', fn: undefined });
+    add('spare', { keptAs: 'spare', fn: undefined });
+    add('recent', { fn: 'small' });
+    add('old', { fn: 'small', idleMs: 100_000 });
+    const shares = new Shares(100, new Map([['small', { heldMb: 20, wantedMb: 0, thawMb: 0 }]]));
+    reclaimer.reclaim(lack(20), shares);
+    expect(reclaimed).toEqual(['destroy old', 'destroy recent']);
+    reclaimer.reclaim(lack(40), shares);
+    expect(reclaimed).toEqual(['destroy old', 'destroy recent', 'destroy spare', 'destroy zygote']);
+  });
+
   test('returns the memory of all idle holders, and the paused ones', () => {
     add('a', { action: 'pause', freesMb: 25 });
     add('b', { keptAs: 'zygote' });
