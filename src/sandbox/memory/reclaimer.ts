@@ -67,7 +67,8 @@ export class Reclaimer {
    * Starts to reclaim what is lacking, minus what running reclaims free.
    *
    * POLICY: instances kept for functions below their share are reclaimed after other instances, and only for functions
-   * below their share. Spares, zygotes and instances of scale.min come after both (evictor.ts).
+   * below their share. Spares, zygotes and instances of scale.min come after both (evictor.ts), and not for functions
+   * that still wait until another function yields.
    */
   reclaim(lack: Lack, shares: Shares): void {
     const nowMs = Date.now();
@@ -85,7 +86,7 @@ export class Reclaimer {
     };
     for (const isLast of [false, true]) {
       const ofStage = ({ keptAs }: Victim): boolean => (keptAs !== undefined) === isLast;
-      take(free.filter(ofStage), neededMb + thawMb);
+      take(free.filter(ofStage), neededMb + thawMb - (isLast ? patientMb : 0));
       take(kept.filter(ofStage), neededMb - overMb - patientMb);
     }
     for (const victim of victims) {

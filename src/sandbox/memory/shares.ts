@@ -19,6 +19,8 @@ export interface IdleInstance {
   readonly fn?: string | undefined;
   /** Time since the last use, in ms. */
   readonly idleMs: number;
+  /** Memory that its end frees, in MB; 0 when absent. */
+  readonly freesMb?: number;
 }
 
 /** A paused instance. */
@@ -99,9 +101,10 @@ export class Shares {
 
   /**
    * Whether another function is above its share and would yield an instance to `fn`, which waits for `moreMb`. That
-   * function yields the instance between two calls (yield.ts).
+   * function yields the instance between two calls (yield.ts), but to functions only.
    */
   isToGive(fn: string, moreMb: number): boolean {
+    if (fn === '') return false;
     const ownMb = (this.demands.get(fn)?.heldMb ?? 0) + moreMb;
     return [...this.demands.values()].some(({ heldMb }) => heldMb > this.shareMb && heldMb >= 2 * ownMb);
   }
@@ -138,7 +141,8 @@ export class Shares {
   }
 
   /**
-   * Splits idle instances: `free` may be evicted for every waiter, `kept` only for functions below their share.
+   * Splits idle instances: `free` may be evicted for every waiter, `kept` only for functions below their share. As in
+   * isOver(), a function that holds nothing else is not above its share.
    * @param over functions above their share that wait; such a function may evict its own instances
    */
   protect<T extends IdleInstance>(idle: readonly T[], over: ReadonlySet<string> = new Set()): { free: T[]; kept: T[] } {
@@ -146,10 +150,10 @@ export class Shares {
     const free: T[] = [];
     const kept: T[] = [];
     for (const one of idle) {
-      const { fn = '', idleMs } = one;
+      const { fn = '', idleMs, freesMb = 0 } = one;
       const keptMs = last.get(fn) === one ? LAST_KEPT_MS : OTHERS_KEPT_MS;
-      const isKept =
-        fn !== '' && !over.has(fn) && idleMs < keptMs && (this.demands.get(fn)?.heldMb ?? 0) <= this.shareMb;
+      const isBelow = (this.demands.get(fn)?.heldMb ?? 0) <= Math.max(this.shareMb, freesMb);
+      const isKept = fn !== '' && !over.has(fn) && idleMs < keptMs && isBelow;
       (isKept ? kept : free).push(one);
     }
     return { free, kept };

@@ -90,6 +90,9 @@ describe('Reclaimer', () => {
     const shares = new Shares(100, new Map([['small', { heldMb: 20, wantedMb: 0, thawMb: 0 }]]));
     reclaimer.reclaim(lack(20), shares);
     expect(reclaimed).toEqual(['destroy old', 'destroy recent']);
+    // A function that another one yields to in a moment needs no zygote's memory.
+    reclaimer.reclaim(lack(40, { patientMb: 20 }), shares);
+    expect(reclaimed).toHaveLength(2);
     reclaimer.reclaim(lack(40), shares);
     expect(reclaimed).toEqual(['destroy old', 'destroy recent', 'destroy spare', 'destroy zygote']);
   });

@@ -62,6 +62,8 @@ describe('Shares', () => {
       false,
       false,
     ]);
+    // Nobody yields to a zygote.
+    expect(shares.isToGive('', 4)).toBe(false);
   });
 
   it('reserves the memory that others wait for or need for a thaw, up to an eighth of the pool', () => {
@@ -83,6 +85,9 @@ describe('Shares', () => {
     // A function may evict its own instances.
     expect(shares.protect(idle, new Set(['poor'])).kept).toEqual([]);
     expect(shares.protect([{ fn: 'poor', idleMs: LAST_KEPT_MS }]).kept).toEqual([]);
+    // One instance may need more than an equal share of many functions.
+    expect(shares.protect([{ fn: 'rich', idleMs: 1, freesMb: 920 }]).kept).toHaveLength(1);
+    expect(shares.protect([{ fn: 'rich', idleMs: 1, freesMb: 919 }]).kept).toEqual([]);
     expect(shares.protect([1, 2].map((idleMs) => ({ fn: 'poor', idleMs }))).kept).toHaveLength(2);
   });
 });
