@@ -1,5 +1,8 @@
 /** Counts the running turns of each function. Pure. */
 
+/** The owner of the turns of zygotes that are made ahead, for which no call waits. No function has this name. */
+export const AHEAD = '*ahead';
+
 export class Turns {
   /** Running turns of all functions. */
   total = 0;
@@ -20,12 +23,15 @@ export class Turns {
    * POLICY: whether a function without a turn may begin although all turns are taken. The function may begin when
    * the number of functions with turns is below the limit for turns. Otherwise the function would wait until a function
    * with several turns completes a start. Functions with turns have equal shares of the processors (cpu.weight). The
-   * owner '' stands for all functions: each turn of '' counts, and '' never joins.
+   * owner '' stands for all functions: each turn of '' counts, and '' never joins. Zygotes that are made ahead count for
+   * all turns but one, so a call does not wait until such a zygote has imported its packages.
    */
   mayJoin(fn: string): boolean {
     const forAll = this.of.get('') ?? 0;
-    const functions = this.of.size - (forAll > 0 ? 1 : 0);
-    return fn !== '' && !this.of.has(fn) && forAll + functions < this.most;
+    const ahead = this.of.get(AHEAD) ?? 0;
+    const functions = this.of.size - (forAll > 0 ? 1 : 0) - (ahead > 0 ? 1 : 0);
+    const taken = forAll + functions + Math.min(ahead, this.most - 1);
+    return fn !== '' && fn !== AHEAD && !this.of.has(fn) && taken < this.most;
   }
 
   begin(fn: string): void {

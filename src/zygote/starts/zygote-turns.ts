@@ -4,12 +4,10 @@ import { ArgyleError } from '../../errors';
 import type { CostOf } from '../policy/types';
 import { ZYGOTE_START_MS } from './start-profiles';
 import { LIGHT_MS, type StartQueue, type Turn } from './queue';
+import { AHEAD } from './turns';
 
 /** Limit for the parents that are made for one zygote. */
 const PARENT_TRIES = 3;
-/** The queue's name for zygotes; no function has this name. */
-const NOBODY = '';
-
 /**
  * Resolves when the group's process may be made. The root needs no turn, because all functions wait for it. A zygote
  * for which calls wait needs no turn of its own, because these calls hold one.
@@ -23,7 +21,7 @@ async function zygoteTurn(
   let ownMs = Math.max(LIGHT_MS + 1, ZYGOTE_START_MS);
   for (const key of group.spec.imports.keys()) ownMs += costOf?.(key).ms ?? 0;
   const kind = { id: `zygote ${group.spec.id}`, estimate: () => ({ ownMs }), makeZygote: () => Promise.resolve() };
-  return starts.enter(NOBODY, kind, { isWanted: () => !group.urgent && !group.draining, onTurn: () => undefined });
+  return starts.enter(AHEAD, kind, { isWanted: () => !group.urgent && !group.draining, onTurn: () => undefined });
 }
 
 /**

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { FairQueue } from '../../../../src/sandbox/memory/fair-queue';
 import { StartQueue } from '../../../../src/zygote/starts/queue';
-import { Turns } from '../../../../src/zygote/starts/turns';
+import { AHEAD, Turns } from '../../../../src/zygote/starts/turns';
 import { simulateStarts, type SimCall, type SimKind } from '../../../../src/zygote/starts/simulate';
 
 const CPUS = 2;
@@ -171,6 +171,16 @@ describe('Turns', () => {
     turns.end('');
     turns.begin('b');
     expect(turns.mayJoin('a')).toBe(false);
+  });
+
+  it('let one call start beside the zygotes that are made ahead', () => {
+    for (const most of [1, 2]) {
+      const turns = new Turns(most);
+      for (let n = 0; n < most; n++) turns.begin(AHEAD);
+      expect([turns.mayBegin('a'), turns.mayJoin('a'), turns.mayJoin(AHEAD)]).toEqual([false, true, false]);
+      turns.begin('a');
+      expect([turns.mayBegin(AHEAD), turns.mayJoin('b')]).toEqual([false, false]);
+    }
   });
 
   it('reserves some turns from a single function', () => {
