@@ -20,8 +20,8 @@
  * root is an empty tmpfs (rootfs.c). Mounts of this namespace exist nowhere else and end with it. Each slot is a
  * directory in that tmpfs, a cgroup and a scratch tmpfs, all under one random name (slot.c). The helper clones a guest
  * itself (spawn.c), or orders a zygote to fork the guest (zygote_link.c). A forked guest's pid namespace is nested in
- * its zygote's, and fresh guests die with the helper, so no death leaves a process. The next HELLO of the same name
- * removes cgroups that a killed helper left (cgroup.c).
+ * its zygote's, so a forked guest dies with its zygote. Fresh guests die with the helper. The next HELLO of the same
+ * name removes cgroups that a killed helper left (cgroup.c).
  *
  * Calls point one way: this main loop, then verbs/ (what the worker asks for, the life of a slot),
  * mech/ (mechanisms of the kernel), base/ (tables, faults, descriptors, names).

@@ -31,7 +31,7 @@
 enum ag_verb {
   AG_HELLO = 1,   /* names: worker dir, packages dir, base dir (each below root arg[0..2]), cgroup name */
   AG_NETWORK = 2, /* arg: mode, pool, up to 6 endpoints (ipv4 << 16 | port) that stay reachable */
-  AG_SLOT = 3,    /* role: pool; arg: limits; fds: listening socket, log, errors (else the log's) */
+  AG_SLOT = 3,    /* role: pool; arg: limits; fds: listening socket, log, errors (default: log) */
   AG_SPAWN = 4,   /* slot; role; name[0] code dir, name[1] view, or staging dir of an installer. value[0]: host pid */
   AG_FORK = 5,    /* source zygote -> slot; role; name[0] code dir, name[1] view; AG_F_PARK. value[0]: host pid */
   AG_GO = 6,      /* bind name[0] on /handler and name[1] on /packages of a parked slot and let it run */
@@ -156,7 +156,7 @@ enum ag_stage {
 
 /* helper <-> guest, on AG_GUEST_LINK_FD. Fixed size, never larger. */
 enum ag_link_op {
-  AG_LINK_GO = 1, /* helper -> guest: admitted and bound; accept and serve */
+  AG_LINK_GO = 1, /* helper -> guest: the start is complete; the guest may accept and serve */
   /* helper -> zygote, fds: root dir, cgroup dir, listen, log, errors, child's link, child's user namespace, and the
    * `tasks` files to which the child writes 0 to join its v1 cgroups; result: 1 to park */
   AG_LINK_FORK = 2,

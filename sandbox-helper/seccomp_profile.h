@@ -86,11 +86,11 @@ static const int seccomp_allowed[] = {
 };
 /* clang-format on */
 
-/* Calls with a dangerous argument: the listed values pass, all others fail like a value that the kernel lacks. */
+/* Calls with a dangerous argument. The listed values pass. Any other value fails as if the kernel did not know it. */
 /* clang-format off */
-/* Not listed: leases, F_NOTIFY, signals by file, F_SETPIPE_SZ. They affect other processes with the file or uid. */
+/* Not listed: leases, F_NOTIFY, F_SETOWN, F_SETSIG, F_SETPIPE_SZ. They affect other processes with the file or uid. */
 static const unsigned seccomp_fcntl[] = {
-    F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, 36 /* F_OFD_GETLK, and to set them */, 37, 38,
+    F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, 36 /* F_OFD_GETLK to SETLKW */, 37, 38,
     1030 /* F_DUPFD_CLOEXEC */, 1032 /* F_GETPIPE_SZ */, 1033 /* F_ADD_SEALS */, 1034 /* F_GET_SEALS */};
 /* Descriptors: FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC, FIONREAD, SIOCOUTQ, SIOCATMARK. Reads of network devices:
  * SIOCGIFNAME, -CONF, -FLAGS, -ADDR, -BRDADDR, -NETMASK, -MTU, -HWADDR, -INDEX. No commands of terminals, which a sandbox
@@ -229,7 +229,7 @@ static inline void seccomp_argument_rules(struct seccomp_program *p, unsigned ro
     const struct seccomp_choice *c = &seccomp_choices[i];
     block = seccomp_open_block(p, c->number);
     seccomp_load(p, SECCOMP_ARG(c->argument));
-    if (c->number == SYS_ioctl) { /* TIOCSTI and TIOCLINUX, which write terminal input: EPERM instead */
+    if (c->number == SYS_ioctl) { /* TIOCSTI and TIOCLINUX, which write terminal input, fail with EPERM */
       SECCOMP_IF_EQUAL(p, 0x5412, SECCOMP_DENY(EPERM));
       SECCOMP_IF_EQUAL(p, 0x541c, SECCOMP_DENY(EPERM));
     }
@@ -275,7 +275,8 @@ static inline void seccomp_build(struct seccomp_program *p, unsigned role, unsig
   if (role == AG_INSTALLER) SECCOMP_IF_EQUAL(p, SYS_fallocate, SECCOMP_DENY(EOPNOTSUPP));
   seccomp_socket_rules(p, network);
   seccomp_argument_rules(p, role);
-  /* Sorted ranges of one verdict each, because the kernel runs a new filter once for every call number. */
+  /* The filter compares the number with the bounds of sorted ranges, which takes few instructions. At the installation,
+   * the kernel runs the filter once for every call number. */
   for (size_t i = 0; i < sizeof seccomp_allowed / sizeof *seccomp_allowed; i++)
     if ((size_t)seccomp_allowed[i] < sizeof listed) listed[seccomp_allowed[i]] = true;
   for (unsigned nr = 0; nr < sizeof listed; nr++) {

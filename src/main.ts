@@ -1,4 +1,4 @@
-/** The only composition root. It gives the CLI its services and its process. */
+/** The composition root: the only module that connects the CLI to the worker's layers. */
 import { olCommand } from './cli';
 import { dispatch } from './cli/command';
 import type { Services } from './cli/services';

@@ -99,7 +99,7 @@ struct session {
   gid_t caller_gid;
   bool greeted, seccomp;
   unsigned network[3]; /* by enum ag_pool; 0 until AG_NETWORK */
-  int net_map[3];      /* by enum ag_pool: prefixes of AG_RULE, until AG_NETWORK; 0 or -1: none */
+  int net_map[3];      /* by enum ag_pool: map of AG_RULE, closed by AG_NETWORK; 0 or -1: none */
   int epoll_fd, self_fd, proc_fd, code_fd, packages_fd, base_fd, slots_fd, null_fd;
   int cg_parent_v2, cg_parent_v1[CTL_COUNT]; /* the directories that hold <name> */
   char cg_name[AG_NAME_MAX];
@@ -110,7 +110,8 @@ struct session {
   unsigned busy;                        /* slots that wait for an empty cgroup or for a zygote's answer */
 };
 
-/* A descriptor that is closed, errno kept, when its variable goes out of scope. take_fd() moves it out. */
+/* A descriptor that is closed when its variable goes out of scope. errno stays the same. take_fd() moves the descriptor
+ * out of the variable. */
 #define SCOPED __attribute__((cleanup(close_scoped)))
 
 /* fd.c */

@@ -106,7 +106,7 @@ EXPORT int argyle_inbox(int dir_fd, const char *name) {
   if (failed) return failed;
   int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
-  if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0) { /* before bind, as above */
+  if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0) { /* bind makes the path with this mode */
     int saved = errno;
     close(fd);
     return -saved;

@@ -1,7 +1,7 @@
 """JSON through CPython's C accelerator, without importing `json`.
 
 `json` imports `re`, which takes about 6 ms: nearly as long as starting Python. Results and errors
-are those of json.loads and json.dumps. These functions also handle unusual input.
+are those of json.loads and json.dumps. For unusual input this module imports `json` and calls it.
 """
 
 import _json

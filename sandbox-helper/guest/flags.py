@@ -10,7 +10,7 @@ import sys
 
 
 class Flags(tuple):
-    """sys.flags of an interpreter without -I. Its type creates no other objects."""
+    """sys.flags of an interpreter without -I."""
 
     isolated = ignore_environment = no_user_site = 0
     safe_path = False

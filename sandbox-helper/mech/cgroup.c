@@ -4,8 +4,8 @@
  *
  *   <cgroup_root>/<name>/{lambda,install}/cg-<random>     v2, and the same without the pool in v1
  *
- * A zygote receives v2 descriptors of a detached clone of the mount, whose root is the pool: ".." ends there. The names
- * in it are random and cannot be listed (0711). */
+ * A zygote receives descriptors in a detached clone of the v2 mount. The root of the clone is the pool, so ".." leads
+ * no further than the pool. The names in the pool are random and cannot be listed (0711). */
 #include <linux/magic.h>
 #include <linux/mount.h>
 #include <sys/vfs.h>
@@ -25,7 +25,7 @@ static bool is_cgroup2(const char *path) {
 
 /* Opens <mount>/<cgroup_root>; returns -1 with errno when it is not there. */
 static int open_below(const char *mount, const char *below) {
-  SCOPED int top = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* v1's may be a link to `cpu,cpuacct` */
+  SCOPED int top = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* the mount of v1 may be a link to `cpu,cpuacct` */
   return top < 0 || !below[0] ? take_fd(&top) : open_beneath(top, below, O_RDONLY | O_DIRECTORY);
 }
 
@@ -107,11 +107,10 @@ static int open_pool(struct session *s, int p) {
   return 0;
 }
 
-/* Locks the cgroup of this name with a record lock. No child inherits such a lock. Otherwise, a child that is frozen
- * before it closes its descriptors would hold the name longer than the helper. A record lock ends when the process
- * closes any descriptor of the file, so the helper opens this file only here. The holder removes the cgroup at its end.
- * So the cgroup may be gone once the lock is taken, and the lock counts only if the name still means the same
- * cgroup. */
+/* Locks the cgroup of this name with a record lock, because children inherit no record lock. A child that is frozen
+ * before it closes its descriptors would hold an inherited lock longer than the helper. A record lock ends when the
+ * process closes any descriptor of the file, so the helper opens this file only here. Each helper removes its cgroup at
+ * its end. A lock may thus be on a removed cgroup, and it counts only if the name still means the locked cgroup. */
 static int take_name(struct session *s) {
   for (int tries = 0; tries < 200; tries++) {
     struct stat held, named;

@@ -39,7 +39,8 @@ static uint64_t get_number(int dir_fd, const char *path, const char *key) {
 }
 
 static int write_memory(bool v1, int fd, uint64_t memory, uint64_t swap) {
-  /* v1: memory+swap must never be below memory, so its limit is removed first. The file needs swap accounting. */
+  /* In v1, the limit of memory and swap together must not be below the limit of memory, so the former is removed first.
+   * Without swap accounting there is no such file. */
   if (v1) (void)put(fd, "memory.memsw.limit_in_bytes", "-1");
   if (put_number(fd, v1 ? "memory.limit_in_bytes" : "memory.max", memory, v1 ? "-1" : "max") < 0) return -1;
   int ok = v1 ? put_number(fd, "memory.memsw.limit_in_bytes", memory ? memory + swap : 0, "-1")
@@ -56,7 +57,7 @@ static int write_limits(bool v1, int c, int fd, const uint64_t limits[8], const 
   uint64_t weight = limits[AG_LIM_WEIGHT] * (v1 ? 10 : 1); /* v1's default is 1,024 */
   if (put_number(fd, v1 ? "cpu.shares" : "cpu.weight", weight, v1 ? "1024" : "100") < 0) return -1;
   if (v1 && set->limits[AG_LIM_CPU_PERCENT] == limits[AG_LIM_CPU_PERCENT]) return 0;
-  unsigned long long usec = limits[AG_LIM_CPU_PERCENT] * 1000ull; /* of a period of 100 ms; 100 % is one core */
+  unsigned long long usec = limits[AG_LIM_CPU_PERCENT] * 1000ull; /* µs per period of 100 ms; 100 % is one core */
   snprintf(quota, sizeof quota, v1 ? "%llu" : "%llu 100000", usec);
   return put(fd, v1 ? "cpu.cfs_quota_us" : "cpu.max", usec ? quota : v1 ? "-1" : "max 100000");
 }
@@ -68,7 +69,7 @@ static bool is_set(const struct v1_set *set, int c, const uint64_t limits[8]) {
   return set->limits[first[c]] == limits[first[c]] && set->limits[second[c]] == limits[second[c]];
 }
 
-/* Writes only v1 limits that change: for each CPU quota the kernel walks over all cgroups of the machine. */
+/* Leaves out v1 limits that are set already: for each CPU quota the kernel walks over all cgroups of the machine. */
 int cgroup_limits(struct session *s, struct slot *slot, const uint64_t limits[8]) {
   struct pool *pool = &s->pool[slot->pool];
   for (int c = 0; c < CTL_COUNT; c++) {
@@ -123,10 +124,10 @@ static bool read_counter(const struct session *s, const struct slot *slot, enum 
 }
 
 /* Stores the slot's set if it is clean. A clean set has no process, has counted no OOM kill and no refused process, and
- * is charged for at most V1_CACHE_MAX_BYTES. A guest joins all cgroups of its set, so only the pids cgroup is asked for
- * processes. A zygote that received the set's descriptors can put a process into another of its cgroups. Such a set
- * serves only children of this zygote. A set whose counters cannot be read is not clean, because such a set may not
- * exist. */
+ * is charged for at most V1_CACHE_MAX_BYTES. A guest joins all cgroups of its set, so only the number of processes in
+ * the pids cgroup is read. A zygote that received the set's descriptors can put a process into another cgroup of the
+ * set. Such a set therefore serves only children of this zygote. A set whose counters cannot be read may be incomplete,
+ * and is not stored. */
 static bool cache_put(struct session *s, const struct slot *slot) {
   uint64_t n[COUNTERS];
   for (int i = 0; i < COUNTERS; i++)
@@ -178,9 +179,10 @@ int cgroup_open(struct session *s, const struct slot *slot, uid_t cloner) {
 /* Opens the files to which a child writes 0 to join the slot's v1 cgroups. Returns their number, or -1. POLICY: the
  * child writes 0 to `tasks`, never a pid, and never to cgroup.procs. A thread that moves itself cannot fork or end at
  * the same time, so the kernel takes no lock over all forks (Linux 5.3). That lock costs 8 to 14 ms on an idle machine.
- * Safety: a process that holds a file can move, with the helper's rights, each process of the zygote's pid namespace,
- * and no other. The functions of these processes have required every package that the zygote runs. The moved processes
- * come under the limits of the zygote's child. A fresh guest has closed the files before its program starts. */
+ * Safety: the files have the helper's rights, because the helper opened them. A process with such a file can move the
+ * processes of the zygote's pid namespace into the set, and no other processes. All functions of these processes
+ * require every package that the zygote runs. The limits of the set apply to a moved process. A fresh guest closes the
+ * files before its program starts. */
 int cgroup_open_tasks(struct session *s, struct slot *slot, const char *zygote, int fds[CTL_COUNT]) {
   const int *v1_fd = s->pool[slot->pool].v1_fd;
   int n = 0;
@@ -214,7 +216,8 @@ bool cgroup_has_joined(struct session *s, const struct slot *slot) {
   return true;
 }
 
-/* The kernel reports pids of the helper's pid namespace, so no guest is trusted. 0: the cgroup is empty. */
+/* The pid comes from the kernel, as a pid of the helper's pid namespace. No guest can forge it. 0: the cgroup is empty.
+ */
 pid_t cgroup_first_pid(struct session *s, unsigned p, const char *name) {
   return (pid_t)get_number(s->pool[p].v2_fd, slot_file(name, "cgroup.procs"), NULL);
 }
@@ -234,9 +237,9 @@ bool cgroup_populated(struct session *s, unsigned p, const char *name) {
 }
 
 /* Removes the slot's cgroups, or stores the v1 set for reuse. Returns -1 without a fault while a process is dying
- * there. With `whole`, all of the slot's cgroups exist. A set that an earlier call removed in part is not stored;
- * such a set has no v2 cgroup. Must not be called again after it returned 0, because the v1 cgroups may serve another
- * slot. */
+ * there. `whole` says that all of the slot's cgroups were made. The set is not stored when the v2 cgroup is missing,
+ * because then an earlier call may have removed a part of the set. Must not be called again after it returned 0,
+ * because the v1 cgroups may serve another slot. */
 int cgroup_remove(struct session *s, struct slot *slot, bool whole) {
   struct pool *pool = &s->pool[slot->pool];
   int gone = unlinkat(pool->v2_fd, slot->name, AT_REMOVEDIR);

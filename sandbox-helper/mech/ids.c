@@ -12,7 +12,7 @@
  * zygote's leaves follow: half of the block, but at most 2 * AG_MAX_SLOTS ids. The rest holds the blocks of zygotes
  * that are forked from this zygote: 4 blocks of an eighth of the rest each, 8 blocks of a 32nd each, 16 blocks of a
  * 128th each, and so on. The helper's range has the same shape; its leaves are the fresh guests that are no zygotes. A
- * block ends with its last user: the zygote, a child's slot, or a block in it. */
+ * block is free again when its zygote, all slots of its children and all blocks in it have ended. */
 #include <linux/sched.h>
 
 #include "mech/mech.h"
@@ -22,10 +22,10 @@
 
 static bool taken[AG_UIDS_MAX]; /* the leaves' used ids, and the first id of each existing block */
 
-/* Takes a range of helper.conf's ids that no living helper has. POLICY: the range is a 16th of all ids, in their first
- * half. When other helpers have all such ranges, the helper takes AG_UIDS ids anywhere. A small set of ids thus serves
- * many helpers. Safety: a record lock holds the range, as another record lock holds the cgroup's name. Only root can
- * open the file, and the helper opens the file only here. */
+/* Takes a range of helper.conf's ids that no living helper has. POLICY: a range has a 16th of all ids, but at most
+ * AG_UIDS_MAX ids, and lies in the first half of the ids. When no such range is free, the helper takes AG_UIDS ids
+ * anywhere, so that a few ids serve many helpers. Safety: a record lock holds the range, as another record lock holds
+ * the cgroup's name. Only root can open the file, and the helper opens the file only here. */
 int ids_start(struct session *s) {
   const struct config *c = &s->config;
   SCOPED int lock = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -131,7 +131,7 @@ static int make_identity(struct session *s, struct slot *child) {
   child->id.ns_fd = fcntl(s->null_fd, F_DUPFD_CLOEXEC, 0);
   pid_t pid = child->id.ns_fd >= 0 ? (pid_t)syscall(SYS_clone3, &args, sizeof args) : -1;
   if (pid == 0) _exit(!make_child_namespace(s, child, child->id.ns_fd));
-  /* Always waited for, because the process shares the helper's descriptors. */
+  /* The helper always waits for the process, because the process shares the helper's descriptors. */
   while (pid > 0 && waitpid(pid, &status, 0) < 0) continue;
   if (status == 0) return 0;
   identity_drop(s, &child->id);
@@ -147,7 +147,7 @@ int ids_ahead(struct session *s, uint32_t zygote, unsigned most) {
   return 0;
 }
 
-/* Gives the slot an identity. Its role, and for a fork its source, are set. */
+/* Gives the slot an identity. The caller has set the slot's role, and its source for a fork. */
 int ids_assign(struct session *s, struct slot *slot) {
   struct slot *zygote = &s->slot[slot->source];
   ids_release(s, slot);
@@ -164,8 +164,8 @@ bool ids_taken(const struct session *s, const struct slot *slot) {
   return get(s->proc_fd, proc_file(slot->pid, "status"), status, sizeof status) > 0 && strstr(status, want);
 }
 
-/* Takes the identity of a slot whose processes have ended. An identity of a living zygote's own block is kept for a
- * later leaf of that zygote, if there is room. */
+/* Takes back the identity of a slot whose processes have ended. The identity of a leaf is kept for a later leaf of its
+ * zygote, if the zygote lives and has room. */
 void ids_release(struct session *s, struct slot *slot) {
   struct slot *zygote = session_zygote(s, slot);
   if (zygote && slot->id.uid && slot->id.block == zygote->id.block && zygote->nahead < IDS_AHEAD) {

@@ -249,6 +249,6 @@ int net_apply(struct session *s, unsigned mode, unsigned pool, const uint64_t en
   if (fd < 0) return fault_sys(AG_ST_NETWORK, "open pool");
   for (size_t i = 0; i < sizeof hook / sizeof *hook; i++)
     if (attach(fd, &of[i / 2], hook[i]) < 0) return -1;
-  close_scoped(&s->net_map[pool]); /* the programs keep it */
+  close_scoped(&s->net_map[pool]); /* the programs keep the map */
   return 0;
 }

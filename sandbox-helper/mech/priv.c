@@ -9,7 +9,7 @@
 #define MIN_OPEN_FILES 256
 
 static void check_channels(void) {
-  for (int fd = 0; fd <= 2; fd++) /* the next open() would take the number of a closed one */
+  for (int fd = 0; fd <= 2; fd++) /* a later open() would take the number of a closed descriptor */
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd) _exit(AG_ST_USAGE);
   if (!is_unix_socket(AG_CONTROL_FD, SOCK_SEQPACKET)) die(AG_ST_USAGE, "descriptor 3 is not a seqpacket socket");
   if (!is_pipes_write_end(AG_EVENTS_FD)) die(AG_ST_USAGE, "descriptor 4 is not the write end of a pipe");
@@ -42,10 +42,11 @@ static void clean_limits(void) {
   static const unsigned raised[] = {RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_AS,
                                     RLIMIT_STACK,  RLIMIT_CPU,   RLIMIT_NPROC};
   struct rlimit l;
-  /* 1 byte: no other value also stops the program that core_pattern may name. */
+  /* 1 byte, not 0: a limit of 0 stops core files, but not the program that core_pattern may name. */
   if (setrlimit(RLIMIT_CORE, &(struct rlimit){1, 1}) < 0) die(AG_ST_PRIV, "RLIMIT_CORE");
-  /* The helper makes the user namespaces, so its limits bound all processes of each namespace together. Each sandbox
-   * gets a lower limit of its own. The calls may fail: root in a container may lack the right to raise a limit. */
+  /* The kernel applies these limits of the maker of a user namespace to all processes of the namespace together. The
+   * helper is the maker. Each sandbox gets a lower limit of its own. The calls may fail: root in a container may lack
+   * the right to raise a limit. */
   (void)setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
   (void)setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
   /* A caller may be allowed real-time scheduling; a sandbox would inherit it. */
@@ -55,7 +56,7 @@ static void clean_limits(void) {
   if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur < MIN_OPEN_FILES) die(AG_ST_PRIV, "RLIMIT_NOFILE is too low");
 }
 
-/* Takes root's ids and sets no_new_privs before anything is parsed, in bubblewrap's order. */
+/* Takes root's ids and sets no_new_privs before anything is parsed. */
 void priv_start(struct session *s) {
   errno = 0;
   check_channels();
@@ -89,7 +90,7 @@ void priv_check_caller(const struct session *s) {
   if (setgroups(0, NULL) < 0) die(AG_ST_PRIV, "setgroups");
 }
 
-/* Drops all other capabilities from the bounding set. Returns 0, or -1 with errno. */
+/* Drops all capabilities except those in `mask` from the bounding set. Returns 0, or -1 with errno. */
 int priv_bound(uint64_t mask) {
   for (unsigned cap = 0; cap < 64; cap++)
     if (!(mask >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
@@ -97,8 +98,8 @@ int priv_bound(uint64_t mask) {
   return 0;
 }
 
-/* Keeps only these permitted capabilities: effective and, for a zygote's exec, inheritable. Returns the same as
- * priv_bound(). */
+/* Keeps only the permitted capabilities in `mask`, and makes them effective. With `inheritable`, a zygote keeps them at
+ * its exec. Returns 0, or -1 with errno. */
 int priv_keep(uint64_t mask, bool inheritable) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2];

@@ -125,7 +125,7 @@ int rootfs_unshare(void) {
 }
 
 /* Safety: runs once, on descriptors that open_owned_dir() has checked. It clones every source before the pivot. After
- * the pivot no path of the host has a name. */
+ * the pivot no path leads to a file of the host. */
 int rootfs_enter(struct session *s, int worker_fd, int packages_fd, int base_fd, bool host_usr) {
   SCOPED int code = open_beneath(worker_fd, "code", O_PATH | O_DIRECTORY);
   if (code < 0) return fault_name(AG_ST_MOUNTNS, "code");
@@ -146,7 +146,8 @@ int rootfs_enter(struct session *s, int worker_fd, int packages_fd, int base_fd,
   return fchdir(s->slots_fd) < 0 ? fault_sys(AG_ST_MOUNTNS, "chdir slots") : 0;
 }
 
-/* Opens the slot's root. Safety: a zygote may have this descriptor, because the directories above are root's, 0700. */
+/* Opens the slot's root. Safety: a zygote may have this descriptor. The directories above the root belong to root and
+ * have mode 0700. */
 int rootfs_open(struct session *s, const char *name) {
   int fd = open_beneath(s->slots_fd, name, O_PATH | O_DIRECTORY);
   return fd < 0 ? fault_sys(AG_ST_SLOT, "open root") : fd;
@@ -194,8 +195,8 @@ int rootfs_make(struct session *s, const char *name, uint64_t scratch_bytes) {
 }
 
 /* Binds directory `what` of an area (code, packages) on `where` in the slot. A process whose root is the slot sees the
- * mount at once, because all sandboxes share this mount namespace. Safety: one component, opened without following
- * links. The mount is read-only, except for a staging directory. */
+ * mount at once, because all sandboxes share this mount namespace. Safety: `what` is one component and is opened
+ * without following links. The mount is read-only, except for a staging directory. */
 int rootfs_bind(struct session *s, const char *slot_name, int area_fd, const char *what, const char *where,
                 bool writable) {
   if (!name_is_component(what)) return fault(AG_E_BADREQ, AG_ST_SLOT, "name");

@@ -263,7 +263,7 @@ static void send_request(const void *bytes, size_t size, unsigned nfds) {
   struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
   if (size == 0) return; /* reads like the end of the socket */
   if (nfds > 4) nfds = 4;
-  if (nfds) { /* a listening socket and a pipe's end, and more of them */
+  if (nfds) { /* a listening socket, both ends of a pipe, and the socket again */
     struct sockaddr_un {
       sa_family_t family;
       char path[20];

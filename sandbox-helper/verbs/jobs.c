@@ -23,7 +23,7 @@ __attribute__((noreturn)) static void remove_tree(int area_fd, const char *name)
   _exit(errno == 0 || errno > 254 ? 255 : errno);
 }
 
-/* The answer to request seq follows by job_ended(). */
+/* job_ended() answers request seq later. */
 int job_remove(struct session *s, uint64_t seq, uint64_t area, const char *name) {
   int area_fd = area == AG_AREA_PACKAGES ? s->packages_fd : area == AG_AREA_CODE ? s->code_fd : -1;
   uint32_t job = 0;

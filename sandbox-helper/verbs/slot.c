@@ -59,7 +59,7 @@ int slot_started(struct session *s, uint32_t id, int pid_fd, pid_t pid, bool own
   return watch_fd(s, pid_fd, WATCH_PID, id);
 }
 
-/* AG_GO, and the last step of each start that is not parked (n is 0 there). Safety: see rootfs_bind_code(). */
+/* AG_GO. A start that is not parked also ends with this function, with n = 0. Safety: see rootfs_bind_code(). */
 int slot_go(struct session *s, uint32_t id, const char names[][AG_NAME_MAX], unsigned n) {
   struct slot *slot = &s->slot[id];
   struct ag_link_msg go = {.op = AG_LINK_GO, .role = slot->role};
@@ -81,7 +81,7 @@ int slot_wake(struct slot *slot) {
   return write(fd, "", 1) == 1 ? 0 : fault_sys(AG_ST_SPAWN, "start");
 }
 
-/* The answer to request seq follows by slot_answer(). */
+/* slot_answer() answers request seq later. */
 void slot_wait(struct session *s, uint32_t id, uint64_t seq) {
   struct slot *slot = &s->slot[id];
   if (!slot->wait_seq) s->busy++;
@@ -117,8 +117,8 @@ static bool try_complete(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   if (!is_empty(s, slot)) return false;
   if (slot->state == SLOT_DESTROYING) {
-    /* The cgroups are removed last. After a failure, all steps run again, and removed v1 cgroups may then serve another
-     * slot. */
+    /* The cgroups are removed last, because all steps run again after a failure. A second removal could hit v1 cgroups
+     * that serve another slot by then. */
     if (rootfs_remove(s, slot->name) < 0 || cgroup_remove(s, slot, true) < 0) return false;
     /* The exit event does not reap a process whose slot is DESTROYING. waitid() fails without harm when there is no
      * process. */
@@ -144,8 +144,9 @@ static void zygote_lost(struct session *s, uint32_t id) {
       slot_forked(s, t, fault(AG_E_ZYGOTE, AG_ST_FORK, "the zygote died"));
 }
 
-/* Ends a slot after a failed start or an exit. Only AG_DESTROY can follow. The forks that wait for a zygote fail, too.
- * The slots of these forks never ran. No fork waits for such a slot, so the recursion ends there. */
+/* Ends a slot after a failed start or an exit. Only AG_DESTROY can follow. If the slot is a zygote's, the forks that
+ * wait for this zygote fail, too, and this function is called for their slots. The recursion ends there, because no
+ * fork waits for a zygote that never ran. */
 void slot_fail(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   slot->state = SLOT_DEAD;
@@ -158,7 +159,7 @@ void slot_fail(struct session *s, uint32_t id) {
 int slot_kill(struct session *s, uint32_t id, uint64_t seq) {
   struct slot *slot = &s->slot[id];
   if (slot->wait_seq) return fault(AG_E_STATE, AG_ST_KILL, "slot is busy");
-  if (slot->state == SLOT_READY) slot->state = SLOT_DEAD; /* no clone may follow into a killed cgroup */
+  if (slot->state == SLOT_READY) slot->state = SLOT_DEAD; /* no process is cloned into a killed cgroup */
   kill_all(s, slot);
   slot->kill_waits = true;
   slot_wait(s, id, seq);
@@ -183,8 +184,9 @@ int slot_destroy(struct session *s, uint32_t id, uint64_t seq) {
 void slot_process_ended(struct session *s, uint32_t id) {
   struct slot *slot = &s->slot[id];
   siginfo_t info = {0};
-  /* struct pidfd_info of Linux 6.15. The flag in the first word asks for the last word, the wait status. A process that
-   * a zygote forked has no other source: the kernel reaps it, because its parent ignores SIGCHLD. */
+  /* struct pidfd_info of Linux 6.15. The flag PIDFD_INFO_EXIT (8) asks the kernel for the wait status in the last word.
+   * For a process that a zygote forked, this is the only source: the zygote ignores SIGCHLD, so the kernel reaps the
+   * process. */
   uint32_t facts[16] = {8};
   if (slot->pid_fd < 0) return;
   if (slot->state == SLOT_DESTROYING) return (void)try_complete(s, id);
@@ -215,8 +217,9 @@ void slots_tick(struct session *s) {
       slot_forked(s, id, fault(AG_E_ZYGOTE, AG_ST_FORK, "the zygote does not answer"));
     else if (slot->state != SLOT_FORKING && !try_complete(s, id)) {
       kill_all(s, slot);
-      /* The slot has no process, and its cgroups cannot be removed: its zygote, which can bring a child into the v1
-       * cgroups, has brought in other processes. The zygote ends, and with it every process of its pid namespace. */
+      /* The slot has no process, but its cgroups cannot be removed. Only its zygote can bring a process into the v1
+       * cgroups, so other processes of the zygote are there. The zygote ends, and every process of its pid namespace
+       * ends with it. */
       bool occupied = slot->state == SLOT_DESTROYING && now - slot->since_ms > CGROUP_REMOVE_MS && is_empty(s, slot);
       if (occupied && session_zygote(s, slot)) slot_fail(s, slot->source);
       if (!late) continue;

@@ -35,8 +35,8 @@ static void drop_privileges(unsigned role) {
       (keep && (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0) < 0 ||
                 prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0) < 0)))
     _exit(AG_ST_GUEST_PRIV);
-  /* PDEATHSIG is set again, because a change of ids clears it. A killed helper ends its children, and they end
-   * theirs. */
+  /* PDEATHSIG is set again, because a change of ids clears it. The kernel kills this child when the helper dies. The
+   * processes in the child's pid namespace die with the child. */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) _exit(AG_ST_GUEST_PRIV);
 }
 

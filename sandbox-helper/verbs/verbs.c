@@ -94,7 +94,7 @@ static void handle_request(struct session *s, const struct ag_request *r, size_t
   int result = check(r, size);
   bool well_formed = result == 0;
   if (well_formed) result = dispatch(s, r, fds, nfds, value);
-  for (unsigned i = 0; i < nfds; i++) /* a verb has set to -1 those that it took over */
+  for (unsigned i = 0; i < nfds; i++) /* -1: a verb has taken over the descriptor */
     if (fds[i] >= 0) close(fds[i]);
   if (result <= 0) complete(AG_REPLY, size >= 16 ? r->seq : 0, well_formed ? r->slot : 0, result, value);
   /* A caller without a valid HELLO in this version cannot go on. */

@@ -1,7 +1,7 @@
 /** Network prefixes such as `10.0.0.0/8` and `fd00::/8`. Pure. */
 import { isIPv4, isIPv6 } from 'node:net';
 
-/** Most prefixes in one list. The helper's map holds far more. */
+/** Maximum number of prefixes in one list. The helper's map holds far more. */
 export const MAX_CIDRS = 256;
 
 /** A prefix of IPv6 addresses. IPv4 prefixes are mapped to ::ffff:0:0/96. */

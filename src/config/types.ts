@@ -31,7 +31,7 @@ export interface Config {
   worker_port: string;
   log_output: boolean;
   sandbox: 'sock' | 'docker';
-  /** A key of the original, which does not read it. */
+  /** A key of the original. Neither the original nor this worker reads the value. */
   sandbox_config: Record<string, unknown>;
   server_mode: 'lambda' | 'sock';
   registry: string;
@@ -112,7 +112,7 @@ export interface Config {
     /** Window in which an incomplete request body must deliver body_window_kb, s; 0 for no limit. */
     body_window_sec: number;
     body_window_kb: number;
-    /** Most incomplete bodies below 64 KiB that may hold a sandbox at the same time. */
+    /** Maximum number of incomplete bodies below 64 KiB that may hold a sandbox at the same time. */
     open_bodies: number;
     /** Largest unpacked size of a function's archive, MB. */
     max_code_mb: number;

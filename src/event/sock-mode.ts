@@ -23,7 +23,7 @@ export type SockServerDeps = Omit<ServerDeps, 'invoker' | 'triggers' | 'debug' |
   sandboxes: SandboxTable;
 };
 
-/** Most bytes of a request to /create. */
+/** Maximum number of bytes of a request to /create. */
 const MAX_CREATE_BYTES = 1 << 20;
 
 /** A request on which the original would panic. The worker closes the connection without an answer. */

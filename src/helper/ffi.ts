@@ -54,7 +54,7 @@ export function findBuilt(name: string): string | undefined {
   }
 }
 
-/** Most descriptors that one call returns. */
+/** Maximum number of descriptors that one call returns. */
 const INTS = 5;
 /** PATH_MAX: longest path including its NUL, bytes. */
 const MAX_PATH = 4096;
@@ -125,7 +125,7 @@ function prepare(library: PreparedLibrary, { request, path, ints }: Record<'requ
     slotFds: library.prepare('argyle_slot_fds', ['int', path, ints]),
     openDir: library.prepare('argyle_open_dir', [path]),
     setSchedSlice: library.prepare('argyle_set_sched_slice', ['int']),
-    // glibc's, which libargyle is linked with. Its argument is the number of bytes to keep.
+    // This function is in glibc, with which libargyle is linked. Its argument is the number of bytes to keep.
     trimHeap: library.prepare('malloc_trim', ['int']),
   };
 }

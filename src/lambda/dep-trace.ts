@@ -1,7 +1,7 @@
 /**
  * Writes <worker_dir>/dep-trace.json: one JSON object per line for each installed package, pulled function and
- * invocation. `ol zygote fit` and the original's tools read this file. At half of its bound, the file is renamed to
- * dep-trace.json.1, which replaces an earlier file of this name. The new file begins with the packages and functions
+ * invocation. `ol zygote fit` and the original's tools read this file. At half of the size limit, the file is renamed
+ * to dep-trace.json.1, which replaces an earlier file of this name. The new file begins with the packages and functions
  * that later lines may name.
  */
 import { createWriteStream, renameSync, statSync } from 'node:fs';
@@ -17,7 +17,7 @@ const MAX_PENDING_BYTES = 8 << 20;
 /** Longest wait of a line, in ms. */
 const FLUSH_MS = 20;
 
-/** Most packages and functions at the beginning of a new file. The oldest definitions are left out. */
+/** Maximum number of packages and functions at the beginning of a new file. The oldest definitions are left out. */
 const MAX_DEFINITIONS = 10_000;
 
 /** The events that the layers record. */

@@ -8,11 +8,11 @@ export interface LambdaSettings {
   /** Absolute path of the code directories, <worker_dir>/code. */
   codeDir: string;
   registryCacheMs: number;
-  /** Most requests of one function that wait for its code. */
+  /** Maximum number of requests of one function that wait for its code. */
   functionQueue: number;
-  /** Most requests of one function that wait for an instance. */
+  /** Maximum number of requests of one function that wait for an instance. */
   instanceQueue: number;
-  /** Most instances of one function. 0: only memory bounds them. */
+  /** Maximum number of instances of one function. 0: only memory bounds them. */
   maxInstances: number;
   /** Idle time before an instance is frozen, in ms. */
   pauseAfterMs: number;
@@ -21,7 +21,7 @@ export interface LambdaSettings {
   limits: LimitsConfig;
   /** Whether answers carry the exceptions of functions. */
   showErrors: boolean;
-  /** Most memory that a function may ask for, in MB. */
+  /** Maximum memory that a function may ask for, in MB. */
   memPoolMb: number;
 }
 

@@ -3,7 +3,8 @@ import { STATUS_CODES } from 'node:http';
 import { block, Counts, FixedHistogram } from './series';
 
 /**
- * Most functions with their own label. All further functions share `other`, so that the number of series is bounded.
+ * Maximum number of functions with their own label. All further functions share `other`, which bounds the number of
+ * series.
  */
 const MAX_LAMBDA_LABELS = 100;
 const OTHER = 'other';

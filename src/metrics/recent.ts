@@ -34,9 +34,9 @@ export interface Failure {
   message: string;
 }
 
-/** Most entries of each kind. */
+/** Maximum number of entries of each kind. */
 const KEPT = 50;
-/** Most characters of a message. */
+/** Maximum number of characters of a message. */
 const MAX_MESSAGE = 1000;
 
 export class RecentCalls {

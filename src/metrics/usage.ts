@@ -6,7 +6,7 @@ export interface UsedSandbox {
   usage(): Promise<{ memBytes: number; cpuUsec: number }>;
 }
 
-/** Most sandboxes that one scrape reads. If there are more, several scrapes share them. */
+/** Maximum number of sandboxes that one scrape reads. If there are more, several scrapes share them. */
 const MAX_LOOKS = 256;
 /** Lifetime of cached values, ms. */
 const FRESH_MS = 1000;

@@ -16,7 +16,7 @@ import { parseSpec } from './requirements/requirements';
 import type { Resolver } from './resolver';
 import type { Pin } from './install/tools';
 
-/** Most rounds in which added packages may need further ones. After that, the list is refused. */
+/** Maximum number of rounds that add missing packages. A list that lacks packages after these rounds is refused. */
 const MAX_ROUNDS = 3;
 
 export interface Plan {
@@ -63,7 +63,7 @@ export class PackagePlanner {
     return known === undefined ? this.plan(request) : { pins: known, complete: true };
   }
 
-  /** Remembers the pins of one version of a function's archive. A full disk only loses the entry. */
+  /** Remembers the pins of one version of a function's archive. On a full disk, the version is resolved again later. */
   async remember(name: string, version: string, { pins, complete }: Plan): Promise<void> {
     if (!complete || pins.length === 0) return;
     await this.options.locks.save(name, version, pins).catch(() => undefined);

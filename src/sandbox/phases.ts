@@ -1,4 +1,4 @@
-/** The one recorded state of something that has a life: its phase, and the moves that a table permits. */
+/** A state machine: the current phase, and a table of the permitted moves. */
 export type Moves<P extends string> = Readonly<Record<P, readonly P[]>>;
 
 export class Phases<P extends string> {

@@ -16,7 +16,8 @@ export interface HostileEntry {
 const hex = (text: string): string => Buffer.from(text, 'latin1').toString('hex');
 
 /**
- * A small set, so that entries often nest. Some names are not valid text, or contain control characters of terminals.
+ * The set of names is small, so that entries often nest. Some names are not valid text, or contain control characters
+ * of terminals.
  */
 const NAMES = ['a', 'b', 'lib', 'new\nline', '\xff\xfe', 'ü', '\x1b[31m', ' ', '...', '-rf', 'x'.repeat(255)];
 const TARGETS = [

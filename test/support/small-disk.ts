@@ -24,7 +24,7 @@ export async function smallDisk(mb: number): Promise<SmallDisk> {
   });
   const first = await Promise.race([once(holder.stdout, 'data'), once(holder, 'exit').then(() => ['ended'])]);
   if (!String(first[0]).startsWith('ready')) throw new Error('a tmpfs could not be mounted');
-  // unshare and sh become the holder by exec, so its pid is that of a process in the namespace.
+  // unshare executes sh, and sh executes sleep. All have the pid of the child, so this pid is in the namespace.
   const dir = `/proc/${String(holder.pid)}/root/mnt`;
   const filler = join(dir, 'filler');
   return {

@@ -27,7 +27,7 @@ import { until } from './until';
 const ROOT = resolve(__dirname, '../..');
 /** Ids without an entry in /etc/passwd, so that no real user's files are affected. */
 export const USER = { uid: 64990, gid: 64991 };
-/** Ids of USER's sandboxes. This range is not part of the one in configs/helper.conf, of which other workers hold ids. */
+/** Ids of USER's sandboxes. Other workers use the range in configs/helper.conf, so this range does not overlap it. */
 const USER_IDS = '1800000000 1048576';
 
 /** Configuration of a worker whose only zygote has imported no package. */

@@ -1,5 +1,6 @@
-// Tests preload this file with `node -r`. At SIGUSR2, it makes the method named in the file ARGYLE_TEST_THROW throw,
-// and restores the previous one. The name is MODULE:CLASS:METHOD; MODULE is below dist/.
+// Tests preload this file with `node -r`. At SIGUSR2, it reads a name from the file whose path is in the variable
+// ARGYLE_TEST_THROW. The method of this name then throws, and the previous method works again. The name is
+// MODULE:CLASS:METHOD; MODULE is below dist/.
 'use strict';
 const fs = require('node:fs');
 const path = require('node:path');

@@ -17,7 +17,8 @@ from _argyle.http.body import Body
 from _argyle.http.conn import ClientGone, Connection
 from _argyle.http.http1 import HttpError, Response, as_bytes, parse_head, reason
 
-# Limit of a later request's bytes that are read while an application waits for a disconnect.
+# While an application waits for a disconnect, bytes of the next request may arrive. Reading stops
+# when more than this many are buffered.
 MAX_READ_AHEAD_BYTES = 1 << 16
 _FIELDS = "the names and values of headers"
 

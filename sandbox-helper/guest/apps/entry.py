@@ -167,8 +167,9 @@ def _loaded_specs(known):
 def submodules(known):
     """Modules loaded after the first `known` ones, of packages that were loaded before, by spec.
 
-    A zygote could have imported them together with the package. A module enters sys.modules when
-    its import ends, so the last modules are those that imported the others. They come first here.
+    A zygote could have imported these modules together with the package. Python moves a module to
+    the end of sys.modules when its import ends. The names come in reverse order, so a module comes
+    before the modules that it imported.
     """
     names = _loaded_since(known)
     new = set(names)

@@ -5,7 +5,8 @@
 
 #include "seccomp_profile.h"
 
-/* Short, because the kernel runs a new filter once for every system call number, and a cold start waits for that. */
+/* This filter is short. When a filter is installed, the kernel runs it once for every system call number, and a cold
+ * start waits for that. */
 static inline void seccomp_build_fork(struct seccomp_program *p) {
   seccomp_start(p);
   seccomp_leaf_rules(p);

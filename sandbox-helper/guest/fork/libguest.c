@@ -50,8 +50,8 @@ static int take_order(int link_fd, struct ag_link_msg *order, int fds[AG_LINK_MA
 
 __attribute__((noreturn)) static void fail(unsigned stage) { _exit((int)stage); }
 
-/* Keeps only the slot's descriptors, at the numbers of every guest. Both sockets are blocking and close-on-exec, as
- * channel.protect() makes those of a fresh guest. */
+/* Keeps only the slot's descriptors, and gives them the numbers that every guest uses. Both sockets become blocking and
+ * close-on-exec. In a fresh guest, channel.protect() does the same. */
 static void keep_own_descriptors(const int fds[]) {
   int link = fcntl(fds[FD_LINK], F_DUPFD_CLOEXEC, 20), listen = fcntl(fds[FD_LISTEN], F_DUPFD_CLOEXEC, 20);
   int log = fcntl(fds[FD_LOG], F_DUPFD_CLOEXEC, 20), errors = fcntl(fds[FD_ERRORS], F_DUPFD_CLOEXEC, 20);
@@ -81,8 +81,9 @@ static int answer(int link_fd, const struct ag_link_msg *order, int result) {
   return send(link_fd, &m, sizeof m, MSG_NOSIGNAL) == (ssize_t)sizeof m ? 0 : -ENOTCONN;
 }
 
-/* The child's first step. The child joins its v1 cgroups, so that they are charged for all memory that it uses later; 0
- * stands for the calling thread, the only one. The child then takes its own ids, and answers the order itself. */
+/* The child's first step. The child joins its v1 cgroups, so that they are charged for all memory that it uses later.
+ * It writes "0", which stands for the calling thread. The child has no other thread. The child then takes its own ids,
+ * and sends the answer to the order. */
 static void take_identity(int link_fd, const struct ag_link_msg *order, const int fds[], int nfds) {
   bool ok = true;
   for (int i = AG_LINK_FORK_FDS; i < nfds; i++) ok = ok && write(fds[i], "0", 1) == 1;
@@ -105,8 +106,9 @@ static void enter_sandbox(const struct ag_link_msg *order, const int fds[]) {
     fail(AG_ST_GUEST_SECCOMP);
 }
 
-/* glibc keeps the thread's id in its thread descriptor and uses it in raise() and mutexes. The kernel knows the
- * address of this id, because the kernel clears the id at the thread's exit. A raw clone3 must update the id there. */
+/* glibc keeps the thread's id in its thread descriptor and uses it in raise() and mutexes. The kernel clears the id at
+ * the thread's exit, so the kernel can tell the id's address. After a raw clone3 the id must be updated at this
+ * address. */
 static int *tid_address(void) {
   int *address = NULL;
 #ifdef PR_GET_TID_ADDRESS

@@ -36,7 +36,7 @@ def run():
     """
     link, far_link = _socket.socketpair()
     near, far = _socket.socketpair()
-    # A sandbox can make only socket pairs: there is no second connection.
+    # After this connection accept() raises StopIteration, which ends the warm-up.
     connections = iter([near])
     path, bytecode = list(sys.path), sys.dont_write_bytecode
     python_path = environ.get("PYTHONPATH")
@@ -68,7 +68,7 @@ def _live():
     conn, document = boot.receive("leaf")
     channel.wait_go()
     loaded = leaf.load(document)
-    # A handler's own modules may be compiled too.
+    # Importing a handler's own module may compile it. This import runs the same code once.
     spec = _frozen_importlib_external.spec_from_file_location("_warm", channel.__file__)
     spec.loader.exec_module(_frozen_importlib.module_from_spec(spec))
     leaf.serve(conn, document, loaded)

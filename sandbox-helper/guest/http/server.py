@@ -10,8 +10,8 @@ from _argyle.http.conn import ClientGone, Connection
 from _argyle.http.http1 import HttpError, Response, parse_head, reason
 
 
-# Set by a leaf: whether answers leave out exceptions (argyle.show_errors is false), and
-# limits.procs, for advice.
+# A leaf sets both. hide_errors: answers do not contain exceptions (argyle.show_errors is false).
+# procs: limits.procs, which the advice about an error names.
 hide_errors = False
 procs = 0
 # The files behind /dev/stdout and /dev/stderr (a sandbox has no /proc), with the number
@@ -131,7 +131,7 @@ def read_request(conn):
 
 
 def refusal(error, note):
-    """The parts that answer a request which HttpError `error` ended."""
+    """The parts of the answer to a request that failed with HttpError `error`."""
     data = f"{error}\n".encode("utf-8", "backslashreplace")
     response = Response(keep_alive=False)
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(data))]

@@ -12,7 +12,7 @@ const MARKS = { ok: 'ok     ', warning: 'warning', failed: 'FAILED ' } as const;
 async function run({ flags, cwd, out }: CommandContext): Promise<number> {
   let dir = olDirOf(cwd, flags.string('path'));
   const { config, port } = lenientConfig(dir);
-  // A worker directory that does not exist is checked by its nearest existing parent.
+  // If the worker directory does not exist, its nearest existing parent is checked.
   while (!existsSync(dir)) dir = dirname(dir);
   const findings = await examine({ helper: config?.argyle.helper ?? '', port, dir });
   if (flags.bool('json')) out(`${JSON.stringify(findings)}\n`);

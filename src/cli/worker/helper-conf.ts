@@ -33,11 +33,10 @@ export function helperConfText(
 }
 
 /**
- * Makes a worker that root starts use DIR/helper.conf, unless its settings name another file. worker_dir may be any
- * path.
+ * Makes a worker that root starts use DIR/helper.conf, unless its settings name another file.
  *
- * POLICY: directories that are new in config.json are added to the file. Sandbox ids are added to a file of an earlier
- * version, which has none. Root could make the same changes by hand.
+ * POLICY: directories of config.json that are below no root of the file are added, because worker_dir may be any path.
+ * Sandbox ids are added to a file of an earlier version, which has none. Root could make the same changes by hand.
  */
 export function withOwnHelperConf<T extends FileConfig | Config>(olDir: string, config: T): T {
   const path = join(olDir, 'helper.conf');

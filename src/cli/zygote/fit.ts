@@ -62,7 +62,7 @@ function ownPackages(tree: DesiredTree, zygote: DesiredZygote): PinKey[] {
 interface Fitted {
   asked: Asked;
   costOf: (key: PinKey) => ImportCost;
-  /** The total of which the savings are a share. */
+  /** What the savings refer to, for the output: `500 invocations`. */
   of: string;
 }
 

@@ -92,8 +92,8 @@ export function nameservers(resolvConf: string): string[] {
 }
 
 /**
- * The IPv4 name servers as endpoints. Some have a loopback address, such as systemd-resolved's 127.0.0.53. Those of
- * some clouds have the address of the metadata service. Pure.
+ * The IPv4 name servers as endpoints. Without these endpoints `outbound` would refuse some of them: loopback
+ * addresses, such as systemd-resolved's 127.0.0.53, and the metadata address of some clouds. Pure.
  */
 export function dnsEndpoints(resolvConf: string): { host: string; port: number }[] {
   return nameservers(resolvConf)

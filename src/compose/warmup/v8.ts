@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 
 interface V8Option {
   name: string;
-  /** Undefined for a flag. */
+  /** Undefined for an option without a value. */
   value?: number;
   /**
    * `start`: the first line of `bin/ol` sets the option, because V8 takes this option only at the start of a process.

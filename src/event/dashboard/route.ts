@@ -16,9 +16,9 @@ const STREAM_HEADERS = {
   'Cache-Control': 'no-store',
   'X-Accel-Buffering': 'no',
 };
-/** Most streams that may be open at the same time. */
+/** Maximum number of streams that may be open at the same time. */
 const MAX_WATCHERS = 32;
-/** Most unsent bytes per client. A client above this limit misses snapshots. */
+/** Maximum number of unsent bytes per client. A client above this limit misses snapshots. */
 const MAX_BEHIND_BYTES = 1 << 18;
 
 export interface DashboardRoute {

@@ -31,8 +31,8 @@ function inMs(seconds: number): number | null {
 }
 
 /**
- * Sorts busier functions first. POLICY: the order compares the power of two of the call count, then the name, so that
- * rows rarely change places.
+ * Sorts busier functions first. POLICY: call counts are rounded up to powers of two, and equal counts are sorted by
+ * name, so that rows rarely change places.
  */
 function order(a: FunctionRow, b: FunctionRow): number {
   const [more, less] = [a, b].map(({ calls }) => Math.ceil(Math.log2(calls + 1))) as [number, number];
@@ -80,7 +80,7 @@ export class LastMinute {
     this.readings.push(reading);
   }
 
-  /** Returns the oldest reading that is at most `spanMs` older than the newest one. May be the newest one itself. */
+  /** Returns the oldest reading that is at most `spanMs` older than the newest one. It may be the newest one. */
   before(spanMs: number): Reading | undefined {
     const last = this.readings.at(-1);
     return this.readings.find(({ atMs }) => (last?.atMs ?? 0) - atMs <= spanMs);

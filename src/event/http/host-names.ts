@@ -83,8 +83,9 @@ export interface BrowserMarks {
  * Whether a browser sent this request for a page of another origin.
  *
  * POLICY: `same-site` counts as another origin, since all ports of localhost are the same site. A request without these
- * headers does not come from a browser, or its Host value is checked instead. A visit is allowed, so that links to
- * functions and sign-in redirects work: the person sees the answer, and the page with the link does not.
+ * headers passes this check: it does not come from a browser, or the check of its Host value decides. A visit is
+ * allowed, so that links to functions and sign-in redirects work: the person sees the answer, and the page with the
+ * link does not.
  */
 export function isCrossSite({ site, origin, host, isVisit }: BrowserMarks, allowed: readonly string[]): boolean {
   if (isVisit === true) return false;

@@ -49,7 +49,7 @@ function endWith(socket: Lined, line: Turn[]): void {
   if (last !== undefined) last[1].shouldKeepAlive = false;
 }
 
-/** Joins all chunks of a body that arrive in one turn of the loop into one, except for the first chunk. */
+/** In each turn of the loop, passes on the first chunk of a body at once, and joins the other chunks into one. */
 function joinChunks(req: IncomingMessage): void {
   const push = req.push.bind(req);
   let held: Buffer[] | undefined;

@@ -8,7 +8,7 @@ import { decodePath, splitTarget } from '../http/mux';
 import type { EventLog, FunctionRegistry, TriggerHost } from '../ports';
 import { logFailure, sendError, sendJson, sendThrown } from '../http/replies';
 
-/** Most bytes of trigger JSON. */
+/** Maximum number of bytes of trigger JSON. */
 const MAX_TRIGGER_BYTES = 1 << 20;
 
 export interface KafkaDeps {

@@ -10,11 +10,11 @@ import { sendError, sendThrown } from '../http/replies';
 const PREFIX = '/logs/';
 /** One JSON object per line. */
 const NDJSON = 'application/x-ndjson';
-/** Most clients that may follow logs at the same time. */
+/** Maximum number of clients that may follow logs at the same time. */
 const MAX_FOLLOWERS = 64;
 /** Time between empty lines, ms. An empty line tells the client and its proxies that the connection is alive. */
 const BEAT_MS = 15_000;
-/** Most unsent bytes per client. A client above this limit misses lines. */
+/** Maximum number of unsent bytes per client. A client above this limit misses lines. */
 const MAX_BEHIND_BYTES = 1 << 20;
 
 export interface LogsDeps {

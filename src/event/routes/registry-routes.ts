@@ -97,7 +97,7 @@ async function remove(res: Response, registry: FunctionRegistry, name: string): 
   sendText(res, 200, `Lambda ${name} deleted successfully`);
 }
 
-/** The settings in force, for `?in_force=1` only: without it, the answer has the original's keys alone. */
+/** The settings in force, if the query has `in_force=1`. Any other answer has only the original's keys. */
 function settingsOf(req: Request, registry: FunctionRegistry, found: LambdaConfig): object {
   const isAsked = new URLSearchParams(splitTarget(req.url).query).get('in_force') === '1';
   return isAsked ? { InForce: registry.settingsOf?.(found) } : {};

@@ -72,8 +72,8 @@ export class HttpResponseSink implements ResponseSink {
     const cut = (): void => {
       res.destroy();
     };
-    // The text is appended only when it is shorter than the missing bytes. The body then stays incomplete, so no client
-    // takes the text for the missing bytes.
+    // The text is appended only if the body stays shorter than its declared length. Otherwise a client would take the
+    // text for the end of the body.
     if (remaining === undefined || text.length < remaining) res.write(text, cut);
     else cut();
   }

@@ -33,7 +33,7 @@ export interface RunDeps {
 }
 
 const PREFIX = '/run/';
-/** Most characters of a name in the log. No function has a longer name. */
+/** Maximum number of characters of a name in the log. No function has a longer name. */
 const MAX_NAME = 200;
 
 /** Targets that mux.ts would neither clean, decode nor refuse. */

@@ -15,7 +15,8 @@ export class CodeDirs {
   private readonly removals = new Set<Promise<void>>();
 
   /**
-   * @param removeTree removes a directory and its contents. A directory with 20,000 entries keeps a thread busy.
+   * @param removeTree removes a directory and its contents, in another thread, because the directory may have 20,000
+   *   entries
    * @param prefix of every directory's name; distinguishes these directories from others in the same place
    */
   constructor(

@@ -7,7 +7,7 @@ import { readTopFile } from './intake/archive';
 
 /** Largest accepted .env, in bytes. */
 const MAX_ENV_BYTES = 256 * 1024;
-/** Most variables, and most characters of all variables. Linux accepts 2 MB of arguments and environment. */
+/** Maximum number of variables, and of all their characters. Linux accepts 2 MB of arguments and environment. */
 const MAX_VARIABLES = 1000;
 const MAX_ENV_CHARS = 512 * 1024;
 /** Longest variable, in characters. Linux refuses longer ones when a function starts a program. */
@@ -25,7 +25,7 @@ export async function resolveEnv(dir: string, fromYaml: Record<string, string>):
     return text === undefined ? {} : parsed(text);
   }
   const file = path.join(dir, '.env');
-  // The file is removed and made anew. A link in the archive is therefore never written through.
+  // The archive's file is removed first. It may be a link, and a write would follow the link.
   await fs.rm(file, { force: true, recursive: true });
   await fs.writeFile(file, formatEnv(fromYaml), { flag: 'wx', mode: 0o644 });
   return { ...fromYaml };

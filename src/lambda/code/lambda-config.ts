@@ -29,7 +29,7 @@ export interface LambdaLimits {
 export interface ScaleConfig {
   /** Instances that are kept ready while the memory pool has room. */
   min: number;
-  /** Most instances. */
+  /** Maximum number of instances. */
   max: number;
 }
 

@@ -9,7 +9,7 @@ import { ArgyleError } from '../../errors';
 
 /** Accepted names of secrets. Every shell accepts such a name as a variable. */
 export const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
-/** Most secrets of one function. */
+/** Maximum number of secrets of one function. */
 export const MAX_SECRETS = 100;
 /** Largest secret, in bytes. Linux accepts 128 KiB for one variable. */
 export const MAX_SECRET_BYTES = 64 * 1024;

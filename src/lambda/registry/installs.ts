@@ -1,7 +1,7 @@
 /** Progress of the installs of uploaded functions. The last upload of each name counts. */
 import type { ArgyleError } from '../../errors';
 
-/** Most functions that are remembered. The oldest upload is forgotten first. */
+/** Maximum number of functions that are remembered. The oldest upload is forgotten first. */
 const MOST = 1_000;
 
 export interface InstalledPackage {

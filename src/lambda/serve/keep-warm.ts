@@ -12,7 +12,7 @@ export interface WarmView {
   sandboxes: readonly Sandbox[];
   /** Number of pending starts. */
   starting: number;
-  /** Whether memory for one more instance is free, or is held by sandboxes that nothing keeps. */
+  /** Whether memory for one more instance is free, or can be taken from sandboxes that are not kept. */
   hasRoom: () => boolean;
 }
 

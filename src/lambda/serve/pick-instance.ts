@@ -5,9 +5,9 @@ import type { Instance } from './instance';
 /**
  * Selects an instance for the next request when each instance serves several requests at once.
  *
- * POLICY: the instance with the fewest requests, among those with requests, until it is half full; then an idle
- * instance, if there is one. Under low load, one instance is busy and the others become idle, so that they can end. A
- * high load is spread over all instances.
+ * POLICY: among the instances with requests, the one with the fewest requests gets the next request. When this instance
+ * is half full, an idle instance gets the next request, if there is one. Under low load, one instance is busy and the
+ * others become idle, so that they can end. A high load is spread over all instances.
  * @param active number of requests of each instance that has requests and may get more, all below `concurrency`
  * @param idle number of instances without requests
  * @returns an index into `active`; `idle`; undefined when all instances are full
@@ -43,7 +43,8 @@ export function takeInstance(
 
 /**
  * Number of instances that serve requests but get no further requests.
- * @param concurrency with 1, the result is 0, because such an instance ends at once
+ * @param concurrency requests that one instance serves at once. With 1 the result is 0: an instance that gets no
+ *   further requests ends at once.
  */
 export function countRetired(busy: Iterable<Instance>, concurrency: number): number {
   let count = 0;

@@ -3,7 +3,7 @@
  *
  * A client reaches sandbox <id> by HTTP on `<worker_dir>/scratch/<id>/ol.sock`, a link to the slot's listening socket.
  * A non-leaf is a zygote: it imports its packages, and later sandboxes are forked from it. The client owns its
- * sandboxes: none is evicted. Making a sandbox waits until enough memory has been given back.
+ * sandboxes: none is evicted. A request for a sandbox waits until enough memory has been returned.
  */
 import { mkdirSync, rmdirSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';

@@ -10,7 +10,7 @@ import { partOf, Ring } from './ring';
 
 /** Time between two writes, ms. */
 const FLUSH_MS = 100;
-/** Most bytes that wait for the disk. Further lines are lost. */
+/** Maximum number of bytes that wait for the disk. Further lines are lost. */
 const MAX_WAITING_BYTES = 4 << 20;
 
 export interface FunctionLogsOptions {

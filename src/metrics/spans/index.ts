@@ -6,7 +6,7 @@ import type { Attributes, Context, HrTime, Span, SpanStatusCode, Tracer } from '
 
 export interface SpanBegin {
   name: string;
-  /** Start time of performance.now(), ms. */
+  /** Start time, in ms of performance.now(). */
   startMs: number;
   attributes: Attributes;
   /** The W3C trace context of the request. */

@@ -41,7 +41,7 @@ export function isNearlyFull({ freeBytes, totalBytes }: DiskSpace): boolean {
  * The reason why installs must end; undefined when they may continue. Pure.
  * @param before space when the install began
  * @param maxMb limit per install; 0 for only the reserve
- * @param installs most installs that ran at once since `before`
+ * @param installs maximum number of installs that ran at once since `before`
  */
 export function overuse(before: DiskSpace, now: DiskSpace, maxMb: number, installs: number): string | undefined {
   if (isNearlyFull(now)) return NEARLY_FULL;

@@ -6,7 +6,7 @@ import { ArgyleError } from '../../errors';
 
 const FIRST_MS = 2_000;
 const MOST_MS = 60_000;
-/** Most remembered failures. The oldest is dropped first. */
+/** Maximum number of remembered failures. The oldest is dropped first. */
 const MOST_KEYS = 1_000;
 
 interface Failure {

@@ -5,7 +5,7 @@ import type { DiskWatch } from './disk-watch';
 import { withoutCredentials } from './pip-config';
 import { type IndexSource, type Pin, pipArgv, pipEnv, SANDBOX_PYTHON, TARGET, type Tool, uvArgv, uvEnv } from './tools';
 
-/** Most characters of a tool's output in an error. */
+/** Maximum number of characters of a tool's output in an error. */
 const OUTPUT_TAIL = 2000;
 /** The host's certificates in every base. pip finds them by itself; uv would use its own. */
 const SANDBOX_CERTS = '/etc/ssl/certs/ca-certificates.crt';
@@ -97,8 +97,8 @@ export class InstallSteps {
 }
 
 /**
- * Whether pip would fail as well, without a better message. A failed build is not final, since pip may find a package
- * installed that uv looks for in the index. An error with several indexes is not final, since pip reports which one
+ * Whether pip would fail as well, without a better message. A failed build is not final, since pip may use an installed
+ * package where uv asks the index for it. An error with several indexes is not final, since pip reports which one
  * refused.
  */
 function isFinal(output: string, { mirror, env }: IndexSource): boolean {

@@ -39,7 +39,7 @@ export interface PackageInstallerOptions {
   indexTimeoutSec?: number;
   /** config.argyle.installer: the first tool to try. */
   tool?: Tool;
-  /** Most concurrent installer sandboxes. */
+  /** Maximum number of concurrent installer sandboxes. */
   atOnce?: number;
   /** config.argyle.packages_max_mb: packages are deleted above this disk use; 0 for never. */
   maxMb?: number;

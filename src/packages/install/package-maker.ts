@@ -16,7 +16,7 @@ import { survey, type Survey } from '../store/survey';
 import { type Pin, TARGET } from './tools';
 import type { TreeCopier } from '../store/tree-copier';
 
-/** Most names in one answer. The answer is untrusted: code of the package may have run in the sandbox. */
+/** Maximum number of names in one answer. The answer is untrusted: code of the package may have run in the sandbox. */
 const MAX_NAMES = 1000;
 /** Length of the digest in besideSpec(). A short digest is enough, since the hashes are compared, too. */
 const DIGEST_CHARS = 16;
@@ -38,9 +38,8 @@ export class PackageMaker {
 
   /**
    * Adopts a directory of the original or of another installer, if no sandbox ever owned any of its files. The files
-   * are copied when the metadata is known. Returns undefined when the directory is absent or incomplete, or when
-   * functions may have changed it. Packages of earlier versions of this worker may have been changed, so they are
-   * installed again.
+   * are copied. Returns undefined when the directory is absent or incomplete, or when a sandbox owned some of its
+   * files: functions may have changed these. This includes the packages of earlier versions of this worker.
    */
   async adopt(spec: string): Promise<PackageMeta | undefined> {
     const { store, steps } = this.options;

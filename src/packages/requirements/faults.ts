@@ -1,7 +1,7 @@
 /** Collects the faults of a requirements file, so that one error names all bad lines. */
 import { ArgyleError } from '../../errors';
 
-/** Most lines in one error. */
+/** Maximum number of lines in one error. */
 const MAX_NAMED = 10;
 
 export class FaultList {

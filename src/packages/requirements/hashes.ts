@@ -10,7 +10,7 @@ import type { Pin } from '../install/tools';
 
 /** Hexadecimal digits of each hash algorithm that pip accepts. */
 const DIGITS: Readonly<Record<string, number>> = { sha256: 64, sha384: 96, sha512: 128 };
-/** Most pins in an error. */
+/** Maximum number of pins in an error. */
 const SHOWN = 10;
 
 /** A line's hashes, and the text before them. */

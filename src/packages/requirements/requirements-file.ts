@@ -11,7 +11,7 @@ import { splitHashes } from './hashes';
 import { normalizeLine, normalizeName, normalizeVersion } from '../../config/package-names';
 import { MAX_REQUIREMENTS, parseSpec } from './requirements';
 
-/** Most files of one requirements.txt, including itself. */
+/** Maximum number of files of one requirements.txt, including itself. */
 const MAX_FILES = 50;
 /** Longest requirement without hashes, characters. Markers can be long. */
 const MAX_LENGTH = 1000;
@@ -43,7 +43,7 @@ export async function readRequirements(read: ReadFile, file: string): Promise<Re
   /** The files that include the current one, outermost first. */
   const open: string[] = [];
   const visit = async (name: string, into: string[], from?: string): Promise<void> => {
-    // As pip does. A file that two others include is no circle, and is read once.
+    // As in pip, a file must not include itself, even through other files. A file that two others include is read once.
     if (open.includes(name)) throw invalid(from ?? name, name, `a circle: ${[...open, name].join(' includes ')}`);
     if (seen.has(name)) return;
     seen.add(name);

@@ -10,7 +10,7 @@ import { FaultList } from './faults';
 
 /** Longest accepted spec, bytes. It names a directory, and the helper accepts names of up to 199 bytes. */
 export const MAX_SPEC_LENGTH = 180;
-/** Most packages of one function. Each is one sys.path entry and one installer run. */
+/** Maximum number of packages of one function. Each is one sys.path entry and one installer run. */
 export const MAX_REQUIREMENTS = 1000;
 
 export interface Requirement {

@@ -67,7 +67,7 @@ export class AnswerMeter {
     this.idle = 0;
   }
 
-  /** Ends the head of the answer. */
+  /** Records that the head of the answer is complete. */
   headEnded(): void {
     this.inHead = false;
   }

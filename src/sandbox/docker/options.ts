@@ -70,8 +70,8 @@ const bind = (source: string, target: string, readOnly = true): MountOptions => 
  */
 export function containerOptions(settings: ContainerSettings, request: ContainerRequest): ContainerOptions {
   const { role, limits, user } = request;
-  // The guest owns the tmpfs, because runc gives a mount the mode of the image's directory, if the image
-  // has that directory.
+  // Mode 1777 is not reliable: if the image has the directory, runc gives the mount the mode of this directory. The
+  // guest can write there in both cases, because it owns the tmpfs.
   const owner = `uid=${user.uid},gid=${user.gid},mode=1777`;
   const memory = `rw,exec,nosuid,nodev,${owner},size=${Math.max(limits.scratchMb, 1)}m`;
   const mounts = [

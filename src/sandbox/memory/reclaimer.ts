@@ -23,8 +23,9 @@ export interface ReclaimerOptions {
 export interface Lack {
   /** The lack of all waiters together, in MB. Negative while memory is free. */
   neededMb: number;
-  /** The part of `neededMb` that functions above their share lack, in MB, and these functions. */
+  /** The part of `neededMb` that functions above their share lack, in MB. */
   overMb: number;
+  /** The functions above their share that lack memory. */
   over: ReadonlySet<string>;
   /** The part of `neededMb` for functions that wait until another function yields, in MB. */
   patientMb: number;

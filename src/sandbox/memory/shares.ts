@@ -121,8 +121,8 @@ export class Shares {
   }
 
   /**
-   * POLICY: memory that a function above its share leaves free, in MB. This is the memory that functions below their
-   * share wait for, up to their share, plus the memory that their instances need to resume. Without this reserve, a
+   * POLICY: memory that a function above its share leaves free, in MB. It is the sum of two parts. The first is the
+   * memory that functions below their share wait for, up to the share. The second is thawMb. Without this reserve, a
    * resume would wait for the duration of a whole call of the function that holds the memory.
    */
   reservedMb(fn: string): number {

@@ -108,7 +108,7 @@ export class ZygoteGroups {
   replace(group: Group, zygote: ZygoteProcess): void {
     void zygote.drain();
     if (group.draining) return;
-    // The process is usually dying, and died() ignores the end of a draining process.
+    // The process is usually dying. died() ignores the end of a draining process, so the loss is recorded here.
     if (group.processes.every(({ draining }) => draining)) group.lost = true;
     this.setReplicas(group, group.replicas);
   }
@@ -154,7 +154,7 @@ export class ZygoteGroups {
     for (const zygote of all.sort((a, b) => b.depth - a.depth)) await zygote.end();
   }
 
-  /** Returns a ready process, and makes one if needed, even if gone() forgot the group. @throws errors of create() */
+  /** Returns a ready process, or makes one. Adds the group again if gone() removed it. @throws errors of create() */
   private ready(group: Group): Promise<ZygoteProcess> {
     if (!this.groups.has(group.spec.id)) this.groups.set(group.spec.id, group);
     const zygote = leastLoaded(group.processes.filter(({ isReady }) => isReady));
@@ -190,8 +190,8 @@ export class ZygoteGroups {
   }
 
   /**
-   * POLICY: makes a lost group again without a request: when a helper runs, or after its back-off. No limit for
-   * attempts.
+   * Schedules the next attempt to make a lost group. POLICY: no request is needed, and the number of attempts has no
+   * limit. The attempt comes after NO_HELPER_RETRY_MS when there was no helper, else after the group's back-off.
    */
   private mayTryAgain(group: Group, error: unknown): void {
     if (!group.lost) return;
@@ -285,7 +285,7 @@ export class ZygoteGroups {
     group.notBeforeMs = Date.now() + waitMs;
     group.lost = group.processes.length === 0;
     this.setReplicas(group, group.replicas);
-    // Calls that fresh processes serve do not request the zygote, so a timer does. Timers may fire 1 ms early.
+    // Calls that fresh processes serve do not request the zygote, so a timer requests it. Timers may fire 1 ms early.
     if (waitMs > 0) this.setReplicasIn(waitMs + 1, group);
   }
 

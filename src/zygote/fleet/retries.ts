@@ -4,7 +4,7 @@ import { ArgyleError } from '../../errors';
 /** Back-off after a failed creation, in ms; doubles up to the maximum. */
 const BACKOFF_MS = 1000;
 const BACKOFF_MAX_MS = 300_000;
-/** Age below which a zygote's death counts as early, in ms; an early death may repeat. */
+/** Age below which a zygote's death counts as early, in ms. The next zygote may die of the same cause. */
 export const STEADY_MS = 10_000;
 /** Back-off after the second consecutive early death, in ms; doubles up to the maximum. */
 const DEATH_BACKOFF_MS = 250;

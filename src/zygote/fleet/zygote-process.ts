@@ -44,7 +44,7 @@ export interface Parked {
  * - `serving`: forks may be ordered while the process lives;
  * - `draining`: no new forks; the zygote ends after its last descendant; revive() leads back;
  * - `unfit`: as `draining`, but revive() has no effect;
- * - `ended`: drain(), end() or the death of a process that no longer served has ended the zygote;
+ * - `ended`: drain() or end() has ended the zygote, or its process died while it was draining or unfit;
  * - `killed`: the process of a serving zygote has died.
  */
 export type ZygotePhase = 'serving' | 'draining' | 'unfit' | 'ended' | 'killed';

@@ -15,7 +15,7 @@ export interface CandidateLimits {
   readonly pairs: number;
   /** Limit for the returned candidates. */
   readonly candidates: number;
-  /** Number of packages per set: the closures of this many most expensive packages are candidates. */
+  /** The closures of the most expensive packages of each set are candidates. Number of these packages per set. */
   readonly heavyPerSet: number;
 }
 

@@ -15,8 +15,8 @@ export interface TreeMatch {
 /**
  * Returns the function's pins for a node's packages; undefined when the node does not fit the function.
  * POLICY: the first package is the purpose of a node; the others are its dependencies, as `ol zygote fit` writes them.
- * Dependencies change between versions, so the function may lack some of the others. The function's requirements are
- * complete: importing its packages loads no package that the function lacks, and the zygote imports nothing else.
+ * The function may lack some dependencies, because they change between versions. The zygote does not import these. The
+ * import of the first package needs only packages of the function, because the function's requirements are complete.
  */
 export function pinsOfNode(
   node: Pick<FlatNode, 'packages'>,

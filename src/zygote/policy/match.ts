@@ -65,8 +65,8 @@ export function sameVersion(a: string, b: string): boolean {
  * Finds the function's pin for a node's spec. Without such a pin, the result is undefined, and the node must not serve
  * the function.
  * @param pins the function's pins by name
- * @param installed version of an unpinned spec that the node's zygote has imported or would import. While it is
- *   undefined, the version is open, and the zygote is made with the function's version.
+ * @param installed returns the version that the node's zygote has imported, or would import, for an unpinned spec.
+ *   Undefined when no version is known; the zygote is then made with the function's version.
  */
 export function pinFor(
   spec: string,
@@ -103,7 +103,7 @@ export function pinsByName(pins: readonly PackagePin[]): Map<string, PackagePin>
   return byName;
 }
 
-/** Whether `wanted` contains all of `imported`. This is invariant 5 for zygotes with concrete pins. */
+/** Whether `wanted` contains all of `imported`. This is invariant 5 of SECURITY.md for zygotes with concrete pins. */
 export function servesKeys(imported: readonly PinKey[], wanted: ReadonlySet<PinKey>): boolean {
   return imported.length <= wanted.size && imported.every((key) => wanted.has(key));
 }

@@ -4,7 +4,8 @@
  *
  * The value of a selection is the sum over all demands of rate × (ms saved by the best fitting zygote). This function
  * is monotone and submodular, so the greedy selection by value per cost is within a constant factor of the optimum. A
- * child shares its parent's pages, so costs fall when ancestors are chosen; ratios are updated at once, not lazily.
+ * child shares its parent's pages, so its cost falls when an ancestor is chosen, and its ratio rises. All ratios are
+ * therefore updated after each choice. A lazy update, which assumes that ratios only fall, would miss the rise.
  */
 import { servesKeys } from './match';
 import { optionSteps, savedMs, type Chosen, type Option, type Options, type SelectionInput } from './options';

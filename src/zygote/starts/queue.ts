@@ -56,8 +56,8 @@ export interface QueueOptions {
 /** POLICY: largest estimate of a light start, in ms. */
 export const LIGHT_MS = 10;
 /**
- * POLICY: concurrent light starts per processor: enough to keep zygotes busy, and few enough that the calls and starts of
- * another function wait only briefly (docs/benchmarks.md#bursts).
+ * POLICY: concurrent light starts per processor: enough to keep zygotes busy, and few enough that the calls and starts
+ * of another function wait only briefly (docs/benchmarks.md#bursts).
  */
 const LIGHT_PER_CPU = 2;
 /**
@@ -188,7 +188,7 @@ export class StartQueue {
     const { heavyTurns: turns } = this;
     if (this.holds(entry, outlook)) return false;
     if (turns.mayBegin(entry.fn)) return true;
-    // A zygote for several starts needs a regular turn.
+    // Here all turns are taken. A start may join, but a zygote for several starts waits for a free turn.
     return turns.mayJoin(entry.fn) && !this.isZygoteCheaper(entry, outlook ?? entry.kind.estimate());
   }
 

@@ -142,7 +142,7 @@ class World implements StartProfile {
     this.state = 'coming';
     this.sinceMs = this.machine.nowMs;
     this.imports++;
-    // The queue only needs the callback at the end, and the callback must run within simulated time.
+    // The queue only calls then(). A real promise would run the callback outside of simulated time.
     const ended: (() => void)[] = [];
     const promise = { then: (run: () => void) => ended.push(run) } as unknown as Promise<void>;
     if (this.kind.zygote === 'hangs') return promise;

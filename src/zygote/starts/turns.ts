@@ -20,11 +20,12 @@ export class Turns {
   }
 
   /**
-   * POLICY: whether a function without a turn may begin although all turns are taken. The function may begin when
-   * the number of functions with turns is below the limit for turns. Otherwise the function would wait until a function
-   * with several turns completes a start. Functions with turns have equal shares of the processors (cpu.weight). The
-   * owner '' stands for all functions: each turn of '' counts, and '' never joins. Zygotes that are made ahead count for
-   * all turns but one, so a call does not wait until such a zygote has imported its packages.
+   * Whether a function without a turn may begin although all turns are taken. POLICY: the function may begin when fewer
+   * functions have turns than there are turns. Otherwise it would wait until a function with several turns completes a
+   * start. Functions with turns have equal shares of the processors (cpu.weight). The owner '' stands for all
+   * functions: each of its turns counts as one function. The turns of AHEAD count in the same way, but together for at
+   * most one turn less than the limit. A call then need not wait for a zygote that is made ahead. The result for '' and
+   * AHEAD is false.
    */
   mayJoin(fn: string): boolean {
     const forAll = this.of.get('') ?? 0;

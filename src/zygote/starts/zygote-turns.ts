@@ -25,8 +25,9 @@ async function zygoteTurn(
 }
 
 /**
- * Returns a ready parent and a turn. Deadlock: a turn that waits for another turn may never end. A parent is therefore
- * made before the turn is taken, and a parent that was evicted while the turn waited is made again without the turn.
+ * Returns a ready parent and a turn. Deadlock: the holder of a turn must not wait for another turn. The parent is
+ * therefore made before the turn is taken. If the parent was evicted in the meantime, the turn ends, and the parent is
+ * made again.
  *
  * @param ready returns the parent, and makes it if needed; undefined for a zygote without a parent
  * @throws ArgyleError ZYGOTE_FAILED when the parent is evicted each time, and the errors of `ready`

@@ -63,7 +63,7 @@ describePrivileged('escapes', () => {
 
   afterAll(() => rig.end());
 
-  it('number more than 100', () => {
+  it('of more than 100 kinds are tried', () => {
     expect(NAMES.length).toBeGreaterThan(100);
   });
 

@@ -184,14 +184,14 @@ describePrivileged('system calls', () => {
       expect(difference(allowed(filters[mode][like], names), allowed(filters[mode][position], names))).toEqual(but);
     });
 
-    it('of an installer match those of a leaf, except for its list', () => {
+    it('of an installer differ from those of a leaf only by the calls in installer.txt', () => {
       const { leaf, installer } = filters[mode];
       expect(difference(readList('installer'), difference(allowed(leaf, names), allowed(installer, names)))).toEqual(
         [],
       );
     });
 
-    it.each(POSITIONS)('of another ABI or without a number kill the process or fail, for a %s', (position) => {
+    it.each(POSITIONS)('of a %s: another ABI ends the process, and an unknown number fails', (position) => {
       const programs = filters[mode][position];
       for (const arch of OTHER_ARCHES)
         expect(judge(programs, { arch }).map((path) => path.verdict)).toEqual([KILL_PROCESS]);

@@ -35,7 +35,7 @@ describePrivileged('descriptors', () => {
     canary.verify(fixture);
   });
 
-  describe('descriptors of a slot', () => {
+  describe('wrong descriptors are refused:', () => {
     let server: Server;
     let kept: number[] = [];
     const hold = (...fds: number[]): number[] => (kept.push(...fds), fds);
@@ -92,7 +92,7 @@ describePrivileged('descriptors', () => {
       expect(reply).toMatchObject({ code: Code.BADREQ });
     });
 
-    it('descriptors of verbs that take none are closed', async () => {
+    it('any descriptor of a verb that takes none, which is closed', async () => {
       const before = (await helper.diag()).value[1];
       const fd = openSync('/etc/passwd', 'r');
       for (const verb of ['DIAG', 'USAGE', 'REMOVE', 'HELLO', 'NETWORK', 'GO'] as const)

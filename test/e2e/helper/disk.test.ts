@@ -21,7 +21,7 @@ const EOPNOTSUPP = 95;
 /** Fills each writable place in turn. Reports the number of bytes and names, and the error at the end. */
 const FILL = `import errno, os
 CHUNK = b"x" * 65536
-# Read-only and large; that nothing goes in at the top is tried all the same.
+# These trees are large and read-only, so only their top directories are tried.
 DEEP = ("/usr", "/packages", "/runtime")
 
 def writable():
@@ -100,7 +100,7 @@ def everywhere(skip=()):
     tried = {place: device for place, device in places.items() if place not in skip}
     result = {"places": places, "shm": os.path.realpath("/dev/shm")}
     for kind, how in (("bytes", fill), ("reserved", lambda path: fill(path, True)), ("names", names), ("attributes", attributes)):
-        # Together first: what one place has taken, no other may have again.
+        # All places are filled before any place is cleared: together they must not exceed the limit.
         result[kind] = {place: how(place) for place in tried}
         for place in tried:
             clear(place)

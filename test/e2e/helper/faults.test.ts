@@ -126,7 +126,7 @@ describePrivileged('a helper whose calls fail', () => {
       await scenario(helper);
       const { isHit, name: call, count } = plan.disarm();
       const stuck = helper.events.find((event) => event.detail === LATE);
-      // In this case the removal is tried again, and the cgroups of the removed slot may be another slot's by then.
+      // When umount2 fails, the helper removes the slot twice. The second time must spare the cgroups of another slot.
       const isDue = failAt % 10 === 0 || call === 'umount2';
       const trouble = (await aftermath()) ?? (isDue ? await next() : undefined);
       if (process.env['FAULT_TRACE'] !== undefined)

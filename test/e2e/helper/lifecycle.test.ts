@@ -77,7 +77,7 @@ describePrivileged('the helper', () => {
     expect(isBusy).toBe(true);
   });
 
-  it('passes none of its descriptors to a remover, which dies with it', async () => {
+  it('passes none of its descriptors to a remover, and the remover dies with the helper', async () => {
     const tree = join(fixture.dir, 'packages/big');
     mkdirSync(tree);
     execFileSync('/bin/sh', ['-c', 'for d in 1 2 3 4 5 6 7 8; do mkdir $d; (cd $d; seq 4000 | xargs touch); done'], {

@@ -5,7 +5,7 @@ import { RawHelper } from '../../support/helper/raw';
 import { describePrivileged } from '../../support/privileged';
 
 describePrivileged('the name of a cgroup', () => {
-  it('is never one that the previous helper has removed', async () => {
+  it('stands for an existing cgroup when the previous helper removes its own at the same time', async () => {
     const fixture = new Fixture();
     fixture.write({});
     let helper = new RawHelper(fixture);

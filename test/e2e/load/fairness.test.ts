@@ -31,10 +31,12 @@ const MOST_TIMES = 1.5;
 /**
  * Below these values, in ms, no ratio is judged. A process gets a processor for up to 4 ms at a time (a tick), and a
  * call passes through four waiting processes. A few ticks of other load are a multiple of the quiet median of 2 ms. The
- * 99th percentile is the third longest time of 204 calls. With a second test group on the same two processors, it
- * reached 114 ms. The ratio is therefore only printed for each run, and the assertion detects only the loss of fair
- * shares. Without fair shares the medians were 250, 5 and 30 ms in the order of the tests, and the 99th percentiles 640
- * to 850, 45 to 80 and 100 ms.
+ * 99th percentile reached 114 ms with a second test group on the same two processors. The ratio is therefore only
+ * printed for each run, and the assertion detects only the loss of fair shares. Values without fair shares, in ms:
+ *
+ * - calls that wait: median 250, 99th percentile 640 to 850;
+ * - instances that compute: median 5, 99th percentile 45 to 80;
+ * - all memory: median 30, 99th percentile 100.
  */
 const MEDIAN_FLOOR_MS = VM ? 1_000 : 15;
 const FLOOR_MS = VM ? 4_000 : 400;
@@ -64,7 +66,7 @@ const OTHERS = [
   { what: 'a function that wants all memory', fn: 'large', calls: VM ? 40 : 200, ms: 100 },
 ];
 
-describePrivileged('a function with few calls is served as fast as alone beside', () => {
+describePrivileged('a function with few calls is not delayed by', () => {
   const worker = new E2eWorker({
     config: {
       mem_pool_mb: 2000,

@@ -63,7 +63,7 @@ describeContract('the log of a function', () => {
     bad = await deploy('bad', BAD);
   }, 60_000);
 
-  test('has each line of concurrent calls with the ids of call and sandbox and the stream', async () => {
+  test('has each line of concurrent calls, with the id of the call, the id of the sandbox, and the stream', async () => {
     const ids = Array.from({ length: 120 }, (_, i) => `call-${i}`);
     for (let i = 0; i < ids.length; i += 12) {
       const some = ids.slice(i, i + 12);

@@ -21,7 +21,8 @@ def start(main, path, role):
     listener.bind(path)
     listener.listen(16)
     link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # Above the target numbers, so that neither dup2 overwrites the other's source.
+    # Both descriptors move to numbers above 3 and 4. A dup2 to 3 or 4 then overwrites neither of
+    # them.
     fds = [os.dup2(sock.fileno(), 100 + i) for i, sock in enumerate((theirs, listener))]
     null = os.open("/dev/null", os.O_RDONLY)
     actions = [(os.POSIX_SPAWN_DUP2, null, 0)]

@@ -41,7 +41,7 @@ export class Canary {
 
   /**
    * Call this at a test's end. Checks that no cgroup is left and that nothing outside was changed or mounted. Removes
-   * both.
+   * the outside files and the fixture.
    */
   verify(fixture: Fixture): void {
     expect(fixture.cgroups()).toEqual([]);

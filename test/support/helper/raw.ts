@@ -237,8 +237,8 @@ export class RawHelper {
   }
 
   /**
-   * `value` contains the numbers of used slots, of waiting slots, and of the helper's descriptors and mounts (counted
-   * here).
+   * `value` contains the numbers of used slots, descriptors, mounts and waiting slots, in this order. The helper counts
+   * the slots. This function counts the helper's descriptors and mounts.
    */
   async diag(): Promise<Completion> {
     const reply = await this.call('DIAG');

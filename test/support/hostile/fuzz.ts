@@ -1,6 +1,6 @@
 /**
- * Plays generated answers through a worker and judges each by its guest's previous answer. A dishonest answer may
- * corrupt the next answer of the same guest, but of no other guest.
+ * Plays generated answers through a worker and judges each result. A dishonest answer may corrupt the
+ * next answer of the same guest, but no answer of another guest.
  */
 import { readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
@@ -57,7 +57,7 @@ export async function fuzz({ count, seed, log, attackers, recordings }: FuzzOpti
   /** Cases that may affect their guest's next answer, and cases after which the guest must not serve again. */
   const unclean = new Set<number>();
   const final = new Set<number>();
-  /** The client's outcomes of the final cases. */
+  /** What the client got in each case of `final`. */
   const outcomes = new Map<number, string>();
   const kind = fc.oneof({ weight: 3, arbitrary: grammar() }, mutated(recordings));
   for (let done = 0; done < count; done += BATCH) {
@@ -93,7 +93,7 @@ export async function fuzz({ count, seed, log, attackers, recordings }: FuzzOpti
     }
   }
   history.close();
-  // An answer to HEAD has no text; the outcome of an earlier case is needed as well.
+  // The log completes the description of a wrong case, because an answer to HEAD contains no error text.
   const lines = result.wrong.length === 0 ? [] : readFileSync(log, 'latin1').split('\n');
   const logged = (text: string): string =>
     [...text.matchAll(/\d+/g)]

@@ -18,7 +18,7 @@ export interface HostileAnswer {
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1');
 const BODY = 'hello from the guest';
 
-/** Usually generates the usual value, and sometimes another one. `plain` is true for the usual value. */
+/** Generates `usual` in 95 % of the cases, otherwise one of `others`. `plain` is true for `usual`. */
 function mostly<T>(usual: T, ...others: T[]): fc.Arbitrary<{ value: T; plain: boolean }> {
   return fc.oneof(
     { weight: 19, arbitrary: fc.constant({ value: usual, plain: true }) },

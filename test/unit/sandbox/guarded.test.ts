@@ -224,7 +224,7 @@ describe('GuardedSandbox', () => {
     await expect(sandbox.usage()).rejects.toMatchObject({ code: 'SANDBOX_DEAD' });
   });
 
-  test('fails a pause with its end, whatever failed first', async () => {
+  test('reports its end as the error of a pause, also when the pause fails later for another reason', async () => {
     let fail: (error: Error) => void = () => undefined;
     inner.hold = new Promise((_, reject) => (fail = reject));
     inner.hold.catch(() => undefined);
@@ -250,7 +250,7 @@ describe('GuardedSandbox', () => {
     });
   });
 
-  test('ends at once for waiters on its exit when it is destroyed', async () => {
+  test('reports its exit once, with the first reason, when it is ended twice', async () => {
     const exits: SandboxExit[] = [];
     void sandbox.life.exited.then((exit) => exits.push(exit));
     sandbox.fail('it thrashes');

@@ -90,7 +90,7 @@ describe('LogTap', () => {
       expect(lines).toEqual(['f(r1): of r1', 'f(r2): of r2']);
     });
 
-    it('also an unfinished line of the call, and each part of a character', async () => {
+    it('also an unfinished line of the call, and each byte of a character that is split between two calls', async () => {
       const { pipe, lines, tap: it } = tap();
       it.running('r1');
       pipe.write('of r1, no end');

@@ -10,8 +10,8 @@ import type { CommandContext } from '../../command';
 import { makeRoot } from './bases';
 
 /**
- * Makes a root directory for each such base. When a file has changed, the packages installed for its old contents are
- * deleted.
+ * Makes a root directory for each base that is a tar file. When a file has changed, the packages installed for its old
+ * contents are deleted.
  * @throws CliError for a file that cannot be unpacked, has no Python, or has another Python than its name says
  */
 export async function unpackBases(config: Config, context: Pick<CommandContext, 'cwd' | 'env' | 'err'>): Promise<void> {

@@ -11,7 +11,7 @@ import { EXIT } from '../../command';
 
 /** Time limit of the drain after an uncaught error, ms. Remaining calls are cut off. */
 export const FAULT_DRAIN_MS = 5000;
-/** Most errors that are logged. A fault may repeat during the drain. */
+/** Maximum number of errors that are logged. A fault may repeat during the drain. */
 const MAX_LOGGED = 20;
 
 export interface LastResort {

@@ -1,12 +1,12 @@
 /**
  * The requests of a new worker to the old one whose port it takes over, on ol.sock (docs/adr/0013):
  *
- * - GET /takeover?pid=P&address=A asks whether process P, with address A in its settings, may take over. The promise
- * holds while P lives. P is 0 for a query without a promise.
+ * - GET /takeover?pid=P&address=A asks whether process P, with address A in its settings, may take over. Status
+ * 200 reserves the takeover for P while P lives. With P = 0 nothing is reserved.
  * - POST /takeover/socket?name=N sends the listening socket to the inbox N beside ol.sock.
  * - POST /takeover/done makes the old worker stop accepting, drain its calls, and stop.
  *
- * Any status but 200 means that the old worker must be stopped first. Workers of earlier versions answer so.
+ * Any status but 200 means that the old worker must be stopped first. Workers of earlier versions have no such routes.
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

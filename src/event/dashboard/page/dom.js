@@ -47,8 +47,8 @@ export function sync(parent, items, keyOf, make, update) {
 }
 
 /**
- * Fills a table and creates it on first use. The elements have explicit ARIA roles, since narrow screens lay rows out
- * as cards.
+ * Fills a table and creates it on first use. The elements have explicit ARIA roles. On narrow screens CSS lays rows
+ * out as cards, and browsers then drop the roles of a table.
  * @param {{ title: string, cell: (item) => string | Node, number?: boolean }[]} columns the first one names the row
  */
 export function fillTable(table, caption, columns, items, keyOf) {

@@ -27,7 +27,7 @@ const MAX_DEPTH = 64;
 /** Largest extended header (pax, long names) of one entry, and of all entries together, in bytes. */
 const MAX_META_BYTES = 64 * 1024;
 const MAX_ALL_META_BYTES = 32 << 20;
-/** Most bytes after the two empty blocks that end an archive. tar fills an archive up to its blocking factor. */
+/** Maximum number of bytes after the two empty blocks that end an archive. tar pads an archive to whole records. */
 const MAX_TAIL_BYTES = 1 << 20;
 
 const FILE_TYPES = new Set(['File', 'OldFile', 'ContiguousFile']);

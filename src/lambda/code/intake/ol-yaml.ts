@@ -13,7 +13,7 @@ import { fail, parseYaml, type Value } from './yaml-value';
 
 /** Largest accepted ol.yaml, in bytes. The parser holds the file in memory. */
 export const MAX_OL_YAML_BYTES = 256 * 1024;
-/** Most triggers of a kind, and most variables of an environment. */
+/** Maximum number of triggers of a kind, and of variables in an environment. */
 const MAX_ITEMS = 1000;
 
 export interface OlYamlRules extends LimitRules, RuntimeRules, ScaleRules {

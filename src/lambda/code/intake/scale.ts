@@ -4,9 +4,9 @@ import type { ScaleConfig } from '../lambda-config';
 import { nearest } from './nearest';
 import { fail, type Value } from './yaml-value';
 
-/** Most instances that a function may ask for. */
+/** Maximum number of instances that a function may ask for. */
 const MOST_INSTANCES = 10_000;
-/** Most requests at once in one instance. Each request needs a connection and a task in the guest. */
+/** Maximum number of requests at once in one instance. Each request needs a connection and a task in the guest. */
 const MOST_CONCURRENT = 500;
 const NAMES = ['min', 'max'] as const;
 
@@ -55,8 +55,8 @@ export function readConcurrency(given: Value | undefined): number {
 }
 
 /**
- * Refuses `concurrency` above 1 when the code shows that there is no ASGI application. The guest checks the rest at its
- * first start, because only running the code shows it.
+ * Refuses `concurrency` above 1 when the code shows that there is no ASGI application. When the
+ * code does not show the kind of the application, the guest checks it at the first start.
  * @param runtime of the entry file
  * @param source text of the entry file
  * @throws ArgyleError LAMBDA_CONFIG

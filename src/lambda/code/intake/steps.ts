@@ -5,11 +5,12 @@
  *   1. unpack      every entry is checked, links, names and sizes                archive.ts
  *   2. ol.yaml     is bounded, then parsed; limits stay below the operator's     ol-yaml.ts, limits.ts
  *   3. environment ol.yaml's, else the archive's .env                           ../environment.ts
- *   4. secrets     no variable has the name of one                              ../environment.ts
- *   5. entry       the file that a sandbox starts is there, and may be concurrent ../environment.ts, scale.ts
- *   6. packages    every line can be installed, by its text                     packages/requirements/request.ts
+ *   4. secrets     no variable has the name of a secret                         ../environment.ts
+ *   5. entry       the entry file exists, and allows the value of `concurrency` ../environment.ts, scale.ts
+ *   6. packages    every line has a form that can be installed                  packages/requirements/request.ts
  *
- * Steps that need more than the archive, such as the package index, follow later (Registry.upload, CodePuller.download).
+ * Steps that need more than the archive, such as the package index, follow later (Registry.upload,
+ * CodePuller.download).
  */
 import { createReadStream, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -106,7 +107,7 @@ async function readSource(file: string): Promise<string> {
   return statSync(file).size > MAX_SOURCE_BYTES ? '' : await readFile(file, 'utf8');
 }
 
-/** Most warnings about one archive. */
+/** Maximum number of warnings about one archive. */
 const MAX_WARNINGS = 20;
 
 export interface ConfigJob {

@@ -23,7 +23,7 @@ export type Answer =
     };
 
 export interface ThreadOptions {
-  /** Most threads at a time. Further jobs wait. */
+  /** Maximum number of threads at a time. Further jobs wait. */
   most: number;
   /** Threads that are kept without a job. Other threads end after idleMs. Default 0. */
   keep?: number;

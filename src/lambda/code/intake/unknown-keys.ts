@@ -22,7 +22,7 @@ const KNOWN: Known = {
   limits: 'any',
   scale: 'any',
 };
-/** Most elements of a list that are examined. */
+/** Maximum number of elements of a list that are examined. */
 const MOST_ITEMS = 100;
 
 /**

@@ -5,11 +5,11 @@ import { ArgyleError } from '../../../errors';
 
 /** Deepest nesting, in levels. An ol.yaml needs seven levels. */
 const MAX_DEPTH = 32;
-/** Most aliases. The parser searches the whole document for each alias. */
+/** Maximum number of aliases. The parser searches the whole document for each alias. */
 const MAX_ALIASES = 100;
-/** Most keys and values. The parser compares the keys of a mapping with each other. */
+/** Maximum number of keys and values. The parser compares the keys of a mapping with each other. */
 const MAX_SCALARS = 10_000;
-/** Most documents. Only the first one is used. */
+/** Maximum number of documents. Only the first one is used. */
 const MAX_DOCUMENTS = 8;
 
 /** Throws an error. @throws ArgyleError LAMBDA_CONFIG, always */

@@ -73,7 +73,7 @@ export class OpenBodies {
   }
 }
 
-/** The events and the places that an InvocationBody uses while it waits for its bytes. */
+/** The callback, and the places for incomplete bodies, that an InvocationBody uses while it waits for its bytes. */
 export interface Arrival {
   /** Called when the body did not arrive together with the header. */
   onWaiting(): void;
@@ -94,7 +94,7 @@ export class InvocationBody {
   /**
    * @param source the stream, undefined when the request has no body
    * @param length declared length in bytes, undefined for chunked bodies
-   * @param arrival absent for a body that waits without a limit for its end or its first SMALL_BODY_BYTES
+   * @param arrival absent: the body waits for its end or for SMALL_BODY_BYTES, and takes no place in OpenBodies
    */
   constructor(
     private readonly source: Readable | undefined,

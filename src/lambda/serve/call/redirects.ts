@@ -92,7 +92,8 @@ export function forClient(call: Invocation, headers: string[]): string[] {
 }
 
 /**
- * The client's sink, without redirects that the worker follows. `next` is the request that replaces such a redirect.
+ * Passes the response on to the client, unless the response is a redirect that the worker follows. In that case `next`
+ * is the request that follows the redirect.
  */
 class HopSink implements ResponseSink {
   next: Invocation | undefined;

@@ -17,7 +17,7 @@ export class PendingStarts {
 
   constructor(private readonly now: () => number) {}
 
-  /** @param isWanted whether the function needs more instances than the starts that have begun will make */
+  /** @param isWanted whether the function needs an instance in addition to those that the begun starts make */
   add(isWanted: () => boolean): PendingStart {
     this.count++;
     let sinceMs = this.now();

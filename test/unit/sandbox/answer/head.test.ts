@@ -13,7 +13,7 @@ const head = (more: object) => ({
 });
 
 describe('readHead', () => {
-  test('keeps order, duplicates and bytes above 127 of values, without surrounding blanks', () => {
+  test('keeps the order of fields, repeated fields and bytes above 127, and removes blanks around values', () => {
     const raw = ['Set-Cookie', 'a', 'X', ' \xff\x80\t', 'set-cookie', 'b', 'Content-Length', '3'];
     const headers = ['Set-Cookie', 'a', 'X', '\xff\x80', 'set-cookie', 'b', 'Content-Length', '3'];
     expect(read(200, 'OK', raw)).toEqual(head({ headers, length: 3 }));

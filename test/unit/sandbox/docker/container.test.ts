@@ -61,7 +61,7 @@ describe('Container', () => {
   const make = (engine: FakeEngine): Promise<Container> =>
     Container.make({ engine: engine as unknown as Engine, settings: SETTINGS, sockets, log: undefined });
 
-  test('is removed once, and tells only of an end that nobody ordered, in every order of events', async () => {
+  test('is removed once, and reports only an end before destroy(), in every order of events', async () => {
     type Step = 'start' | 'end' | 'destroy' | 'turn';
     const step = fc.constantFrom<Step>('end', 'destroy', 'turn', 'turn', 'turn');
     const failing = fc.constantFrom('nothing', 'create', 'start');

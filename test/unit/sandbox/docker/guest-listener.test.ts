@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { GuestListener } from '../../../../src/sandbox/docker/guest-listener';
 import { until } from '../../../support/until';
 
-describe('GuestLine', () => {
+describe('GuestListener', () => {
   const dir = mkdtempSync(join(tmpdir(), 'argyle-line-'));
   const path = join(dir, 'guest');
   const front = join(dir, 'front');
