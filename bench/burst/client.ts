@@ -4,6 +4,14 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { Agent, request } from 'undici';
 
+/** One call of the steady load. */
+export interface QuietCall {
+  /** Latency at the client, ms. */
+  readonly ms: number;
+  /** Times of the worker's Server-Timing, ms. */
+  readonly phases: Readonly<Record<string, number>>;
+}
+
 export interface Burst {
   /** Time from the first request to the last answer, ms. */
   allMs: number;
@@ -42,11 +50,11 @@ export class Trickle {
     this.worker = new Worker(join(__dirname, 'trickle.js'), { workerData: { url, name, perSecond } });
   }
 
-  /** Latencies since the last take(), ms, including those of calls in progress. */
-  async take(): Promise<number[]> {
+  /** The calls since the last take(), including those in progress. */
+  async take(): Promise<QuietCall[]> {
     const answer = once(this.worker, 'message');
     this.worker.postMessage('take');
-    const [taken] = (await answer) as [number[]];
+    const [taken] = (await answer) as [QuietCall[]];
     return taken;
   }
 

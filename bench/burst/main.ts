@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { quantile } from '../stats';
 import { LiveWorker } from '../subjects/live-worker';
-import { callAtOnce, Trickle } from './client';
+import { callAtOnce, Trickle, type QuietCall } from './client';
 
 const ROOT = resolve(__dirname, '../../../..');
 const CALLS = 100;
@@ -72,7 +72,18 @@ export interface OneBurst {
   goalMs: number;
   /** p99 latency of the steady function before and during the burst, ms; medians of all runs. */
   quiet: { before: number; meanwhile: number };
+  /** The slowest calls of the steady function during the burst. */
+  slowest: readonly QuietCall[];
 }
+
+type Beside = OneBurst['quiet'] & Pick<OneBurst, 'slowest'> & { ms: number };
+
+const SLOWEST = 5;
+const p99 = (calls: readonly QuietCall[]): number =>
+  quantile(
+    calls.map(({ ms }) => ms),
+    0.99,
+  );
 
 class Bench {
   private count = 0;
@@ -91,13 +102,15 @@ class Bench {
   }
 
   /** Measures `run` under the steady load. The p99 before is taken over 1 s without `run`. */
-  async beside(run: () => Promise<number>): Promise<{ ms: number; before: number; meanwhile: number }> {
+  async beside(run: () => Promise<number>): Promise<Beside> {
     await sleep(REST_MS);
     await this.trickle.take();
     await sleep(2000);
-    const before = quantile(await this.trickle.take(), 0.99);
+    const before = p99(await this.trickle.take());
     const ms = await run();
-    return { ms, before, meanwhile: quantile(await this.trickle.take(), 0.99) };
+    const calls = await this.trickle.take();
+    const slowest = calls.toSorted((a, b) => b.ms - a.ms).slice(0, SLOWEST);
+    return { ms, before, meanwhile: p99(calls), slowest };
   }
 
   /** 100 first calls of one function. */
@@ -113,7 +126,7 @@ class Bench {
     await sleep(REST_MS);
     const { allMs: forksMs } = await callAtOnce(this.worker.url, Array<string>(CALLS).fill(again));
     const goalMs = 2 * loneMs + forksMs;
-    return { what, loneMs, forksMs, burstMs: burst.ms, goalMs, quiet: burst };
+    return { what, loneMs, forksMs, burstMs: burst.ms, goalMs, quiet: burst, slowest: burst.slowest };
   }
 
   /** 100 first calls of 100 functions with 10 sets of packages. */
@@ -136,7 +149,8 @@ class Bench {
     await sleep(REST_MS);
     const { allMs: forksMs } = await callAtOnce(this.worker.url, second);
     const goalMs = 1.5 * (loneMs / availableParallelism() + forksMs);
-    return { what: `${CALLS} functions, ${SETS} sets`, loneMs, forksMs, burstMs: burst.ms, goalMs, quiet: burst };
+    const what = `${CALLS} functions, ${SETS} sets`;
+    return { what, loneMs, forksMs, burstMs: burst.ms, goalMs, quiet: burst, slowest: burst.slowest };
   }
 }
 
