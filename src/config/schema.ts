@@ -63,7 +63,7 @@ export const schema = z.object({
     reuse_cgroups: flag('Accepted, no effect.'),
     import_cache: choice(
       ['', 'tree', 'multitree', 'popularity'],
-      'Zygotes: none when empty, a fixed `tree` or `multitree`, or learnt from cold starts: `popularity`.',
+      'Zygotes: learnt from cold starts (`popularity`), a fixed tree (`tree`), several copies of it (`multitree`); empty is none.',
       (v) => `ZygoteProvider '${v}' is not implemented`,
     ),
     downsize_paused_mem: flag('Charge a paused sandbox what it uses, not its limit.'),
@@ -114,8 +114,8 @@ export const schema = z.object({
     helper: text('Path of the sandbox helper; empty finds the built or the installed one.', ''),
     helper_conf: text("Path of helper.conf; empty is the system's, or DIR/helper.conf when started as root.", ''),
     helper_wait_ms: count('Longest wait of a call for the restart of the helper, in ms.', 2000),
-    function_queue: count('Requests that may wait for one function.', 1024),
-    instance_queue: count('Requests that may wait for the instances of one function.', 1024),
+    function_queue: count('Requests that may wait for the code and packages of one function.', 1024),
+    instance_queue: count('Requests that may wait for a free instance of one function.', 1024),
     max_instances: count('Instances of one function; 0 is no limit but the memory pool.', 0),
     pause_after_ms: count('Idle time after which an instance is frozen, in ms.', 20),
     ready_slots: count('Slots made ahead of time.', 8),
@@ -156,10 +156,7 @@ export const schema = z.object({
       10,
     ),
     body_window_kb: count('Size that an incomplete request body must bring in each window, in KiB.', 32),
-    open_bodies: count(
-      'Request bodies that may hold a sandbox at once although they paused before their first 64 KiB.',
-      4,
-    ),
+    open_bodies: count('Requests that may hold a sandbox at once while their body pauses before its first 64 KiB.', 4),
     log_max_mb: count('Size at which worker.out is copied and emptied, in MB; 0 is never.', 64),
     log_keep: count('Copies of earlier parts of worker.out; worker.out.1 is the newest.', 3),
     function_log_kb: count(
@@ -205,7 +202,7 @@ export const schema = z.object({
     ),
     metrics_token: flag('`/metrics` needs `argyle.admin_token`, too.', false),
     allowed_hosts: text(
-      'Names allowed in Host headers besides addresses, names without a dot and the own name: `a.b,.c.d`, or `*`.',
+      'Host names that pass besides own names, addresses and names without a dot: `a.b,.c.d`; `.c.d` is all names below c.d, `*` any.',
       '',
     ),
     allowed_origins: text(

@@ -21,8 +21,16 @@ export const ERRORS = {
   LAMBDA_CONFIG: { status: 500, retryable: false, about: "the function's ol.yaml is malformed" },
   LAMBDA_SECRET: { status: 500, retryable: false, about: 'a secret that ol.yaml asks for is missing or not private' },
   LAMBDA_METHOD: { status: 405, retryable: false, about: 'ol.yaml does not allow this HTTP method' },
-  FUNCTION_QUEUE_FULL: { status: 429, retryable: true, about: 'too many requests wait for this function' },
-  INSTANCE_QUEUE_FULL: { status: 429, retryable: true, about: 'too many requests wait for an instance' },
+  FUNCTION_QUEUE_FULL: {
+    status: 429,
+    retryable: true,
+    about: "too many requests wait for the function's code and packages",
+  },
+  INSTANCE_QUEUE_FULL: {
+    status: 429,
+    retryable: true,
+    about: 'too many requests wait for a free instance of the function',
+  },
   REQUIREMENT_INVALID: { status: 500, retryable: false, about: 'a line of requirements.txt is not an allowed pin' },
   INSTALL_FAILED: { status: 500, retryable: true, about: 'pip could not install a package' },
   CLIENT_GONE: { status: 499, retryable: false, about: 'the client went away before the response was complete' },
@@ -37,7 +45,7 @@ export const ERRORS = {
   REQUEST_INVALID: { status: 400, retryable: false, about: 'the request is malformed' },
   BODY_SLOW: { status: 408, retryable: true, about: 'the request body arrives too slowly' },
   INTERNAL: { status: 500, retryable: false, about: 'a fault of the worker itself' },
-  CUT_OFF: { status: 503, retryable: false, about: 'the call did not end before a stopping worker did' },
+  CUT_OFF: { status: 503, retryable: false, about: 'the worker stopped before the call ended' },
   SHUTTING_DOWN: { status: 503, retryable: true, about: 'the worker is stopping' },
 } as const;
 

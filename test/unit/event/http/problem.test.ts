@@ -25,7 +25,7 @@ test.each([
 test('a problem has the members of RFC 9457, and code, retryable and request_id', () => {
   expect(JSON.parse(problemText(429, 'lambda function queue is full', 'FUNCTION_QUEUE_FULL', 'r1'))).toEqual({
     type: 'urn:argyle:error:FUNCTION_QUEUE_FULL',
-    title: 'too many requests wait for this function',
+    title: "too many requests wait for the function's code and packages",
     status: 429,
     detail: 'lambda function queue is full',
     code: 'FUNCTION_QUEUE_FULL',
