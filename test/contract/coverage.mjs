@@ -40,11 +40,12 @@ writeFileSync(
   'docs/contract-coverage.md',
   `# Coverage of the contract
 
-The title of each contract test is the statement that it holds. The test calls a live worker.
-\`npx jest --runInBand --verbose test/contract\` prints the statements. Other tests hold further statements, which
-\`test/contract/elsewhere.json\` lists. \`node test/contract/coverage.mjs\` makes this page from a report of the contract tests.
+The contract is the behaviour of the OpenLambda worker that clients, functions and operators rely on. The title of each
+contract test is one statement of the contract. The test calls a live worker. \`npx jest --runInBand --verbose test/contract\`
+prints the statements. Other tests check further statements, which \`test/contract/elsewhere.json\` lists.
+\`node test/contract/coverage.mjs\` makes this page from a report of the contract tests.
 
-| section | statements tested | passed | held elsewhere |
+| section | statements tested | passed | tested elsewhere |
 | --- | --- | --- | --- |
 ${rows.join('\n')}
 | all | ${all.length} | ${passed(all)} | ${elsewhere.length} |
@@ -66,7 +67,7 @@ assume a \`registry_cache_ms\` of at most the default. Uploaded functions have a
 
 - \`make test\` has a stand-in for the boss (\`test/e2e/boss\`). The original's own boss and scripts run by hand
   (\`make upstream\`, \`OL_BOSS\`).
-- Batches of Kafka messages and error handlers, open wishes of section 9, are not built.
+- Section 9 also lists batches of Kafka messages and error handlers. Both are not built.
 - The test of a bucket by Google's protocol is optional, because its server comes from PyPI.
 `,
 );
