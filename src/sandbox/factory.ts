@@ -4,8 +4,7 @@
  * Order of events of a start, after the wait for memory and the wait for a slot. When memory is free and a slot is
  * ready, each of these two waits costs one microtask.
  * 1. One FFI call submits AG_SPAWN, AG_FORK or AG_GO. The helper and the zygote then work on other CPUs.
- * 2. In parallel, the worker writes the boot frame on the connection that was made with the slot. For a spare, the
- *    worker writes the boot frame before step 1. The guest reads the boot frame while the helper binds the code.
+ * 2. In parallel, the worker writes the boot frame on the connection that was made with the slot.
  * 3. The completion arrives and create() resolves. The caller's request goes out on the connection while the guest
  *    imports the handler.
  */
@@ -121,8 +120,9 @@ export class SandboxFactory {
       const slot = lease.hold(await start.slot());
       const view = await this.options.slots.views.of(spec.packages.map(({ spec: name }) => name));
       hooks.ownedBy?.(slot);
+      const started = start.submit(slot, { code: spec.codeName, view });
       // The constructor writes the boot frame.
-      const bootLeaf = (): LeafSandbox =>
+      const leaf = lease.hold(
         new LeafSandbox({
           id,
           slot,
@@ -132,11 +132,8 @@ export class SandboxFactory {
           codeDir: join(this.options.codeDir, spec.codeName),
           onBoot: hooks.onBoot,
           handOver: hooks.ownedBy !== undefined,
-        });
-      // The process of a spare already runs. The spare reads its boot frame while the helper executes the order.
-      const early = start.kind === 'spare' ? bootLeaf() : undefined;
-      const started = start.submit(slot, { code: spec.codeName, view });
-      const leaf = lease.hold(early ?? bootLeaf());
+        }),
+      );
       await started;
       return leaf;
     });

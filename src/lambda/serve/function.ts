@@ -62,8 +62,9 @@ export class LambdaFunction {
         invocation.call.bodyMs = performance.now() - startMs;
       }
     }
+    const served = pool.submit(invocation);
     depTrace.traceInvocation(puller.name, puller.codeDir ?? '');
-    await pool.submit(invocation);
+    await served;
   }
 
   get counts(): PoolCounts {

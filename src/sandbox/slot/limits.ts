@@ -13,6 +13,9 @@ export function limitArgs(limits: SandboxLimits): number[] {
   return [bytes(memMb), procs, cpuPercent, swapBytes, bytes(scratchMb), cpuWeight];
 }
 
+/** The cpu.weight of a sandbox with these limits. */
+export const weightOf = ({ cpuWeight = DEFAULT_WEIGHT }: SandboxLimits): number => cpuWeight;
+
 export function sameLimits(a: SandboxLimits, b: SandboxLimits): boolean {
   return (
     a.memMb === b.memMb &&
@@ -20,6 +23,6 @@ export function sameLimits(a: SandboxLimits, b: SandboxLimits): boolean {
     a.cpuPercent === b.cpuPercent &&
     a.swapBytes === b.swapBytes &&
     a.scratchMb === b.scratchMb &&
-    (a.cpuWeight ?? DEFAULT_WEIGHT) === (b.cpuWeight ?? DEFAULT_WEIGHT)
+    weightOf(a) === weightOf(b)
   );
 }

@@ -19,7 +19,7 @@ import { ArgyleError } from '../../errors';
 import { GuestHttp } from '../guest-http';
 import { HostLife, type HostEnd } from '../host-life';
 import type { LogTap } from '../log-tap';
-import { limitArgs, sameLimits } from './limits';
+import { limitArgs, sameLimits, weightOf } from './limits';
 import type { Pressure } from '../memory/thrash';
 import type { SandboxExit, SandboxLimits, SandboxUsage } from '../types';
 
@@ -174,7 +174,7 @@ export class Slot {
 
   /** Sets cpu.weight. An error of a slot that ends in parallel is ignored. */
   weigh(cpuWeight: number): void {
-    if (this.isUsable) this.orderLimits({ ...this.current, cpuWeight });
+    if (weightOf(this.current) !== cpuWeight && this.isUsable) this.orderLimits({ ...this.current, cpuWeight });
   }
 
   async usage(): Promise<SandboxUsage> {
