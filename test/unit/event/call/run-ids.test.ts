@@ -73,7 +73,8 @@ describe('a call', () => {
     const first = await call(worker, '/run/twice', { method: 'POST', body: '{}' });
     expect(first.headers['server-timing']).toMatch(TIMES);
     expect(first.headers['server-timing']).toMatch(/^code;dur=.*, start;desc=fresh;dur=[1-9]/);
-    const second = await call(worker, '/run/twice', { method: 'POST', body: '{}' });
+    // Without a body, because a busy machine reports the wait for a body.
+    const second = await call(worker, '/run/twice', { method: 'POST' });
     expect(second.headers['server-timing']).toMatch(/^queue;dur=[\d.]+, start;desc=(warm|unpause);/);
   });
 
