@@ -18,7 +18,7 @@
 #define AG_NAMES 4u
 #define AG_MAX_SLOTS 4096u
 #define AG_MAX_FDS 3u
-#define AG_GUEST_ID 1000 /* uid and gid inside a sandbox's user namespace; not 0: no exec gains capabilities */
+#define AG_GUEST_ID 1000 /* uid and gid inside a sandbox's user namespace; with 0, an exec would gain capabilities */
 
 /* Descriptors at which the helper finds its channels when it is started. */
 #define AG_CONTROL_FD 3 /* SOCK_SEQPACKET; at its EOF the helper kills everything and exits */

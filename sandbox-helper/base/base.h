@@ -58,7 +58,7 @@ struct block {
 struct identity {
   uid_t uid;           /* 0: none yet */
   int ns_fd;           /* the zygote's own user namespace, or the one that a zygote's child enters */
-  struct block *block; /* a zygote's own block, else the block with its id */
+  struct block *block; /* a zygote's own block; for other sandboxes, the smallest block with uid */
 };
 
 /* One cgroup in each v1 hierarchy, all with the same name. */

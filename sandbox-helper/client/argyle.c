@@ -99,7 +99,7 @@ static int address(struct sockaddr_un *a, int dir_fd, const char *name) {
   return n < 0 || (size_t)n >= sizeof a->sun_path ? -ENAMETOOLONG : 0;
 }
 
-/* Makes the socket `name` in a directory, which takes descriptors from this user's processes (and root's). */
+/* Makes the socket `name` in a directory. The socket takes descriptors from the processes of this user and of root. */
 EXPORT int argyle_inbox(int dir_fd, const char *name) {
   struct sockaddr_un a;
   int failed = address(&a, dir_fd, name);

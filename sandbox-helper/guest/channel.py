@@ -1,7 +1,8 @@
 """A guest's channels: the link to the helper and the listening socket, or a path to dial.
 
-A guest in a container has no such descriptors. Its argument is the path of a socket on which the
-worker listens. It runs at once. Its accept() connects to the worker.
+A guest in a slot has both channels as descriptors. A guest in a container has neither. Its argument
+is the path of a socket on which the worker listens. Such a guest does not wait for GO, and its
+accept() connects to the worker.
 
 Mirrors struct ag_link_msg and enum ag_link_op of sandbox-helper/protocol.h. Uses the C modules
 _socket, _struct and posix directly: an import of `socket` takes as long as a start of Python, and

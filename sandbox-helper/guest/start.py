@@ -2,9 +2,10 @@
 
 Theory of operation. The process finds its link to the helper on descriptor 3 and the slot's
 listening socket on descriptor 4 (docs/guest-protocol.md). It accepts the first connection,
-reads the boot frame, waits for GO and takes the frame's role. A zygote's children return from
-`zygote.run` as a leaf, as a spare (a leaf that waits for its function) or as another zygote, and
-go through the loop again. A container has no such descriptors, only the path SOCKET (channel.py).
+reads the boot frame, which must name the guest's role, waits for GO, and runs in this role. A
+zygote's children return from `zygote.run` as a leaf, as a spare (a leaf that waits for its
+function) or as another zygote, and go through the loop again. A guest in a container has no such
+descriptors, only the path SOCKET (channel.py).
 """
 
 import faulthandler
@@ -38,7 +39,7 @@ def main(argv):
     if role != "installer":
         flags.install()
     while True:
-        # The frame is read before GO, because the boot frame and GO arrive at the same time.
+        # The frame comes first: the worker may send it while the helper still completes the start.
         conn, document = boot.receive(role)
         if not channel.wait_go():
             return 0

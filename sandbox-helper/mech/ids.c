@@ -113,10 +113,10 @@ static bool make_child_namespace(const struct session *s, const struct slot *chi
   return fd >= 0 && dup3(fd, place, O_CLOEXEC) == place;
 }
 
-/* Makes an identity for `child`, whose role and source are set. POLICY: the helper waits 0.2 ms for the process. It
- * does so when a zygote starts, and after a fork that makes the zygote's number of children larger than ever before.
- * Safety: the process runs only this code. Once the process has left the helper's user namespace, it has power only
- * over the zygote's. */
+/* Makes an identity for `child`, whose role and source are set. For a zygote's child, another process makes the user
+ * namespace. POLICY: the helper waits for this process, for 0.2 ms. This happens when a zygote starts, and after a fork
+ * that makes the zygote's number of children larger than ever before. Safety: the process runs only this code. Once the
+ * process has left the helper's user namespace, it has power only over the zygote's. */
 static int make_identity(struct session *s, struct slot *child) {
   const struct clone_args args = {.flags = CLONE_FILES, .exit_signal = SIGCHLD};
   struct block *from = s->slot[child->source].id.block;

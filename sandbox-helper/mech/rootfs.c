@@ -14,7 +14,7 @@
 
 #include "mech/mech.h"
 
-/* By number, because glibc 2.36 declares these calls for some headers only. */
+/* The newer mount calls are made by number, because glibc before 2.36 does not declare them. */
 static int sys_open_tree(int fd, const char *path, unsigned flags) {
   return (int)syscall(SYS_open_tree, fd, path, flags);
 }

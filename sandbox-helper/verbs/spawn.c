@@ -49,8 +49,9 @@ __attribute__((noreturn)) static void child_main(const struct session *s, const 
   if (read(CHILD_SYNC, &byte, 1) != 1) _exit(AG_ST_GUEST_NS); /* the helper has written the id maps */
   forbid_namespaces(CHILD_PROC, slot->role);
   if (sethostname("sandbox", 7) < 0) _exit(AG_ST_GUEST_NS);
-  /* The helper's own start forbids core files. The kernel counts queued signals and message queues also for the user
-   * who made the user namespace: hundreds of sandboxes together must not exhaust that user's limits. */
+  /* The helper's own start forbids core files. A zygote's leaves inherit these limits. The kernel also counts queued
+   * signals and message queues of the leaves for their zygote's id. Hundreds of leaves together must not exhaust the
+   * limits of this id. */
   if (priv_limit(RLIMIT_NOFILE, 1024, 4096) < 0 || priv_limit(RLIMIT_STACK, 8u << 20, RLIM_INFINITY) < 0 ||
       priv_limit(RLIMIT_SIGPENDING, 256, 256) < 0 || priv_limit(RLIMIT_MEMLOCK, 8u << 20, 8u << 20) < 0 ||
       priv_limit(RLIMIT_MSGQUEUE, 0, 0) < 0)
@@ -74,8 +75,9 @@ __attribute__((noreturn)) static void child_main(const struct session *s, const 
   _exit(AG_ST_GUEST_EXEC);
 }
 
-/* The kernel takes the maker of a user namespace from the helper's effective ids, and charges the namespace's counters
- * to the maker too. The maker must not be root. Capabilities stay (priv.c). */
+/* The maker of a user namespace is the user whose effective ids the helper has at the clone. The kernel also charges
+ * the maker for what it counts by user in the namespace. The maker is therefore the sandbox's id, and not root. The
+ * helper keeps its capabilities (priv.c). */
 static int set_effective_ids(uid_t uid) {
   return setresgid(-1, uid, -1) < 0 || setresuid(-1, uid, -1) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ? -1 : 0;
 }

@@ -8,7 +8,8 @@
 
 #include "verbs/verbs.h"
 
-/* The target's id and a part of its sequence number: a late answer cannot match a later fork into the same slot. */
+/* The number of a fork order: the target's slot id, and a part of the request's sequence number. A late answer thus
+ * cannot match a later fork into the same slot. */
 static uint64_t ticket(uint32_t id, uint64_t seq) { return (seq & 0xffffffffu) << 32 | id; }
 
 static int send_fork(int zygote_link, const struct slot *slot, uint64_t number, const int fds[], int nfds) {

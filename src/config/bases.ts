@@ -46,8 +46,8 @@ export function isTar(path: string): boolean {
 /** The settings for sandboxes of one base: its root directory, and its own packages directory. */
 export function baseConfig(config: Config, name: string): Config | undefined {
   const dir = baseRoot(config, name);
-  // The directory is a mount point in every base. So if a root of helper.conf contains the base, it contains this
-  // directory.
+  // `packages` is a mount point, so every base contains this directory. A root of helper.conf that contains the base
+  // therefore contains the directory, too.
   return dir === undefined ? undefined : { ...config, sock_base_path: dir, Pkgs_dir: join(dir, 'packages') };
 }
 

@@ -7,8 +7,8 @@ import { ArgyleError, asArgyleError } from '../errors';
 import type { HelperClient } from './client';
 
 /**
- * Back-off before the second and later starts in a row, ms. The last value repeats. It is also the longest delay
- * between the end of the failures' cause and the next start. It is far below 1 s, so that a helper runs within 1 s.
+ * Back-off before the second and later starts in a row, ms. The last value repeats. It is far below 1 s, so that a
+ * helper runs within 1 s after starts can succeed again.
  */
 const BACKOFF_MS = [50, 100, 200, 400] as const;
 /**

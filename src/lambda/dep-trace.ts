@@ -37,8 +37,8 @@ export class DepTraceFile implements DepTrace {
   private failed = false;
 
   /**
-   * @param maxBytes bound of both files together, in bytes, without the definitions at the beginning of the second
-   *   file; 0 for no bound
+   * @param maxBytes bound of both files together, in bytes; 0 for no bound. The definitions that each new file begins
+   *   with do not count
    * @param onError is called once when the file cannot be written; tracing then stops
    */
   constructor(

@@ -223,8 +223,8 @@ export class GuardedSandbox implements Sandbox, Holder, Watched {
     if (this.life.phase === 'paused') return { ...base, action: 'destroy', freesMb: mb };
     if (idleMs < IDLE_MIN_MS) return undefined;
     if (!this.options.downsizePaused) return { ...base, action: 'pause', freesMb: 0 };
-    // POLICY: what a pause frees is measured only after it. The estimate is the whole charge. The pool evicts what lacks
-    // after the pause. With a lower estimate it would evict instances for which there is memory.
+    // POLICY: the memory that a pause frees is known only after the pause. The estimate is the whole charge. If the
+    // pause frees less, the pool reclaims the rest afterwards. A lower estimate could evict too many instances.
     return { ...base, action: 'pause', freesMb: mb };
   }
 

@@ -12,7 +12,7 @@ from _argyle.http.asyncconn import AsyncConnection
 
 # POLICY: time for an application to end by itself and to clean up after its client has left.
 _GRACE_SEC = 1
-# Limit of a request's body that is read ahead to notice that the client has left.
+# A read shows that the client has left, so the guest reads ahead. It pauses above this many bytes.
 _MAX_READ_AHEAD_BYTES = 1 << 16
 _LOOK_AGAIN_SEC = 0.1
 

@@ -165,11 +165,11 @@ def _loaded_specs(known):
 
 
 def submodules(known):
-    """Modules loaded after the first `known` ones, of packages that were loaded before, by spec.
+    """Names of modules by the spec of their package, for packages that were loaded before.
 
-    A zygote could have imported these modules together with the package. Python moves a module to
-    the end of sys.modules when its import ends. The names come in reverse order, so a module comes
-    before the modules that it imported.
+    The modules themselves were loaded after the first `known` modules. A zygote could have imported
+    them together with the package. Python moves a module to the end of sys.modules when its import
+    ends. The names come in reverse order, so a module comes before the modules that it imported.
     """
     names = _loaded_since(known)
     new = set(names)

@@ -10,8 +10,8 @@ from _argyle.http.conn import ClientGone, Connection
 from _argyle.http.http1 import HttpError, Response, parse_head, reason
 
 
-# A leaf sets both. hide_errors: answers do not contain exceptions (argyle.show_errors is false).
-# procs: limits.procs, which the advice about an error names.
+# A leaf sets hide_errors and procs. hide_errors: answers do not contain exceptions
+# (argyle.show_errors is false). procs: limits.procs, which the advice about an error names.
 hide_errors = False
 procs = 0
 # The files behind /dev/stdout and /dev/stderr (a sandbox has no /proc), with the number
@@ -189,8 +189,8 @@ def copy_written_files():
         changed_ns = posix.stat(_WRITTEN_DIR).st_mtime_ns
     except OSError:
         return
-    # Few handlers write into this directory. The directory's modification time shows whether such a
-    # file was made.
+    # Few handlers write to /dev/stdout or /dev/stderr. The modification time of the directory shows
+    # whether a handler has made one of the two files.
     if changed_ns == _changed_ns and not _copied:
         return
     # File times change once per tick of the kernel. A second change in the same tick would not be
@@ -220,8 +220,8 @@ def _copy_to_log(path, size):
             data = posix.pread(fd, size - start, start)
         finally:
             posix.close(fd)
-        # A writer that continues at its old position in an emptied file leaves zero bytes before
-        # it.
+        # A writer may continue at its old position in an emptied file. The bytes up to this
+        # position are then zero, and are left out.
         posix.write(_WRITTEN[path], data.lstrip(b"\0"))
         if size > _FILE_BYTES:
             posix.truncate(path, 0)

@@ -6,7 +6,7 @@ const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
 /** An IPv4 client on an IPv6 socket has an address of this form. */
 const MAPPED_V4 = /^::ffff:(?=\d+\.)/i;
 
-/** Headers that the worker sets itself. The length check excludes most other headers at once. */
+/** Headers that the worker sets itself. LENGTHS excludes most other headers before their names are converted. */
 const GIVEN_ANEW = [
   'x-request-id',
   'host',

@@ -34,7 +34,7 @@ const CONNECT_MS = 3000;
 const CONNECT_RETRIES = 3;
 const BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 30_000;
-/** Number of attempts that the client library makes before the first back-off. They count in the back-off. */
+/** The first back-off is already doubled this many times, because the client library has retried this often before. */
 const FIRST_WAIT = CONNECT_RETRIES;
 
 export interface ConsumerStatus {

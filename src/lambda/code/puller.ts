@@ -31,7 +31,7 @@ export interface PullerDeps {
   depTrace: DepTrace;
   log: LambdaLog;
   secrets: SecretSource;
-  /** Time after a check without a further question to the registry, in ms. */
+  /** After a check, the registry is not asked again for this time, in ms. */
   registryCacheMs: number;
   /** Time of a monotonic clock, in ms. */
   now: () => number;

@@ -63,7 +63,7 @@ export class Instance {
   /** The guest's own report of the reason why it ended. */
   private report: GuestFailure | undefined;
   private served = 0;
-  /** Whether the instance was given a request. That request reports the end of the sandbox. */
+  /** Whether a request was passed to the sandbox. A later end of the sandbox is no failed start. */
   private asked = false;
   /** Whether a thaw was refused. The guest has not seen a request that was sent during the attempt. */
   private stayedFrozen = false;

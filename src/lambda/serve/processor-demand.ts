@@ -18,7 +18,7 @@ const NS_PER_MS = 1e6;
  * Returns the number of instances whose demands add up to PER_CPU times the time of all processors.
  * POLICY: an instance that waits for input or output needs almost no processor time. A function that waits may
  * therefore have one instance for each call.
- * @param demand fraction of its time for which an instance with a call computes or waits for a processor, 0 to 1
+ * @param demand share of a call's time in which its instance computes or waits for a processor, 0 to 1
  */
 export function worthRunning(demand: number, cpus: number): number {
   return demand <= 0 ? Infinity : Math.max(1, Math.ceil((PER_CPU * cpus) / Math.min(1, demand)));

@@ -66,13 +66,16 @@ export function compileArgv(files: readonly string[], constraints: readonly stri
   ];
 }
 
-/** pip's arguments for the same without uv: they make a report of a dry run. */
+/** pip's arguments that pin requirements and dependencies without uv: a dry run, which writes the pins to `report`. */
 export function resolvePipArgv(file: string, constraints: string, report: string, mirror: string): string[] {
   const what = ['install', '--dry-run', '--ignore-installed', '--quiet', '-r', file, '-c', constraints];
   return [...what, '--report', report, '--no-cache-dir', ...indexArgv(mirror)];
 }
 
-/** pip's environment: the source's, with the worker's time limits unless the host's configuration has its own. */
+/**
+ * pip's environment: the source's. The worker's time limits replace those of the source. The worker's number of retries
+ * is only a default.
+ */
 export function pipEnv({ env, timeoutSec }: IndexSource): Record<string, string> {
   const fixed = { PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_NO_INPUT: '1', PIP_ROOT_USER_ACTION: 'ignore' };
   // pip treats both names as one option.
@@ -109,7 +112,8 @@ export function uvEnv({ env, mirror, timeoutSec }: IndexSource): Record<string, 
 const TRANSLATIONS: readonly [string, string, (value: string) => string][] = [
   ['PIP_INDEX_URL', 'UV_DEFAULT_INDEX', String],
   ['PIP_EXTRA_INDEX_URL', 'UV_INDEX', String],
-  // pip takes the best version of all indexes, so uv must do so, too. uv then does not report which index refused it.
+  // pip takes the best version of all indexes, so uv must do so, too. With this strategy, uv does not report which
+  // index refused a request.
   ['PIP_EXTRA_INDEX_URL', 'UV_INDEX_STRATEGY', () => 'unsafe-best-match'],
   ['PIP_FIND_LINKS', 'UV_FIND_LINKS', (value) => value.split(/\s+/).join(',')],
   ['PIP_NO_INDEX', 'UV_NO_INDEX', () => '1'],

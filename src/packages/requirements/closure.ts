@@ -1,4 +1,4 @@
-/** Dependencies of a package according to its metadata. Only zygotes use them. */
+/** Parses the dependencies in a package's metadata and chooses their pins, for the imports of zygotes. */
 import { normalizeLine } from '../../config/package-names';
 import { parseSpec } from './requirements';
 

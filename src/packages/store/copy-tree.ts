@@ -20,7 +20,7 @@ const DIR_MODE = 0o755;
 const FILE_MODE = 0o644;
 const RUNNABLE = 0o100;
 const OPEN_DIR = C.O_RDONLY | C.O_DIRECTORY | C.O_NOFOLLOW;
-// O_NONBLOCK: opening a fifo, or a file with a lease, would block until another process acts.
+// Without O_NONBLOCK, opening a fifo, or a file with a lease, would block until another process acts.
 const OPEN_FILE = C.O_RDONLY | C.O_NOFOLLOW | C.O_NONBLOCK;
 const SLASH = 0x2f;
 /** Names as bytes. The types lack this option. */
@@ -180,9 +180,10 @@ function beside(dir: number, name: Buffer): Buffer {
 }
 
 /**
- * Whether a link at `depth` directories below the tree's root points into the tree, whatever path the link is reached
- * by. The target may go up first and then down. Going down may pass other links, each of which stays within the tree.
- * After that, the target must not go up again, since its text does not tell where it would lead. Pure.
+ * Whether a link points into its tree. Pure. The target may first go up, at most to the tree's root, and then down. On
+ * the way down it may pass other links of the tree, which all stay within the tree. A `..` after a name is refused: the
+ * name may be such a link, and the text does not tell where the link leads.
+ * @param depth number of directories between the tree's root and the link
  */
 export function staysWithin(target: Buffer, depth: number): boolean {
   if (target.length === 0 || target[0] === SLASH) return false;

@@ -16,8 +16,8 @@ const HEAD_BYTES = MAX_HEAD_BYTES + 16 * 1024;
 /** Allowance after the head without a byte of a body, in bytes: trailers, and bytes that the socket has read ahead. */
 const IDLE_BYTES = 2 * MAX_HEAD_BYTES;
 /**
- * Size of a chunk for the parser while the head is incomplete, in bytes. The head's allowance then does not count the
- * start of a body.
+ * Largest chunk for the parser while the head is incomplete, in bytes. The last chunk of a head may contain the start
+ * of the body. At most this much of a body therefore counts against HEAD_BYTES.
  */
 const HEAD_CHUNK_BYTES = 4096;
 /** Allowance for each byte of a body, in bytes. A chunk of one byte takes six bytes. */

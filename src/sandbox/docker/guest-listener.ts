@@ -42,7 +42,7 @@ export class GuestListener {
     return new GuestListener(await listenAt(path, true));
   }
 
-  /** Raises the limit to `connections`, one for each concurrent request. */
+  /** Raises the limit for a guest that keeps `connections` connections, one for each concurrent request. */
   widen(connections: number): void {
     this.server.maxConnections = MAX_CONNECTIONS - 1 + connections;
   }

@@ -226,7 +226,10 @@ export class MemoryPool implements Chargeable {
     return new Shares(this.options.totalMb - this.used + ownedMb, demandsOf(this.held, waiting, paused));
   }
 
-  /** Memory that owners are about to return, in MB. A pause counts in full; what it keeps is lacking again afterwards. */
+  /**
+   * Memory that owners are about to return, in MB. A pause counts with the whole charge of its instance. If the paused
+   * instance keeps a part, reclaim() makes up for this part after the pause.
+   */
   private get comingMb(): number {
     let mb = 0;
     for (const charge of this.returning) mb += charge.mb;

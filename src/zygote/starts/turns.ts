@@ -20,12 +20,12 @@ export class Turns {
   }
 
   /**
-   * Whether a function without a turn may begin although all turns are taken. POLICY: the function may begin when fewer
-   * functions have turns than there are turns. Otherwise it would wait until a function with several turns completes a
-   * start. Functions with turns have equal shares of the processors (cpu.weight). The owner '' stands for all
-   * functions: each of its turns counts as one function. The turns of AHEAD count in the same way, but together for at
-   * most one turn less than the limit. A call then need not wait for a zygote that is made ahead. The result for '' and
-   * AHEAD is false.
+   * Whether a function without a turn may begin although all turns are taken. POLICY: the function may begin while the
+   * number of functions with turns is below `most`. Otherwise it would wait until a function with several turns
+   * completes a start. Functions with turns have equal shares of the processors (cpu.weight). The owner '' stands for
+   * all functions: each of its turns counts as one function. Each turn of AHEAD counts as one function, too, but all
+   * turns of AHEAD together count as at most `most` - 1, so that they leave room for one function with a call.
+   * The result for '' and AHEAD is false.
    */
   mayJoin(fn: string): boolean {
     const forAll = this.of.get('') ?? 0;

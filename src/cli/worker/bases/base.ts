@@ -28,7 +28,7 @@ const SANDBOX_BUNDLE = 'ssl/certs/ca-certificates.crt';
 /** The contract's nameserver, used when the host has none that a sandbox can reach. */
 const FALLBACK_RESOLV = 'nameserver 8.8.8.8\n';
 
-/** The uid that guests have inside their user namespace. */
+/** Lines of files in /etc. The account `sandbox` has the uid of guests inside their user namespace. */
 const ACCOUNTS = {
   passwd: [
     'root:x:0:0:root:/tmp:/usr/sbin/nologin',

@@ -17,7 +17,10 @@ export function editDistance(a: string, b: string): number {
 /** Longest compared name, in characters. The time of a comparison grows with the product of both lengths. */
 const MAX_LENGTH = 64;
 
-/** Returns the name with the fewest edits. A name that begins like `name` counts as four edits nearer. */
+/**
+ * Returns the name with the fewest edits. A name with the same first three characters counts as four edits nearer. If
+ * the first word of `name` is shorter, only this word must be the same.
+ */
 export function nearest(name: string, names: readonly string[]): string {
   const wanted = name.slice(0, MAX_LENGTH).toLowerCase().replaceAll('-', '_');
   const [stem = ''] = wanted.split('_');
