@@ -180,7 +180,7 @@ static inline void seccomp_start(struct seccomp_program *p) {
   seccomp_load(p, offsetof(struct seccomp_data, nr));
 }
 
-/* Forbids what a zygote may do and a leaf may not: new roots, and clone3, whose flags a filter cannot read. */
+/* Forbids what a zygote may do and a leaf may not: chroot, setns, and clone3, whose flags a filter cannot read. */
 static inline void seccomp_leaf_rules(struct seccomp_program *p) {
   SECCOMP_IF_EQUAL(p, SYS_clone3, SECCOMP_DENY(ENOSYS)); /* ENOSYS: glibc falls back to clone */
   SECCOMP_IF_EQUAL(p, SYS_chroot, SECCOMP_DENY(EPERM));

@@ -63,7 +63,7 @@ WRAP_LONG(read) WRAP_LONG(write) WRAP_LONG(send) WRAP_LONG(sendmsg) WRAP_LONG(re
 WRAP_LONG(getrandom)
     /* clang-format on */
 
-    /* readdir() goes past the shim inside the C library. */
+    /* readdir() makes its system call inside the C library and bypasses the shim, so only fdopendir() can fail. */
     void *shim_fdopendir(int fd) __asm__("fdopendir");
 void *shim_fdopendir(int fd) {
   static void *(*real)(int);
