@@ -28,7 +28,10 @@ test.each(PAGES)('the paths that %s names exist', (page) => {
 });
 
 test.each(['SECURITY.md', 'docs/hostile-input.md'])('the tests that %s names exist', (page) => {
-  const named = spans(page, /^(?:unit|integration|contract|e2e|helper|worker|tenants|escape|network|load|web)\/[\w-][\w/-]*$/);
+  const named = spans(
+    page,
+    /^(?:unit|integration|contract|e2e|helper|worker|tenants|escape|network|load|web)\/[\w-][\w/-]*$/,
+  );
   const isThere = (name: string) =>
     TESTS.some((path) => `${path}/`.replace(/^e2e\//, '').startsWith(`${name.replace(/^e2e\//, '')}/`));
   expect(named.length).toBeGreaterThan(5);
