@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { z } from 'zod';
-import { CliError } from '../command';
 import { HOST_PYTHON, hostPython } from './host-tools';
 
 const run = promisify(execFile);
@@ -57,8 +56,7 @@ function wanted(env: Readonly<Record<string, string>>): string[] {
 /**
  * Checks a Python entry file, when this machine has the Python that will run the file.
  * @param version version of that Python, `3.11`
- * @param warn called when the file does not define what a sandbox calls
- * @throws CliError for a syntax error, with its line
+ * @param warn called with a syntax error and its line, or when the file does not define what a sandbox calls
  */
 export async function checkEntry(
   dir: string,
@@ -71,7 +69,11 @@ export async function checkEntry(
   // POLICY: a check that itself fails, as on a file that needs too much memory, is no reason to refuse the file.
   if (stdout === '') return;
   const { error, names } = answerShape.parse(JSON.parse(stdout));
-  if (error !== undefined) throw new CliError(`the function cannot be loaded: ${error}`);
+  // POLICY: as in the original, code with a syntax error is uploaded. The original's own test script does so.
+  if (error !== undefined) {
+    warn(`${error}, so its calls will fail`);
+    return;
+  }
   // A .env of the folder may name another entry.
   if (existsSync(join(dir, '.env'))) return;
   const needed = wanted(env);

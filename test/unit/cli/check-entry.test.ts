@@ -18,17 +18,15 @@ describe('the entry file check before an upload', () => {
     writeFileSync(join(dir, 'f.py'), source);
     let said = '';
     const warn = (text: string): void => void (said += text);
-    await checkEntry(dir, 'f.py', { env, version: python, warn }).catch((thrown: unknown) => {
-      said += (thrown as Error).message;
-    });
+    await checkEntry(dir, 'f.py', { env, version: python, warn });
     return said;
   };
 
   test.each([
-    ['def f(event):\n    return (1\n', /^the function cannot be loaded: f\.py, line 2: '\(' was never closed$/],
-    ['def f(event):\n  return 1\n   x = 2\n', /^the function cannot be loaded: f\.py, line 3: unexpected indent$/],
-    ['def f(event):\n    pass\nreturn 1\n', /line 3: 'return' outside function$/],
-    ['x = 1\0', /^the function cannot be loaded: f\.py: source code (string )?cannot contain null bytes$/],
+    ['def f(event):\n    return (1\n', /^f\.py, line 2: '\(' was never closed, so its calls will fail$/],
+    ['def f(event):\n  return 1\n   x = 2\n', /^f\.py, line 3: unexpected indent, so its calls will fail$/],
+    ['def f(event):\n    pass\nreturn 1\n', /line 3: 'return' outside function, so its calls will fail$/],
+    ['x = 1\0', /^f\.py: source code (string )?cannot contain null bytes, so its calls will fail$/],
     ['def g(event):\n    pass\n', /^f\.py defines no f and no app, so its calls will fail$/],
   ])('reports %j', async (source, message) => {
     expect(await check(source)).toMatch(message);
