@@ -71,12 +71,15 @@ export interface OneBurst {
   /** Time limit of the burst, ms. */
   goalMs: number;
   /** p99 latency of the steady function before and during the burst, ms; medians of all runs. */
-  quiet: { before: number; meanwhile: number };
-  /** The slowest calls of the steady function during the burst. */
-  slowest: readonly QuietCall[];
+  quiet: {
+    before: number;
+    meanwhile: number;
+    /** The slowest calls of the steady function during the burst. */
+    slowest: readonly QuietCall[];
+  };
 }
 
-type Beside = OneBurst['quiet'] & Pick<OneBurst, 'slowest'> & { ms: number };
+type Beside = OneBurst['quiet'] & { ms: number };
 
 const SLOWEST = 5;
 const p99 = (calls: readonly QuietCall[]): number =>
@@ -126,7 +129,7 @@ class Bench {
     await sleep(REST_MS);
     const { allMs: forksMs } = await callAtOnce(this.worker.url, Array<string>(CALLS).fill(again));
     const goalMs = 2 * loneMs + forksMs;
-    return { what, loneMs, forksMs, burstMs: burst.ms, goalMs, quiet: burst, slowest: burst.slowest };
+    return { what, loneMs, forksMs, burstMs: burst.ms, goalMs, quiet: burst };
   }
 
   /** 100 first calls of 100 functions with 10 sets of packages. */
@@ -149,8 +152,7 @@ class Bench {
     await sleep(REST_MS);
     const { allMs: forksMs } = await callAtOnce(this.worker.url, second);
     const goalMs = 1.5 * (loneMs / availableParallelism() + forksMs);
-    const what = `${CALLS} functions, ${SETS} sets`;
-    return { what, loneMs, forksMs, burstMs: burst.ms, goalMs, quiet: burst, slowest: burst.slowest };
+    return { what: `${CALLS} functions, ${SETS} sets`, loneMs, forksMs, burstMs: burst.ms, goalMs, quiet: burst };
   }
 }
 
