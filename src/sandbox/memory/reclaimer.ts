@@ -91,8 +91,9 @@ export class Reclaimer {
       take(kept.filter(ofStage), neededMb - overMb - patientMb);
     }
     for (const victim of victims) {
-      this.running.add(victim.holder);
-      this.options.onEvict?.(victim);
+      const { holder, ...candidate } = victim;
+      this.running.add(holder);
+      this.options.onEvict?.(candidate);
       void this.reclaimOne(victim);
     }
   }

@@ -38,6 +38,12 @@ function checkShape(text: string): void {
   }
 }
 
+/** Line and column of an offset, both from 1. */
+function placeOf(text: string, offset: number): string {
+  const lines = text.slice(0, offset).split('\n');
+  return `line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`;
+}
+
 /**
  * The first document of a YAML text.
  * @throws ArgyleError LAMBDA_CONFIG when it is malformed, too large or too complex; for one without content the message
@@ -51,7 +57,7 @@ export function parseYaml(text: string, maxBytes: number): Value {
   const [doc] = docs;
   if (doc === undefined) fail('EOF');
   const [error] = doc.errors;
-  if (error !== undefined) fail(error.message);
+  if (error !== undefined) fail(`${error.message} (${placeOf(text, error.pos[0])})`);
   return Value.of(doc, doc.contents, '');
 }
 

@@ -41,6 +41,15 @@ describe('Reclaimer', () => {
     reclaimer = new Reclaimer({ stats, onEvict: ({ id }) => evicted.push(id) });
   });
 
+  test('reports an eviction without the holder, whose fields are not for the log', () => {
+    const seen: Candidate[] = [];
+    const reporting = new Reclaimer({ stats, onEvict: (victim) => seen.push(victim) });
+    const found: Candidate = { id: 'a', action: 'destroy', freesMb: 10, savesMs: 10, idleMs: 1000 };
+    reporting.add({ candidate: () => found, reclaim: () => Promise.resolve() });
+    reporting.reclaim(lack(10), NO_SHARES);
+    expect(seen).toEqual([found]);
+  });
+
   test('reclaims as many holders as needed, and counts running reclaims', async () => {
     for (const id of ['a', 'b', 'c']) add(id);
     reclaimer.reclaim(lack(15), NO_SHARES);

@@ -62,7 +62,8 @@ something: else
     ['secrets: [../x]', /is no name of a secret/],
     ['- list', /the document must be a mapping/],
     ['text', /the document must be a mapping/],
-    ['a: [', /failed to parse ol.yaml: /],
+    ['a: [', /failed to parse ol.yaml: .* \(line 1, column 5\)$/],
+    ['limits:\n  mem_mb: 1: 2\n', /failed to parse ol.yaml: .* \(line 2, column \d+\)$/],
   ])('%j is refused', (text, message) => {
     expect(() => parseOlYaml(text)).toThrow(message);
   });
