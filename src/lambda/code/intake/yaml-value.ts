@@ -1,5 +1,5 @@
 /** Values of a YAML document. Size and shape of the document are checked before it is parsed. */
-import { CST, isAlias, isMap, isScalar, isSeq, Lexer, parseAllDocuments, Parser } from 'yaml';
+import { CST, isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, parseAllDocuments, Parser } from 'yaml';
 import type { Document } from 'yaml';
 import { ArgyleError } from '../../../errors';
 
@@ -38,12 +38,6 @@ function checkShape(text: string): void {
   }
 }
 
-/** Line and column of an offset, both from 1. */
-function placeOf(text: string, offset: number): string {
-  const lines = text.slice(0, offset).split('\n');
-  return `line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`;
-}
-
 /**
  * The first document of a YAML text.
  * @throws ArgyleError LAMBDA_CONFIG when it is malformed, too large or too complex; for one without content the message
@@ -53,11 +47,16 @@ export function parseYaml(text: string, maxBytes: number): Value {
   const bytes = Buffer.byteLength(text);
   if (bytes > maxBytes) fail(`it has ${bytes} bytes, limit ${maxBytes}`);
   checkShape(text);
-  const docs = parseAllDocuments(text, { uniqueKeys: true, logLevel: 'silent', prettyErrors: false });
+  const lines = new LineCounter();
+  const options = { uniqueKeys: true, logLevel: 'silent', prettyErrors: false, lineCounter: lines } as const;
+  const docs = parseAllDocuments(text, options);
   const [doc] = docs;
   if (doc === undefined) fail('EOF');
   const [error] = doc.errors;
-  if (error !== undefined) fail(`${error.message} (${placeOf(text, error.pos[0])})`);
+  if (error !== undefined) {
+    const { line, col } = lines.linePos(error.pos[0]);
+    fail(`${error.message} (line ${line}, column ${col})`);
+  }
   return Value.of(doc, doc.contents, '');
 }
 
