@@ -64,7 +64,7 @@ export class Lease {
 
   /** Order: the slot is destroyed first, because until then its memory is in use and the zygote's descendant lives. */
   private async giveBack(reason: string): Promise<void> {
-    this.share?.returning(true);
+    this.share?.ends();
     await this.held?.destroy(reason);
     this.share?.release();
     this.ancestor?.release();

@@ -22,6 +22,7 @@ export class Charge {
   /** MB charged now. */
   mb = 0;
   private released = false;
+  private ending = false;
 
   constructor(
     private readonly pool: Chargeable,
@@ -41,7 +42,16 @@ export class Charge {
    * the pool evicts no other holder for this memory.
    */
   returning(isComing: boolean): void {
-    if (!this.released) this.pool.expect(this, isComing);
+    if (!this.released && !this.ending) this.pool.expect(this, isComing);
+  }
+
+  /**
+   * Tells the pool that the owner ends, so that the whole share returns. Later measurements are ignored: after one, the
+   * pool would no longer expect the share, and would evict another holder.
+   */
+  ends(): void {
+    this.returning(true);
+    this.ending = true;
   }
 
   /**
@@ -60,7 +70,7 @@ export class Charge {
    * use.
    */
   measured(mb: number): void {
-    if (!this.released) this.pool.charge(this, mb);
+    if (!this.released && !this.ending) this.pool.charge(this, mb);
   }
 
   /** Returns the whole share to the pool. Idempotent. */

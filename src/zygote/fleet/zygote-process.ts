@@ -176,8 +176,7 @@ export class ZygoteProcess implements Holder, Ancestor {
   /** Charges the measured memory, given in bytes. */
   setUsage(memBytes: number): void {
     this.mb = Math.max(1, Math.ceil(memBytes / MEGABYTE));
-    // The memory of an ended zygote returns whole. A measurement would make the pool forget this and evict another holder.
-    if (this.freed === undefined) this.parts.lease.charge.measured(this.mb);
+    this.parts.lease.charge.measured(this.mb);
   }
 
   candidate(nowMs: number): Candidate | undefined {

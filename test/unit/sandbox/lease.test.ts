@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Lease } from '../../../src/sandbox/lease';
 import { MemoryPool } from '../../../src/sandbox/memory/memory-pool';
@@ -31,6 +32,34 @@ describe('Lease', () => {
     destroyed();
     await freed;
     expect([order, pool.usedMb]).toEqual([['retain', 'destroy: unused', 'release'], 0]);
+  });
+
+  test('nothing that its holder learns during the end costs another holder its memory', async () => {
+    const learned = fc.array(fc.oneof(fc.integer({ min: 0, max: 60 }), fc.boolean()), { maxLength: 5 });
+    await fc.assert(
+      fc.asyncProperty(learned, async (all) => {
+        pool = new MemoryPool({ totalMb: 100, timeoutMs: 5000, stats: new StatsRegistry() });
+        const lease = new Lease(await pool.acquire(30));
+        lease.hold(slot);
+        const other = await pool.acquire(70);
+        const reclaim = jest.fn(() => Promise.resolve());
+        const idle = { id: 'other', action: 'destroy', freesMb: 70, savesMs: 1, idleMs: 1000 } as const;
+        pool.add({ candidate: () => idle, reclaim });
+        const freed = lease.free('unused');
+        for (const one of all) {
+          if (typeof one === 'number') lease.charge.measured(one);
+          else lease.charge.returning(one);
+        }
+        const acquired = pool.acquire(30);
+        await turn();
+        destroyed();
+        await freed;
+        (await acquired).release();
+        other.release();
+        expect([reclaim.mock.calls, pool.usedMb]).toEqual([[], 0]);
+      }),
+      { numRuns: 50 },
+    );
   });
 
   test('is freed once, for the first reason', async () => {

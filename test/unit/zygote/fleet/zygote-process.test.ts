@@ -1,8 +1,6 @@
 /** The life of a zygote, whatever its group, its forks and its process do. Only its slot is a fake. */
 import fc from 'fast-check';
-import { StatsRegistry } from '../../../../src/metrics';
 import { Lease } from '../../../../src/sandbox/lease';
-import { MemoryPool } from '../../../../src/sandbox/memory/memory-pool';
 import type { Slot } from '../../../../src/sandbox/slot/slot';
 import { ZygoteProcess } from '../../../../src/zygote/fleet/zygote-process';
 import { settle } from '../../../support/scripted-sandbox';
@@ -135,28 +133,4 @@ describe('ZygoteProcess', () => {
     await drained;
     expect([world.zygote.isReady, world.gone, world.drops]).toEqual([true, 0, 1]);
   });
-});
-
-test('a measurement during its end does not cost another holder its memory', async () => {
-  const pool = new MemoryPool({ totalMb: 100, timeoutMs: 1000, stats: new StatsRegistry() });
-  let gone: () => void = () => undefined;
-  const lease = new Lease(await pool.acquire(40));
-  lease.hold({ destroy: () => new Promise((resolve) => (gone = resolve)) });
-  const slot = { id: 1, isUsable: true, limits: { memMb: 0 }, exited: Promise.resolve() } as unknown as Slot;
-  const parts = { slot, lease, parent: undefined, pins: [], importMs: 1, onGone: () => undefined };
-  const zygote = new ZygoteProcess(parts);
-  const reclaim = jest.fn(() => Promise.resolve());
-  const other = await pool.acquire(60);
-  const idle = { id: 'other', action: 'destroy', freesMb: 60, savesMs: 1, idleMs: 1000 } as const;
-  pool.add({ candidate: () => idle, reclaim });
-  const ended = zygote.end();
-  zygote.setUsage(39 * 2 ** 20);
-  const acquired = pool.acquire(40);
-  await settle();
-  gone();
-  await ended;
-  (await acquired).release();
-  expect(reclaim).not.toHaveBeenCalled();
-  other.release();
-  expect(pool.usedMb).toBe(0);
 });
